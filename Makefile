@@ -1,0 +1,60 @@
+# Two commands on a fresh machine with Python 3.11 or newer and make: `make demo` and `make test` do all the set-up.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# PYTHON: the interpreter to make the virtual environment with; the first of these that works and is new enough.
+PYTHON ?= python3.13 python3.12 python3.11 python3 python
+PYTEST_ARGS ?=
+# LOCK_ARGS=--upgrade takes the newest versions; without it those in the lock stay where they can.
+LOCK_ARGS ?=
+NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint lock setup
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  variables: PYTHON (interpreter), PYTEST_ARGS (make test), LOCK_ARGS (make lock)"
+
+demo: $(STAMP) ## show drift being found, on this machine, without a broker
+	@$(BIN)/streamdrift demo --once
+
+# pytest comes last, so that its summary is the last thing printed.
+test: lint ## lint, types, import contracts, and all tests
+	@echo "== pytest"
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP) ## ruff, mypy and import contracts
+	@echo "== ruff"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run $(BIN)/ruff format"; exit 1; }
+	@echo "== mypy"
+	@$(BIN)/mypy
+	@echo "== import contracts"
+	@$(BIN)/lint-imports --no-logo
+
+lock: $(STAMP) ## resolve the dependencies of pyproject.toml again into requirements.lock
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip compile --quiet $(LOCK_ARGS) --universal --extra dev --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock
+
+setup: $(STAMP) ## make the virtual environment with the locked dependencies
+
+# A pyenv shim answers to python3.13 without there being one, and Debian's python3 may lack ensurepip: so each is tried.
+$(STAMP): requirements.lock pyproject.toml
+	@if ! $(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null; then \
+		found=; for python in $(PYTHON); do \
+			if "$$python" -c '$(NEW_ENOUGH)' 2>/dev/null; then found="$$python"; break; fi; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "No Python 3.11 or newer with venv and ensurepip among: $(PYTHON). Name one: make PYTHON=/path/to/python3.12" >&2; \
+			exit 1; \
+		fi; \
+		echo "Making $(VENV) with $$found"; \
+		"$$found" -m venv --clear $(VENV) || exit 1; \
+	fi
+	@echo "Installing the locked dependencies (once; some 300 MB)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@

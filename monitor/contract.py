@@ -1,0 +1,71 @@
+"""The contract: all that profile reads of the configuration, one a model, immutable and named by its digest.
+
+Expanding columns into series happens here, once: a text column is the numeric series of its length, an array
+column the three numeric series `name.length`, `name.mean`, `name.norm`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from monitor.events import StreamName
+
+ColumnKind = Literal["numerical", "binary", "categorical", "text", "array"]
+
+
+class ColumnSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One column of a stream.
+
+    `name`: what rules and messages call it. `field`: its key in the event (inside `features` for the features
+    stream, at the top level for predictions).
+    """
+
+    name: str
+    field: str
+    kind: ColumnKind
+
+
+class StreamContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One stream of a model: its topic, the field of its event time, its columns in order."""
+
+    stream: StreamName
+    topic: str
+    time_field: str
+    columns: tuple[ColumnSpec, ...]
+
+    @property
+    def numeric_series(self) -> tuple[str, ...]:
+        """Names of the numeric series, in order."""
+        names: list[str] = []
+        for column in self.columns:
+            if column.kind in ("numerical", "binary"):
+                names.append(column.name)
+            elif column.kind == "text":
+                names.append(f"{column.name}.length")
+            elif column.kind == "array":
+                names += [f"{column.name}.{part}" for part in ("length", "mean", "norm")]
+        return tuple(names)
+
+    @property
+    def categorical_series(self) -> tuple[str, ...]:
+        """Names of the categorical series, in order."""
+        return tuple(column.name for column in self.columns if column.kind == "categorical")
+
+
+class ModelContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What profile must know of one model. Durations in ms.
+
+    `raw_rows`: rows of a stream that a partition may send raw while there is no grid, and the rows that a grid
+    is made from. `trace_points`: most rows of a pane's trace.
+    """
+
+    model: str
+    pane_ms: int
+    lateness_ms: int
+    idle_timeout_ms: int
+    max_clock_skew_ms: int
+    raw_rows: int
+    trace_points: int
+    streams: tuple[StreamContract, ...]

@@ -1,0 +1,215 @@
+"""The values that flow: read this file first.
+
+    RecordBatch ──decode──► Batch(Rows, Rejected) ──profile──► Pane ──evaluate──► Observation, Verdict
+                                                                                    └► Alert, RetrainingRequest
+
+Times are integers, milliseconds since 1970 UTC; a *pane end* is exclusive. Offsets ranges are half-open.
+Every consumed record ends in exactly one bucket: in a pane, late, dead-lettered, tombstone, or filtered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64s = NDArray[np.int64]
+Float64s = NDArray[np.float64]
+Codes = NDArray[np.uint16]
+States = NDArray[np.uint8]
+
+Headers = tuple[tuple[str, bytes], ...]
+StreamName = Literal["features", "predictions"]
+STREAMS: tuple[StreamName, ...] = ("features", "predictions")
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic; sorts by topic, then partition."""
+
+    topic: str
+    partition: int
+
+
+class Record(NamedTuple):
+    """One record of a topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """Records of one topic partition in offset order, as columns of equal length (one poll's worth)."""
+
+    topic: str
+    partition: int
+    offsets: Sequence[int]
+    timestamps: Sequence[int]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    headers: Sequence[Headers]
+    log_append_time: bool = False
+    """True where the broker stamped the records itself (LogAppendTime)."""
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def tp(self) -> TopicPartition:
+        return TopicPartition(self.topic, self.partition)
+
+
+class CellState(IntEnum):
+    """What is known of one value of one row; only VALID values are counted on the grid and reach detectors."""
+
+    VALID = 0
+    NULL = 1
+    ABSENT = 2
+    WRONG_TYPE = 3
+    NAN = 4
+    INFINITE = 5
+    OUT_OF_RANGE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Decoded rows of one model in one stream, from one batch of one topic partition, in offset order.
+
+    `offset`, `time` (ms UTC): shape (n,). `numeric`: shape (n, numeric series of the stream), NaN where its
+    state is not VALID. `categorical`: one list of n strings a categorical series, "" where not VALID.
+    Columns stand in the order of the stream's contract.
+    """
+
+    model: str
+    stream: StreamName
+    offset: Int64s
+    time: Int64s
+    numeric: Float64s
+    numeric_states: States
+    categorical: tuple[list[str], ...]
+    categorical_states: States
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One record that can't be used as a row, with the reason: it becomes a dead letter."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    reason: str
+    key: bytes | None
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A decoded RecordBatch. Each of its records is in `rows`, `rejected`, `tombstones` or `filtered`, once.
+
+    `tombstones`, `filtered`: offsets, shape (k,). `first`, `last`: first and last offset of the batch.
+    `timestamp_offset`, `timestamp`: the broker's stamps by offset, kept only under LogAppendTime (else empty).
+    """
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    rows: tuple[Rows, ...]
+    rejected: tuple[Rejected, ...]
+    tombstones: Int64s
+    filtered: Int64s
+    timestamp_offset: Int64s
+    timestamp: Int64s
+
+
+class OffsetRange(NamedTuple):
+    """Half-open range of offsets of one topic partition."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+
+
+Series = Mapping[str, float]
+"""Metric name -> score, rounded to 12 significant digits; an undefined score (NaN) is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """All series of one closed window of one model, segment and stream.
+
+    `window`: canonical name of its specification (`WindowSpec.name`). `start`, `end`: event time, [start, end).
+    `columns`: column -> series. `totals`: series of the stream as a whole (events, late_rate, ...).
+    """
+
+    model: str
+    segment: str
+    stream: StreamName
+    window: str
+    start: int
+    end: int
+    events: int
+    offsets: tuple[OffsetRange, ...]
+    totals: Series
+    columns: Mapping[str, Series]
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """The ten-bin view of one column: shares of reference and current. Numeric: `edges` has one more than bins."""
+
+    edges: tuple[float | str, ...]
+    reference: tuple[float, ...]
+    current: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceInfo:
+    """What a message says of the reference it was compared with. `start`, `end` are None where rows have no time."""
+
+    id: str
+    events: int
+    start: int | None
+    end: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One rule's answer for one instance (set of labels) at one judgement. `violated` compares value with threshold."""
+
+    labels: tuple[tuple[str, str], ...]
+    stream: StreamName
+    column: str | None
+    value: float
+    op: str
+    threshold: float
+    threshold_source: str
+    reference_mean: float | None
+    violated: bool
+    window: Observation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One record to be written."""
+
+    topic: str
+    partition: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp: int | None = None
