@@ -1,0 +1,208 @@
+"""Cross checks of models, topics, detectors and retraining: what no single entry can know of itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from monitor.config.check_rules import check_rules
+from monitor.config.durations import duration_text
+from monitor.config.inputs import InputRefused, resolve_inputs, series_of
+from monitor.config.model import AlertsFile, ModelEntry, WindowEntry
+from monitor.config.resolve import contract_of, detector_spec, effective
+from monitor.config.sheet import Path, Sheet
+from monitor.config.suggest import did_you_mean
+from monitor.contract import ModelContract
+from monitor.errors import Problem
+
+Contracts = dict[str, ModelContract]
+
+_ENVELOPE = ("event_id", "prediction_id", "model", "model_version", "endpoint", "features")
+"""Keys of the native event that have their own meaning."""
+
+
+def check(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
+    """All problems between the entries of a file that has the right shape."""
+    contracts = {name: contract_of(name, model, file.defaults) for name, model in file.models.items()}
+    if not sheet.models and not sheet.lost(()) & {"models"}:
+        yield sheet.problem(("models",), "there has to be at least one model")
+    for name, model in file.models.items():
+        yield from _columns(name, model, contracts[name], sheet)
+        yield from _settings(name, file, sheet)
+    yield from _topics(contracts, sheet)
+    yield from _detectors(file, contracts, sheet)
+    yield from _windows_of_rules(file, sheet)
+    yield from check_rules(file, contracts, sheet)
+    yield from _retraining(file, sheet)
+
+
+# ---------------------------------------------------------------------- models
+
+
+def _columns(name: str, model: ModelEntry, contract: ModelContract, sheet: Sheet) -> Iterator[Problem]:
+    path: Path = ("models", name, "columns")
+    if not contract.streams and sheet.knows_columns(name):
+        yield sheet.problem(("models", name, "streams"), "a model has at least one stream: features or predictions")
+    roles = ("numerical", "binary", "categorical", "text", "arrays")
+    yield from _without_stream(name, model.streams.features is None, roles, "features", sheet)
+    yield from _without_stream(
+        name, model.streams.predictions is None, ("prediction", "probability"), "predictions", sheet
+    )
+    if model.task == "regression" and model.columns.probability is not None:
+        yield sheet.problem((*path, "probability"), "a regression has no probability; its predictions are `prediction`")
+    if model.columns.timestamp in _ENVELOPE:
+        yield sheet.problem((*path, "timestamp"), f"{model.columns.timestamp!r} has its own meaning in every event")
+    yield from _prediction_fields(path, model, sheet)
+    names = Counter(series.name for series in series_of(contract))
+    repeated = sorted(name for name, count in names.items() if count > 1)
+    for series in repeated:
+        yield sheet.problem(_place_of_column(path, model, series), f"{series!r} is the name of two columns")
+
+
+def _without_stream(name: str, absent: bool, roles: tuple[str, ...], stream: str, sheet: Sheet) -> Iterator[Problem]:
+    if absent and sheet.knows_columns(name):
+        for role in roles:
+            if sheet.has(("models", name, "columns", role)):
+                yield sheet.key_problem(
+                    ("models", name, "columns", role), f"{role!r} belongs to the stream {stream!r}, which is not there"
+                )
+
+
+def _prediction_fields(path: Path, model: ModelEntry, sheet: Sheet) -> Iterator[Problem]:
+    taken = {*_ENVELOPE, model.columns.timestamp}
+    for role in ("prediction", "probability"):
+        field = getattr(model.columns, role)
+        if field is None:
+            continue
+        if field in taken:
+            yield sheet.problem((*path, role), f"{field!r} is taken: it is another field of every event")
+        taken.add(field)
+
+
+def _place_of_column(path: Path, model: ModelEntry, series: str) -> Path:
+    """Where the last column of this name is written; a text or array column by the name before the dot."""
+    places: list[Path] = [
+        (*path, role, index)
+        for role in ("numerical", "binary", "categorical", "text", "arrays")
+        for index, column in enumerate(getattr(model.columns, role))
+        if series == column or (role in ("text", "arrays") and series.rpartition(".")[0] == column)
+    ]
+    return places[-1] if places else path
+
+
+def _settings(name: str, file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
+    model = file.models[name]
+    settings = effective(model, file.defaults)
+    pane = settings.pane
+    if settings.interval % pane:
+        yield sheet.problem(_written(name, "interval", sheet), _multiple("interval", settings.interval, pane))
+    yield from _window(settings.window, pane, _written(name, "window", sheet), sheet)
+    if model.grid_rows is not None and model.reference.first is not None:
+        yield sheet.key_problem(
+            ("models", name, "grid_rows"), "`reference: {first: n}` says how many rows; leave one of them out"
+        )
+
+
+def _written(model: str, setting: str, sheet: Sheet) -> Path:
+    """Where a model's setting is written: in the model, in the defaults, or (ours clashes) at what it clashes with."""
+    pane = "pane" if setting in ("interval", "window") else setting
+    candidates: tuple[Path, ...] = tuple(
+        (*level, key) for key in (setting, pane) for level in (("models", model), ("defaults",))
+    )
+    return next((path for path in candidates if sheet.has(path)), ("models", model))
+
+
+def _window(window: WindowEntry, pane: int, path: Path, sheet: Sheet) -> Iterator[Problem]:
+    if window.time is None:
+        return
+    for key, length in (("time", window.time), ("every", window.every)):
+        if length is not None and length % pane:
+            yield sheet.problem((*path, key), _multiple(f"`{key}` of a window", length, pane))
+
+
+def _multiple(what: str, length: int, pane: int) -> str:
+    nearest = duration_text(-(-length // pane) * pane)
+    return (
+        f"{what} has to be a multiple of the pane, {duration_text(pane)}; "
+        f"found {duration_text(length)}, the next is {nearest}"
+    )
+
+
+def _topics(contracts: Contracts, sheet: Sheet) -> Iterator[Problem]:
+    """A topic carries one kind of stream, and its partitions have one watermark for all models that read them."""
+    first: dict[str, tuple[str, str, tuple[object, ...]]] = {}
+    for model, contract in contracts.items():
+        for stream in contract.streams:
+            path: Path = ("models", model, "streams", stream.stream, "topic")
+            clock = (contract.lateness_ms, contract.idle_timeout_ms, contract.max_clock_skew_ms, stream.time_field)
+            owner, kind, said = first.setdefault(stream.topic, (model, stream.stream, clock))
+            if kind != stream.stream:
+                message = f"topic {stream.topic!r} is the {kind} of {owner!r}: a topic carries one kind of stream"
+                yield sheet.problem(path, message)
+                continue
+            names = ("lateness", "idle_timeout", "max_clock_skew", "columns.timestamp")
+            differing = [name for name, one, other in zip(names, said, clock, strict=True) if one != other]
+            if differing:
+                yield sheet.problem(
+                    path,
+                    f"models {owner!r} and {model!r} share topic {stream.topic!r}, "
+                    f"so they have to agree in {', '.join(differing)}",
+                )
+
+
+# ---------------------------------------------------------------------- detectors
+
+
+def _detectors(file: AlertsFile, contracts: Contracts, sheet: Sheet) -> Iterator[Problem]:
+    for name, entry in file.detectors.items():
+        if entry.model is not None and entry.model not in contracts:
+            yield from _unknown_model(entry.model, ("detectors", name, "model"), sheet)
+            continue
+        models = [entry.model] if entry.model is not None else list(contracts)
+        spec = detector_spec(name, entry)
+        refusals = []
+        for model in models:
+            try:
+                resolve_inputs(spec, contracts[model])
+            except InputRefused as refused:
+                refusals.append(str(refused))
+        complete = all(sheet.knows_columns(model) for model in models)
+        if len(refusals) == len(models) and complete:
+            yield sheet.problem(("detectors", name, "input"), refusals[0])
+
+
+def _unknown_model(name: str, path: Path, sheet: Sheet) -> Iterator[Problem]:
+    if name not in sheet.models:  # else it was left out for a fault of its own
+        yield sheet.problem(path, f"unknown model {name!r}{did_you_mean(name, sheet.models)}")
+
+
+# ---------------------------------------------------------------------- rules and retraining
+
+
+def _windows_of_rules(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
+    for i, group in enumerate(file.groups):
+        if group.model not in file.models:
+            yield from _unknown_model(group.model, ("groups", i, "model"), sheet)
+            continue
+        pane = effective(file.models[group.model], file.defaults).pane
+        for j, rule in enumerate(group.rules):
+            if rule.window is not None:
+                yield from _window(rule.window, pane, ("groups", i, "rules", j, "window"), sheet)
+
+
+def _retraining(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
+    names: set[str] = set()
+    for i, entry in enumerate(file.retraining):
+        path: Path = ("retraining", i)
+        if entry.trigger in names:
+            yield sheet.problem((*path, "trigger"), f"a second trigger {entry.trigger!r}")
+        names.add(entry.trigger)
+        if entry.model not in file.models:
+            yield from _unknown_model(entry.model, (*path, "model"), sheet)
+            continue
+        own = {rule.alert for group in file.groups if group.model == entry.model for rule in group.rules}
+        elsewhere = {rule.alert for group in file.groups for rule in group.rules} - own
+        for j, alert in enumerate(entry.when.any):
+            if alert not in own and (alert in elsewhere or alert not in sheet.alerts):
+                hint = did_you_mean(alert, own)
+                yield sheet.problem((*path, "when", "any", j), f"{entry.model!r} has no alert {alert!r}{hint}")

@@ -1,0 +1,219 @@
+"""Checks of alerting rules: expressions, what they select, thresholds that can be reached, labels and templates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from math import isfinite
+from typing import NamedTuple
+
+from monitor.config.expression import Comparison, ExpressionError, Selector, parse
+from monitor.config.inputs import InputRefused, resolve_inputs, series_of
+from monitor.config.metrics import METRICS, QUANTILES, Metric, alert_labels, selector_labels
+from monitor.config.model import AlertsFile, RuleEntry
+from monitor.config.resolve import detector_spec, effective, min_events_of, window_of
+from monitor.config.sheet import Path, Sheet
+from monitor.config.suggest import did_you_mean
+from monitor.config.template import Placeholder, TemplateError
+from monitor.config.template import parse as parse_template
+from monitor.contract import ModelContract
+from monitor.errors import Problem
+
+_OURS = frozenset(label for metric in METRICS.values() for label in alert_labels(metric))
+
+Labels = Mapping[str, str]
+
+
+class _Watched(NamedTuple):
+    """What the rules of one model can select: labels of its columns by kind, of its streams and of its detectors.
+
+    Where a part is not complete, something was left out of it for a fault of its own.
+    """
+
+    columns: tuple[tuple[str, Labels], ...]
+    streams: tuple[Labels, ...]
+    detectors: tuple[Labels, ...]
+    columns_complete: bool
+    detectors_complete: bool
+
+
+def check_rules(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
+    """All problems of all rules."""
+    watched = _all_watched(file, contracts, sheet)
+    groups: set[str] = set()
+    alerts: set[tuple[str, str]] = set()
+    for i, group in enumerate(file.groups):
+        if group.name in groups:
+            yield sheet.problem(("groups", i, "name"), f"a second group {group.name!r}")
+        groups.add(group.name)
+        for j, rule in enumerate(group.rules):
+            path: Path = ("groups", i, "rules", j)
+            if (group.model, rule.alert) in alerts:
+                yield sheet.problem((*path, "alert"), f"{group.model!r} has a second alert {rule.alert!r}")
+            alerts.add((group.model, rule.alert))
+            yield from _rule(rule, path, watched.get(group.model), sheet)
+            yield from _min_events(file, group.model, rule, path, sheet)
+
+
+def _rule(rule: RuleEntry, path: Path, watched: _Watched | None, sheet: Sheet) -> Iterator[Problem]:
+    metric: Metric | None = None
+    for label in rule.labels:
+        if label in _OURS:
+            yield sheet.key_problem((*path, "labels", label), f"the label {label!r} is set by Streamdrift")
+    try:
+        comparison = parse(rule.expr)
+    except ExpressionError as error:
+        yield sheet.problem((*path, "expr"), str(error), error.position)
+    else:
+        metric = METRICS[comparison.metric]
+        yield from _threshold(comparison, metric, (*path, "expr"), sheet)
+        yield from _selection(comparison, metric, watched, (*path, "expr"), sheet)
+    yield from _annotations(rule, metric, path, sheet)
+
+
+def _min_events(file: AlertsFile, model: str, rule: RuleEntry, path: Path, sheet: Sheet) -> Iterator[Problem]:
+    if model not in file.models:
+        return
+    window = window_of(rule.window or effective(file.models[model], file.defaults).window)
+    if window.events is not None and min_events_of(rule, window) > window.events:
+        yield sheet.problem((*path, "min_events"), f"min_events is more than the window of {window.events} events has")
+
+
+def _annotations(rule: RuleEntry, metric: Metric | None, path: Path, sheet: Sheet) -> Iterator[Problem]:
+    for name, text in rule.annotations.items():
+        place = (*path, "annotations", name)
+        try:
+            parts = parse_template(text)
+        except TemplateError as error:
+            yield sheet.problem(place, str(error), error.position)
+            continue
+        known = [*alert_labels(metric), *rule.labels] if metric is not None else []
+        for part in parts:
+            if isinstance(part, Placeholder) and part.label and metric is not None and part.label not in known:
+                hint = did_you_mean(part.label, known)
+                message = f"alerts of {metric.name!r} have no label {part.label!r}{hint}"
+                yield sheet.problem(place, message, part.position)
+
+
+# ---------------------------------------------------------------------- thresholds
+
+
+def _threshold(comparison: Comparison, metric: Metric, path: Path, sheet: Sheet) -> Iterator[Problem]:
+    if comparison.needs_reference_spread:
+        if not metric.has_reference:
+            what = "a whole stream" if metric.subject == "stream" else "a detector"
+            yield sheet.problem(path, f"{metric.name!r} is of {what}: it has no reference_mean or reference_std")
+        return
+    threshold = comparison.threshold(None, None)
+    if not isfinite(threshold):
+        yield sheet.problem(path, "the threshold is not a number: it divides by zero or is too large")
+    elif metric.most is not None and _out_of_reach(comparison.op, threshold, metric.most):
+        hint = "; write 0.05 for 5 %" if metric.name.endswith("_rate") else ""
+        yield sheet.problem(path, f"{metric.name!r} is never above {metric.most:g}, so this never fires{hint}")
+
+
+def _out_of_reach(op: str, threshold: float, most: float) -> bool:
+    return (op == ">" and threshold >= most) or (op in (">=", "==") and threshold > most)
+
+
+# ---------------------------------------------------------------------- what a rule selects
+
+
+def _all_watched(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet) -> dict[str, _Watched]:
+    """By model. A detector that no model has an input for is a problem of its own, and none of the rules on it."""
+    watched = {name: _watched(file, contract, sheet) for name, contract in contracts.items()}
+    alive = {labels["detector"] for one in watched.values() for labels in one.detectors}
+    if alive != file.detectors.keys():
+        watched = {name: one._replace(detectors_complete=False) for name, one in watched.items()}
+    return watched
+
+
+def _watched(file: AlertsFile, contract: ModelContract, sheet: Sheet) -> _Watched:
+    detectors: list[Labels] = []
+    for name, entry in file.detectors.items():
+        if entry.model in (None, contract.model):
+            try:
+                inputs = resolve_inputs(detector_spec(name, entry), contract)
+            except InputRefused:
+                continue
+            detectors += [{"detector": name, "column": i.column, "stream": i.stream} for i in inputs]
+    return _Watched(
+        columns=tuple(
+            ("numeric" if series.numeric else "categorical", {"column": series.name, "stream": series.stream})
+            for series in series_of(contract)
+        ),
+        streams=tuple({"stream": stream.stream} for stream in contract.streams),
+        detectors=tuple(detectors),
+        columns_complete=sheet.knows_columns(contract.model),
+        detectors_complete=sheet.knows_detectors(),
+    )
+
+
+def _selection(
+    comparison: Comparison, metric: Metric, watched: _Watched | None, path: Path, sheet: Sheet
+) -> Iterator[Problem]:
+    known = selector_labels(metric)
+    unknown = [s for s in comparison.selectors if s.label not in known]
+    for selector in unknown:
+        hint = did_you_mean(selector.label, known) or f"; there are {', '.join(known)}"
+        message = f"{metric.name!r} has no label {selector.label!r}{hint}"
+        yield sheet.problem(path, message, selector.position)
+    if unknown:
+        return
+    if metric.name == "quantile":
+        yield from _quantile(comparison, path, sheet)
+    if watched is None or not watched.columns_complete:
+        return
+    if metric.subject != "detector" or watched.detectors_complete:
+        yield from _selects_something(comparison, metric, watched, path, sheet)
+
+
+def _quantile(comparison: Comparison, path: Path, sheet: Sheet) -> Iterator[Problem]:
+    listed = ", ".join(QUANTILES)
+    selectors = [s for s in comparison.selectors if s.label == "quantile"]
+    if not selectors:
+        yield sheet.problem(path, f'say which: quantile{{quantile="0.5"}}; there are {listed}')
+    for selector in selectors:
+        if not any(selector.matches({"quantile": quantile}) for quantile in QUANTILES):
+            yield sheet.problem(path, f"there is no quantile {selector.value!r}; there are {listed}", selector.position)
+
+
+def _selects_something(
+    comparison: Comparison, metric: Metric, watched: _Watched, path: Path, sheet: Sheet
+) -> Iterator[Problem]:
+    selectors = [s for s in comparison.selectors if s.label != "quantile"]
+    everything = {
+        "column": [labels for _, labels in watched.columns],
+        "stream": list(watched.streams),
+        "detector": list(watched.detectors),
+    }[metric.subject]
+    chosen = [labels for labels in everything if all(s.matches(labels) for s in selectors)]
+    useless = [s for s in selectors if not any(s.matches(labels) for labels in everything)]
+    for selector in useless:
+        yield sheet.problem(path, _nothing(selector, everything), selector.position)
+    if useless:
+        return
+    if not chosen:
+        yield sheet.problem(path, f"this selects no {metric.subject} of the model")
+    elif metric.subject == "column" and not _measured(metric, watched, chosen):
+        kinds = {"numeric": "numerical", "categorical": "categorical"}
+        words = " or ".join(kinds[kind] for kind in metric.kinds)
+        names = ", ".join(repr(labels["column"]) for labels in chosen[:3])
+        yield sheet.problem(path, f"{metric.name!r} is for {words} columns; {names} is none{_instead(metric)}")
+
+
+def _measured(metric: Metric, watched: _Watched, chosen: list[Labels]) -> bool:
+    return any(kind in metric.kinds and labels in chosen for kind, labels in watched.columns)
+
+
+def _instead(metric: Metric) -> str:
+    """What serves where ks and its like do not."""
+    return ": use psi or js_distance" if metric.name in ("ks", "wasserstein") else ""
+
+
+def _nothing(selector: Selector, everything: list[Labels]) -> str:
+    known = sorted({labels[selector.label] for labels in everything})
+    if selector.op != "=":
+        return f"no {selector.label} matches {selector.op}{selector.value!r}"
+    hint = did_you_mean(re.sub(r"\s", "", selector.value), known)
+    return f"there is no {selector.label} {selector.value!r}{hint}"

@@ -1,0 +1,315 @@
+"""Expressions of rules: `metric{label="value"} > threshold`, and nothing else.
+
+comparison = metric [ "{" selector { "," selector } "}" ] op sum
+selector   = label ("=" | "!=" | "=~" | "!~") string          regular expressions match the whole value
+op         = ">" | ">=" | "<" | "<=" | "==" | "!="
+sum        = product { ("+" | "-") product }
+product    = unary { ("*" | "/") unary }
+unary      = "-" unary | number | "reference_mean" | "reference_std" | "(" sum ")"
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import isfinite, nan
+from typing import NamedTuple, NoReturn, assert_never
+
+from monitor.config.metrics import METRICS, NEEDS_LABELS
+from monitor.config.suggest import did_you_mean
+
+_LONGEST = 500  # characters; bounds the recursion of the parser and of `threshold`, too
+_DEEPEST = 32
+_TOKEN = re.compile(
+    r"""[ \t\r\n]*(?:
+    (?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
+  | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
+  | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+  | (?P<sign>=~|!~|>=|<=|==|!=|[-+*/(){},<>=])
+  | (?P<end>\Z)
+  )""",
+    re.VERBOSE,
+)
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+_SELECT = ("=", "!=", "=~", "!~")
+
+
+class ExpressionError(ValueError):
+    """An expression is refused. `position`: place of the fault in the text, from 0."""
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """One condition on a label; a label that is not there has the value ""."""
+
+    label: str
+    op: str
+    value: str
+    position: int = field(default=0, compare=False)
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        found = labels.get(self.label, "")
+        if self.op in ("=", "!="):
+            return (found == self.value) == (self.op == "=")
+        return (re.fullmatch(self.value, found) is not None) == (self.op == "=~")
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceMean:
+    """Mean of the series over the slices of the reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceStd:
+    """Standard deviation of the series over the slices of the reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    op: str
+    left: Term
+    right: Term
+
+
+Term = Number | ReferenceMean | ReferenceStd | Binary
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A parsed expression. `source`: the threshold as it was written."""
+
+    metric: str
+    selectors: tuple[Selector, ...]
+    op: str
+    right: Term
+    source: str
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether all selectors accept a series with these labels."""
+        return all(selector.matches(labels) for selector in self.selectors)
+
+    def threshold(self, reference_mean: float | None, reference_std: float | None) -> float:
+        """The number to compare with; NaN where it divides by zero or needs what is None."""
+        return _value(self.right, nan if reference_mean is None else reference_mean, reference_std)
+
+    @property
+    def needs_reference_spread(self) -> bool:
+        """Whether the threshold depends on reference_mean or reference_std."""
+        return _uses_reference(self.right)
+
+    @property
+    def threshold_source(self) -> str:
+        """What messages say of the threshold: "constant", or its source text."""
+        return self.source if self.needs_reference_spread else "constant"
+
+    def holds(self, value: float, threshold: float) -> bool:
+        """Whether the rule is violated."""
+        return _COMPARE[self.op](value, threshold)
+
+
+def parse(text: str) -> Comparison:
+    """The comparison that `text` says; raises ExpressionError."""
+    if len(text) > _LONGEST:
+        raise ExpressionError(f"an expression has at most {_LONGEST} characters", 0)
+    return _Parser(text).comparison()
+
+
+def _value(term: Term, mean: float, std: float | None) -> float:
+    match term:
+        case Number():
+            return term.value
+        case ReferenceMean():
+            return mean
+        case ReferenceStd():
+            return nan if std is None else std
+        case Binary():
+            return _applied(term.op, _value(term.left, mean, std), _value(term.right, mean, std))
+    assert_never(term)
+
+
+def _applied(op: str, left: float, right: float) -> float:
+    match op:
+        case "+":
+            return left + right
+        case "-":
+            return left - right
+        case "*":
+            return left * right
+        case _:
+            return left / right if right else nan
+
+
+def _uses_reference(term: Term) -> bool:
+    if isinstance(term, Binary):
+        return _uses_reference(term.left) or _uses_reference(term.right)
+    return not isinstance(term, Number)
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    position: int
+
+
+def _tokens(text: str) -> list[_Token]:
+    tokens: list[_Token] = []
+    at = 0
+    while not tokens or tokens[-1].kind != "end":
+        match = _TOKEN.match(text, at)
+        if match is None:
+            place = at + len(text[at:]) - len(text[at:].lstrip(" \t\r\n"))
+            hint = "; write 0.05 for 5 %" if text[place] == "%" else ""
+            raise ExpressionError(f"unexpected {text[place]!r}{hint}", place)
+        kind = str(match.lastgroup)
+        tokens.append(_Token(kind, match[kind], match.start(kind)))
+        at = match.end()
+    return tokens
+
+
+class _Parser:
+    """Recursive descent over the tokens of one expression."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = _tokens(text)
+        self._next = 0
+        self._depth = 0
+
+    def comparison(self) -> Comparison:
+        metric = self._metric()
+        selectors = self._selectors() if self._take("{") else ()
+        op = self._expect(tuple(_COMPARE), "a comparison such as '>'")
+        start = self._peek().position
+        right = self._sum()
+        if self._peek().kind != "end":
+            self._refuse("a rule is one comparison")
+        return Comparison(metric, selectors, op.text, right, self._text[start:].strip())
+
+    def _metric(self) -> str:
+        token = self._peek()
+        if token.kind != "name":
+            self._refuse("an expression begins with a metric, such as psi > 0.25")
+        if token.text in NEEDS_LABELS:
+            raise ExpressionError(f"{token.text!r} needs labels, not supported yet", token.position)
+        if token.text not in METRICS:
+            raise ExpressionError(f"unknown metric {token.text!r}{did_you_mean(token.text, METRICS)}", token.position)
+        return self._advance().text
+
+    def _selectors(self) -> tuple[Selector, ...]:
+        selectors: list[Selector] = []
+        while not self._take("}"):
+            if selectors:
+                self._expect((",",), "',' or '}'")
+                if self._take("}"):  # a comma may end the list, as in Prometheus
+                    break
+            selectors.append(self._selector())
+        return tuple(selectors)
+
+    def _selector(self) -> Selector:
+        label = self._peek()
+        if label.kind != "name":
+            self._refuse('a selector is label="value"')
+        self._advance()
+        op = self._expect(_SELECT, "'=', '!=', '=~' or '!~'")
+        token = self._peek()
+        if token.kind != "string":
+            self._refuse('the value of a selector stands in quotes: column="amount"')
+        self._advance()
+        value = re.sub(r"\\([\"'\\])", r"\1", token.text[1:-1])
+        if op.text in ("=~", "!~"):
+            _check_pattern(value, token.position)
+        return Selector(label.text, op.text, value, label.position)
+
+    def _sum(self) -> Term:
+        term = self._product()
+        while self._peek().text in ("+", "-"):
+            term = Binary(self._advance().text, term, self._product())
+        return term
+
+    def _product(self) -> Term:
+        term = self._unary()
+        while self._peek().text in ("*", "/"):
+            term = Binary(self._advance().text, term, self._unary())
+        return term
+
+    def _unary(self) -> Term:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            self._refuse(f"more than {_DEEPEST} levels")
+        if self._take("-"):
+            term: Term = Binary("*", Number(-1.0), self._unary())
+        elif self._take("("):
+            term = self._sum()
+            self._expect((")",), "')'")
+        else:
+            term = self._atom()
+        self._depth -= 1
+        return term
+
+    def _atom(self) -> Term:
+        token = self._peek()
+        if token.kind == "number" and isfinite(float(token.text)):
+            self._advance()
+            return Number(float(token.text))
+        if token.kind != "name":
+            self._refuse("expected a number, reference_mean or reference_std")
+        known: dict[str, Term] = {"reference_mean": ReferenceMean(), "reference_std": ReferenceStd()}
+        if token.text in known:
+            self._advance()
+            return known[token.text]
+        if token.text == "calibrated":
+            raise ExpressionError("'calibrated(...)' is not supported yet", token.position)
+        if token.text in METRICS or token.text in NEEDS_LABELS:
+            raise ExpressionError("a metric to the right of the comparison is not supported yet", token.position)
+        raise ExpressionError(f"unknown name {token.text!r}{did_you_mean(token.text, known)}", token.position)
+
+    def _peek(self) -> _Token:
+        return self._tokens[self._next]
+
+    def _advance(self) -> _Token:
+        self._next += 1
+        return self._tokens[self._next - 1]
+
+    def _take(self, sign: str) -> bool:
+        if self._peek().kind != "sign" or self._peek().text != sign:
+            return False
+        self._advance()
+        return True
+
+    def _expect(self, signs: tuple[str, ...], what: str) -> _Token:
+        if self._peek().kind != "sign" or self._peek().text not in signs:
+            self._refuse(f"expected {what}")
+        return self._advance()
+
+    def _refuse(self, what: str) -> NoReturn:
+        token = self._peek()
+        found = "the end" if token.kind == "end" else repr(token.text)
+        raise ExpressionError(f"{what}; found {found}", token.position)
+
+
+def _check_pattern(pattern: str, position: int) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Python warns of patterns whose meaning will change
+            re.compile(pattern)
+    except (re.error, OverflowError, RecursionError, Warning) as error:
+        raise ExpressionError(f"not a regular expression: {error}", position) from None

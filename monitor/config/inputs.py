@@ -1,0 +1,107 @@
+"""Inputs of detectors: from `COLUMN`, `missing(COLUMN)` or `class(LABEL)` to the series of a model.
+
+A detector that eats ranks reads the rank of any series, and anything that is 0 or 1. One that eats 0 or 1 reads the
+value of a binary column, `missing(...)` and `class(...)`. A glob stands for those columns that the detector can eat.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from typing import Literal, NamedTuple
+
+from monitor.config.resolved import DetectorSpec
+from monitor.config.suggest import did_you_mean
+from monitor.contract import ColumnSpec, ModelContract, StreamContract
+from monitor.events import StreamName
+
+Form = Literal["value", "missing", "class"]
+_FUNCTION = re.compile(r"\s*(?P<form>[A-Za-z_]+)\s*\(\s*(?P<argument>[^()]*?)\s*\)\s*")
+
+
+class ResolvedInput(NamedTuple):
+    """One series in one form. `label`: the class of the form `class`, else None."""
+
+    stream: StreamName
+    column: str
+    form: Form
+    label: str | None
+
+
+class InputRefused(ValueError):
+    """The model has no such input for this detector."""
+
+
+class SeriesOf(NamedTuple):
+    """One series of a model: its stream, its name and the column that it comes from."""
+
+    stream: StreamName
+    name: str
+    column: ColumnSpec
+
+    @property
+    def numeric(self) -> bool:
+        return self.column.kind != "categorical"
+
+
+def series_of(contract: ModelContract) -> tuple[SeriesOf, ...]:
+    """All series of a model, in the order of its contract."""
+    return tuple(
+        SeriesOf(stream.stream, name, column)
+        for stream in contract.streams
+        for column in stream.columns
+        for name in _names(stream, column)
+    )
+
+
+def resolve_inputs(spec: DetectorSpec, contract: ModelContract) -> tuple[ResolvedInput, ...]:
+    """The series that a detector watches, in the order of the contract; raises InputRefused where there is none."""
+    form, argument = _parsed(spec.input)
+    if form == "class":
+        return (_class(argument, contract),)
+    matching = [series for series in series_of(contract) if fnmatchcase(series.name, argument)]
+    eaten = [s for s in matching if form == "missing" or spec.detector.eats == "rank" or s.column.kind == "binary"]
+    if not matching and argument == "error":
+        raise InputRefused("the input 'error' needs labels, not supported yet")
+    if not matching:
+        names = [series.name for series in series_of(contract)]
+        raise InputRefused(f"no column of {contract.model} is {argument!r}{did_you_mean(argument, names)}")
+    if not eaten:
+        raise InputRefused(_not_binary(spec, matching[0]))
+    return tuple(ResolvedInput(series.stream, series.name, form, None) for series in eaten)
+
+
+def _names(stream: StreamContract, column: ColumnSpec) -> tuple[str, ...]:
+    """The series of one column, by the rule of the contract."""
+    alone = StreamContract(stream.stream, stream.topic, stream.time_field, (column,))
+    return alone.numeric_series + alone.categorical_series
+
+
+def _parsed(text: str) -> tuple[Form, str]:
+    match = _FUNCTION.fullmatch(text)
+    if match is None:
+        return "value", text.strip()
+    if not match["argument"]:
+        raise InputRefused(f"{match['form']}() needs a name in its brackets")
+    if match["form"] == "missing":
+        return "missing", match["argument"]
+    if match["form"] == "class":
+        return "class", match["argument"]
+    raise InputRefused(
+        f"unknown input {match['form']!r}{did_you_mean(match['form'], ('missing', 'class'))}; "
+        "there are COLUMN, missing(COLUMN) and class(LABEL)"
+    )
+
+
+def _class(label: str, contract: ModelContract) -> ResolvedInput:
+    for series in series_of(contract):
+        if series.stream == "predictions" and series.name == "prediction" and not series.numeric:
+            return ResolvedInput(series.stream, series.name, "class", label)
+    raise InputRefused(f"class(...) needs predicted classes, and {contract.model} has no such `prediction` column")
+
+
+def _not_binary(spec: DetectorSpec, series: SeriesOf) -> str:
+    return (
+        f"{spec.detector.class_} eats 0 or 1; {series.name!r} is a {series.column.kind} column: "
+        f"use missing({series.name}), a binary column or class(...)"
+    )

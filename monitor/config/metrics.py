@@ -1,0 +1,82 @@
+"""The table of metrics: all that a rule may ask for, and what may be asked of each."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Subject = Literal["column", "stream", "detector"]
+Kind = Literal["numeric", "categorical"]
+
+QUANTILES = ("0.05", "0.25", "0.5", "0.75", "0.95", "0.99")
+
+
+class Metric(NamedTuple):
+    """One metric. `kinds`: columns that have it. `most`: its upper bound, None where it has none."""
+
+    name: str
+    subject: Subject
+    kinds: tuple[Kind, ...]
+    most: float | None
+    description: str
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether reference_mean and reference_std exist: the reference has slices of columns only."""
+        return self.subject == "column"
+
+
+_BOTH: tuple[Kind, ...] = ("numeric", "categorical")
+_NUMERIC: tuple[Kind, ...] = ("numeric",)
+_CATEGORICAL: tuple[Kind, ...] = ("categorical",)
+
+_ALL = (
+    Metric("psi", "column", _BOTH, None, "population stability index on 10 bins of equal reference mass"),
+    Metric("js_distance", "column", _BOTH, 1.0, "Jensen-Shannon distance, base 2, on the same bins"),
+    Metric("hellinger", "column", _BOTH, 1.0, "Hellinger distance on the same bins"),
+    Metric("chi2", "column", _BOTH, None, "two-sample chi-square statistic on the same bins; grows with n"),
+    Metric("cramers_v", "column", _BOTH, 1.0, "effect size of chi2, free of n"),
+    Metric("ks", "column", _NUMERIC, 1.0, "Kolmogorov-Smirnov distance on all bins of the grid"),
+    Metric("wasserstein", "column", _NUMERIC, None, "earth mover's distance in reference standard deviations"),
+    Metric("out_of_grid_rate", "column", _NUMERIC, 1.0, "share of valid values outside the grid"),
+    Metric("mean", "column", _NUMERIC, None, "mean, in the column's unit"),
+    Metric("std", "column", _NUMERIC, None, "standard deviation, in the column's unit"),
+    Metric("quantile", "column", _NUMERIC, None, 'a quantile, chosen by quantile{quantile="0.5"}'),
+    Metric("missing_rate", "column", _BOTH, 1.0, "share of cells that are null or absent"),
+    Metric("invalid_rate", "column", _BOTH, 1.0, "share of cells of wrong type, NaN, infinite or out of range"),
+    Metric("new_category_rate", "column", _CATEGORICAL, 1.0, "share of valid values that the grid does not know"),
+    Metric("events", "stream", (), None, "rows in the window"),
+    Metric("events_per_second", "stream", (), None, "rows a second of event time in the window"),
+    Metric("late_rate", "stream", (), 1.0, "share of rows that came behind the watermark"),
+    Metric("seconds_since_last_event", "stream", (), None, "event time since the newest row"),
+    Metric("change", "detector", _BOTH, 1.0, "1 at the judgement that covers a detection, else 0"),
+)
+METRICS = {metric.name: metric for metric in _ALL}
+
+NEEDS_LABELS = frozenset(
+    {
+        "roc_auc",
+        "precision",
+        "recall",
+        "f1",
+        "accuracy",
+        "log_loss",
+        "mae",
+        "rmse",
+        "label_delay_seconds",
+    }
+)
+"""Metrics of the grammar that need the stream of labels, which is not built yet."""
+
+
+def selector_labels(metric: Metric) -> tuple[str, ...]:
+    """Labels by which a rule on this metric may select."""
+    if metric.subject == "stream":
+        return ("stream",)
+    own = ("detector",) if metric.subject == "detector" else ("quantile",) if metric.name == "quantile" else ()
+    return ("column", "stream", *own)
+
+
+def alert_labels(metric: Metric) -> tuple[str, ...]:
+    """Labels that every alert of this metric carries, beside those of its rule."""
+    place = tuple(label for label in selector_labels(metric) if label != "stream" or metric.subject == "stream")
+    return ("alertname", "model", "metric", *place)

@@ -1,0 +1,278 @@
+"""The shape of alerts.yaml: what may be written where, before any names are looked up.
+
+Unknown keys are refused, and nothing is coerced: text is text, a number a number, a duration text with its unit.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from monitor.config.durations import DURATION_PATTERN, TIME_PATTERN, parse_duration, parse_time
+from monitor.detectors import DetectorPlugin
+
+
+def _duration(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError('a duration is text with its unit: write "30s" or "5m"')
+    return parse_duration(value)
+
+
+def _positive(value: int) -> int:
+    if value == 0:
+        raise ValueError("must be longer than 0s")
+    return value
+
+
+def _time(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError("a time is text: write 2026-10-01T00:00:00Z")
+    return parse_time(value)
+
+
+def _start(value: object) -> str | int:
+    if value in ("earliest", "latest"):
+        return str(value)
+    try:
+        return _time(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, earliest or latest") from None
+
+
+_DURATION_SCHEMA = {"type": "string", "pattern": DURATION_PATTERN, "minLength": 2, "examples": ["30s", "5m", "1h30m"]}
+_TIME_SCHEMA = {"type": "string", "pattern": TIME_PATTERN, "examples": ["2026-10-01T00:00:00Z"]}
+_START_SCHEMA = {"anyOf": [{"enum": ["earliest", "latest"]}, _TIME_SCHEMA]}
+
+Duration = Annotated[int, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
+PositiveDuration = Annotated[
+    int, BeforeValidator(_duration), AfterValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)
+]
+Time = Annotated[int, BeforeValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
+Start = Annotated[Literal["earliest", "latest"] | int, BeforeValidator(_start), WithJsonSchema(_START_SCHEMA)]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+Column = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$")]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class Shape(BaseModel):
+    """Base of everything in alerts.yaml."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+
+class WindowEntry(Shape):
+    """{events: 5000, every: 500} or {time: 1h, every: 5m}; without `every` windows follow each other."""
+
+    events: Count | None = None
+    """Closes at the first pane end with at least so many events."""
+    time: PositiveDuration | None = None
+    """Length in event time, a multiple of the pane."""
+    every: Annotated[int | None, WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _DURATION_SCHEMA]})] = (
+        None
+    )
+    """Step of a sliding window, in the window's own unit."""
+
+    @field_validator("every", mode="before")
+    @classmethod
+    def _in_the_unit_of_the_window(cls, every: object, info: ValidationInfo) -> int | None:
+        time, events = info.data.get("time"), info.data.get("events")
+        if every is None or (time is None and events is None):  # without a size, it is the size that is refused
+            return None
+        if time is not None:
+            step = _positive(_duration(every))
+        elif isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise ValueError("`every` of a window of events is a number of events, at least 1")
+        else:
+            step = every
+        size = time if time is not None else events
+        if size is not None and step > size:
+            raise ValueError("`every` is longer than its window: what falls between would never be seen")
+        return step
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> WindowEntry:
+        if (self.events is None) == (self.time is None):
+            raise ValueError("a window has either `events` or `time`")
+        return self
+
+
+class Settings(Shape):
+    """What `defaults` says for all models, and each model may say for itself."""
+
+    window: WindowEntry | None = None
+    """Window of event time or of events that rules are judged on; never wall clock."""
+    lateness: Duration | None = None
+    """Allowed lateness; what comes later is counted as late."""
+    pane: PositiveDuration | None = None
+    """Slice of event time that everything is made of; fixed for a model's life."""
+    interval: PositiveDuration | None = None
+    """Time between judgements of the rules; a multiple of the pane."""
+    idle_timeout: PositiveDuration | None = None
+    """A partition that stands still for so long no longer holds back the others."""
+    max_clock_skew: PositiveDuration | None = None
+    """Rows further in the future than this are rejected."""
+    start: Start | None = None
+    """Where a first start begins: earliest, latest, or a time."""
+    grid_rows: Annotated[int, Field(ge=10, le=100_000)] | None = None
+    """Most rows that a partition sends raw while it waits for a grid from a file or topic; `first` says it itself."""
+    trace_points: Annotated[int, Field(ge=16, le=65_536)] | None = None
+    """Most rows of a pane that the detectors see."""
+
+
+class StreamEntry(Shape):
+    """One stream: its topic and the wire format of its events."""
+
+    topic: Topic
+    format: Literal["auto", "native"] = "auto"
+
+
+class StreamsEntry(Shape):
+    """The streams of a model."""
+
+    features: StreamEntry | None = None
+    predictions: StreamEntry | None = None
+
+
+class ColumnsEntry(Shape):
+    """The columns of a model by their role, each by its key in the events."""
+
+    timestamp: Column = "event_time"
+    """Field of the event time."""
+    prediction: Column | None = None
+    """Field of the prediction; rules call the column `prediction`."""
+    probability: Column | None = None
+    """Field of the probability; rules call the column `probability`."""
+    numerical: list[Column] = []
+    binary: list[Column] = []
+    """Columns of 0 and 1, or false and true."""
+    categorical: list[Column] = []
+    text: list[Column] = []
+    """Watched by their length, as `NAME.length`."""
+    arrays: list[Column] = []
+    """Lists of numbers, watched as `NAME.length`, `NAME.mean` and `NAME.norm`."""
+
+
+class ReferenceEntry(Shape):
+    """What is normal: a file, a range of a topic, or the first n events."""
+
+    path: Annotated[str, Field(min_length=1)] | None = None
+    topic: Topic | None = None
+    from_: Time | None = Field(None, alias="from")
+    to: Time | None = None
+    first: Annotated[int, Field(ge=10, le=100_000)] | None = None
+    """The first n events of each stream, which the grid is made from, too."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ReferenceEntry:
+        if sum(origin is not None for origin in (self.path, self.topic, self.first)) != 1:
+            raise ValueError("a reference has one of `path`, `topic` and `first`")
+        if self.topic is None and (self.from_ is not None or self.to is not None):
+            raise ValueError("`from` and `to` belong to a reference of a `topic`")
+        if self.from_ is not None and self.to is not None and self.from_ >= self.to:
+            raise ValueError("`from` must be before `to`")
+        return self
+
+
+class ModelEntry(Settings):
+    """One model."""
+
+    task: Literal["classification_binary", "classification_multiclass", "regression"]
+    streams: StreamsEntry
+    columns: ColumnsEntry = Field(default_factory=ColumnsEntry)
+    reference: ReferenceEntry = Field(default_factory=lambda: ReferenceEntry(first=5000))
+
+
+class DetectorEntry(Shape):
+    """A detector of River, what it reads, and the model it is for (else all that have its input)."""
+
+    detector: DetectorPlugin
+    input: Annotated[str, Field(min_length=1, max_length=300)]
+    """COLUMN, missing(COLUMN) or class(LABEL); COLUMN may be a glob such as "*" or "amount_*"."""
+    model: Name | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plugin_apart(cls, data: object) -> object:
+        """In the file the plug-in's keys (class, params) stand beside ours."""
+        if not isinstance(data, dict):
+            return data
+        ours = {key: data[key] for key in ("input", "model") if key in data}
+        return {**ours, "detector": {key: value for key, value in data.items() if key not in ours}}
+
+
+class RuleEntry(Shape):
+    """One alerting rule."""
+
+    alert: Name
+    expr: Annotated[str, Field(min_length=1)]
+    """METRIC{label="value"} > threshold; the threshold may use reference_mean and reference_std."""
+    window: WindowEntry | None = None
+    for_: Duration = Field(0, alias="for")
+    """How long the rule has to be violated before the alert fires."""
+    keep_firing_for: Duration = 0
+    """How long the alert goes on firing after the rule was last violated."""
+    min_events: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
+    """A window with fewer events gives no verdict."""
+    labels: dict[Identifier, str] = {}
+    annotations: dict[Identifier, str] = {}
+    """Texts with {{ labels.column }}, {{ value | percent }}, {{ threshold }}, {{ reference }} and {{ events }}."""
+
+
+class GroupEntry(Shape):
+    """Rules of one model under one name."""
+
+    name: Name
+    model: Name
+    rules: Annotated[list[RuleEntry], Field(min_length=1)]
+
+
+class WhenEntry(Shape):
+    """The alerts that ask for retraining."""
+
+    any: Annotated[list[Name], Field(min_length=1)]
+
+
+class TrainingWindowEntry(Shape):
+    """The data to train on: since the change, but no longer than `max`."""
+
+    since: Literal["change_point"] = "change_point"
+    max: PositiveDuration = 14 * 86_400_000
+
+
+class RetrainingEntry(Shape):
+    """When retraining of a model is requested."""
+
+    trigger: Name
+    model: Name
+    when: WhenEntry
+    cooldown: Duration = 86_400_000
+    """Least time between two requests."""
+    approval: Literal["auto"] = "auto"
+    training_window: TrainingWindowEntry = Field(default_factory=TrainingWindowEntry)
+
+
+class AlertsFile(Shape):
+    """alerts.yaml."""
+
+    version: Literal[1]
+    defaults: Settings = Field(default_factory=Settings)
+    models: dict[Name, ModelEntry]
+    detectors: dict[Identifier, DetectorEntry] = {}
+    groups: list[GroupEntry] = []
+    retraining: list[RetrainingEntry] = []

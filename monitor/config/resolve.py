@@ -1,0 +1,202 @@
+"""From the checked file to the configuration: defaults filled in, contracts and rules built, model by model."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from monitor.config.inputs import InputRefused, resolve_inputs
+from monitor.config.model import (
+    AlertsFile,
+    ColumnsEntry,
+    DetectorEntry,
+    GroupEntry,
+    ModelEntry,
+    ReferenceEntry,
+    RuleEntry,
+    Settings,
+    Start,
+    StreamEntry,
+    WindowEntry,
+)
+from monitor.config.resolved import (
+    Config,
+    DetectorSpec,
+    ModelConfig,
+    ModelRules,
+    ReferenceSpec,
+    RetrainingTrigger,
+    Rule,
+    WindowSpec,
+)
+from monitor.contract import ColumnKind, ColumnSpec, ModelContract, StreamContract
+from monitor.events import StreamName
+
+BUILT_IN = Settings.model_validate(
+    {
+        "window": {"events": 5000, "every": 500},
+        "lateness": "2m",
+        "pane": "10s",
+        "interval": "30s",
+        "idle_timeout": "30s",
+        "max_clock_skew": "1m",
+        "start": "earliest",
+        "grid_rows": 5000,
+        "trace_points": 2048,
+    }
+)
+"""What holds where alerts.yaml says nothing."""
+MIN_EVENTS = 100
+"""Fewest events that a rule judges, unless it says so: on 10 bins PSI of 30 rows passes 0.25 by chance."""
+
+
+class Effective(NamedTuple):
+    """The settings that hold for one model."""
+
+    window: WindowEntry
+    lateness: int
+    pane: int
+    interval: int
+    idle_timeout: int
+    max_clock_skew: int
+    start: Start
+    grid_rows: int
+    trace_points: int
+
+
+def effective(model: Settings, defaults: Settings) -> Effective:
+    """Of each setting what the model says, else the file's defaults, else ours."""
+    said = ((getattr(level, name) for level in (model, defaults, BUILT_IN)) for name in Effective._fields)
+    return Effective(*(next(value for value in values if value is not None) for values in said))
+
+
+def resolve(file: AlertsFile, digest: str) -> Config:
+    """The configuration of a file that passed its check. `digest`: SHA-256 of its text."""
+    return Config(tuple(_model(name, file, digest) for name in sorted(file.models)), digest)
+
+
+def contract_of(name: str, model: ModelEntry, defaults: Settings) -> ModelContract:
+    """What profile must know of a model."""
+    settings = effective(model, defaults)
+    said: tuple[tuple[StreamName, StreamEntry | None, tuple[ColumnSpec, ...]], ...] = (
+        ("features", model.streams.features, _features(model.columns)),
+        ("predictions", model.streams.predictions, _predictions(model)),
+    )
+    return ModelContract(
+        model=name,
+        pane_ms=settings.pane,
+        lateness_ms=settings.lateness,
+        idle_timeout_ms=settings.idle_timeout,
+        max_clock_skew_ms=settings.max_clock_skew,
+        raw_rows=model.reference.first or settings.grid_rows,
+        trace_points=settings.trace_points,
+        streams=tuple(
+            StreamContract(stream, entry.topic, model.columns.timestamp, columns)
+            for stream, entry, columns in said
+            if entry is not None
+        ),
+    )
+
+
+def window_of(entry: WindowEntry) -> WindowSpec:
+    """A window as evaluate opens it."""
+    if entry.time is not None:
+        return WindowSpec(time_ms=entry.time, every_ms=entry.every)
+    return WindowSpec(events=entry.events, every=entry.every)
+
+
+def min_events_of(rule: RuleEntry, window: WindowSpec) -> int:
+    """The fewest events that a rule judges."""
+    if rule.min_events is not None:
+        return rule.min_events
+    return MIN_EVENTS if window.events is None else min(MIN_EVENTS, window.events)
+
+
+def detector_spec(name: str, entry: DetectorEntry) -> DetectorSpec:
+    """A detector as evaluate builds it."""
+    return DetectorSpec(name=name, detector=entry.detector, input=entry.input)
+
+
+def _features(columns: ColumnsEntry) -> tuple[ColumnSpec, ...]:
+    return (
+        *(ColumnSpec(name, name, "numerical") for name in columns.numerical),
+        *(ColumnSpec(name, name, "binary") for name in columns.binary),
+        *(ColumnSpec(name, name, "categorical") for name in columns.categorical),
+        *(ColumnSpec(name, name, "text") for name in columns.text),
+        *(ColumnSpec(name, name, "array") for name in columns.arrays),
+    )
+
+
+def _predictions(model: ModelEntry) -> tuple[ColumnSpec, ...]:
+    columns = []
+    if model.columns.prediction is not None:
+        kind: ColumnKind = "numerical" if model.task == "regression" else "categorical"
+        columns.append(ColumnSpec("prediction", model.columns.prediction, kind))
+    if model.columns.probability is not None:
+        columns.append(ColumnSpec("probability", model.columns.probability, "numerical"))
+    return tuple(columns)
+
+
+def _model(name: str, file: AlertsFile, digest: str) -> ModelConfig:
+    model = file.models[name]
+    settings = effective(model, file.defaults)
+    contract = contract_of(name, model, file.defaults)
+    window = window_of(settings.window)
+    rules = ModelRules(
+        model=name,
+        task=model.task,
+        pane_ms=settings.pane,
+        interval_ms=settings.interval,
+        window=window,
+        rules=tuple(_rule(g, r, window) for g in file.groups if g.model == name for r in g.rules),
+        detectors=_detectors(file, contract),
+        retraining=_triggers(file, name),
+        reference=_reference(model.reference),
+        alerts_yaml_sha256=digest,
+    )
+    return ModelConfig(contract, rules, settings.start)
+
+
+def _rule(group: GroupEntry, rule: RuleEntry, default: WindowSpec) -> Rule:
+    window = default if rule.window is None else window_of(rule.window)
+    return Rule(
+        group=group.name,
+        alert=rule.alert,
+        expr=rule.expr,
+        window=window,
+        for_ms=rule.for_,
+        keep_firing_for_ms=rule.keep_firing_for,
+        min_events=min_events_of(rule, window),
+        labels=dict(sorted(rule.labels.items())),
+        annotations=dict(sorted(rule.annotations.items())),
+    )
+
+
+def _detectors(file: AlertsFile, contract: ModelContract) -> tuple[DetectorSpec, ...]:
+    """The detectors that have an input in this model, by name."""
+    specs = []
+    for name, entry in sorted(file.detectors.items()):
+        spec = detector_spec(name, entry)
+        if entry.model in (None, contract.model):
+            try:
+                resolve_inputs(spec, contract)
+            except InputRefused:
+                continue  # it is another model's: the check has seen one that has its input
+            specs.append(spec)
+    return tuple(specs)
+
+
+def _triggers(file: AlertsFile, model: str) -> tuple[RetrainingTrigger, ...]:
+    return tuple(
+        RetrainingTrigger(
+            trigger=entry.trigger,
+            any=tuple(entry.when.any),
+            cooldown_ms=entry.cooldown,
+            max_ms=entry.training_window.max,
+        )
+        for entry in file.retraining
+        if entry.model == model
+    )
+
+
+def _reference(entry: ReferenceEntry) -> ReferenceSpec:
+    return ReferenceSpec(path=entry.path, topic=entry.topic, from_ms=entry.from_, to_ms=entry.to, first=entry.first)

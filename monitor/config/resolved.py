@@ -1,0 +1,122 @@
+"""The configuration as the service uses it: every default filled in, every duration in milliseconds, names resolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from monitor.config.durations import duration_text
+from monitor.contract import ModelContract
+from monitor.detectors import DetectorPlugin
+
+Task = Literal["classification_binary", "classification_multiclass", "regression"]
+
+
+class _Resolved(BaseModel):
+    """Frozen values that go through JSON unchanged: they are written to the ledger."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class WindowSpec(_Resolved):
+    """A window of `events` or of `time_ms`; tumbling, or sliding by `every` or `every_ms`."""
+
+    events: int | None = Field(None, ge=1)
+    every: int | None = Field(None, ge=1)
+    time_ms: int | None = Field(None, ge=1)
+    every_ms: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> WindowSpec:
+        if (self.events is None) == (self.time_ms is None):
+            raise ValueError("a window has either events or time_ms")
+        if (self.every is not None and self.events is None) or (self.every_ms is not None and self.time_ms is None):
+            raise ValueError("the step of a window is in its own unit")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Canonical name: "events=5000,every=500", "time=1h,every=5m", "events=2000"."""
+        if self.time_ms is not None:
+            size, step = f"time={duration_text(self.time_ms)}", self.every_ms and duration_text(self.every_ms)
+        else:
+            size, step = f"events={self.events}", self.every and str(self.every)
+        return f"{size},every={step}" if step else size
+
+
+class Rule(_Resolved):
+    """One alerting rule of one model."""
+
+    group: str
+    alert: str
+    expr: str
+    window: WindowSpec
+    for_ms: int
+    keep_firing_for_ms: int
+    min_events: int
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+class DetectorSpec(_Resolved):
+    """A detector and what it reads; `inputs.resolve_inputs` says which series these are."""
+
+    name: str
+    detector: DetectorPlugin
+    input: str
+
+
+class RetrainingTrigger(_Resolved):
+    """When retraining is requested. `any`: names of alerts. `max_ms`: longest stretch of data to train on."""
+
+    trigger: str
+    any: tuple[str, ...]
+    cooldown_ms: int
+    max_ms: int
+
+
+class ReferenceSpec(_Resolved):
+    """Where the reference comes from: exactly one of a file, a topic's range [from, to), or the first n events."""
+
+    path: str | None = None
+    topic: str | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+    first: int | None = None
+
+
+class ModelRules(_Resolved):
+    """All that evaluate needs of one model, beside its contract; part of the ledger."""
+
+    model: str
+    task: Task
+    pane_ms: int
+    interval_ms: int
+    window: WindowSpec
+    rules: tuple[Rule, ...]
+    detectors: tuple[DetectorSpec, ...]
+    retraining: tuple[RetrainingTrigger, ...]
+    reference: ReferenceSpec
+    alerts_yaml_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """One model: the contract that profile reads, the rules that evaluate reads, and where a first start begins.
+
+    `start`: "earliest", "latest", or ms UTC.
+    """
+
+    contract: ModelContract
+    rules: ModelRules
+    start: Literal["earliest", "latest"] | int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole alerts.yaml. `models`: sorted by name."""
+
+    models: tuple[ModelConfig, ...]
+    alerts_yaml_sha256: str

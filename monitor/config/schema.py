@@ -1,0 +1,73 @@
+"""The JSON schema of alerts.yaml, for editors: what `streamdrift schema` prints and the shipped file's modeline names.
+
+It is made from the models that check the file, so the two agree, and it tells which keys are known at a place.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from monitor.config.model import AlertsFile
+
+JsonSchema = dict[str, Any]
+Path = tuple[str | int, ...]
+
+
+def alerts_schema() -> JsonSchema:
+    """JSON schema (draft 2020-12) of alerts.yaml."""
+    schema = AlertsFile.model_json_schema(by_alias=True)
+    # In the file a plug-in's keys (class, params) stand beside input and model: unite what the models keep apart.
+    entry = schema["$defs"].pop("DetectorEntry")
+    plugins = entry["properties"].pop("detector")
+    for reference in plugins["oneOf"]:
+        plugin = _resolved(schema, reference)
+        plugin["properties"].update(entry["properties"])
+        plugin["required"] = ["class", "input"]
+    for mapping in ("models", "detectors"):
+        schema["properties"][mapping]["additionalProperties"] = False
+    names = schema["properties"]["detectors"]["patternProperties"]
+    schema["properties"]["detectors"]["patternProperties"] = dict.fromkeys(names, plugins)
+    schema["properties"]["models"]["minProperties"] = 1
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Streamdrift alerts.yaml",
+        **{key: value for key, value in schema.items() if key != "title"},
+    }
+
+
+def known_keys(path: Path, plugin_class: str) -> list[str]:
+    """Keys that the mapping at `path` may have; none where they are free. `plugin_class`: `class` of a detector."""
+    schema = _shared()
+    node: JsonSchema = schema
+    for step in path:
+        node = _object(schema, node, plugin_class)
+        if isinstance(step, int):
+            node = node.get("items", {})
+        else:
+            named = [*node.get("patternProperties", {}).values(), {}]
+            node = node.get("properties", {}).get(step, named[0])
+    return list(_object(schema, node, plugin_class).get("properties", {}))
+
+
+@cache
+def _shared() -> JsonSchema:
+    return alerts_schema()
+
+
+def _object(schema: JsonSchema, node: JsonSchema, plugin_class: str) -> JsonSchema:
+    """The mapping or list that a node stands for: through references, optional values and the detectors' union."""
+    if "$ref" in node:
+        return _object(schema, _resolved(schema, node), plugin_class)
+    mapping = node.get("discriminator", {}).get("mapping", {})
+    if mapping:
+        return _resolved(schema, {"$ref": mapping.get(plugin_class, next(iter(mapping.values())))})
+    for choice in node.get("anyOf", ()):
+        if choice.get("type") != "null":
+            return _object(schema, choice, plugin_class)
+    return node
+
+
+def _resolved(schema: JsonSchema, reference: JsonSchema) -> JsonSchema:
+    found: JsonSchema = schema["$defs"][reference["$ref"].rsplit("/", 1)[1]]
+    return found

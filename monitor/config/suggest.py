@@ -1,0 +1,26 @@
+"""Suggestions for mistyped words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'psi'?`, or "" where no known word is near.
+
+    >>> did_you_mean("treshold", ["threshold", "op"])
+    "; did you mean 'threshold'?"
+    """
+    near = nearest(word, known)
+    return f"; did you mean {near!r}?" if near is not None else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant, if one is near."""
+    candidates = sorted(set(known))
+    by_case = {candidate.casefold(): candidate for candidate in candidates}
+    if word.casefold() in by_case:
+        return by_case[word.casefold()]
+    near = get_close_matches(word[:128], candidates, n=1, cutoff=0.6)
+    return near[0] if near else None

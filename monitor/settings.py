@@ -1,0 +1,61 @@
+"""What depends on the place and not on the log: settings, from flags and the environment (`STREAMDRIFT_...`)."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from monitor.errors import ConfigurationError
+
+ENV_PREFIX = "STREAMDRIFT_"
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "json", "console"]
+
+
+class Settings(BaseSettings):
+    """Settings of one process. An empty variable counts as unset; `load_settings` is the way in."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    bus: str = Field("sqlite:///streamdrift.db", description="kafka://host:port[,host:port] or sqlite:///path")
+    config: Path = Field(Path("alerts.yaml"), description="file with models, detectors and rules")
+    prefix: str = Field(
+        "streamdrift.", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="first part of our topics' names"
+    )
+    instance: str = Field(
+        default_factory=socket.gethostname,
+        pattern=r"^[A-Za-z0-9._-]{1,100}$",
+        description="name of this process in its group; no two at once may share it (default: host name)",
+    )
+    source: str = Field("/streamdrift", min_length=1, description="CloudEvents `source` of our messages")
+    web_url: str = Field("http://localhost:8787", pattern=r"^https?://\S+$", description="base of links in messages")
+    ledger_partitions: int = Field(8, ge=1, le=1024, description="partitions of the ledger, when it is created")
+    commit_interval_ms: int = Field(1000, ge=10, le=60_000, description="time between commits")
+    log_level: LogLevel = "info"
+    log_format: LogFormat = Field("auto", description="auto: console on a terminal, else json")
+    kafka_options: dict[str, JsonValue] = Field(
+        default_factory=dict, repr=False, description="JSON object of options passed to the Kafka client"
+    )
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings of this process: a flag that is not None goes before the environment, and that before the default.
+
+    Raises ConfigurationError that names all wrong settings, and never their values: `kafka_options` holds secrets.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        problems = [f"{ENV_PREFIX}{str(detail['loc'][0]).upper()}: {detail['msg']}" for detail in found]
+    except SettingsError:
+        problems = [f"{ENV_PREFIX}KAFKA_OPTIONS: Input should be a JSON object"]
+    # Raised here and not above, so that no chained exception carries the values.
+    raise ConfigurationError("; ".join(problems))

@@ -1,0 +1,151 @@
+"""Logs are one JSON object a line on stderr, or text on a terminal; counters are those of the list."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+import structlog
+
+from monitor.telemetry import METRICS, Counters, Sample, configure_logging
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for package in ("monitor", "producers"):
+        logging.getLogger(package).setLevel(logging.NOTSET)
+    structlog.reset_defaults()
+
+
+def test_a_log_line_is_one_json_object_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """An event is a past fact with keys; stdout stays free for output."""
+    configure_logging("info", "json")
+    structlog.get_logger("monitor.runner").info("pane_sealed", model="fraud", rows=3)
+    out, err = capsys.readouterr()
+    assert out == ""
+    line = json.loads(err)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {"event": "pane_sealed", "level": "info", "model": "fraud", "rows": 3}
+
+
+def test_lines_below_the_level_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """Level warning drops info."""
+    configure_logging("warning", "json")
+    structlog.get_logger("monitor.runner").info("pane_sealed")
+    assert capsys.readouterr().err == ""
+
+
+def test_debug_is_written_at_level_debug(capsys: pytest.CaptureFixture[str]) -> None:
+    """The standard library's own level does not stand in the way."""
+    configure_logging("debug", "json")
+    structlog.get_logger("monitor.runner").debug("poll_returned")
+    assert json.loads(capsys.readouterr().err)["event"] == "poll_returned"
+
+
+def test_a_library_warns_in_the_same_form_and_keeps_its_small_talk(capsys: pytest.CaptureFixture[str]) -> None:
+    """kafka-python logs through the standard library."""
+    configure_logging("info", "json")
+    logging.getLogger("kafka.conn").info("connecting")
+    logging.getLogger("kafka.conn").warning("connection to %s failed", "broker:9092")
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["level"], line["logger"]) == (
+        "connection to broker:9092 failed",
+        "warning",
+        "kafka.conn",
+    )
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_traceback_shows_no_local_variables(
+    capsys: pytest.CaptureFixture[str], log_format: Literal["json", "console"]
+) -> None:
+    """They may hold the options of the Kafka client."""
+    configure_logging("info", log_format)
+    password = "hunter" + "2"
+    try:
+        raise ConnectionError("boom")
+    except ConnectionError:
+        structlog.get_logger("monitor.runner").exception("stage_failed", stage="profile")
+    err = capsys.readouterr().err
+    assert "ConnectionError: boom" in err
+    assert password not in err
+
+
+def test_an_exception_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Log shippers split at line ends."""
+    configure_logging("info", "json")
+    try:
+        raise ConnectionError("boom")
+    except ConnectionError:
+        structlog.get_logger("monitor.runner").exception("stage_failed", stage="profile")
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "ConnectionError: boom" in json.loads(err)["exception"]
+
+
+def test_auto_is_json_where_stderr_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Containers get JSON without asking."""
+    configure_logging("info", "auto")
+    structlog.get_logger("monitor.runner").info("started")
+    assert json.loads(capsys.readouterr().err)["event"] == "started"
+
+
+def test_console_is_text_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without colours where stderr is no terminal."""
+    configure_logging("info", "console")
+    structlog.get_logger("monitor.runner").info("pane_sealed", model="fraud")
+    err = capsys.readouterr().err
+    assert "pane_sealed" in err
+    assert "model=fraud" in err
+    assert "\x1b" not in err
+
+
+def test_the_last_configuration_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    """Configured twice, a line is written once."""
+    configure_logging("info", "json")
+    configure_logging("info", "json")
+    structlog.get_logger("monitor.runner").info("started")
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_counters_add_up_by_labels_and_come_back_sorted() -> None:
+    """The order of the labels given makes no difference."""
+    counters = Counters()
+    counters.add("records_total", {"topic": "t", "bucket": "pane"}, 2)
+    counters.add("records_total", {"topic": "t", "bucket": "late"})
+    counters.add("records_total", {"bucket": "pane", "topic": "t"}, 3)
+    assert counters.snapshot() == (
+        Sample("records_total", (("bucket", "late"), ("topic", "t")), 1),
+        Sample("records_total", (("bucket", "pane"), ("topic", "t")), 5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "n"),
+    [
+        ("recrods_total", {"topic": "t", "bucket": "pane"}, 1),
+        ("records_total", {"topic": "t"}, 1),
+        ("records_total", {"topic": "t", "bucket": "pane"}, -1),
+    ],
+)
+def test_what_is_not_listed_is_refused(name: str, labels: dict[str, str], n: int) -> None:
+    """A wrong name or label, or a falling counter, is a bug and says so."""
+    with pytest.raises(ValueError, match=name):
+        Counters().add(name, labels, n)
+
+
+def test_every_metric_is_listed_once_with_unit_and_meaning() -> None:
+    """Documentation is generated from the list."""
+    assert len({metric.name for metric in METRICS}) == len(METRICS)
+    for metric in METRICS:
+        assert metric.name.endswith("_total")
+        assert metric.unit
+        assert metric.meaning.endswith(".")
