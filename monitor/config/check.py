@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 from monitor.config.check_rules import check_rules
 from monitor.config.durations import duration_text
@@ -19,6 +20,11 @@ Contracts = dict[str, ModelContract]
 
 _ENVELOPE = ("event_id", "prediction_id", "model", "model_version", "endpoint", "features")
 """Keys of the native event that have their own meaning."""
+_ROLES = {
+    "features": ("numerical", "binary", "categorical", "text", "arrays"),
+    "predictions": ("prediction", "probability"),
+}
+"""The stream that brings the columns of each role."""
 
 
 def check(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
@@ -29,6 +35,7 @@ def check(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
     for name, model in file.models.items():
         yield from _columns(name, model, contracts[name], sheet)
         yield from _settings(name, file, sheet)
+    yield from _grid_rows(file, sheet)
     yield from _topics(contracts, sheet)
     yield from _detectors(file, contracts, sheet)
     yield from _windows_of_rules(file, sheet)
@@ -41,14 +48,9 @@ def check(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
 
 def _columns(name: str, model: ModelEntry, contract: ModelContract, sheet: Sheet) -> Iterator[Problem]:
     path: Path = ("models", name, "columns")
-    if not contract.streams and sheet.knows_columns(name):
-        yield sheet.problem(("models", name, "streams"), "a model has at least one stream: features or predictions")
-    roles = ("numerical", "binary", "categorical", "text", "arrays")
-    yield from _without_stream(name, model.streams.features is None, roles, "features", sheet)
-    yield from _without_stream(
-        name, model.streams.predictions is None, ("prediction", "probability"), "predictions", sheet
-    )
-    if model.task == "regression" and model.columns.probability is not None:
+    if sheet.knows_columns(name):
+        yield from _streams(name, {stream.stream for stream in contract.streams}, sheet)
+    if model.task == "regression" and model.streams.predictions and model.columns.probability:
         yield sheet.problem((*path, "probability"), "a regression has no probability; its predictions are `prediction`")
     if model.columns.timestamp in _ENVELOPE:
         yield sheet.problem((*path, "timestamp"), f"{model.columns.timestamp!r} has its own meaning in every event")
@@ -59,18 +61,21 @@ def _columns(name: str, model: ModelEntry, contract: ModelContract, sheet: Sheet
         yield sheet.problem(_place_of_column(path, model, series), f"{series!r} is the name of two columns")
 
 
-def _without_stream(name: str, absent: bool, roles: tuple[str, ...], stream: str, sheet: Sheet) -> Iterator[Problem]:
-    if absent and sheet.knows_columns(name):
+def _streams(name: str, there: AbstractSet[str], sheet: Sheet) -> Iterator[Problem]:
+    """A model has a stream, and for each of its columns the one that brings it."""
+    if not there:
+        yield sheet.problem(("models", name, "streams"), "a model has at least one stream: features or predictions")
+        return
+    for stream, roles in _ROLES.items():
         for role in roles:
-            if sheet.has(("models", name, "columns", role)):
-                yield sheet.key_problem(
-                    ("models", name, "columns", role), f"{role!r} belongs to the stream {stream!r}, which is not there"
-                )
+            path: Path = ("models", name, "columns", role)
+            if stream not in there and sheet.has(path):
+                yield sheet.key_problem(path, f"{role!r} belongs to the stream {stream!r}, which is not there")
 
 
 def _prediction_fields(path: Path, model: ModelEntry, sheet: Sheet) -> Iterator[Problem]:
     taken = {*_ENVELOPE, model.columns.timestamp}
-    for role in ("prediction", "probability"):
+    for role in _ROLES["predictions"]:
         field = getattr(model.columns, role)
         if field is None:
             continue
@@ -83,7 +88,7 @@ def _place_of_column(path: Path, model: ModelEntry, series: str) -> Path:
     """Where the last column of this name is written; a text or array column by the name before the dot."""
     places: list[Path] = [
         (*path, role, index)
-        for role in ("numerical", "binary", "categorical", "text", "arrays")
+        for role in _ROLES["features"]
         for index, column in enumerate(getattr(model.columns, role))
         if series == column or (role in ("text", "arrays") and series.rpartition(".")[0] == column)
     ]
@@ -97,19 +102,24 @@ def _settings(name: str, file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
     if settings.interval % pane:
         yield sheet.problem(_written(name, "interval", sheet), _multiple("interval", settings.interval, pane))
     yield from _window(settings.window, pane, _written(name, "window", sheet), sheet)
-    if model.grid_rows is not None and model.reference.first is not None:
-        yield sheet.key_problem(
-            ("models", name, "grid_rows"), "`reference: {first: n}` says how many rows; leave one of them out"
-        )
+
+
+def _grid_rows(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
+    """`grid_rows` serves models whose reference does not say itself how many rows it is made from."""
+    message = "`reference: {first: n}` says how many rows the grid is made from; leave out grid_rows"
+    own = {name for name, model in file.models.items() if model.reference.first is not None}
+    if file.defaults.grid_rows is not None and own and own == file.models.keys():
+        yield sheet.key_problem(("defaults", "grid_rows"), message)
+    for name in own:
+        if file.models[name].grid_rows is not None:
+            yield sheet.key_problem(("models", name, "grid_rows"), message)
 
 
 def _written(model: str, setting: str, sheet: Sheet) -> Path:
-    """Where a model's setting is written: in the model, in the defaults, or (ours clashes) at what it clashes with."""
-    pane = "pane" if setting in ("interval", "window") else setting
-    candidates: tuple[Path, ...] = tuple(
-        (*level, key) for key in (setting, pane) for level in (("models", model), ("defaults",))
-    )
-    return next((path for path in candidates if sheet.has(path)), ("models", model))
+    """Where a model's setting is written, or the pane that our default clashes with."""
+    levels: tuple[Path, ...] = (("models", model), ("defaults",))
+    places: list[Path] = [(*level, key) for key in (setting, "pane") for level in levels]
+    return next((path for path in places if sheet.has(path)), ("models", model))
 
 
 def _window(window: WindowEntry, pane: int, path: Path, sheet: Sheet) -> Iterator[Problem]:
@@ -167,7 +177,7 @@ def _detectors(file: AlertsFile, contracts: Contracts, sheet: Sheet) -> Iterator
             except InputRefused as refused:
                 refusals.append(str(refused))
         complete = all(sheet.knows_columns(model) for model in models)
-        if len(refusals) == len(models) and complete:
+        if refusals and len(refusals) == len(models) and complete:
             yield sheet.problem(("detectors", name, "input"), refusals[0])
 
 
@@ -201,7 +211,8 @@ def _retraining(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
             yield from _unknown_model(entry.model, (*path, "model"), sheet)
             continue
         own = {rule.alert for group in file.groups if group.model == entry.model for rule in group.rules}
-        elsewhere = {rule.alert for group in file.groups for rule in group.rules} - own
+        known = [group for group in file.groups if group.model in file.models]
+        elsewhere = {rule.alert for group in known for rule in group.rules} - own
         for j, alert in enumerate(entry.when.any):
             if alert not in own and (alert in elsewhere or alert not in sheet.alerts):
                 hint = did_you_mean(alert, own)

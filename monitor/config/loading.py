@@ -16,23 +16,21 @@ from monitor.errors import ConfigurationError, Problem
 
 def load(text: str, file: str) -> Config:
     """The configuration that `text` says; raises ConfigurationError with all problems. `file`: its name in them."""
-    root, problems = compose(text, file)
+    root, unreadable = compose(text, file)
     if root is None:
-        raise _refusal(problems)
+        raise _refusal(unreadable)
     sheet = Sheet(file, root)
-    alerts_file, more = validate(sheet)
-    problems += more
+    alerts_file, problems = validate(sheet)
     if alerts_file is not None:
         problems += check(alerts_file, sheet)
-    if problems or alerts_file is None:
-        raise _refusal(problems)
+    if alerts_file is None or unreadable or problems:
+        # what can't be read is no value, and must not be blamed for its type as well
+        places = {(problem.line, problem.column) for problem in unreadable}
+        raise _refusal([*unreadable, *(p for p in problems if (p.line, p.column) not in places)])
     return resolve(alerts_file, hashlib.sha256(text.encode()).hexdigest())
 
 
 def _refusal(problems: Iterable[Problem]) -> ConfigurationError:
-    """Problems in order of place; of several at one place the first, since the others follow from it."""
-    first: dict[tuple[int, int], Problem] = {}
-    for problem in problems:
-        first.setdefault((problem.line, problem.column), problem)
-    ordered = tuple(first[place] for place in sorted(first))
+    """Problems in order of place, each once."""
+    ordered = tuple(sorted(set(problems)))
     return ConfigurationError("\n".join(str(problem) for problem in ordered), ordered)

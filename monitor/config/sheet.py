@@ -7,8 +7,8 @@ from monitor.config.model import Settings
 from monitor.errors import Problem
 
 Path = tuple[str | int, ...]
-_APART = {*Settings.model_fields, "reference"}
-"""Keys of a model that have nothing to do with its columns."""
+_APART = {*Settings.model_fields, "reference", "task"}
+"""Keys of a model whose loss leaves its columns known."""
 
 
 class Sheet:

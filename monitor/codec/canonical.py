@@ -1,0 +1,53 @@
+"""The one way in which outputs are written: JSON without spaces, keys in the order given, and times as text."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from monitor.codec.event_time import UNREADABLE, read_time
+
+_ENCODE = msgspec.json.Encoder().encode
+
+
+def canonical_json(value: Any) -> bytes:
+    """UTF-8 JSON of a tree of dicts with text keys, lists, tuples, texts, numbers, bools and None.
+
+    A float is written as the shortest text that reads back as the same float. Refuses NaN and infinities with
+    ValueError: JSON has none, and the encoder would write null.
+    """
+    _refuse_non_finite(value)
+    return _ENCODE(value)
+
+
+def time_text(ms: int) -> str:
+    """RFC 3339 in UTC; milliseconds only where there are any.
+
+    >>> time_text(1795257600000)
+    '2026-11-21T10:40:00Z'
+    """
+    text = str(np.datetime64(ms, "ms"))
+    return f"{text[:-4]}Z" if ms % 1000 == 0 else f"{text}Z"
+
+
+def parse_time(text: str) -> int:
+    """Milliseconds since 1970 UTC of an RFC 3339 text; raises ValueError."""
+    ms = read_time(text)
+    if ms == UNREADABLE:
+        raise ValueError(f"{text!r} is not a time; write it as 2026-11-21T10:40:00Z")
+    return ms
+
+
+def _refuse_non_finite(value: Any) -> None:
+    match value:
+        case float() if not math.isfinite(value):
+            raise ValueError(f"{value} has no place in JSON")
+        case dict():
+            for item in value.values():
+                _refuse_non_finite(item)
+        case list() | tuple():
+            for item in value:
+                _refuse_non_finite(item)

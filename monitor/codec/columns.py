@@ -1,0 +1,166 @@
+"""One column's values of many rows to numbers or texts, with the state of each value.
+
+What counts as what:
+
+    kind         valid                                             wrong type
+    numerical    int, float                                        bool, text, list, object
+    binary       0, 1, true, false (other numbers: out of range)   text, list, object
+    categorical  text, int, bool; "3" and 3 are one category       float, list, object, text that is no Unicode
+    text         text (its length in code points)                  all else
+    array        list of numbers (length, mean, Euclidean norm)    all else; one element that is no number
+
+Numbers of 1e150 and more in magnitude, and categories longer than 256 characters, are out of range. Integers beyond
+2**53 are rounded to the nearest float. An empty list has length 0 and neither mean nor norm (null).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from monitor.codec.lenient import Huge
+from monitor.events import CellState, Float64s, States
+
+LARGEST: Final = 1e150
+"""Magnitudes from here on are out of range: their squares would overflow."""
+
+LONGEST_CATEGORY: Final = 256
+
+_VALID = int(CellState.VALID)
+_WRONG_TYPE = int(CellState.WRONG_TYPE)
+_NUMBERS: Final[frozenset[type]] = frozenset({int, float})
+_LABELS: Final[frozenset[type]] = frozenset({int, bool, str})
+_NOT_VALID: Mapping[type, int] = {
+    type(None): int(CellState.NULL),
+    msgspec.UnsetType: int(CellState.ABSENT),
+    Huge: int(CellState.OUT_OF_RANGE),
+}
+
+
+def numbers(values: Sequence[Any]) -> tuple[Float64s, States]:
+    """A numerical column."""
+    return _numeric(values, _NUMBERS)
+
+
+def flags(values: Sequence[Any]) -> tuple[Float64s, States]:
+    """A binary column, as 0.0 and 1.0."""
+    cells, states = _numeric(values, _NUMBERS | {bool})
+    return no_flags(cells, states)
+
+
+def no_flags(cells: Float64s, states: States) -> tuple[Float64s, States]:
+    """Marks what is neither 0 nor 1 in a column of numbers."""
+    other = (states == CellState.VALID) & (cells != 0.0) & (cells != 1.0)
+    if other.any():
+        cells, states = np.where(other, np.nan, cells), np.where(other, np.uint8(CellState.OUT_OF_RANGE), states)
+    return cells, states
+
+
+def categories(values: Sequence[Any]) -> tuple[list[str], States]:
+    """A categorical column; "" where not valid."""
+    kinds = set(map(type, values))
+    if kinds <= _LABELS:
+        texts = list(values) if kinds == {str} else [_label(value) for value in values]
+        if max(map(len, texts), default=0) <= LONGEST_CATEGORY and is_unicode("".join(texts)):
+            return texts, np.zeros(len(texts), dtype=np.uint8)
+    states = _states(values, _LABELS)
+    texts = [_label(value) if state == _VALID else "" for value, state in zip(values, states.tolist(), strict=True)]
+    for i, text in enumerate(texts):
+        if len(text) > LONGEST_CATEGORY or not is_unicode(text):
+            texts[i] = ""
+            states[i] = CellState.OUT_OF_RANGE if is_unicode(text) else CellState.WRONG_TYPE
+    return texts, states
+
+
+def text_lengths(values: Sequence[Any]) -> tuple[Float64s, States]:
+    """A text column: the number of code points."""
+    states = _states(values, frozenset({str}))
+    cells = np.full(len(values), np.nan)
+    for i in np.flatnonzero(states == CellState.VALID).tolist():  # texts are Python objects, one by one
+        if is_unicode(values[i]):
+            cells[i] = len(values[i])
+        else:
+            states[i] = CellState.WRONG_TYPE
+    return cells, states
+
+
+def array_parts(values: Sequence[Any]) -> tuple[Float64s, States]:
+    """An array column: length, mean and norm, shape (n, 3)."""
+    cells = np.full((len(values), 3), np.nan)
+    states = np.repeat(_states(values, frozenset({list}))[:, None], 3, axis=1)
+    for i in np.flatnonzero(states[:, 0] == CellState.VALID).tolist():  # lists differ in length
+        cells[i], states[i] = _parts(values[i])
+    return cells, states
+
+
+def is_unicode(text: str) -> bool:
+    """False where an escape left half of a surrogate pair, which no UTF-8 can carry."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _parts(values: list[Any]) -> tuple[Sequence[float], Sequence[int]]:
+    """Length, mean and norm of one list, and their states. `fsum` is exact, whatever the order and the processor."""
+    if not set(map(type, values)) <= _NUMBERS | {Huge}:
+        return [math.nan] * 3, [CellState.WRONG_TYPE] * 3
+    if not values:
+        return [0.0, math.nan, math.nan], [CellState.VALID, CellState.NULL, CellState.NULL]
+    cells, states = _numeric(values, _NUMBERS)
+    if (states != CellState.VALID).any():
+        worst = int(states.max())
+        return [float(len(values)), math.nan, math.nan], [CellState.VALID, worst, worst]
+    mean = math.fsum(cells.tolist()) / len(values)
+    norm = math.sqrt(math.fsum((cells * cells).tolist()))
+    if norm >= LARGEST:
+        return [float(len(values)), mean, math.nan], [CellState.VALID, CellState.VALID, CellState.OUT_OF_RANGE]
+    return [float(len(values)), mean, norm], [CellState.VALID] * 3
+
+
+def _numeric(values: Sequence[Any], valid: frozenset[type]) -> tuple[Float64s, States]:
+    if set(map(type, values)) <= _NUMBERS:
+        cells = _floats(values)
+        if bool((np.abs(cells) < LARGEST).all()):
+            return cells, np.zeros(len(values), dtype=np.uint8)
+    states = _states(values, valid)
+    told = zip(values, states.tolist(), strict=True)
+    return mark(_floats([value if state == _VALID else math.nan for value, state in told]), states)
+
+
+def _floats(values: Sequence[Any]) -> Float64s:
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:  # an integer beyond all floats
+        return np.array([min(max(value, -LARGEST), LARGEST) for value in values], dtype=np.float64)
+
+
+def _states(values: Sequence[Any], valid: frozenset[type]) -> States:
+    """States as far as the types tell them."""
+    table = {**_NOT_VALID, **dict.fromkeys(valid, _VALID)}
+    return np.array([table.get(kind, _WRONG_TYPE) for kind in map(type, values)], dtype=np.uint8)
+
+
+def _label(value: str | int | bool) -> str:
+    """The category of a value; booleans as JSON writes them."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(value)
+
+
+def mark(cells: Float64s, states: States) -> tuple[Float64s, States]:
+    """Tells NaN, infinite and too large apart among what is valid by its type."""
+    bad = (states == CellState.VALID) & ~(np.abs(cells) < LARGEST)
+    if bad.any():
+        magnitude = np.abs(cells)
+        why = np.where(np.isnan(cells), CellState.NAN, CellState.OUT_OF_RANGE)
+        why = np.where(np.isinf(magnitude), CellState.INFINITE, why)
+        cells, states = np.where(bad, np.nan, cells), np.where(bad, why, states).astype(np.uint8)
+    return cells, states

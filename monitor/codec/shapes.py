@@ -1,0 +1,127 @@
+"""The types that events of a topic are decoded to, generated from the contracts of its models.
+
+Two shapes of the same event. *Strict*: every number is typed, so that a whole poll becomes arrays without a look at
+its values; one value of a wrong type refuses the record. *Loose*: every value is taken as it is, to be looked at
+column by column. Both skip fields that no model declares, both let the last of duplicate keys win, and what strict
+accepts loose reads as the same values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+
+from monitor.contract import ColumnSpec, ModelContract, StreamContract
+
+FEATURES: Final = "features"
+ENVELOPE: Final = "envelope"
+"""What an envelope's field is used as, beside the kinds of columns."""
+
+_STRICT: Mapping[frozenset[str], tuple[Any, Any]] = {
+    frozenset({ENVELOPE}): (str, msgspec.UNSET),
+    frozenset({"numerical"}): (float | None, math.nan),  # JSON has no NaN, so it can stand for absent
+    frozenset({"binary"}): (float | bool | None, math.nan),
+}
+_LOOSE = (Any, msgspec.UNSET)
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Decoders of one topic, and where they put what.
+
+    `envelope` gives model, event id and time of an event; `features` the object that holds its columns. `attributes`:
+    of the columns' fields. `typed`: fields that the strict shape holds as numbers, NaN where absent.
+    """
+
+    strict: Callable[[bytes], Any]
+    loose: Callable[[bytes], Any]
+    from_object: Callable[[Mapping[str, Any]], Any]
+    envelope: Callable[[Any], tuple[Any, Any, Any]]
+    features: Callable[[Any], Any] | None
+    attributes: Mapping[str, str]
+    typed: frozenset[str]
+
+
+def stream_on(contract: ModelContract, topic: str) -> StreamContract:
+    """The model's stream that the topic carries."""
+    return next(stream for stream in contract.streams if stream.topic == topic)
+
+
+def shapes_of(streams: Sequence[StreamContract]) -> Shapes:
+    """Shapes of the events of one topic; the streams are of one kind and have one time field."""
+    nested = streams[0].stream == FEATURES
+    names = ("model", "event_id", streams[0].time_field)
+    columns = _uses(column for stream in streams for column in stream.columns)
+    top: dict[str, set[str]] = {name: {ENVELOPE} for name in names}
+    if not nested:
+        for field, kinds in columns.items():
+            top.setdefault(field, set()).update(kinds)
+    attributes = {field: f"a{i}" for i, field in enumerate(columns if nested else top)}
+    of_envelope = {field: f"a{i}" for i, field in enumerate(top)}
+    strict_inner = _struct("Features", columns, attributes, strict=True) if nested else None
+    loose_inner = _struct("Features", columns, attributes, strict=False) if nested else None
+    strict = _struct("Event", top, of_envelope, strict=True, features=strict_inner)
+    loose = _struct("Event", top, of_envelope, strict=False, features=loose_inner)
+    return Shapes(
+        strict=msgspec.json.Decoder(strict).decode,
+        loose=msgspec.json.Decoder(loose).decode,
+        from_object=_builder(loose, of_envelope, loose_inner, attributes),
+        envelope=attrgetter(*[of_envelope[name] for name in names]),
+        features=attrgetter(FEATURES) if nested else None,
+        attributes=attributes,
+        typed=frozenset(field for field in columns if _is_typed(columns[field] if nested else top[field])),
+    )
+
+
+def _uses(columns: Iterable[ColumnSpec]) -> dict[str, set[str]]:
+    """Field -> the kinds of the columns that read it; two models may read one field differently."""
+    uses: dict[str, set[str]] = {}
+    for column in columns:
+        uses.setdefault(column.field, set()).add(column.kind)
+    return uses
+
+
+def _is_typed(kinds: set[str]) -> bool:
+    return frozenset(kinds) in _STRICT and ENVELOPE not in kinds
+
+
+def _struct(
+    name: str,
+    uses: Mapping[str, set[str]],
+    attributes: Mapping[str, str],
+    *,
+    strict: bool,
+    features: type[msgspec.Struct] | None = None,
+) -> type[msgspec.Struct]:
+    fields: list[tuple[str, Any, Any]] = []
+    for field, kinds in uses.items():
+        kind, default = _STRICT.get(frozenset(kinds), _LOOSE) if strict else _LOOSE
+        fields.append((attributes[field], kind, default))
+    if features is not None:
+        fields.append((FEATURES, features if strict else features | None, msgspec.UNSET))
+    rename = {attribute: field for field, attribute in attributes.items() if field in uses}
+    return msgspec.defstruct(name, fields, rename=rename, gc=False)
+
+
+def _builder(
+    event: type[msgspec.Struct],
+    of_envelope: Mapping[str, str],
+    inner: type[msgspec.Struct] | None,
+    attributes: Mapping[str, str],
+) -> Callable[[Mapping[str, Any]], Any]:
+    """Makes a loose event from an object that another parser read."""
+
+    def build(found: Mapping[str, Any]) -> Any:
+        values = {attribute: found[field] for field, attribute in of_envelope.items() if field in found}
+        features = found.get(FEATURES)
+        if inner is not None and isinstance(features, dict):
+            held = {attribute: features[field] for field, attribute in attributes.items() if field in features}
+            values[FEATURES] = inner(**held)
+        return event(**values)
+
+    return build

@@ -1,0 +1,16 @@
+"""The examples in the docstrings of `monitor.config` run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["durations", "suggest"])
+def test_examples_run(name: str) -> None:
+    """What a docstring shows is what happens."""
+    results = doctest.testmod(importlib.import_module(f"monitor.config.{name}"))
+    assert results.attempted > 0
+    assert results.failed == 0

@@ -1,0 +1,180 @@
+"""alerts.yaml as a whole: defaults, contracts, rules, and no text that breaks the loader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.config import Config, ModelRules, load
+from monitor.config.resolved import WindowSpec
+from monitor.contract import ColumnSpec, StreamContract
+from monitor.errors import ConfigurationError, Problem
+
+SHIPPED = Path(__file__).parents[3] / "alerts.yaml"
+SMALLEST = """\
+version: 1
+models:
+  b: {task: regression, streams: {predictions: {topic: p}}, columns: {prediction: y}}
+  a:
+    task: classification_binary
+    streams: {features: {topic: f}, predictions: {topic: p}}
+    columns:
+      prediction: y
+      probability: score
+      numerical: [x]
+      binary: [flag]
+      categorical: [c]
+      text: [bio]
+      arrays: [vec]
+    lateness: 2m
+    reference: {topic: f, from: "2026-10-01T00:00:00Z", to: 2026-10-08T00:00:00Z}
+detectors:
+  everything: {class: ADWIN, params: {delta: 0.01}, input: "*"}
+  gaps: {class: FHDDM, input: missing(x), model: a}
+groups:
+  - name: g
+    model: a
+    rules:
+      - {alert: Drift, expr: psi > 0.25, window: {time: 90m, every: 30m}, for: 1m, keep_firing_for: 2m}
+      - {alert: Shift, expr: ks > 0.1, min_events: 7, labels: {severity: info}, annotations: {summary: hello}}
+retraining:
+  - {trigger: t, model: a, when: {any: [Drift]}, cooldown: 1h, training_window: {max: 7d}}
+"""
+
+
+def loaded_or_refused(text: str) -> Config | tuple[Problem, ...]:
+    try:
+        return load(text, "f")
+    except ConfigurationError as refused:
+        return refused.problems
+
+
+def test_the_shipped_file_is_right() -> None:
+    """alerts.yaml at the top of the repository has no problem, and watches the model of the synthetic traffic."""
+    config = load(SHIPPED.read_text(), "alerts.yaml")
+    assert [model.contract.model for model in config.models] == ["fraud-scorer"]
+    assert {rule.alert for rule in config.models[0].rules.rules} >= {"FeatureDrift", "FeatureShift", "ChangeDetected"}
+
+
+def test_contracts_name_streams_and_columns() -> None:
+    """Columns stand in the order of their roles; predictions have names of their own."""
+    a, b = load(SMALLEST, "f").models
+    assert (a.contract.model, b.contract.model) == ("a", "b")
+    assert a.contract.streams == (
+        StreamContract(
+            "features",
+            "f",
+            "event_time",
+            (
+                ColumnSpec("x", "x", "numerical"),
+                ColumnSpec("flag", "flag", "binary"),
+                ColumnSpec("c", "c", "categorical"),
+                ColumnSpec("bio", "bio", "text"),
+                ColumnSpec("vec", "vec", "array"),
+            ),
+        ),
+        StreamContract(
+            "predictions",
+            "p",
+            "event_time",
+            (ColumnSpec("prediction", "y", "categorical"), ColumnSpec("probability", "score", "numerical")),
+        ),
+    )
+    assert b.contract.streams[0].columns == (ColumnSpec("prediction", "y", "numerical"),)
+
+
+def test_defaults_are_filled_in() -> None:
+    """What alerts.yaml does not say is safe and quiet."""
+    model = load(SMALLEST, "f").models[1]
+    contract = model.contract
+    assert (contract.pane_ms, contract.lateness_ms, contract.idle_timeout_ms) == (10_000, 120_000, 30_000)
+    assert (contract.max_clock_skew_ms, contract.raw_rows, contract.trace_points) == (60_000, 5000, 2048)
+    assert (model.start, model.rules.interval_ms) == ("earliest", 30_000)
+    assert model.rules.window == WindowSpec(events=5000, every=500)
+    assert model.rules.reference.first == 5000
+
+
+def test_a_model_overrides_the_defaults() -> None:
+    """Model before defaults before ours."""
+    text = SMALLEST.replace("models:", "defaults: {pane: 5s, start: latest, lateness: 2m}\nmodels:", 1)
+    text = text.replace("    lateness: 2m", "    lateness: 2m\n    pane: 15s\n    start: 2026-10-01T00:00:00Z")
+    a, b = load(text, "f").models
+    assert (a.contract.pane_ms, a.start) == (15_000, 1_790_812_800_000)
+    assert (b.contract.pane_ms, b.start) == (5_000, "latest")
+
+
+def test_the_grid_is_made_from_the_first_events_of_the_reference() -> None:
+    """`first: n` says how many rows travel raw."""
+    text = SMALLEST.replace("columns: {prediction: y}}", "columns: {prediction: y}, reference: {first: 700}}")
+    assert load(text, "f").models[1].contract.raw_rows == 700
+
+
+def test_rules_carry_all_that_evaluate_needs() -> None:
+    """Durations in ms, windows resolved, `min_events` said or ours."""
+    rules = load(SMALLEST, "f").models[0].rules
+    drift, shift = rules.rules
+    assert drift.window.name == "time=1h30m,every=30m"
+    assert (drift.group, drift.for_ms, drift.keep_firing_for_ms, drift.min_events) == ("g", 60_000, 120_000, 100)
+    assert shift.window.name == "events=5000,every=500"
+    assert (shift.min_events, shift.labels, shift.annotations) == (7, {"severity": "info"}, {"summary": "hello"})
+    assert (rules.retraining[0].any, rules.retraining[0].cooldown_ms) == (("Drift",), 3_600_000)
+    assert rules.retraining[0].max_ms == 604_800_000
+    assert (rules.reference.topic, rules.reference.from_ms) == ("f", 1_790_812_800_000)
+
+
+def test_a_detector_applies_to_the_models_that_have_its_input() -> None:
+    """`model` limits it to one."""
+    a, b = load(SMALLEST, "f").models
+    assert [spec.name for spec in a.rules.detectors] == ["everything", "gaps"]
+    assert [spec.name for spec in b.rules.detectors] == ["everything"]
+
+
+def test_rules_go_through_json_unchanged() -> None:
+    """They are written to the ledger and read back, detectors by River's names."""
+    for model in load(SMALLEST, "f").models:
+        text = model.rules.model_dump_json()
+        assert ModelRules.model_validate_json(text) == model.rules
+        assert '"class_"' not in text
+
+
+def test_the_order_of_what_has_names_is_not_the_file_s() -> None:
+    """Models, detectors and labels of two files that differ in order alone resolve alike."""
+    swapped = SMALLEST.replace("labels: {severity: info}", "labels: {z: a, b: c}")
+    other = SMALLEST.replace("labels: {severity: info}", "labels: {b: c, z: a}")
+    first, second = load(swapped, "f").models[0].rules, load(other, "f").models[0].rules
+    assert first.rules[1].model_dump_json() == second.rules[1].model_dump_json()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.data(),
+    st.sampled_from(["shipped", "smallest"]),
+    st.lists(
+        st.sampled_from(
+            ["", " ", "\n", ":", "-", "[", "]", "{", "}", '"', "'", "&a ", "*a", "!x ", "null", "0", "\x00"]
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+)
+def test_any_mutated_text_is_a_configuration_or_is_refused(data: st.DataObject, which: str, pieces: list[str]) -> None:
+    """Nothing but ConfigurationError comes out of the loader, and its problems have places in the file."""
+    text = SHIPPED.read_text() if which == "shipped" else SMALLEST
+    for piece in pieces:
+        start = data.draw(st.integers(0, len(text)))
+        text = text[:start] + piece + text[start + data.draw(st.integers(0, 12)) :]
+    loaded = loaded_or_refused(text)
+    if isinstance(loaded, Config):
+        return
+    lines = text.count("\n") + 2
+    assert loaded
+    assert all(1 <= problem.line <= lines and problem.column >= 1 for problem in loaded)
+    assert list(loaded) == sorted(loaded)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_configuration_or_is_refused(text: str) -> None:
+    """Bytes that were never meant to be YAML, too."""
+    assert loaded_or_refused(text)

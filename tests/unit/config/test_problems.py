@@ -1,0 +1,186 @@
+"""Every refusal of the check, one by one: its place and its words."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.config import load
+from monitor.errors import ConfigurationError
+
+GOOD = """\
+version: 1
+defaults: {lateness: 1m}
+models:
+  m:
+    task: classification_binary
+    streams:
+      features: {topic: f}
+      predictions: {topic: p}
+    columns: {prediction: y, numerical: [x, z], binary: [b], categorical: [c]}
+  n:
+    task: regression
+    streams: {features: {topic: f}}
+    columns: {numerical: [w]}
+detectors:
+  d: {class: ADWIN, input: x}
+groups:
+  - name: g
+    model: m
+    rules:
+      - {alert: A, expr: psi > 0.25}
+retraining:
+  - {trigger: t, model: m, when: {any: [A]}}
+"""
+RULE = "{alert: A, expr: psi > 0.25}"
+
+
+def problems_of(text: str) -> list[str]:
+    try:
+        load(text, "f")
+    except ConfigurationError as refused:
+        return [str(problem) for problem in refused.problems]
+    return []
+
+
+def test_the_file_without_a_fault_has_no_problem() -> None:
+    """So each problem below comes from the one change that is made."""
+    assert problems_of(GOOD) == []
+
+
+SHAPE = [
+    ("version: 1", "version: »2", "'2' is not one of 1"),
+    ("version: 1\n", "»", "the key 'version' is missing"),
+    ("lateness: 1m", "lateness: »60", 'a duration is text with its unit: write "30s" or "5m"'),
+    ("lateness: 1m", "pane: »0s", "must be longer than 0s"),
+    ("lateness: 1m", "start: »soon", "'soon' is not a time with its offset"),
+    ("lateness: 1m", "window: {events: »0}", "should be greater than or equal to 1"),
+    ("lateness: 1m", "window: »{events: 5, time: 1m}", "a window has either `events` or `time`"),
+    ("lateness: 1m", "window: {events: 5, every: »9}", "`every` is longer than its window"),
+    ("lateness: 1m", "window: {events: 5, every: »1m}", "`every` of a window of events is a number"),
+    ("lateness: 1m", "window: {time: 1h, every: »5}", "a duration is text with its unit"),
+    ("lateness: 1m", "window: »5000", "should be a mapping of keys and values"),
+    ("  m:\n", "  m:\n    »segments: [endpoint]\n", "'segments' is not supported yet"),
+    ("features: {topic: f}\n      p", "features: {topic: f, format: »kserve}\n      p", "'format': 'kserve' is not"),
+    ("      predictions", "      »labels: {topic: l}\n      predictions", "'labels' is not supported yet"),
+    ("topic: p", "topic: »a/b", "'a/b' is not a name here"),
+    ("numerical: [x, z]", "numerical: [x, »7]", "should be text: write it in quotes, '7'"),
+    ("numerical: [x, z]", "numerical: »x", "should be a valid list"),
+    ("numerical: [x, z]", "»numercal: [x, z]", "unknown key 'numercal'; did you mean 'numerical'?"),
+    ("  d: {class", "  »d-1: {class", "'d-1' is not a name here"),
+    ("class: ADWIN,", "class: ADWIN, params: {»delat: 1},", "unknown key 'delat'; did you mean 'delta'?"),
+    ("class: ADWIN,", "class: ADWIN, params: {delta: »2},", "should be less than 1"),
+    ("{class: ADWIN, input: x}", "»{input: x}", "the key 'class' is missing: it names River's detector"),
+    ("class: ADWIN", "class: KSWIN, params: {stat_size: »80}", "stat_size 80 is more than half of window_size 100"),
+    (RULE, "»{alert: A}", "the key 'expr' is missing"),
+    (RULE, "{alert: A, expr: psi > 0.25, »for_windows: 3}", "'for_windows' is not supported yet"),
+    (RULE, "{alert: A, expr: psi > 0.25, labels: {severity: »1}}", "should be text: write it in quotes, '1'"),
+    ("{any: [A]}}", "{any: [A]}, approval: »manual}", "'approval': 'manual' is not supported yet"),
+    ("{any: [A]}}", "{any: [A]}, »unless: [A]}", "'unless' is not supported yet"),
+    ("retraining:", "»route: {receiver: x}\nretraining:", "'route' is not supported yet"),
+    (
+        "    columns: {numerical: [w]}",
+        "    columns: {numerical: [w]}\n    reference: »{path: a, first: 50}",
+        "a reference has one of `path`, `topic` and `first`",
+    ),
+]
+NAMES = [
+    ("lateness: 1m", "lateness: 1m, »grid_rows: 50", "`reference: {first: n}` says how many rows"),
+    ("  m:\n", "  m:\n    »grid_rows: 50\n", "`reference: {first: n}` says how many rows"),
+    ("lateness: 1m", "interval: »25s", "interval has to be a multiple of the pane, 10s; found 25s, the next is 30s"),
+    ("lateness: 1m", "pane: »7s", "interval has to be a multiple of the pane, 7s"),
+    ("lateness: 1m", "window: {time: »25s}", "`time` of a window has to be a multiple of the pane"),
+    (
+        "{topic: f}}\n    columns: {numerical: [w]}",
+        "{topic: »f}}\n    lateness: 3m\n    columns: {numerical: [w]}",
+        "models 'm' and 'n' share topic 'f', so they have to agree in lateness",
+    ),
+    ("topic: p", "topic: »f", "topic 'f' is the features of 'm': a topic carries one kind of stream"),
+    ("prediction: y,", "prediction: y, probability: »y,", "'y' is taken"),
+    ("prediction: y,", "prediction: »event_id,", "'event_id' is taken"),
+    ("numerical: [x, z], binary: [b]", "numerical: [x, z, b], binary: [»b]", "'b' is the name of two columns"),
+    ("numerical: [x, z]", "numerical: [x, »prediction]", "'prediction' is the name of two columns"),
+    ("{numerical: [w]}", "{numerical: [w], »probability: q}", "'probability' belongs to the stream 'predictions'"),
+    ("streams: {features: {topic: f}}", "streams: »{}", "a model has at least one stream"),
+    ("input: x", "input: »xx", "no column of m is 'xx'; did you mean 'x'?"),
+    ("input: x", "input: x, model: »k", "unknown model 'k'"),
+    ("ADWIN, input: x", "DDM, input: »c", "DDM eats 0 or 1; 'c' is a categorical column"),
+    ("    model: m\n", "    model: »mm\n", "unknown model 'mm'; did you mean 'm'?"),
+    (RULE, "{alert: A, expr: psi > 0.25}\n      - {alert: »A, expr: psi > 0.25}", "'m' has a second alert 'A'"),
+    (RULE, "{alert: A, expr: psi > 1, window: {time: »15s}}", "`time` of a window has to be a multiple"),
+    (RULE, "{alert: A, expr: psi > 1, min_events: »9000}", "min_events is more than the window of 5000"),
+    (RULE, "{alert: A, expr: psi > 1, labels: {»column: x}}", "the label 'column' is set by Streamdrift"),
+    (RULE, "{alert: A, expr: »ks > 1.5}", "'ks' is never above 1, so this never fires"),
+    (RULE, "{alert: A, expr: »missing_rate > 5}", "'missing_rate' is never above 1, so this never fires; write"),
+    (RULE, "{alert: A, expr: »psi > 1 / 0}", "the threshold is not a number"),
+    (RULE, "{alert: A, expr: »events > reference_mean}", "'events' is of a whole stream: it has no"),
+    (RULE, "{alert: A, expr: »change > reference_std}", "'change' is of a detector: it has no reference_mean"),
+    (RULE, "{alert: A, expr: »quantile > 1}", "say which: quantile{quantile="),
+    (RULE, "{alert: A, expr: 'quantile{»quantile=\"0.9\"} > 1'}", "there is no quantile '0.9'; there are 0.05"),
+    (RULE, "{alert: A, expr: 'psi{»column=\"xx\"} > 1'}", "there is no column 'xx'; did you mean 'x'?"),
+    (RULE, "{alert: A, expr: 'psi{»column=~\"q.*\"} > 1'}", "no column matches =~'q.*'"),
+    (RULE, "{alert: A, expr: »'ks{column=\"c\"} > 0.1'}", "'ks' is for numerical columns; 'c' is none: use psi"),
+    (RULE, "{alert: A, expr: »'new_category_rate{column=\"x\"} > 0.1'}", "'new_category_rate' is for categorical"),
+    (RULE, '{alert: A, expr: »\'psi{column="x",stream="predictions"} > 1\'}', "this selects no column of the model"),
+    (RULE, "{alert: A, expr: 'change{»detector=\"dd\"} > 0'}", "there is no detector 'dd'; did you mean 'd'?"),
+    (RULE, "{alert: A, expr: 'psi{»detector=\"d\"} > 0'}", "'psi' has no label 'detector'; there are column, stream"),
+    (RULE, "{alert: A, expr: 'events{»column=\"x\"} > 0'}", "'events' has no label 'column'; there are stream"),
+    (
+        RULE,
+        '{alert: A, expr: psi > 1, annotations: {s: "{{ »labels.colum }}"}}',
+        "alerts of 'psi' have no label 'colum'; did you mean 'column'?",
+    ),
+    (RULE, '{alert: A, expr: psi > 1, annotations: {s: "{{ »valu }}"}}', "unknown name 'valu'; did you mean 'value'"),
+    ("model: m, when", "model: »k, when", "unknown model 'k'"),
+    ("{any: [A]}", "{any: [»B]}", "'m' has no alert 'B'"),
+    ("{any: [A]}}", "{any: [A]}}\n  - {trigger: »t, model: m, when: {any: [A]}}", "a second trigger 't'"),
+]
+"""What is written instead of what, with » before the place of the problem, and how the problem begins."""
+
+
+@pytest.mark.parametrize(("old", "new", "message"), SHAPE + NAMES)
+def test_one_fault_is_one_problem(old: str, new: str, message: str) -> None:
+    """With its line, its column and what would do; nothing that only follows from it is reported."""
+    assert old in GOOD
+    before, after = GOOD.replace(old, new, 1).split("»")
+    line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+    found = problems_of(before + after)
+    assert len(found) == 1
+    assert found[0].startswith(f"f:{line}:{column}: {message}")
+
+
+def test_a_fault_hides_no_fault_elsewhere() -> None:
+    """A model that lacks its task is still known to rules and detectors, and what they say is checked."""
+    text = GOOD.replace("    task: classification_binary\n", "").replace("input: x", "input: xx").replace("psi", "ps1")
+    assert [problem.split(": ")[0] for problem in problems_of(text)] == ["f:5:5", "f:14:28", "f:19:26"]
+
+
+def test_what_was_left_out_is_not_missed_elsewhere() -> None:
+    """A detector, a column or an alert with a fault of its own is not called unknown where it is used."""
+    text = GOOD.replace("class: ADWIN", "class: XX").replace("numerical: [x, z]", "numerical: [x, z/]")
+    rules = [
+        "{alert: A, expr: psi > 0.25, for: x}",
+        "{alert: B, expr: 'change{detector=\"d\"} > 0'}",
+        "{alert: C, expr: 'psi{column=\"z\"} > 1'}",
+    ]
+    text = text.replace(RULE, "\n      - ".join(rules))
+    assert [problem.split(": ")[0] for problem in problems_of(text)] == ["f:9:45", "f:15:14", "f:20:43"]
+
+
+def test_all_missing_keys_of_one_place_are_told() -> None:
+    """They share their place, the start of their mapping."""
+    text = GOOD.replace("task: classification_binary\n    streams:\n      f", "columns:\n      f", 1)
+    found = [problem for problem in problems_of(text) if problem.startswith("f:5:5: ")]
+    assert found == ["f:5:5: the key 'streams' is missing", "f:5:5: the key 'task' is missing"]
+
+
+def test_what_cannot_be_read_is_not_blamed_for_its_type() -> None:
+    """An alias has one problem: that it is one."""
+    found = problems_of(GOOD.replace("topic: p", "topic: *p").replace("lateness: 1m", "lateness: !!int 5"))
+    assert [problem[: len("f:8:28: tags are")] for problem in found] == ["f:2:22: tags are", "f:8:28: aliases "]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "text", "null", "5", "- a", "{}"])
+def test_a_file_that_is_something_else_is_refused(text: str) -> None:
+    """Empty files, lists and words have a problem at their start."""
+    assert problems_of(text)
+    assert all(problem.startswith("f:1:1: ") for problem in problems_of(text))
