@@ -1,0 +1,158 @@
+"""Records of the ledger and of the grid topic: everything that can influence a verdict, as values and as bytes.
+
+A record's header `sd-kind` names what it is. Panes are msgpack, all else JSON. A model's ledger partition is a
+digest of its name, ours and not the client's, so that every writer and reader agrees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from monitor.errors import FormatError
+from monitor.events import Headers, Outgoing, StreamName, TopicPartition
+from monitor.panes.pane import Pane, RawPane, decode_pane, decode_raw, encode_pane, encode_raw
+
+KIND = "sd-kind"
+ChangeKind = Literal["set", "grid", "reference", "rules"]
+
+
+class Watermark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All panes of that topic partition that end at or before `watermark` have been written. `first`: its first one."""
+
+    topic: str
+    partition: int
+    watermark: int
+    first: int
+
+
+class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The watermark that a wall clock gave a still partition when its position was `offset`."""
+
+    topic: str
+    partition: int
+    offset: int
+    watermark: int
+
+
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new set of partitions, grid, reference or rules of a model. `content`: its canonical JSON.
+
+    `stream`: empty where the change is the whole model's. It counts from the first pane not yet folded when evaluate
+    reads it; that pane is written back as an Activation.
+    """
+
+    model: str
+    kind: ChangeKind
+    stream: StreamName | Literal[""]
+    digest: str
+    content: str
+
+
+class Activation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A change, and the index of the first pane that it counted for (None: from the model's first pane)."""
+
+    change: Change
+    pane: int | None
+
+
+class PartitionSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Content of a set change: the model's topics by stream, with their numbers of partitions."""
+
+    streams: dict[StreamName, tuple[str, int]]
+
+    @property
+    def partitions(self) -> tuple[TopicPartition, ...]:
+        """All input partitions of the model, sorted, each once."""
+        topics = dict(self.streams.values())
+        return tuple(TopicPartition(topic, p) for topic in sorted(topics) for p in range(topics[topic]))
+
+
+Entry = Pane | RawPane | Watermark | Heartbeat | Change
+
+_JSON_KINDS: dict[str, type[Watermark | Heartbeat | Change]] = {
+    "watermark": Watermark,
+    "heartbeat": Heartbeat,
+    "change": Change,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTopics:
+    """Names of our topics under a prefix, and the ledger's number of partitions."""
+
+    prefix: str
+    partitions: int
+
+    def name(self, topic: str) -> str:
+        return self.prefix + topic
+
+    def partition_of(self, model: str) -> int:
+        """The model's ledger partition; its alerts go to the partition of the same number."""
+        return ledger_partition(model, self.partitions)
+
+
+def ledger_partition(model: str, partitions: int) -> int:
+    """Which of `partitions` belongs to the model."""
+    return int.from_bytes(hashlib.sha256(model.encode()).digest()[:8], "big") % partitions
+
+
+def new_change(model: str, kind: ChangeKind, content: str, stream: StreamName | Literal[""] = "") -> Change:
+    """A change named by the digest of its content."""
+    return Change(model, kind, stream, "sha256:" + hashlib.sha256(content.encode()).hexdigest()[:32], content)
+
+
+def encode_entry(entry: Entry, topic: str, partition: int) -> Outgoing:
+    """One ledger record."""
+    match entry:
+        case Pane():
+            kind, key, value = "pane", entry.model, encode_pane(entry)
+        case RawPane():
+            kind, key, value = "raw", entry.model, encode_raw(entry)
+        case Change():
+            kind, key, value = "change", entry.model, msgspec.json.encode(entry)
+        case Watermark() | Heartbeat():
+            kind = "watermark" if isinstance(entry, Watermark) else "heartbeat"
+            key, value = f"{entry.topic}/{entry.partition}", msgspec.json.encode(entry)
+    return Outgoing(topic, partition, key.encode(), value, ((KIND, kind.encode()),))
+
+
+def kind_of(headers: Headers) -> str:
+    """The `sd-kind` of a record of ours."""
+    for name, value in headers:
+        if name == KIND:
+            return value.decode("ascii", "replace")
+    raise FormatError(f"a record of ours has no {KIND} header")
+
+
+def decode_entry(kind: str, value: bytes) -> Entry:
+    """The entry of its kind and bytes; raises FormatError."""
+    if kind == "pane":
+        return decode_pane(value)
+    if kind == "raw":
+        return decode_raw(value)
+    if kind not in _JSON_KINDS:
+        raise FormatError(f"a ledger record of kind {kind!r} is not known to this version")
+    try:
+        return msgspec.json.decode(value, type=_JSON_KINDS[kind])
+    except msgspec.DecodeError as error:
+        raise FormatError(f"not a {kind} record: {error}") from error
+
+
+def encode_activation(activation: Activation, topic: str) -> Outgoing:
+    """The record of the grid topic, under (model, kind, stream, digest, pane)."""
+    change = activation.change
+    pane = "" if activation.pane is None else activation.pane
+    key = f"{change.model}/{change.kind}/{change.stream}/{change.digest}/{pane}"
+    return Outgoing(topic, 0, key.encode(), msgspec.json.encode(activation), ((KIND, b"activation"),))
+
+
+def decode_activation(value: bytes) -> Activation:
+    """The activation of its bytes; raises FormatError."""
+    try:
+        return msgspec.json.decode(value, type=Activation)
+    except msgspec.DecodeError as error:
+        raise FormatError(f"not an activation: {error}") from error

@@ -1,0 +1,164 @@
+"""Rows of one pane that is still open, and sealing it.
+
+With a grid a row is kept as two-byte codes, thinned by level so that at most `trace_points` of a pane stay, while
+its counts and sums take every row. Without a grid the rows are kept as they came. Whatever the batches, the sealed
+pane is the same: counts are integers, the level depends on the rows alone, and the trace is put in canonical order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from monitor.events import CellState, Int64s, OffsetRange, Rows, TopicPartition
+from monitor.panes import heavy
+from monitor.panes import rows as rows_of
+from monitor.panes.grid import Grid, encode_rows
+from monitor.panes.pane import Pane, RawPane
+
+
+@dataclass(slots=True)
+class OpenPane:
+    """One open pane of one model in one topic partition, and its row's first and last offset."""
+
+    empty: Rows
+    """No rows of this model and stream: names them, and tells the width of its columns."""
+    tp: TopicPartition
+    index: int
+    trace_points: int
+    segment: str = ""
+    events: int = 0
+    late: int = 0
+    last_time: int | None = None
+    first_offset: int | None = None
+    last_offset: int = -1
+    offset_sum: int = 0
+    raw: list[Rows] = field(default_factory=list)
+    _on_grid: _OnGrid | None = None
+
+    def add(self, rows: Rows, grid: Grid | None) -> None:
+        """Take rows of this pane, in offset order after those before."""
+        self.events += len(rows)
+        self.last_time = max(int(rows.time.max()), self.last_time if self.last_time is not None else -(1 << 62))
+        self._touch(rows.offset)
+        if grid is None:
+            self.raw.append(rows)
+            return
+        self._put_on(grid).add(rows)
+
+    def add_late(self, offset: Int64s) -> None:
+        """Count rows that came late for a pane sealed before."""
+        self.late += len(offset)
+        self._touch(offset)
+
+    def _touch(self, offset: Int64s) -> None:
+        first = int(offset[0])
+        self.first_offset = first if self.first_offset is None else min(first, self.first_offset)
+        self.last_offset = max(self.last_offset, int(offset[-1]))
+        self.offset_sum += int(offset.sum())
+
+    def _put_on(self, grid: Grid) -> _OnGrid:
+        if self._on_grid is None:
+            self._on_grid = _OnGrid(grid, self.trace_points, rows_of.partition_seed(self.tp))
+            if self.raw:
+                self._on_grid.add(rows_of.concat(self.raw))
+                self.raw = []
+        return self._on_grid
+
+    def seal(self, grid: Grid) -> Pane:
+        """The pane on its grid."""
+        kept = self._put_on(grid)
+        counts = kept.counts.copy()
+        counts[grid.layout.late] = self.late
+        order = rows_of.canonical_order(kept.time, kept.offset)
+        return Pane(
+            self.empty.model,
+            self.segment,
+            grid.stream,
+            self.tp,
+            self.index,
+            grid.digest,
+            self.events,
+            self.last_time,
+            OffsetRange(*self.tp, self.first_offset or 0, self.last_offset + 1),
+            counts,
+            kept.level,
+            kept.codes[order],
+            kept.levels[order],
+            tuple(kept.unknown),
+        )
+
+    def seal_raw(self, first_rows: int | None = None) -> RawPane:
+        """The pane's rows as they came; with `first_rows` a sample of that many, first in canonical order."""
+        rows = rows_of.concat([self.empty, *self.raw])
+        if first_rows is not None:
+            rows = rows_of.take(rows, np.sort(rows_of.canonical_order(rows.time, rows.offset)[:first_rows]))
+        return RawPane(
+            self.empty.model,
+            self.segment,
+            rows.stream,
+            self.tp,
+            self.index,
+            self.late,
+            self.first_offset or 0,
+            self.last_offset,
+            self.trace_points,
+            rows,
+            first_rows is None,
+        )
+
+
+def summarise(raw: RawPane, grid: Grid) -> Pane:
+    """A raw pane on a grid: the same pane as if the grid had been there from the start."""
+    pane = OpenPane(
+        rows_of.take(raw.rows, np.zeros(0, dtype=np.int64)), raw.tp, raw.index, raw.trace_points, raw.segment
+    )
+    if len(raw.rows):
+        pane.add(raw.rows, grid)
+    pane.late, pane.first_offset, pane.last_offset = raw.late, raw.first_offset, raw.last_offset
+    return pane.seal(grid)
+
+
+class _OnGrid:
+    """Counts of all rows of a pane, and the codes of those whose level is high enough."""
+
+    def __init__(self, grid: Grid, trace_points: int, seed: np.uint64) -> None:
+        self.grid = grid
+        self.trace_points = trace_points
+        self.seed = seed
+        self.level = 0
+        self.counts = np.zeros(grid.layout.width, dtype=np.int64)
+        self.codes = np.empty((0, len(grid.series)), dtype=np.uint16)
+        self.levels = np.empty(0, dtype=np.uint8)
+        self.time = np.empty(0, dtype=np.int64)
+        self.offset = np.empty(0, dtype=np.int64)
+        self.unknown: list[dict[str, int]] = [{} for _ in grid.categorical]
+
+    def add(self, rows: Rows) -> None:
+        codes, counts = encode_rows(self.grid, rows)
+        self.counts += counts
+        self._count_unknown(rows, codes)
+        levels = rows_of.levels(self.seed, rows.offset)
+        keep = levels >= self.level
+        self.codes = np.concatenate([self.codes, codes[keep]])
+        self.levels = np.concatenate([self.levels, levels[keep]])
+        self.time = np.concatenate([self.time, rows.time[keep]])
+        self.offset = np.concatenate([self.offset, rows.offset[keep]])
+        self._thin()
+
+    def _thin(self) -> None:
+        while len(self.levels) > self.trace_points:
+            self.level += 1
+            keep = self.levels >= self.level
+            self.codes, self.levels = self.codes[keep], self.levels[keep]
+            self.time, self.offset = self.time[keep], self.offset[keep]
+
+    def _count_unknown(self, rows: Rows, codes: np.ndarray) -> None:
+        width = len(self.grid.numeric)
+        for j, category in enumerate(self.grid.categorical):
+            new = np.flatnonzero(codes[:, width + j] == len(category.values))
+            if len(new):
+                values = rows.categorical[j]
+                valid = rows.categorical_states[new, j] == CellState.VALID
+                heavy.feed(self.unknown[j], (values[i] for i in new[valid].tolist()))

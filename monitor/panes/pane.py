@@ -1,0 +1,228 @@
+"""The pane: what one topic partition saw of one model in one slice of event time, as a mergeable summary.
+
+A pane of index k covers event time [k * pane_ms, (k + 1) * pane_ms). Its trace holds the rows of level >= `level`
+in canonical order, as grid codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from monitor.errors import FormatError
+from monitor.events import Codes, Int64s, OffsetRange, Rows, States, StreamName, TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """A sealed partial pane. `counts`: flat vector of `Grid.layout`; `codes` (m, series) and `levels` (m,): the trace.
+
+    `offsets`: all rows' range. `last_time`: largest event time in ms. `unknown`: per categorical series the heavy
+    hitters among unknown values.
+    """
+
+    model: str
+    segment: str
+    stream: StreamName
+    tp: TopicPartition
+    index: int
+    grid: str
+    events: int
+    last_time: int | None
+    offsets: OffsetRange
+    counts: Int64s
+    level: int
+    codes: Codes
+    levels: States
+    unknown: tuple[Mapping[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RawPane:
+    """A sealed pane of a model that has no grid yet: its rows in offset order, and how many came late.
+
+    `complete` is False for a sample: the first rows of a pane that waits for the grid, not sealed.
+    """
+
+    model: str
+    segment: str
+    stream: StreamName
+    tp: TopicPartition
+    index: int
+    late: int
+    first_offset: int
+    last_offset: int
+    trace_points: int
+    rows: Rows
+    complete: bool
+
+
+class _PaneValue(msgspec.Struct, array_like=True):
+    model: str
+    segment: str
+    stream: StreamName
+    topic: str
+    partition: int
+    index: int
+    grid: str
+    events: int
+    last_time: int | None
+    first_offset: int
+    end_offset: int
+    width: int
+    places: bytes
+    count_type: str
+    counts: bytes
+    level: int
+    series: int
+    codes: bytes
+    levels: bytes
+    unknown: tuple[dict[str, int], ...]
+
+
+class _RawValue(msgspec.Struct, array_like=True):
+    model: str
+    segment: str
+    stream: StreamName
+    topic: str
+    partition: int
+    index: int
+    late: int
+    first_offset: int
+    last_offset: int
+    trace_points: int
+    complete: bool
+    offset: bytes
+    time: bytes
+    numeric: bytes
+    numeric_states: bytes
+    categorical: tuple[list[str], ...]
+    categorical_states: bytes
+
+
+def encode_pane(pane: Pane) -> bytes:
+    """The pane as msgpack; counts as (place, count) pairs in the smallest integer type that holds them."""
+    places = np.flatnonzero(pane.counts)
+    counts = pane.counts[places]
+    count_type = next(t for t in ("<u1", "<u2", "<i4", "<i8") if _fits(counts, t))
+    return msgspec.msgpack.encode(
+        _PaneValue(
+            pane.model,
+            pane.segment,
+            pane.stream,
+            pane.tp.topic,
+            pane.tp.partition,
+            pane.index,
+            pane.grid,
+            pane.events,
+            pane.last_time,
+            pane.offsets.start,
+            pane.offsets.end,
+            len(pane.counts),
+            places.astype("<u4").tobytes(),
+            count_type,
+            counts.astype(count_type).tobytes(),
+            pane.level,
+            pane.codes.shape[1],
+            pane.codes.astype("<u2").tobytes(),
+            pane.levels.tobytes(),
+            tuple(dict(counters) for counters in pane.unknown),
+        )
+    )
+
+
+def _fits(counts: Int64s, count_type: str) -> bool:
+    info = np.iinfo(count_type)
+    return len(counts) == 0 or (int(counts.min()) >= info.min and int(counts.max()) <= info.max)
+
+
+def decode_pane(value: bytes) -> Pane:
+    """The pane of its bytes; raises FormatError."""
+    try:
+        raw = msgspec.msgpack.decode(value, type=_PaneValue)
+        if raw.count_type not in ("<u1", "<u2", "<i4", "<i8"):
+            raise FormatError(f"not a pane: counts of type {raw.count_type!r}")
+        counts = np.zeros(raw.width, dtype=np.int64)
+        counts[np.frombuffer(raw.places, dtype="<u4")] = np.frombuffer(raw.counts, dtype=raw.count_type)
+        tp = TopicPartition(raw.topic, raw.partition)
+        return Pane(
+            raw.model,
+            raw.segment,
+            raw.stream,
+            tp,
+            raw.index,
+            raw.grid,
+            raw.events,
+            raw.last_time,
+            OffsetRange(*tp, raw.first_offset, raw.end_offset),
+            counts,
+            raw.level,
+            np.frombuffer(raw.codes, dtype="<u2").astype(np.uint16, copy=False).reshape(-1, raw.series),
+            np.frombuffer(raw.levels, dtype=np.uint8),
+            raw.unknown,
+        )
+    except (msgspec.DecodeError, ValueError, IndexError) as error:
+        raise FormatError(f"not a pane: {error}") from error
+
+
+def encode_raw(pane: RawPane) -> bytes:
+    """The raw pane as msgpack."""
+    rows = pane.rows
+    return msgspec.msgpack.encode(
+        _RawValue(
+            pane.model,
+            pane.segment,
+            pane.stream,
+            pane.tp.topic,
+            pane.tp.partition,
+            pane.index,
+            pane.late,
+            pane.first_offset,
+            pane.last_offset,
+            pane.trace_points,
+            pane.complete,
+            rows.offset.astype("<i8").tobytes(),
+            rows.time.astype("<i8").tobytes(),
+            rows.numeric.astype("<f8").tobytes(),
+            rows.numeric_states.tobytes(),
+            rows.categorical,
+            rows.categorical_states.tobytes(),
+        )
+    )
+
+
+def decode_raw(value: bytes) -> RawPane:
+    """The raw pane of its bytes; raises FormatError."""
+    try:
+        raw = msgspec.msgpack.decode(value, type=_RawValue)
+        offset = np.frombuffer(raw.offset, dtype="<i8").astype(np.int64, copy=False)
+        n = len(offset)
+        width = len(raw.numeric_states) // n if n else 0
+        rows = Rows(
+            raw.model,
+            raw.stream,
+            offset,
+            np.frombuffer(raw.time, dtype="<i8").astype(np.int64, copy=False),
+            np.frombuffer(raw.numeric, dtype="<f8").astype(np.float64, copy=False).reshape(n, width),
+            np.frombuffer(raw.numeric_states, dtype=np.uint8).reshape(n, width),
+            raw.categorical,
+            np.frombuffer(raw.categorical_states, dtype=np.uint8).reshape(n, len(raw.categorical)),
+        )
+        return RawPane(
+            raw.model,
+            raw.segment,
+            raw.stream,
+            TopicPartition(raw.topic, raw.partition),
+            raw.index,
+            raw.late,
+            raw.first_offset,
+            raw.last_offset,
+            raw.trace_points,
+            rows,
+            raw.complete,
+        )
+    except (msgspec.DecodeError, ValueError) as error:
+        raise FormatError(f"not a raw pane: {error}") from error

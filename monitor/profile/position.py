@@ -1,0 +1,97 @@
+"""The position record: all that a task must know to fold its input again from the low-water mark."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TypeVar
+
+import msgspec
+
+from monitor.errors import FormatError
+
+FORMAT = "streamdrift.position/1"
+
+
+class RowState(msgspec.Struct, frozen=True, order=True):
+    """What was known before the row at `offset`: largest accepted time, reach, and the heartbeats' floor."""
+
+    offset: int
+    highest: int | None = None
+    reach: int | None = None
+    floor: int | None = None
+
+
+class ModelPosition(msgspec.Struct, frozen=True):
+    """Of one model: panes sealed below index `sealed_to`, rows sent raw, and whether a sample was sent."""
+
+    sealed_to: int | None
+    raw_sent: int
+    sampled: bool
+
+
+class ProfilePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a profile task stands. `low`: state before the oldest record still needed; `position`: next to read.
+
+    `heartbeats`: those after `low`, as (offset, watermark). `digest`: of the offsets in the open panes.
+    `contract`: digest of the contracts that the fold used. `buckets`: records counted since the first start.
+    """
+
+    format: str
+    low: RowState
+    position: int
+    start: int
+    first_watermark: int | None
+    heartbeats: tuple[tuple[int, int], ...]
+    watermark: int | None
+    models: dict[str, ModelPosition]
+    digest: str
+    contract: str
+    buckets: dict[str, int]
+    sequences: dict[str, int]
+
+
+class EvaluatePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an evaluate task stands. `outputs`: digest of all that it published so far."""
+
+    format: str
+    position: int
+    outputs: str
+    sequences: dict[str, int]
+
+
+def key_of(group: str, topic: str, partition: int) -> bytes:
+    """The key of a position record."""
+    return f"{group}/{topic}/{partition}".encode()
+
+
+def encode(position: ProfilePosition | EvaluatePosition) -> bytes:
+    """The record's JSON, keys sorted."""
+    return msgspec.json.encode(position, order="deterministic")
+
+
+def digest(value: bytes) -> str:
+    """What the committed offset's metadata holds."""
+    return hashlib.sha256(value).hexdigest()[:32]
+
+
+def decode_profile(value: bytes) -> ProfilePosition:
+    """The position of its JSON; raises FormatError."""
+    return _checked(value, ProfilePosition)
+
+
+def decode_evaluate(value: bytes) -> EvaluatePosition:
+    """The position of its JSON; raises FormatError."""
+    return _checked(value, EvaluatePosition)
+
+
+Position = TypeVar("Position", ProfilePosition, EvaluatePosition)
+
+
+def _checked(value: bytes, kind: type[Position]) -> Position:
+    try:
+        position = msgspec.json.decode(value, type=kind)
+    except msgspec.DecodeError as error:
+        raise FormatError(f"not a position record: {error}") from error
+    if position.format != FORMAT:
+        raise FormatError(f"position record has format {position.format!r}; this version reads {FORMAT!r}")
+    return position

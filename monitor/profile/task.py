@@ -1,0 +1,123 @@
+"""The task of one input partition: decode, fold, and fold again from a committed position without publishing twice.
+
+What is to happen at a place of the log (a heartbeat, the committed position) is a mark. A mark at offset o counts when
+all records below o have been folded; offsets may have gaps.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from monitor.errors import StateDivergence
+from monitor.events import Batch, RecordBatch
+from monitor.panes.grid import Grid
+from monitor.profile.partition import Drained, PartitionFold
+from monitor.profile.position import ProfilePosition
+
+
+class Decode(Protocol):
+    """What turns records of the task's topic into rows; called once a batch, in order."""
+
+    def decode(self, batch: RecordBatch) -> Batch: ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Mark:
+    """Something that happens when the fold's position reaches `offset`; heartbeats before the arrival."""
+
+    offset: int
+    arrival: bool
+    watermark: int
+
+
+class ProfileTask:
+    """One input partition of a profile process. `heartbeats`: recorded ones, as (offset, watermark)."""
+
+    def __init__(self, fold: PartitionFold, decoder: Decode, heartbeats: Iterable[tuple[int, int]] = ()) -> None:
+        self.fold = fold
+        self._decoder = decoder
+        self._marks = sorted(_Mark(offset, False, watermark) for offset, watermark in heartbeats)
+        self._target: ProfilePosition | None = None
+
+    @property
+    def restoring(self) -> bool:
+        """Whether the task still folds what was published before."""
+        return self._target is not None
+
+    def restore(self, position: ProfilePosition) -> None:
+        """Go back to the low-water mark of `position`; feed from `position.low.offset` on."""
+        if position.contract != self.fold.contract_digest:
+            raise StateDivergence(
+                f"{self.fold.tp.topic}/{self.fold.tp.partition}: streams, columns or limits of its models have changed "
+                "since the last commit, which is not supported yet; go back to the former alerts.yaml, or start anew "
+                "under another STREAMDRIFT_PREFIX"
+            )
+        self._target = position
+        self._marks = sorted(
+            [_Mark(offset, False, watermark) for offset, watermark in position.heartbeats]
+            + [_Mark(position.position, True, 0)]
+        )
+        self.fold.go_back(position)
+        self.reached(position.low.offset)
+
+    def feed(self, records: RecordBatch) -> None:
+        """Fold records that follow those before."""
+        offsets = records.offsets
+        at = 0
+        while at < len(offsets):
+            self.reached(offsets[at])
+            end = bisect_left(offsets, self._marks[0].offset, at) if self._marks else len(offsets)
+            part = records if at == 0 and end == len(offsets) else cut(records, at, end)
+            self.fold.feed(self._decoder.decode(part), part)
+            at = end
+        if offsets:
+            self.reached(offsets[-1] + 1)
+
+    def reached(self, offset: int) -> None:
+        """All records below `offset` have been fed (some offsets hold none)."""
+        while self._marks and self._marks[0].offset <= offset:
+            mark = self._marks.pop(0)
+            self.fold.position = max(self.fold.position, mark.offset)
+            if mark.arrival:
+                self._arrive()
+            else:
+                self.fold.heartbeat(mark.watermark)
+
+    def _arrive(self) -> None:
+        target, self._target = self._target, None
+        if target is not None and not self.fold.arrive(target):
+            tp = self.fold.tp
+            raise StateDivergence(
+                f"{tp.topic}/{tp.partition}: folding again from {target.low.offset} to {target.position} did not give "
+                "the committed state"
+            )
+
+    def use_grid(self, grid: Grid) -> None:
+        """A grid of one of the task's models has been published."""
+        self.fold.use_grid(grid)
+
+    def drain(self) -> Drained:
+        """What is to be published; nothing while folding again."""
+        return self.fold.drain()
+
+    def snapshot(self, sequences: Mapping[str, int]) -> ProfilePosition:
+        """The position record to commit with the outputs drained so far."""
+        return self.fold.snapshot(sequences)
+
+
+def cut(records: RecordBatch, start: int, end: int) -> RecordBatch:
+    """Records at places start to end of a batch."""
+    part = slice(start, end)
+    return RecordBatch(
+        records.topic,
+        records.partition,
+        records.offsets[part],
+        records.timestamps[part],
+        records.keys[part],
+        records.values[part],
+        records.headers[part],
+        records.log_append_time,
+    )

@@ -1,0 +1,70 @@
+"""Law 7: no row from the future closes windows, and the answer depends on the log alone."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.profile.admission import JURY, Flush, admit, by_stamp
+
+SKEW = 100
+
+
+def all_at_once(times: list[int]) -> list[bool]:
+    accepted: list[bool] = admit(np.array(times, dtype=np.int64), None, SKEW, Flush(None)).accepted.tolist()
+    return accepted
+
+
+@given(st.lists(st.integers(0, 3000) | st.integers(10**6, 10**6 + 3000), min_size=1, max_size=200), st.data())
+def test_any_cut_of_the_log_gives_the_same_answer(times: list[int], data: st.DataObject) -> None:
+    """Rows fed in pieces, with those that wait put before the next piece, are decided as if fed at once."""
+    decided: list[bool] = []
+    waiting: list[int] = []
+    reach = None
+    at = 0
+    while at < len(times):
+        size = data.draw(st.integers(1, 50))
+        waiting += times[at : at + size]
+        at += size
+        admission = admit(np.array(waiting, dtype=np.int64), reach, SKEW)
+        decided += admission.accepted.tolist()
+        waiting = waiting[len(admission.accepted) :]
+        reach = admission.reach
+    decided += admit(np.array(waiting, dtype=np.int64), reach, SKEW, Flush(None)).accepted.tolist()
+    assert decided == all_at_once(times)
+
+
+def test_one_row_a_year_ahead_is_rejected_even_as_the_very_first() -> None:
+    """The median of the first 32 rows is where the partition starts."""
+    rows = [i * 10 for i in range(100)]
+    year = 365 * 86_400_000
+    for place in (0, 1, 31, 50):
+        times = [*rows[:place], year, *rows[place:]]
+        answer = all_at_once(times)
+        assert answer.count(False) == 1
+        assert not answer[place]
+
+
+def test_a_jump_that_goes_on_is_accepted() -> None:
+    """Where most of the next 32 rows are as far ahead, time has really moved."""
+    times = list(range(64)) + [10_000 + i for i in range(64)]
+    assert all(all_at_once(times))
+
+
+def test_a_row_ahead_waits_for_its_jury() -> None:
+    """Nothing is decided on a row ahead, nor on those behind it, before 32 more have come."""
+    times = [*range(40), 10_000, *range(40, 40 + JURY - 1)]
+    assert len(admit(np.array(times), None, SKEW).accepted) == 40
+    assert len(admit(np.array([*times, 99]), None, SKEW).accepted) == len(times) + 1
+
+
+def test_a_heartbeat_vouches_for_a_row_that_is_no_later_than_it_says() -> None:
+    """A sparse stream's next row is accepted when the wall clock makes it plausible, and rejected otherwise."""
+    row = np.array([10_000], dtype=np.int64)
+    assert admit(row, 0, SKEW, Flush(10_000)).accepted.tolist() == [True]
+    assert admit(row, 0, SKEW, Flush(9_999)).accepted.tolist() == [False]
+    assert admit(row, 0, SKEW).accepted.tolist() == []
+
+
+def test_under_log_append_time_the_stamp_decides_at_once() -> None:
+    """A row may run ahead of the broker's stamp by the skew, not by more."""
+    assert by_stamp(np.array([100, 200, 201]), np.array([100, 100, 100]), SKEW).tolist() == [True, True, False]
