@@ -1,0 +1,158 @@
+"""Messages of alerts: CloudEvents 1.0 in structured JSON, `data` with Alertmanager's keys first.
+
+The bytes depend on the log, the rules and the place alone: `time` is the end of the pane that decided, never a
+clock's, and `id` names fingerprint, pane end, status and episode, so a consumer that keeps ids sees each message once.
+What is not true of an alert is null: `endsAt` while it fires, the window of a rule on silence, the histogram and the
+reference where there is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from monitor.codec.canonical import canonical_json, time_text
+from monitor.config.template import render
+from monitor.evaluate.lifecycle import AlertState, Transition
+from monitor.events import Histogram, Observation, OffsetRange, ReferenceInfo, Verdict
+from monitor.stats.exact import significant
+
+JsonObject = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What depends on where Streamdrift runs and not on the log; a replay takes it from the captured header.
+
+    `source`: CloudEvents source, a path. `web_url`: start of links to the dashboard, without a slash at its end.
+    """
+
+    source: str
+    web_url: str
+    version: str
+    cluster_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertContext:
+    """What a message says beside the alert. The callables give what is shown of the verdict's column, where known."""
+
+    place: Place
+    alerts_yaml_sha256: str
+    histogram: Callable[[Verdict], Histogram | None]
+    reference: Callable[[Verdict], ReferenceInfo | None]
+
+
+def alert_message(transition: Transition, context: AlertContext) -> bytes:
+    """The message of one transition, as the topic carries it."""
+    alert, at = transition.alert, time_text(transition.at)
+    return canonical_json(
+        {
+            "specversion": "1.0",
+            "type": f"streamdrift.alert.{transition.status}.v1",
+            "source": context.place.source,
+            "id": f"{alert.fingerprint}/{at}/{transition.status}/{alert.episode}",
+            "time": at,
+            "subject": _subject(alert.verdict),
+            "datacontenttype": "application/json",
+            "dataschema": "/schemas/alert-v1.json",
+            "partitionkey": alert.fingerprint,
+            "data": _data(transition, context),
+        }
+    )
+
+
+def _data(transition: Transition, context: AlertContext) -> JsonObject:
+    alert, verdict, rule = transition.alert, transition.alert.verdict, transition.alert.rule
+    since = time_text(alert.pending_since)
+    return {
+        "status": transition.status,
+        "labels": dict(verdict.labels),
+        "annotations": _annotations(alert),
+        "startsAt": since,
+        "endsAt": time_text(transition.at) if transition.status == "resolved" else None,
+        "generatorURL": _page(verdict, context.place) + f"?at={since}",
+        "fingerprint": alert.fingerprint,
+        "evidence": {
+            "value": verdict.value,
+            "op": verdict.op,
+            "threshold": verdict.threshold,
+            "threshold_source": verdict.threshold_source,
+            "pending_since": since,
+            "window": _window(verdict.window),
+            "reference": _reference(context.reference(verdict)),
+            "histogram": _histogram(context.histogram(verdict)),
+            "also_drifting": transition.also_drifting,
+        },
+        "config": {
+            "rule": f"{rule.group}/{rule.alert}",
+            "alerts_yaml_sha256": context.alerts_yaml_sha256,
+            "version": context.place.version,
+        },
+    }
+
+
+def _subject(verdict: Verdict) -> str:
+    return f"{dict(verdict.labels)['model']}/{verdict.column or verdict.stream}"
+
+
+def _page(verdict: Verdict, place: Place) -> str:
+    kind, name = ("streams", verdict.stream) if verdict.column is None else ("columns", verdict.column)
+    model = dict(verdict.labels)["model"]
+    return f"{place.web_url}/models/{quote(model, safe='')}/{kind}/{quote(name, safe='')}"
+
+
+def _annotations(alert: AlertState) -> dict[str, str]:
+    verdict = alert.verdict
+    values = {
+        "labels": dict(verdict.labels),
+        "value": verdict.value,
+        "threshold": verdict.threshold,
+        "reference": verdict.reference_mean,
+        "events": None if verdict.window is None else verdict.window.events,
+    }
+    return {name: _printable(render(text, values)) for name, text in alert.rule.annotations.items()}
+
+
+def _printable(text: str) -> str:
+    """Control characters but newline and tab would act on a reader's terminal or chat: replaced."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
+
+
+def _window(window: Observation | None) -> JsonObject | None:
+    if window is None:
+        return None
+    return {
+        "events": window.events,
+        "from": time_text(window.start),
+        "to": time_text(window.end),
+        "offsets": offsets_value(window.offsets),
+    }
+
+
+def offsets_value(offsets: Sequence[OffsetRange]) -> list[JsonObject]:
+    """Ranges as messages write them."""
+    return [range_._asdict() for range_ in offsets]
+
+
+def _reference(info: ReferenceInfo | None) -> JsonObject | None:
+    if info is None:
+        return None
+    return {
+        "id": info.id,
+        "events": info.events,
+        "from": None if info.start is None else time_text(info.start),
+        "to": None if info.end is None else time_text(info.end),
+    }
+
+
+def _histogram(histogram: Histogram | None) -> JsonObject | None:
+    if histogram is None:
+        return None
+    return {
+        "edges": [significant(edge) if isinstance(edge, float) else edge for edge in histogram.edges],
+        "reference": [significant(share) for share in histogram.reference],
+        "current": [significant(share) for share in histogram.current],
+    }

@@ -1,0 +1,193 @@
+"""Judging one model: rules at pane ends that are multiples of the interval, alerts, and retraining requests.
+
+In a run of panes that are empty everywhere nothing but timers and silence moves. So it is judged interval by interval
+until nothing more can change, and then again at its end: exactly what judging all of it would give.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+
+from monitor.config.expression import parse
+from monitor.config.resolved import ModelRules
+from monitor.contract import ModelContract
+from monitor.evaluate.alerts import AlertContext, Place, alert_message
+from monitor.evaluate.lifecycle import Alerts, Transition
+from monitor.evaluate.messages import Message
+from monitor.evaluate.observations import observation_key, observation_message
+from monitor.evaluate.retraining import Retraining, retraining_message
+from monitor.evaluate.rules import Judgement, RuleSet
+from monitor.evaluate.stream import StreamFold
+from monitor.events import Histogram, Observation, OffsetRange, ReferenceInfo, StreamName, TopicPartition, Verdict
+from monitor.panes.merging import MergedPane
+
+Streams = Mapping[StreamName, StreamFold]
+SILENCE = "seconds_since_last_event"
+_FOREVER = 1 << 62
+_STRETCHES = 20_000
+
+
+class Judge:
+    """Rules, alerts and retraining triggers of one model."""
+
+    def __init__(self, model: str, place: Place) -> None:
+        self._model = model
+        self._place = place
+        self._alerts = Alerts()
+        self._offsets: deque[tuple[int, tuple[OffsetRange, ...]]] = deque()
+        self._streams: Streams = {}
+        self._rules: ModelRules | None = None
+
+    def use(self, rules: ModelRules, contract: ModelContract, at: int) -> list[Message]:
+        """New rules from the pane that begins at `at`; alerts of rules that are gone are resolved."""
+        first = self._rules is None
+        self._rules = rules
+        self._pane_ms = contract.pane_ms
+        self._rule_set = RuleSet(rules)
+        self._longest = max([0, *(trigger.max_ms for trigger in rules.retraining)])
+        self._slowest = _slowest(rules)
+        self._silences = _silence_thresholds(rules)
+        if first:
+            self._retraining = Retraining(rules)
+            return []
+        self._retraining.use(rules)
+        return self._say(self._alerts.withdraw(at, rules.rules))
+
+    # ------------------------------------------------------------------ panes
+
+    def pane(
+        self, streams: Streams, merged: Mapping[StreamName, MergedPane | None], pane_end: int
+    ) -> Iterator[Message]:
+        """Fold one pane of all streams, then judge where the interval says so."""
+        self._streams = streams
+        for stream, fold in streams.items():
+            yield from self._observed(fold.add(pane_end, merged[stream]))
+        offsets = [part for pane in merged.values() if pane is not None for part in pane.offsets]
+        self._remember(pane_end, tuple(sorted(offsets)))
+        if self._rules is not None and pane_end % self._rules.interval_ms == 0:
+            yield from self._judge(pane_end)
+
+    def empty_run(self, streams: Streams, first_end: int, last_end: int) -> Iterator[Message]:
+        """A run of panes, with these ends, that are empty in every stream."""
+        self._streams = streams
+        if self._rules is None:
+            return
+        interval, done = self._rules.interval_ms, first_end - self._pane_ms
+        at = first_end + -first_end % interval
+        while at <= last_end:
+            yield from self._skip(done, at)
+            yield from self._judge(at)
+            done, at = (
+                at,
+                max(at + interval, min(self._quiet_until(at), last_end - self._slowest) // interval * interval),
+            )
+        yield from self._skip(done, last_end)
+
+    def _skip(self, done: int, end: int) -> Iterator[Message]:
+        if end > done:
+            told = [o for fold in self._streams.values() for o in fold.skip(done + self._pane_ms, end)]
+            yield from self._observed(sorted(told, key=lambda observation: observation.end))
+
+    def _quiet_until(self, at: int) -> int:
+        """The next time at which judging empty panes may change something; `at` itself where that is soon."""
+        firing = self._alerts.firing()
+        # an alert may be resolved at the first closing after `keep_firing_for`
+        timers = any(
+            not a.verdict.violated and at - a.last_violated < a.rule.keep_firing_for_ms + self._slowest for a in firing
+        )
+        if timers or self._alerts.pending() or not all(fold.settled() for fold in self._streams.values()):
+            return at
+        times = [
+            fold.last_time + threshold + 1  # `>` changes its answer behind the threshold, `>=` at it
+            for fold in self._streams.values()
+            if fold.last_time is not None
+            for threshold in self._silences
+        ]
+        times.append(self._retraining.next_due(at, firing))
+        return min([time for time in times if time > at], default=_FOREVER)
+
+    def _observed(self, observations: Iterable[Observation]) -> Iterator[Message]:
+        for observation in observations:
+            value = observation_message(observation, self._place)
+            yield Message("observations", observation.end, self._model, observation_key(observation), value)
+
+    # ------------------------------------------------------------------ judging
+
+    def _judge(self, at: int) -> Iterator[Message]:
+        streams = self._streams
+        judged = self._rule_set.judge(
+            Judgement(
+                at=at,
+                observations={(s, name): o for s, fold in streams.items() for name, o in fold.observations().items()},
+                moved={(s, name) for s, fold in streams.items() for name in fold.take_moved()},
+                changes={key: value for fold in streams.values() for key, value in fold.take_seen().items()},
+                silence={s: fold.seconds_since_last_event(at) for s, fold in streams.items()},
+                spreads=self._spread,
+            )
+        )
+        yield from self._say(self._alerts.judge(at, judged))
+        for request in self._retraining.judge(at, self._alerts.firing()):
+            value = retraining_message(request, self._place, self._ranges)
+            yield Message("retraining", at, self._model, self._model, value)
+
+    def _spread(self, stream: StreamName, column: str, metric: str) -> tuple[float, float] | None:
+        return self._streams[stream].spread(column, metric)
+
+    def _say(self, transitions: list[Transition]) -> list[Message]:
+        if not transitions or self._rules is None:
+            return []
+        context = AlertContext(self._place, self._rules.alerts_yaml_sha256, self._histogram, self._reference)
+        return [
+            Message("alerts", t.at, self._model, t.alert.fingerprint, alert_message(t, context)) for t in transitions
+        ]
+
+    def _histogram(self, verdict: Verdict) -> Histogram | None:
+        fold = self._streams.get(verdict.stream)
+        if fold is None or verdict.window is None or verdict.column is None:
+            return None
+        return fold.histogram(verdict.column, verdict.window.window)
+
+    def _reference(self, verdict: Verdict) -> ReferenceInfo | None:
+        fold = self._streams.get(verdict.stream)
+        return None if fold is None or verdict.column is None else fold.reference.info
+
+    # ------------------------------------------------------------------ offsets of the past
+
+    def _remember(self, pane_end: int, offsets: tuple[OffsetRange, ...]) -> None:
+        """Keep which offsets each stretch of event time holds, as long as a retraining request may ask."""
+        if not self._longest:
+            return
+        step = -(-self._longest // _STRETCHES)
+        stretch = (pane_end - self._pane_ms) // step * step
+        if self._offsets and self._offsets[-1][0] == stretch:
+            offsets = _union([self._offsets.pop()[1], offsets])
+        self._offsets.append((stretch, offsets))
+        while self._offsets[0][0] + step <= pane_end - self._longest:
+            self._offsets.popleft()
+
+    def _ranges(self, start: int, end: int) -> tuple[OffsetRange, ...]:
+        """Offsets of the stretches that touch [start, end)."""
+        step = -(-self._longest // _STRETCHES)
+        return _union([offsets for stretch, offsets in self._offsets if stretch + step > start and stretch < end])
+
+
+def _union(parts: Iterable[tuple[OffsetRange, ...]]) -> tuple[OffsetRange, ...]:
+    bounds: dict[TopicPartition, tuple[int, int]] = {}
+    for ranges in parts:
+        for topic, partition, start, end in ranges:
+            known = bounds.get(TopicPartition(topic, partition), (start, end))
+            bounds[TopicPartition(topic, partition)] = (min(known[0], start), max(known[1], end))
+    return tuple(OffsetRange(*tp, *bounds[tp]) for tp in sorted(bounds))
+
+
+def _slowest(rules: ModelRules) -> int:
+    """How long judging again must go on at the end of a quiet run for all windows of time to have moved, in ms."""
+    steps = [rule.window.every_ms or rule.window.time_ms or 0 for rule in rules.rules]
+    return 2 * rules.interval_ms + max([0, *steps])
+
+
+def _silence_thresholds(rules: ModelRules) -> tuple[int, ...]:
+    """Where rules about silence change their answer, in ms since the last event."""
+    comparisons = [parse(rule.expr) for rule in rules.rules]
+    return tuple(int(c.threshold(None, None) * 1000) for c in comparisons if c.metric == SILENCE)

@@ -1,0 +1,175 @@
+"""The life cycle of alerts, as a table: inactive, pending, firing, resolved.
+
+    state     answer    when                            next      says
+    inactive  violated  `for` is 0                      firing    firing
+    inactive  violated  otherwise                       pending
+    inactive  clear                                     inactive
+    pending   violated  `for` has passed since pending  firing    firing
+    pending   violated  otherwise                       pending
+    pending   clear                                     inactive
+    firing    violated                                  firing
+    firing    clear     `keep_firing_for` has passed    inactive  resolved
+                        since it was last violated
+    firing    clear     otherwise                       firing
+    any       unknown                                   same
+
+Unknown is the absence of a verdict: a window that has not moved, or holds too few events, neither raises nor clears.
+Resolved is no state to stay in: it is said once, and the alert is inactive. Times are those of judgements (pane ends,
+ms UTC), so an alert is a function of the log alone. `for` counts from the first violated judgement; an alert's
+`startsAt` is that judgement, and `endsAt` the one that resolved it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from monitor.codec.canonical import canonical_json
+from monitor.config.resolved import Rule
+from monitor.events import Verdict
+
+State = Literal["inactive", "pending", "firing"]
+Answer = Literal["violated", "clear"]
+Status = Literal["firing", "resolved"]
+
+
+class Row(NamedTuple):
+    """One row of the table: where `wait` (a duration of the rule) has not passed, the state is `until` and silent."""
+
+    next: State
+    says: Status | None = None
+    wait: Literal["for", "keep_firing_for"] | None = None
+    until: State = "inactive"
+
+
+TABLE: Mapping[tuple[State, Answer], Row] = {
+    ("inactive", "violated"): Row("firing", "firing", "for", "pending"),
+    ("inactive", "clear"): Row("inactive"),
+    ("pending", "violated"): Row("firing", "firing", "for", "pending"),
+    ("pending", "clear"): Row("inactive"),
+    ("firing", "violated"): Row("firing"),
+    ("firing", "clear"): Row("inactive", "resolved", "keep_firing_for", "firing"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AlertState:
+    """One alert that is pending, firing, or has fired before.
+
+    `pending_since`: first violated judgement of the present stretch. `data_since`: start of the window judged there
+    (None where there was none). `last_violated`: newest violated judgement. `episode`: how often it has fired.
+    `verdict`: the newest.
+    """
+
+    fingerprint: str
+    rule: Rule
+    state: State
+    pending_since: int
+    data_since: int | None
+    last_violated: int
+    episode: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """An alert that began to fire or was resolved at the judgement `at`.
+
+    `also_drifting`: the other columns that violated the same rule at that judgement, sorted.
+    """
+
+    at: int
+    status: Status
+    alert: AlertState
+    also_drifting: tuple[str, ...]
+
+
+class Alerts:
+    """The alerts of one model."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, AlertState] = {}
+
+    def judge(self, at: int, judged: Sequence[tuple[Rule, Verdict]]) -> list[Transition]:
+        """Moves every alert that has a verdict; returns what is to be said, in the verdicts' order."""
+        transitions: list[Transition] = []
+        for rule, verdict in judged:
+            key = fingerprint(verdict.labels)
+            if key not in self._states and not verdict.violated:
+                continue  # inactive stays inactive: nearly all verdicts, at no cost
+            after, says = advance(self._states.get(key), at, rule, verdict)
+            if after is None:
+                self._states.pop(key, None)
+                continue
+            self._states[key] = after
+            if says is not None:
+                transitions.append(Transition(at, says, after, _also_drifting(rule, verdict, judged)))
+        return transitions
+
+    def withdraw(self, at: int, rules: Sequence[Rule]) -> list[Transition]:
+        """New rules: alerts of those that are gone are forgotten, and resolved where they fire (evidence: the last)."""
+        kept = {_identity(rule): rule for rule in rules}
+        transitions: list[Transition] = []
+        for key in sorted(self._states):
+            alert = self._states[key]
+            rule = kept.get(_identity(alert.rule))
+            if rule is not None:
+                self._states[key] = replace(alert, rule=rule)
+                continue
+            del self._states[key]
+            if alert.state == "firing":
+                transitions.append(Transition(at, "resolved", replace(alert, state="inactive"), ()))
+        return transitions
+
+    def firing(self) -> tuple[AlertState, ...]:
+        """All that fire now, by fingerprint."""
+        return tuple(self._states[key] for key in sorted(self._states) if self._states[key].state == "firing")
+
+    def pending(self) -> tuple[AlertState, ...]:
+        """All that wait for their `for`, by fingerprint."""
+        return tuple(self._states[key] for key in sorted(self._states) if self._states[key].state == "pending")
+
+
+def advance(
+    before: AlertState | None, at: int, rule: Rule, verdict: Verdict
+) -> tuple[AlertState | None, Status | None]:
+    """One step of the table: the state after a verdict, and what to say. None: inactive and never fired."""
+    alert = before
+    if alert is None or (alert.state == "inactive" and verdict.violated):
+        since = verdict.window.start if verdict.window is not None else None
+        episode = alert.episode if alert is not None else 0
+        alert = AlertState(fingerprint(verdict.labels), rule, "inactive", at, since, at, episode, verdict)
+    row = TABLE[alert.state, "violated" if verdict.violated else "clear"]
+    last_violated = at if verdict.violated else alert.last_violated
+    passed = {
+        None: True,
+        "for": at - alert.pending_since >= rule.for_ms,
+        "keep_firing_for": at - last_violated >= rule.keep_firing_for_ms,
+    }[row.wait]
+    state, says = (row.next, row.says) if passed else (row.until, None)
+    episode = alert.episode + (says == "firing")
+    if state == "inactive" and episode == 0:
+        return None, None
+    return (
+        replace(alert, rule=rule, state=state, last_violated=last_violated, episode=episode, verdict=verdict),
+        says,
+    )
+
+
+@lru_cache(maxsize=16384)
+def fingerprint(labels: tuple[tuple[str, str], ...]) -> str:
+    """What names an alert: 16 hex digits of a digest of its sorted labels."""
+    return hashlib.sha256(canonical_json(dict(sorted(labels)))).hexdigest()[:16]
+
+
+def _identity(rule: Rule) -> tuple[str, str, str, tuple[tuple[str, str], ...]]:
+    """What must stay for a rule with other durations, window or annotations to be the same rule."""
+    return rule.group, rule.alert, rule.expr, tuple(sorted(rule.labels.items()))
+
+
+def _also_drifting(rule: Rule, verdict: Verdict, judged: Sequence[tuple[Rule, Verdict]]) -> tuple[str, ...]:
+    columns = {v.column for r, v in judged if r is rule and v.violated and v.column is not None}
+    return tuple(sorted(columns - {verdict.column}))

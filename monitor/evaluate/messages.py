@@ -1,0 +1,17 @@
+"""What evaluate publishes, as values: messages to the world, in the order in which they were decided."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+OutputTopic = Literal["alerts", "retraining", "observations"]
+
+
+class Message(NamedTuple):
+    """One message to a topic of ours. `at`: the pane end that decided. `key`: fingerprint, model or series."""
+
+    topic: OutputTopic
+    at: int
+    model: str
+    key: str
+    value: bytes

@@ -1,0 +1,251 @@
+"""The fold of one model: its panes in order, changes by pane, and the grid it makes where there is none.
+
+A pane is folded when every partition of the model's topics has sealed it. The first pane is the earliest of any
+partition once all have a watermark. A change counts from the first pane not yet folded when it is read; that pane is
+told as an Activation, and a replay is given the activations beforehand. A run of panes that are empty everywhere is
+folded in one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from monitor.config.resolved import ModelRules
+from monitor.contract import ModelContract, StreamContract
+from monitor.errors import FormatError
+from monitor.evaluate.alerts import Place
+from monitor.evaluate.judging import Judge
+from monitor.evaluate.messages import Message
+from monitor.evaluate.reference import Reference, build_reference, decode_reference, encode_reference
+from monitor.evaluate.sampling import FirstRows
+from monitor.evaluate.stream import StreamFold
+from monitor.events import STREAMS, StreamName, TopicPartition
+from monitor.panes.grid import Grid, decode_grid, encode_grid, make_grid
+from monitor.panes.ledger import Activation, Change, PartitionSet, Watermark, new_change
+from monitor.panes.merging import MergedPane, merge
+from monitor.panes.open_pane import summarise
+from monitor.panes.pane import Pane, RawPane
+
+Output = Message | Activation
+
+
+class RulesContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Content of a rules change: a model's rules (JSON of ModelRules) and the contract they were checked with."""
+
+    rules: str
+    contract: ModelContract
+
+
+class ModelFold:
+    """One model. `recorded`: activations of a captured log; with them, changes in the ledger are ignored."""
+
+    def __init__(self, model: str, place: Place, recorded: Iterable[Activation] = ()) -> None:
+        self.model = model
+        self._recorded = sorted(
+            (a for a in recorded if a.change.model == model), key=lambda a: -(1 << 62) if a.pane is None else a.pane
+        )
+        self._is_replay = bool(self._recorded)
+        self._set: PartitionSet | None = None
+        self._contract: ModelContract | None = None
+        self._rules: ModelRules | None = None
+        self._judge = Judge(model, place)
+        self._grids: dict[StreamName, Grid] = {}
+        self._references: dict[StreamName, Reference] = {}
+        self._streams: dict[StreamName, StreamFold] = {}
+        self._first_rows: dict[StreamName, FirstRows] = {}
+        self._panes: dict[int, list[Pane | RawPane]] = {}
+        self._next: int | None = None
+        self._active: dict[tuple[str, str], str] = {}
+
+    @property
+    def active(self) -> Mapping[tuple[str, str], str]:
+        """Digests of the newest changes by (kind, stream)."""
+        return self._active
+
+    @property
+    def active_set(self) -> PartitionSet | None:
+        return self._set
+
+    # ------------------------------------------------------------------ input
+
+    def read(self, entry: Pane | RawPane | Change) -> list[Output]:
+        """One ledger record of this model."""
+        if isinstance(entry, Change):
+            return self._change(entry)
+        if not (isinstance(entry, RawPane) and not entry.complete):
+            self._panes.setdefault(entry.index, []).append(entry)
+        if isinstance(entry, RawPane) and entry.stream not in self._grids:
+            self._sampler(entry.stream).add(entry)
+        return []
+
+    def _change(self, change: Change) -> list[Output]:
+        if self._is_replay or self._active.get((change.kind, change.stream)) == change.digest:
+            return []
+        at = self._next
+        return [Activation(change, at), *self._apply(change)]
+
+    def _sampler(self, stream: StreamName) -> FirstRows:
+        return self._first_rows.setdefault(stream, FirstRows())
+
+    # ------------------------------------------------------------------ folding
+
+    def advance(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
+        """Fold all panes that every partition has sealed."""
+        yield from self._apply_recorded()
+        if self._set is None or self._rules is None or self._contract is None:
+            return
+        known = [watermarks.get(tp) for tp in self._set.partitions]
+        sealed = [watermark for watermark in known if watermark is not None]
+        yield from self._make_grids(watermarks)
+        if len(sealed) < len(known):
+            return
+        pane_ms = self._contract.pane_ms
+        if self._next is None:
+            self._next = min(watermark.first for watermark in sealed) // pane_ms
+        target = min(watermark.watermark for watermark in sealed) // pane_ms
+        while self._next < target:
+            yield from self._apply_recorded()
+            if self._next in self._panes:
+                if not self._foldable(self._panes[self._next]):
+                    return
+                yield from self._fold(self._panes.pop(self._next))
+                self._next += 1
+            else:
+                stop = self._end_of_run(target)
+                yield from self._judge.empty_run(self._streams, (self._next + 1) * pane_ms, stop * pane_ms)
+                self._next = stop
+
+    def _end_of_run(self, target: int) -> int:
+        """The first pane after `next` that holds something or starts a change; at most `target`."""
+        nexts = [index for index in self._panes if index > (self._next or 0)]
+        nexts += [a.pane for a in self._recorded if a.pane is not None]
+        return min([target, *nexts])
+
+    def _foldable(self, parts: list[Pane | RawPane]) -> bool:
+        return all(part.stream in self._streams for part in parts)
+
+    def _fold(self, parts: list[Pane | RawPane]) -> Iterator[Output]:
+        merged = {stream: self._merged(stream, parts) for stream in self._streams}
+        index = parts[0].index
+        yield from self._judge.pane(self._streams, merged, (index + 1) * self._pane_ms)
+
+    @property
+    def _pane_ms(self) -> int:
+        if self._contract is None:
+            raise FormatError(f"the ledger has no rules of {self.model}")
+        return self._contract.pane_ms
+
+    def _merged(self, stream: StreamName, parts: list[Pane | RawPane]) -> MergedPane | None:
+        grid = self._grids[stream]
+        panes = [
+            summarise(part, grid) if isinstance(part, RawPane) else part for part in parts if part.stream == stream
+        ]
+        for pane in panes:
+            if pane.grid != grid.digest:
+                raise FormatError(f"pane {pane.index} of {pane.model} stands on grid {pane.grid}, not on {grid.digest}")
+        return merge(panes) if panes else None
+
+    # ------------------------------------------------------------------ changes
+
+    def _apply_recorded(self) -> Iterator[Output]:
+        while self._recorded and (self._recorded[0].pane is None or self._is_reached(self._recorded[0].pane)):
+            yield from self._apply(self._recorded.pop(0).change)
+
+    def _is_reached(self, pane: int) -> bool:
+        return self._next is not None and pane <= self._next
+
+    def _apply(self, change: Change) -> list[Output]:
+        outputs = _APPLY[change.kind](self, change)
+        self._active[(change.kind, change.stream)] = change.digest
+        return outputs
+
+    def _apply_set(self, change: Change) -> list[Output]:
+        self._set = msgspec.json.decode(change.content, type=PartitionSet)
+        return []
+
+    def _apply_grid(self, change: Change) -> list[Output]:
+        grid = decode_grid(change.content.encode())
+        self._grids.setdefault(grid.stream, grid)
+        return []
+
+    def _apply_reference(self, change: Change) -> list[Output]:
+        reference, _ = decode_reference(change.content, self._grids.values())
+        self._references[reference.stream] = reference
+        if reference.stream in self._streams:
+            self._streams[reference.stream].compare_with(reference)
+        else:
+            self._open(reference.stream)
+        return []
+
+    def _apply_rules(self, change: Change) -> list[Output]:
+        content = msgspec.json.decode(change.content, type=RulesContent)
+        self._contract = content.contract
+        self._rules = ModelRules.model_validate_json(content.rules)
+        outputs = self._judge.use(self._rules, content.contract, (self._next or 0) * content.contract.pane_ms)
+        for stream in STREAMS:
+            self._open(stream)
+        for fold in self._streams.values():
+            fold.use(self._rules)
+        return list(outputs)
+
+    def _open(self, stream: StreamName) -> None:
+        """Begin to fold a stream once its rules, grid and reference are there."""
+        contract = self._stream_contract(stream)
+        if contract is None or self._rules is None or self._contract is None or stream in self._streams:
+            return
+        if stream in self._grids and stream in self._references:
+            fold = StreamFold(self._contract, contract, self._grids[stream], self._references[stream])
+            fold.use(self._rules)
+            # the order of streams is fixed, whichever came first
+            self._streams = {s: f for s in STREAMS for t, f in [*self._streams.items(), (stream, fold)] if s == t}
+            self._first_rows.pop(stream, None)
+
+    def _stream_contract(self, stream: StreamName) -> StreamContract | None:
+        streams = self._contract.streams if self._contract is not None else ()
+        return next((contract for contract in streams if contract.stream == stream), None)
+
+    # ------------------------------------------------------------------ grids
+
+    def _make_grids(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
+        """Grid and reference of a stream from its first rows, where nothing else gave them."""
+        for stream in list(self._first_rows):
+            contract = self._stream_contract(stream)
+            if contract is None or self._contract is None or self._set is None or stream in self._grids:
+                continue
+            frontiers = _frontiers(self._set, contract, watermarks, self._contract.pane_ms)
+            rows = self._first_rows[stream].rows(frontiers, self._contract.raw_rows)
+            if rows is None:
+                continue
+            grid = make_grid(rows, contract)
+            reference = build_reference(grid, rows, f"first {len(rows)} events")
+            for kind, content in (("grid", encode_grid(grid).decode()), ("reference", encode_reference(reference))):
+                change = new_change(self.model, _kind(kind), content, stream)
+                yield Activation(change, None)
+                yield from self._apply(change)
+
+
+def _kind(kind: str) -> Literal["grid", "reference"]:
+    return "grid" if kind == "grid" else "reference"
+
+
+_APPLY: Mapping[str, Callable[[ModelFold, Change], list[Output]]] = {
+    "set": ModelFold._apply_set,
+    "grid": ModelFold._apply_grid,
+    "reference": ModelFold._apply_reference,
+    "rules": ModelFold._apply_rules,
+}
+
+
+def _frontiers(
+    partitions: PartitionSet, contract: StreamContract, watermarks: Mapping[TopicPartition, Watermark], pane_ms: int
+) -> dict[TopicPartition, int]:
+    """Of each partition of the stream's topic, the event time below which all its rows are sealed."""
+    frontiers = {}
+    for tp in partitions.partitions:
+        if tp.topic == contract.topic:
+            watermark = watermarks.get(tp)
+            frontiers[tp] = -(1 << 62) if watermark is None else watermark.watermark // pane_ms * pane_ms
+    return frontiers

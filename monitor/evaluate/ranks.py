@@ -1,0 +1,39 @@
+"""Ranks: where a value stands in the reference, in [0, 1], by grid code.
+
+Numeric series: mid-rank of the value's bin. Categorical series: mid-rank of the category's surprisal, so that 1 is
+what the reference has never seen. So thresholds are scale-free, and one outlier can't mask a drift.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.evaluate.reference import Reference
+from monitor.events import Float64s, Int64s
+from monitor.panes.grid import Grid
+
+CODES = 65536
+
+
+def rank_table(grid: Grid, reference: Reference, series: int) -> Float64s:
+    """Rank of each code of the series at that place, shape (65536,); NaN where there is nothing to rank."""
+    counts = reference.total[grid.layout.bins[series]]
+    table = np.full(CODES, np.nan)
+    if counts.sum() > 0:
+        ranks = mid_ranks(counts) if series < len(grid.numeric) else surprisal_ranks(counts)
+        table[: len(ranks)] = ranks
+    return table
+
+
+def mid_ranks(counts: Int64s) -> Float64s:
+    """(count below + half the own count) / all, per bin; at least one count has to be positive."""
+    below = np.cumsum(counts) - counts
+    return np.asarray((2 * below + counts) / (2 * counts.sum()), dtype=np.float64)
+
+
+def surprisal_ranks(counts: Int64s) -> Float64s:
+    """Share of the reference in more frequent categories, plus half the share of those as frequent, per category."""
+    _distinct, inverse = np.unique(counts, return_inverse=True)
+    mass = np.bincount(inverse, weights=counts).astype(np.int64)
+    more = mass.sum() - np.cumsum(mass)
+    return np.asarray(((2 * more + mass) / (2 * mass.sum()))[inverse], dtype=np.float64)

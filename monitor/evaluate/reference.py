@@ -1,0 +1,112 @@
+"""The reference: integer counts on a grid, per slice of the reference's rows in order of time, and in sum.
+
+From the slices the mean and spread of any statistic can be had, and season and blocks; the sum is what windows are
+compared with. Immutable, named by its digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import msgspec
+import numpy as np
+
+from monitor.errors import FormatError
+from monitor.events import Int64s, ReferenceInfo, Rows, StreamName
+from monitor.panes.grid import Grid, encode_rows
+from monitor.panes.rows import take
+
+ROWS_PER_SLICE = 200
+MOST_SLICES = 24
+_FORMAT = "streamdrift.reference/1"
+
+
+class Slice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One slice: its rows, first and last event time in ms, and its flat count vector."""
+
+    events: int
+    first_time: int
+    last_time: int
+    counts: list[int]
+
+
+class _ReferenceValue(msgspec.Struct, forbid_unknown_fields=True):
+    format: str
+    model: str
+    stream: StreamName
+    grid: str
+    origin: str
+    slices: tuple[Slice, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Counts of one stream of one model on the grid of digest `grid`. `origin`: where the rows came from."""
+
+    model: str
+    stream: StreamName
+    grid: str
+    origin: str
+    slices: tuple[Slice, ...]
+    digest: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(encode_reference(self).encode()).hexdigest()[:32]
+        object.__setattr__(self, "digest", "sha256:" + digest)
+
+    @cached_property
+    def by_slice(self) -> Int64s:
+        """Flat count vectors of the slices, shape (slices, width)."""
+        return np.array([part.counts for part in self.slices], dtype=np.int64)
+
+    @cached_property
+    def total(self) -> Int64s:
+        """The flat count vector of all slices together."""
+        return np.asarray(self.by_slice.sum(axis=0), dtype=np.int64)
+
+    @property
+    def events(self) -> int:
+        return sum(part.events for part in self.slices)
+
+    @property
+    def info(self) -> ReferenceInfo:
+        """What messages say of it."""
+        return ReferenceInfo(self.digest, self.events, self.slices[0].first_time, self.slices[-1].last_time)
+
+
+def build_reference(grid: Grid, rows: Rows, origin: str) -> Reference:
+    """The reference of rows (at least one, in canonical order) on their grid."""
+    pieces = max(1, min(MOST_SLICES, len(rows) // ROWS_PER_SLICE))
+    slices = []
+    for index in np.array_split(np.arange(len(rows)), pieces):
+        part = take(rows, index)
+        counts = encode_rows(grid, part)[1]
+        slices.append(Slice(len(part), int(part.time.min()), int(part.time.max()), counts.tolist()))
+    return Reference(grid.model, grid.stream, grid.digest, origin, tuple(slices))
+
+
+def encode_reference(reference: Reference) -> str:
+    """The reference as canonical JSON."""
+    value = _ReferenceValue(
+        _FORMAT, reference.model, reference.stream, reference.grid, reference.origin, reference.slices
+    )
+    return msgspec.json.encode(value).decode()
+
+
+def decode_reference(text: str, grids: Iterable[Grid]) -> tuple[Reference, Grid]:
+    """The reference of its JSON and the grid among `grids` that it stands on; raises FormatError."""
+    try:
+        raw = msgspec.json.decode(text, type=_ReferenceValue)
+    except msgspec.DecodeError as error:
+        raise FormatError(f"not a reference: {error}") from error
+    if raw.format != _FORMAT:
+        raise FormatError(f"reference has format {raw.format!r}; this version reads {_FORMAT!r}")
+    grid = next((grid for grid in grids if grid.digest == raw.grid), None)
+    if grid is None:
+        raise FormatError(f"reference of {raw.model} stands on grid {raw.grid}, which is not there")
+    if not raw.slices or any(len(part.counts) != grid.layout.width for part in raw.slices):
+        raise FormatError(f"reference of {raw.model} does not fit its grid {raw.grid}")
+    return Reference(raw.model, raw.stream, raw.grid, raw.origin, raw.slices), grid

@@ -1,0 +1,204 @@
+"""Judging rules: from a rule's expression to one verdict for each column, stream or detector that it selects.
+
+The rules of this file:
+
+- A rule is judged on the last closed window of its specification, and only where that window closed since the last
+  judgement; with fewer events than `min_events` there is no verdict, nor without a score.
+- `seconds_since_last_event` is true of now and of no window: it is judged at every judgement, once there was an event.
+  `min_events` does not guard it: silence must be heard.
+- `change` is 1 at the judgement that covers a detection, else 0; a detector that saw no row since the last judgement
+  has no verdict.
+- Value and threshold are rounded to 12 significant digits before they are compared.
+- Labels are the rule's own, then alertname, model, metric, and column (with detector or quantile) or stream. Selectors
+  see all of these, and the stream of every column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from math import isfinite
+from typing import NamedTuple
+
+from monitor.config.expression import Comparison, parse
+from monitor.config.metrics import METRICS
+from monitor.config.resolved import ModelRules, Rule
+from monitor.events import STREAMS, Observation, Series, StreamName, Verdict
+from monitor.stats.exact import significant
+
+SILENCE = "seconds_since_last_event"
+QUANTILE = "quantile"
+
+WindowKey = tuple[StreamName, str]
+"""A stream and the canonical name of a window specification."""
+Spreads = Callable[[StreamName, str, str], "tuple[float, float] | None"]
+"""Gives mean and standard deviation of a series (stream, column, metric key) over the reference's slices, if known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is known at one judgement.
+
+    `at`: the pane end, ms UTC. `observations`: the last closed window of each stream and specification. `moved`:
+    those of them that closed since the last judgement. `changes`: (detector, stream, column) -> whether it detected a
+    change since the last judgement, for the detectors that saw a row. `silence`: `seconds_since_last_event` of each
+    stream as of now.
+    """
+
+    at: int
+    observations: Mapping[WindowKey, Observation]
+    moved: AbstractSet[WindowKey]
+    changes: Mapping[tuple[str, StreamName, str], bool]
+    silence: Mapping[StreamName, Series]
+    spreads: Spreads
+
+
+class _Instance(NamedTuple):
+    """One thing a rule may judge. `key`: its series. `extra`: labels of its own."""
+
+    stream: StreamName
+    column: str | None
+    key: str
+    extra: tuple[tuple[str, str], ...]
+    value: float
+    window: Observation | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    rule: Rule
+    comparison: Comparison
+    needs_reference: bool
+
+
+class RuleSet:
+    """The rules of one model, compiled once."""
+
+    def __init__(self, rules: ModelRules) -> None:
+        self._model = rules.model
+        self._compiled = tuple(_compile(rule) for rule in rules.rules)
+        # selectors and labels depend on the instance's names only, never on its value
+        self._labels: dict[tuple[int, StreamName, str | None, str], tuple[tuple[str, str], ...] | None] = {}
+
+    def judge(self, judgement: Judgement) -> list[tuple[Rule, Verdict]]:
+        """One verdict for each rule and instance that can be judged, in the rules' and the columns' order."""
+        judged: list[tuple[Rule, Verdict]] = []
+        for number, compiled in enumerate(self._compiled):
+            for instance in _instances(compiled, judgement):
+                labels = self._labels_of(number, instance)
+                if labels is not None and isfinite(instance.value):
+                    verdict = _verdict(compiled, instance, labels, judgement)
+                    judged += [(compiled.rule, verdict)] if verdict is not None else []
+        return judged
+
+    def _labels_of(self, number: int, instance: _Instance) -> tuple[tuple[str, str], ...] | None:
+        """The instance's labels, sorted; None where the rule does not select it."""
+        names = (number, instance.stream, instance.column, instance.key)
+        if names not in self._labels:
+            compiled = self._compiled[number]
+            labels = self._all_labels(compiled, instance)
+            matches = compiled.comparison.matches({**labels, "stream": instance.stream})
+            self._labels[names] = tuple(sorted(labels.items())) if matches else None
+        return self._labels[names]
+
+    def _all_labels(self, compiled: _Compiled, instance: _Instance) -> dict[str, str]:
+        place = {"stream": instance.stream} if instance.column is None else {"column": instance.column}
+        return {
+            **compiled.rule.labels,
+            **dict(instance.extra),
+            **place,
+            "alertname": compiled.rule.alert,
+            "metric": compiled.comparison.metric,
+            "model": self._model,
+        }
+
+
+def _compile(rule: Rule) -> _Compiled:
+    comparison = parse(rule.expr)
+    shows_reference = any("reference" in text for text in rule.annotations.values())
+    has_reference = METRICS[comparison.metric].has_reference
+    return _Compiled(rule, comparison, has_reference and (comparison.needs_reference_spread or shows_reference))
+
+
+def _instances(compiled: _Compiled, judgement: Judgement) -> Iterator[_Instance]:
+    metric = compiled.comparison.metric
+    if metric == SILENCE:
+        return _of_silence(judgement)
+    if METRICS[metric].subject == "stream":
+        return _of_streams(compiled.rule, metric, judgement)
+    if METRICS[metric].subject == "detector":
+        return _of_detectors(compiled.rule, judgement)
+    return _of_columns(compiled.rule, metric, judgement)
+
+
+def _of_silence(judgement: Judgement) -> Iterator[_Instance]:
+    for stream in STREAMS:
+        series = judgement.silence.get(stream, {})
+        if SILENCE in series:
+            yield _Instance(stream, None, SILENCE, (), series[SILENCE], None)
+
+
+def _of_streams(rule: Rule, metric: str, judgement: Judgement) -> Iterator[_Instance]:
+    for window in _moved_windows(rule, judgement):
+        if metric in window.totals:
+            yield _Instance(window.stream, None, metric, (), window.totals[metric], window)
+
+
+def _of_detectors(rule: Rule, judgement: Judgement) -> Iterator[_Instance]:
+    for detector, stream, column in sorted(judgement.changes):
+        value = 1.0 if judgement.changes[detector, stream, column] else 0.0
+        window = judgement.observations.get((stream, rule.window.name))
+        extra = (("detector", detector),)
+        yield _Instance(stream, column, f"change/{detector}", extra, value, window)
+
+
+def _of_columns(rule: Rule, metric: str, judgement: Judgement) -> Iterator[_Instance]:
+    for window in _moved_windows(rule, judgement):
+        for column, series in window.columns.items():
+            for name, extra in _series_of(metric, series):
+                yield _Instance(window.stream, column, name, extra, series[name], window)
+
+
+def _moved_windows(rule: Rule, judgement: Judgement) -> Iterator[Observation]:
+    for stream in STREAMS:
+        key = (stream, rule.window.name)
+        window = judgement.observations.get(key)
+        if window is not None and key in judgement.moved and window.events >= rule.min_events:
+            yield window
+
+
+def _series_of(metric: str, series: Series) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    """The series that a metric names in one column: all quantiles, or itself."""
+    if metric != QUANTILE:
+        return [(metric, ())] if metric in series else []
+    prefix = QUANTILE + "_"
+    return [(name, ((QUANTILE, name.removeprefix(prefix)),)) for name in series if name.startswith(prefix)]
+
+
+def _verdict(
+    compiled: _Compiled, instance: _Instance, labels: tuple[tuple[str, str], ...], judgement: Judgement
+) -> Verdict | None:
+    spread = None
+    if compiled.needs_reference and instance.column is not None:
+        spread = judgement.spreads(instance.stream, instance.column, instance.key)
+    comparison = compiled.comparison
+    if comparison.needs_reference_spread and spread is None:
+        return None
+    mean, std = spread if spread is not None else (None, None)
+    threshold = comparison.threshold(mean, std)
+    if not isfinite(threshold):
+        return None
+    value, threshold = significant(instance.value), significant(threshold)
+    return Verdict(
+        labels=labels,
+        stream=instance.stream,
+        column=instance.column,
+        value=value,
+        op=comparison.op,
+        threshold=threshold,
+        threshold_source=comparison.threshold_source,
+        reference_mean=mean,
+        violated=comparison.holds(value, threshold),
+        window=instance.window,
+    )

@@ -1,0 +1,53 @@
+"""The first n rows of a stream in canonical order: what its grid and first reference are made from.
+
+Until there is a grid, panes travel raw. A partition's rows are known up to its frontier: the start of its oldest
+pane not sealed, or its sample's last row. The first n rows are known when every partition's frontier is past the
+n-th of them; so they do not depend on which partition was read first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from monitor.events import Rows, TopicPartition
+from monitor.panes import rows as rows_of
+from monitor.panes.pane import RawPane
+
+
+class FirstRows:
+    """Collects raw panes of one stream until its first rows are known for certain."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[TopicPartition, Rows]] = []
+        self._sampled_to: dict[TopicPartition, tuple[int, int]] = {}
+        self._known = 0
+
+    def add(self, pane: RawPane) -> None:
+        """Take a sealed raw pane, or the sample of one that waits."""
+        if len(pane.rows):
+            self._parts.append((pane.tp, pane.rows))
+            self._known += len(pane.rows)
+        if not pane.complete and len(pane.rows):
+            order = rows_of.canonical_order(pane.rows.time, pane.rows.offset)
+            self._sampled_to[pane.tp] = (int(pane.rows.time[order[-1]]), int(pane.rows.offset[order[-1]]))
+
+    def rows(self, frontiers: Mapping[TopicPartition, int], wanted: int) -> Rows | None:
+        """The first `wanted` rows in canonical order, or None as long as they are not certain.
+
+        `frontiers`: of every partition of the stream, the event time (ms) below which all its rows are sealed.
+        """
+        if self._known < wanted:
+            return None
+        joined = rows_of.concat([rows for _, rows in self._parts])
+        tps = sorted(frontiers)
+        place = np.concatenate([np.full(len(rows), tps.index(tp)) for tp, rows in self._parts])
+        order = np.lexsort((joined.offset, place, joined.time))[:wanted]
+        last = order[-1]
+        time, key = int(joined.time[last]), (int(joined.time[last]), int(place[last]), int(joined.offset[last]))
+        for at, tp in enumerate(tps):
+            sampled = self._sampled_to.get(tp)
+            if time >= frontiers[tp] and (sampled is None or key > (sampled[0], at, sampled[1])):
+                return None
+        return rows_of.take(joined, order)

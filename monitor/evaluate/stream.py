@@ -1,0 +1,164 @@
+"""The fold of one stream of one model: merged panes into windows, observations and detections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from monitor.config.resolved import DetectorSpec, ModelRules
+from monitor.contract import ModelContract, StreamContract
+from monitor.evaluate.detection import DetectorBank, Sighting
+from monitor.evaluate.measure import Measure
+from monitor.evaluate.reference import Reference
+from monitor.evaluate.windows import Closed, Windows, open_windows
+from monitor.events import Histogram, Observation, ReferenceInfo, Series
+from monitor.panes.grid import Grid
+from monitor.panes.merging import MergedPane
+from monitor.stats.exact import significant
+
+
+@dataclass(slots=True)
+class _Window:
+    """The windows of one specification, what the last closed one held, and whether one has closed since judged."""
+
+    windows: Windows
+    last: Closed | None = None
+    observation: Observation | None = None
+    moved: bool = False
+
+
+class StreamFold:
+    """One stream of one model, once it has a grid and a reference."""
+
+    def __init__(self, contract: ModelContract, stream: StreamContract, grid: Grid, reference: Reference) -> None:
+        self.contract = contract
+        self.stream = stream
+        self.grid = grid
+        self.last_time: int | None = None
+        self._windows: dict[str, _Window] = {}
+        self._specs: tuple[DetectorSpec, ...] = ()
+        self._seen: dict[Sighting, bool] = {}
+        self._begun = False
+        self._filled_to = 0
+        self.compare_with(reference)
+
+    def compare_with(self, reference: Reference) -> None:
+        """Another reference on the same grid: the detectors begin anew."""
+        self.reference = reference
+        self.measure = Measure(self.grid, reference)
+        self._bank = DetectorBank(self._specs, self.contract, self.grid, reference)
+
+    def use(self, rules: ModelRules) -> None:
+        """New rules: windows of a specification that stays go on, others begin; detectors that change begin anew."""
+        width = self.grid.layout.width
+        windows = [rules.window, *(rule.window for rule in rules.rules)]
+        self._windows = {
+            spec.name: self._windows.get(spec.name) or _Window(open_windows(spec, self.contract.pane_ms, width))
+            for spec in windows
+        }
+        if rules.detectors != self._specs:
+            self._specs = rules.detectors
+            self._bank = DetectorBank(self._specs, self.contract, self.grid, self.reference)
+
+    def add(self, pane_end: int, pane: MergedPane | None) -> list[Observation]:
+        """One pane (None: empty in this stream); returns the observations of the windows that close.
+
+        A stream begins with the first pane that holds something of it, whenever its grid was made.
+        """
+        if pane is not None:
+            self._begun, self._filled_to = True, pane_end
+            if pane.last_time is not None:
+                self.last_time = max(pane.last_time, self.last_time if self.last_time is not None else pane.last_time)
+            for sighting, detected in self._bank.feed(pane.codes).items():
+                self._seen[sighting] = self._seen.get(sighting, False) or detected
+        if not self._begun:
+            return []
+        observations = []
+        for name, window in self._windows.items():
+            if pane is None:
+                closed = window.windows.add(pane_end, 0, None, ())
+            else:
+                closed = window.windows.add(pane_end, pane.events, pane.counts, pane.offsets)
+            if closed is not None:
+                observations += self._observe(name, window, closed)
+        return observations
+
+    def skip(self, first_end: int, last_end: int) -> list[Observation]:
+        """A run of panes that are empty everywhere."""
+        if not self._begun:
+            return []
+        observations = []
+        for name, window in self._windows.items():
+            for closed in window.windows.skip(first_end, last_end):
+                observations += self._observe(name, window, closed)
+        return observations
+
+    def _observe(self, name: str, window: _Window, closed: Closed) -> list[Observation]:
+        """A closed window's observation; it is told unless it is empty like the one before."""
+        silent = closed.events == 0 and window.last is not None and window.last.events == 0
+        window.last, window.moved = closed, True
+        late = int(closed.counts[self.grid.layout.late])
+        window.observation = Observation(
+            model=self.contract.model,
+            segment="",
+            stream=self.stream.stream,
+            window=name,
+            start=closed.start,
+            end=closed.end,
+            events=closed.events,
+            offsets=closed.offsets,
+            totals=_totals(closed, late),
+            columns={} if closed.events == 0 else self.measure.columns(closed.counts),
+        )
+        return [] if silent else [window.observation]
+
+    def settled(self) -> bool:
+        """Whether more empty panes change no observation: all windows of time have closed behind the last rows."""
+        timed = [window.last for name, window in self._windows.items() if name.startswith("time")]
+        return not self._begun or all(last is not None and last.start >= self._filled_to for last in timed)
+
+    # ------------------------------------------------------------------ what rules ask
+
+    def observations(self) -> Mapping[str, Observation]:
+        """The last closed window of each specification that has one."""
+        return {name: w.observation for name, w in self._windows.items() if w.observation is not None}
+
+    def take_moved(self) -> set[str]:
+        """Specifications of which a window has closed since the last call."""
+        moved = {name for name, window in self._windows.items() if window.moved}
+        for window in self._windows.values():
+            window.moved = False
+        return moved
+
+    def take_seen(self) -> dict[Sighting, bool]:
+        """Detectors that saw a row since the last call -> whether one of them saw a change."""
+        seen, self._seen = self._seen, {}
+        return seen
+
+    def seconds_since_last_event(self, at: int) -> Series:
+        """As a series; empty before the first event."""
+        if self.last_time is None:
+            return {}
+        return {"seconds_since_last_event": significant((at - self.last_time) / 1000)}
+
+    def histogram(self, column: str, window: str) -> Histogram | None:
+        """The column's coarse bins in the last closed window of a specification."""
+        last: Closed | None = self._windows[window].last if window in self._windows else None
+        if last is None or last.events == 0 or column not in self.grid.series:
+            return None
+        return self.measure.histogram(column, last.counts)
+
+    def reference_info(self) -> ReferenceInfo:
+        return self.reference.info
+
+    def spread(self, column: str, metric: str) -> tuple[float, float] | None:
+        """(reference_mean, reference_std) of a metric of a column."""
+        return self.measure.spread(column, metric)
+
+
+def _totals(closed: Closed, late: int) -> Series:
+    seconds = (closed.end - closed.start) / 1000
+    totals = {"events": float(closed.events), "events_per_second": significant(closed.events / seconds)}
+    if closed.events + late:
+        totals["late_rate"] = significant(late / (closed.events + late))
+    return totals

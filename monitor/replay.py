@@ -1,0 +1,156 @@
+"""Replay: a log through the same two folds as the service, without bus and clock.
+
+Input partitions are folded in the order of the source, entries go straight from profile to evaluate, and what was
+decided while the log was made (heartbeats, sets, grids, references, rules) is given beforehand, by offset and pane.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from monitor.codec.decode import Decoder
+from monitor.contract import ModelContract
+from monitor.evaluate.alerts import Place
+from monitor.evaluate.messages import Message
+from monitor.evaluate.task import EvaluateTask
+from monitor.events import Batch, RecordBatch, TopicPartition
+from monitor.panes.grid import Grid, decode_grid
+from monitor.panes.ledger import Activation, Heartbeat, ledger_partition
+from monitor.panes.rows import take
+from monitor.profile.partition import PartitionFold
+from monitor.profile.task import Decode, ProfileTask
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayLog:
+    """What a replay is given beside the records.
+
+    `partitions`: all input partitions, and whether the broker stamped their records. `ends`: a plain file ends, so
+    what is open is sealed; of a captured log nothing is sealed beyond the last watermark.
+    """
+
+    contracts: Sequence[ModelContract]
+    partitions: Mapping[TopicPartition, bool]
+    heartbeats: Sequence[Heartbeat]
+    activations: Sequence[Activation]
+    place: Place
+    ends: bool
+    ledger_partitions: int
+    filtered: frozenset[str] = frozenset()
+    time_range: tuple[int | None, int | None] = (None, None)
+    """Rows outside [from, to) of event time (ms) are filtered."""
+
+
+class Replay:
+    """One replay. Feed it with records in the log's order, then `finish`; messages come as they are decided."""
+
+    def __init__(self, log: ReplayLog) -> None:
+        self._log = log
+        self._evaluate = EvaluateTask(log.place, log.activations)
+        grids = [decode_grid(a.change.content.encode()) for a in log.activations if a.change.kind == "grid"]
+        self._tasks = {tp: self._task(tp, stamped, grids) for tp, stamped in sorted(log.partitions.items())}
+        self._waiting: dict[TopicPartition, list[RecordBatch]] = {}
+
+    def _task(self, tp: TopicPartition, stamped: bool, grids: Iterable[Grid]) -> ProfileTask:
+        contracts = [c for c in self._log.contracts if any(s.topic == tp.topic for s in c.streams)]
+        fold = PartitionFold(tp, contracts, stamped)
+        for grid in grids:
+            if fold.fits(grid):
+                fold.use_grid(grid)
+        beats = {(h.offset, h.watermark) for h in self._log.heartbeats if (h.topic, h.partition) == tp}
+        decoder = Decoder(tp.topic, contracts, self._log.filtered)
+        return ProfileTask(fold, TimeRange(decoder, *self._log.time_range), beats)
+
+    def reads(self, tp: TopicPartition) -> bool:
+        """Whether the replay folds that partition."""
+        return tp in self._tasks
+
+    def feed(self, records: RecordBatch) -> list[Message]:
+        """Fold records of one partition; while it waits for a grid they are kept."""
+        if records.tp in self._waiting:
+            self._waiting[records.tp].append(records)
+            return []
+        return self._fold(records)
+
+    def _fold(self, records: RecordBatch) -> list[Message]:
+        self._tasks[records.tp].feed(records)
+        if self._tasks[records.tp].fold.waiting:
+            self._waiting[records.tp] = []
+        return self._evaluated(records.tp)
+
+    def finish(self, positions: Mapping[TopicPartition, int]) -> list[Message]:
+        """The log's end; `positions`: of each partition, where its capture ended (heartbeats may stand there)."""
+        messages = []
+        for tp, task in self._tasks.items():
+            task.reached(positions.get(tp, task.fold.position))
+            messages += self._evaluated(tp)
+        ended: set[TopicPartition] = set()
+        while self._log.ends:  # the end of one partition may bring the grid that another waits for
+            left = [tp for tp in self._tasks if tp not in ended and tp not in self._waiting]
+            if not left:
+                break
+            for tp in left:
+                self._tasks[tp].fold.end()
+                ended.add(tp)
+                messages += self._evaluated(tp)
+        return messages
+
+    def _evaluated(self, tp: TopicPartition) -> list[Message]:
+        """Hand what a partition has put out to evaluate, and new grids back to all partitions that wait for one."""
+        drained = self._tasks[tp].fold.drain()
+        for pane in drained.panes:
+            self._evaluate.read(pane)
+        if drained.watermark is not None:
+            self._evaluate.read(drained.watermark)
+        messages = []
+        for output in self._evaluate.advance():
+            if isinstance(output, Message):
+                messages.append(output)
+            elif output.change.kind == "grid":
+                messages += self._spread(decode_grid(output.change.content.encode()))
+        return messages
+
+    def _spread(self, grid: Grid) -> list[Message]:
+        messages = []
+        for task in self._tasks.values():
+            if task.fold.fits(grid):
+                task.use_grid(grid)
+        for tp in sorted(self._waiting):
+            if not self._tasks[tp].fold.waiting:
+                kept = self._waiting.pop(tp)
+                messages += self._evaluated(tp)
+                for records in kept:
+                    messages += self.feed(records)
+        return messages
+
+    def buckets(self) -> dict[TopicPartition, Counter[str]]:
+        """Of each partition, how many records ended where."""
+        return {tp: task.fold.buckets for tp, task in self._tasks.items()}
+
+
+class TimeRange:
+    """Decodes, and puts rows outside [start, end) of event time into the filtered bucket."""
+
+    def __init__(self, decoder: Decode, start: int | None, end: int | None) -> None:
+        self._decoder = decoder
+        self._start = start if start is not None else -(1 << 62)
+        self._end = end if end is not None else 1 << 62
+
+    def decode(self, batch: RecordBatch) -> Batch:
+        decoded = self._decoder.decode(batch)
+        inside = [(rows.time >= self._start) & (rows.time < self._end) for rows in decoded.rows]
+        if all(mask.all() for mask in inside):
+            return decoded
+        outside = [rows.offset[~mask] for rows, mask in zip(decoded.rows, inside, strict=True)]
+        kept = [take(rows, mask) for rows, mask in zip(decoded.rows, inside, strict=True) if mask.any()]
+        filtered = np.sort(np.concatenate([decoded.filtered, *outside]))
+        return replace(decoded, rows=tuple(kept), filtered=filtered)
+
+
+def in_order(messages: Iterable[Message], ledger_partitions: int) -> list[Message]:
+    """Messages by (pane end, partition, model, key): one order, however they were folded."""
+    return sorted(messages, key=lambda m: (m.at, ledger_partition(m.model, ledger_partitions), m.model, m.key))

@@ -1,0 +1,188 @@
+"""Random logs for the determinism suite: what a seed stands for, and running one through the engine.
+
+A log has 1 to 4 partitions of each of two topics, rows out of order and late, a partition that is silent for a while
+with heartbeats over the gap, bad cells, a drift that comes and goes, and a grid from its own first rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from monitor.codec.canonical import time_text
+from monitor.config import load
+from monitor.config.resolved import Config
+from monitor.evaluate.alerts import Place
+from monitor.evaluate.messages import Message
+from monitor.events import RecordBatch, TopicPartition
+from monitor.panes.ledger import Activation, Heartbeat, PartitionSet, new_change
+from monitor.replay import Replay, ReplayLog, in_order
+from monitor.runner.evaluate import rules_change
+
+START = 1_790_000_000_000
+LEDGER_PARTITIONS = 8
+TOPICS = ("ml.features", "ml.predictions")
+
+CONFIG = """
+version: 1
+defaults:
+  {{window: {window}, lateness: {lateness}s, pane: 2s, interval: {interval}s, trace_points: {points}}}
+models:
+  m:
+    task: classification_binary
+    streams: {{features: {{topic: ml.features}}, predictions: {{topic: ml.predictions}}}}
+    columns: {{prediction: y_pred, probability: y_pred_proba, numerical: [a, b], categorical: [c]}}
+    reference: {{first: {first}}}
+detectors:
+  adwin: {{class: ADWIN, params: {{delta: 0.002}}, input: a}}
+  shift: {{class: PageHinkley, params: {{min_instances: 30, delta: 0.005, threshold: 15.0}}, input: probability}}
+groups:
+  - name: drift
+    model: m
+    rules:
+      - {{alert: Psi, expr: psi > 0.2, for: {hold}s, min_events: 50}}
+      - {{alert: Spread, expr: ks > reference_mean + 4 * reference_std, min_events: 50}}
+      - {{alert: Change, expr: 'change{{detector=~".*"}} > 0'}}
+      - {{alert: Missing, expr: missing_rate > 0.2, keep_firing_for: {hold}s}}
+retraining:
+  - {{trigger: again, model: m, when: {{any: [Psi, Change]}}, cooldown: 20s, training_window: {{max: 1h}}}}
+"""
+
+
+@dataclass(frozen=True)
+class RandomLog:
+    """One log. `records`: of each partition, values in offset order. `heartbeats`: where a clock spoke."""
+
+    seed: int
+    config: Config
+    records: dict[TopicPartition, list[bytes]]
+    heartbeats: list[Heartbeat]
+
+
+def random_log(seed: int) -> RandomLog:
+    """The log that a seed stands for."""
+    rng = random.Random(seed)
+    lateness = rng.choice([2, 5, 9])
+    config = load(
+        CONFIG.format(
+            window=rng.choice(["{events: 200, every: 50}", "{events: 150}", "{time: 20s, every: 4s}", "{time: 12s}"]),
+            lateness=lateness,
+            interval=rng.choice([2, 4]),
+            points=rng.choice([16, 40, 2048]),
+            first=rng.choice([100, 250]),
+            hold=rng.choice([0, 4]),
+        ),
+        "alerts.yaml",
+    )
+    records: dict[TopicPartition, list[bytes]] = {}
+    heartbeats: list[Heartbeat] = []
+    for topic in TOPICS:
+        for p in range(rng.randint(1, 4)):
+            tp = TopicPartition(topic, p)
+            records[tp], beats = _partition(tp, rng, lateness * 1000)
+            heartbeats += beats
+    return RandomLog(seed, config, records, heartbeats)
+
+
+def _partition(tp: TopicPartition, rng: random.Random, lateness_ms: int) -> tuple[list[bytes], list[Heartbeat]]:
+    """A partition's values, 120 s of event time at its own rate, and the heartbeats over its silence."""
+    step = rng.choice([150, 250, 400])
+    silent = rng.random() < 0.3
+    values: list[bytes] = []
+    heartbeats: list[Heartbeat] = []
+    highest = START
+    level = rng.gauss(0, 0.5)  # partitions keyed by customer differ
+    for i in range(120_000 // step):
+        time = START + i * step + rng.randint(0, step - 1)
+        if silent and 70_000 < time - START < 84_000:
+            if not heartbeats or time - heartbeats[-1].watermark > 6000 + lateness_ms:
+                heartbeats.append(Heartbeat(*tp, len(values), time - lateness_ms))
+            continue
+        if rng.random() < 0.1:
+            time -= rng.randint(0, lateness_ms - 1)
+        elif rng.random() < 0.02:
+            time -= lateness_ms + rng.randint(3000, 8000)
+        highest = max(highest, time)
+        values.append(_value(tp, i, time, 45_000 < time - START < 80_000, level, rng))
+    return values, heartbeats
+
+
+def _value(tp: TopicPartition, i: int, time: int, drifted: bool, level: float, rng: random.Random) -> bytes:
+    event: dict[str, object] = {"event_id": f"{tp.partition}-{i}", "model": "m", "event_time": time_text(time)}
+    shift = 2.0 if drifted else 0.0
+    if tp.topic == TOPICS[1]:
+        event |= {
+            "y_pred": int(rng.random() < 0.3),
+            "y_pred_proba": min(1.0, max(0.0, rng.gauss(0.4 + shift / 6, 0.1))),
+        }
+    else:
+        a: object = round(rng.gauss(level + shift, 1.0), rng.choice([1, 6]))
+        if rng.random() < 0.02:
+            a = rng.choice([None, "12.5", True, 1e200])
+        features: dict[str, object] = {"a": a, "b": rng.gauss(0, 1), "c": rng.choice("xyz" if not drifted else "xyq")}
+        if rng.random() < 0.01:
+            del features["b"]
+        event["features"] = features
+    return msgspec.json.encode(event)
+
+
+def pieces(log: RandomLog, rng: random.Random | None) -> Iterator[RecordBatch]:
+    """The log in batches: whole partitions one after the other, or random sizes in a random interleaving."""
+    at = dict.fromkeys(sorted(log.records), 0)
+    while at:
+        tp = next(iter(at)) if rng is None else rng.choice(sorted(at))
+        size = len(log.records[tp]) if rng is None else rng.choice([1, 7, 50, 400])
+        values = log.records[tp][at[tp] : at[tp] + size]
+        n, first = len(values), at[tp]
+        if n:
+            yield RecordBatch(*tp, list(range(first, first + n)), [0] * n, [None] * n, values, [()] * n)
+        at[tp] += n
+        if at[tp] >= len(log.records[tp]):
+            del at[tp]
+
+
+def replay_of(log: RandomLog) -> Replay:
+    """The engine for the log."""
+    model = log.config.models[0]
+    streams = {s.stream: (s.topic, sum(1 for tp in log.records if tp.topic == s.topic)) for s in model.contract.streams}
+    content = msgspec.json.encode(PartitionSet(streams)).decode()
+    activations = [Activation(new_change("m", "set", content), None), Activation(rules_change(model), None)]
+    place = Place("/streamdrift", "http://localhost:8787", "0", "cluster")
+    partitions = dict.fromkeys(log.records, False)
+    return Replay(ReplayLog([model.contract], partitions, log.heartbeats, activations, place, True, LEDGER_PARTITIONS))
+
+
+def run(log: RandomLog, rng: random.Random | None = None) -> list[Message]:
+    """All messages of the log, in their one order."""
+    engine = replay_of(log)
+    messages = [message for batch in pieces(log, rng) for message in engine.feed(batch)]
+    messages += engine.finish({})
+    return in_order(messages, LEDGER_PARTITIONS)
+
+
+def digest(messages: list[Message]) -> str:
+    """Names a list of messages, byte by byte."""
+    return hashlib.sha256(b"\n".join(m.topic.encode() + b" " + m.value for m in messages)).hexdigest()
+
+
+def numbers(value: object) -> Iterator[float]:
+    """All floats in a decoded message."""
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from numbers(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from numbers(item)
+
+
+def unrounded(messages: list[Message]) -> bool:
+    """Whether a message carries a number with more than 12 significant digits."""
+    found = np.fromiter((x for m in messages for x in numbers(msgspec.json.decode(m.value))), dtype=np.float64)
+    return any(float(f"{x:.12g}") != x for x in found.tolist())

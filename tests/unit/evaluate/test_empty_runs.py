@@ -1,0 +1,130 @@
+"""Silence: a run of panes that are empty everywhere is folded in one step, and says what pane by pane would say."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+import pytest
+
+from monitor.config import load
+from monitor.config.resolved import ModelConfig
+from monitor.evaluate.alerts import Place
+from monitor.evaluate.judging import Judge
+from monitor.evaluate.messages import Message
+from monitor.evaluate.model import ModelFold, Output
+from monitor.evaluate.reference import build_reference, encode_reference
+from monitor.evaluate.stream import StreamFold
+from monitor.events import StreamName, TopicPartition
+from monitor.panes.grid import encode_grid
+from monitor.panes.ledger import Activation, Change, PartitionSet, Watermark, new_change
+from monitor.panes.pane import Pane
+from monitor.runner.evaluate import rules_change
+from tests.unit.making import GRID, TOPIC, TP, pane, rows
+
+PANE = 2000
+PLACE = Place("/s", "http://localhost", "0", "c")
+CONFIG = """
+version: 1
+defaults: {{window: {window}, lateness: 2s, pane: 2s, interval: {interval}s}}
+models:
+  m:
+    task: classification_binary
+    streams: {{features: {{topic: ml.features}}}}
+    columns: {{numerical: [x, y], categorical: [c]}}
+    reference: {{first: 5000}}
+groups:
+  - name: g
+    model: m
+    rules:
+      - {{alert: Psi, expr: psi > 0.5, for: {hold}s, keep_firing_for: {keep}s}}
+      - {{alert: Ks, expr: ks > 0.3, window: {other}, for: {hold}s, keep_firing_for: {keep}s}}
+      - {{alert: Few, expr: events < {few}, window: {other}, for: {hold}s, keep_firing_for: {keep}s, min_events: 0}}
+      - {{alert: Many, expr: events > {few}, window: {other}, for: {hold}s, keep_firing_for: {keep}s, min_events: 0}}
+      - {{alert: Late, expr: late_rate > 0.2, keep_firing_for: {keep}s, min_events: 0}}
+      - {{alert: Silence, expr: seconds_since_last_event {op} {silence}, for: {hold}s, keep_firing_for: {keep}s}}
+      - {{alert: Brief, expr: seconds_since_last_event < {silence}, keep_firing_for: {keep}s}}
+retraining:
+  - {{trigger: a, model: m, when: {{any: [Psi, Ks]}}, cooldown: {cooldown}s, training_window: {{since: change_point, max: 1h}}}}
+  - {{trigger: b, model: m, when: {{any: [Few, Silence]}}, cooldown: {long}s, training_window: {{since: change_point, max: 1h}}}}
+"""
+
+
+def a_config(rng: random.Random) -> ModelConfig:
+    windows = ["{events: 30, every: 10}", "{events: 20}", "{time: 20s, every: 4s}", "{time: 12s}", "{time: 60s, every: 30s}"]
+    text = CONFIG.format(
+        window=rng.choice(windows),
+        other=rng.choice(windows[2:]),
+        interval=rng.choice([2, 4, 6]),
+        hold=rng.choice([0, 4, 10]),
+        keep=rng.choice([0, 6, 40]),
+        few=rng.choice([1, 20]),
+        op=rng.choice([">", ">="]),
+        silence=rng.choice([4, 10, 30.5]),
+        cooldown=rng.choice([0, 10, 50]),
+        long=rng.choice([30, 70]),
+    )
+    return load(text, "alerts.yaml").models[0]
+
+
+def a_log(rng: random.Random, partitions: int = 1) -> list[Pane]:
+    """Panes with gaps of every length between them; some drifted, some with late rows alone."""
+    panes: list[Pane] = []
+    index = 500
+    at = dict.fromkeys(range(partitions), 1)
+    for _ in range(rng.randint(3, 14)):
+        index += rng.choice([1, 1, 2, 3, 9, 40, 200])
+        for p in range(partitions):
+            n, late = rng.choice([0, 5, 11, 30]), rng.choice([0, 0, 3])
+            if n or late:
+                first = at[p] + 10_000 * rng.randint(0, 1)
+                panes.append(pane(index, list(range(first, first + n)), TopicPartition(TOPIC, p), late, PANE))
+                at[p] += n
+    return panes
+
+
+def changes(model: ModelConfig, partitions: int = 1) -> list[Change]:
+    """What begins a model with the grid of `making`: set, grid, reference, rules."""
+    reference = build_reference(GRID, rows(list(range(400)), list(range(400))), "test")
+    content = msgspec.json.encode(PartitionSet({"features": (TOPIC, partitions)})).decode()
+    return [
+        new_change("m", "set", content),
+        new_change("m", "grid", encode_grid(GRID).decode(), "features"),
+        new_change("m", "reference", encode_reference(reference), "features"),
+        rules_change(model),
+    ]
+
+
+def fold_all(model: ModelConfig, panes: Sequence[Pane], ends: Sequence[int]) -> list[Message]:
+    """All messages, when watermarks come as `ends` (pane indices, ascending) say."""
+    fold = ModelFold("m", PLACE, [Activation(change, None) for change in changes(model)])
+    outputs: list[Output] = []
+    for end in ends:
+        for one in panes:
+            if end > one.index >= (fold._next or 0):
+                fold.read(one)
+        outputs += fold.advance({TP: Watermark(*TP, end * PANE, 500 * PANE)})
+    return [output for output in outputs if isinstance(output, Message)]
+
+
+def pane_by_pane(
+    self: Judge, streams: Mapping[StreamName, StreamFold], first_end: int, last_end: int
+) -> Iterator[Message]:
+    for end in range(first_end, last_end + 1, PANE):
+        yield from self.pane(streams, dict.fromkeys(streams), end)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_an_empty_run_says_what_pane_by_pane_says(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the run is cut by watermarks, with windows of time, `for`, `keep_firing_for`, silence, cooldowns."""
+    rng = random.Random(seed)
+    model, panes = a_config(rng), a_log(rng)
+    last = panes[-1].index + 1 + rng.choice([0, 3, 100, 500]) if panes else 600
+    cuts = sorted({*(rng.randint(501, last) for _ in range(rng.randint(0, 6))), last})
+    at_once, cut = fold_all(model, panes, [last]), fold_all(model, panes, cuts)
+    monkeypatch.setattr(Judge, "empty_run", pane_by_pane)
+    slow = fold_all(model, panes, [last])
+    assert [(m.topic, m.at, m.key) for m in at_once] == [(m.topic, m.at, m.key) for m in slow]
+    assert at_once == slow
+    assert cut == slow

@@ -1,0 +1,182 @@
+"""The life cycle of alerts: the table row by row, and random sequences against a slow oracle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.config.resolved import Rule, WindowSpec
+from monitor.evaluate.lifecycle import TABLE, Alerts, Status, Transition, fingerprint
+from monitor.events import Observation, Verdict
+
+STEP = 30_000
+
+
+def a_rule(for_ms: int = 0, keep_ms: int = 0, alert: str = "Drift", expr: str = "psi > 0.25") -> Rule:
+    return Rule(
+        group="drift",
+        alert=alert,
+        expr=expr,
+        window=WindowSpec(events=100, every=10, time_ms=None, every_ms=None),
+        for_ms=for_ms,
+        keep_firing_for_ms=keep_ms,
+        min_events=0,
+        labels={"severity": "warning"},
+        annotations={},
+    )
+
+
+def a_verdict(violated: bool, column: str = "amount", window: Observation | None = None) -> Verdict:
+    labels = (("alertname", "Drift"), ("column", column), ("metric", "psi"), ("model", "m"), ("severity", "warning"))
+    value = 0.5 if violated else 0.1
+    return Verdict(labels, "features", column, value, ">", 0.25, "constant", None, violated, window)
+
+
+def play(rule: Rule, answers: str, alerts: Alerts | None = None) -> list[str]:
+    """One letter a judgement: V violated, c clear, - no verdict. Returns per judgement the state and what is said."""
+    alerts = alerts or Alerts()
+    told = []
+    for k, answer in enumerate(answers):
+        judged = [] if answer == "-" else [(rule, a_verdict(answer == "V"))]
+        said = alerts.judge(k * STEP, judged)
+        state = "firing" if alerts.firing() else "pending" if alerts.pending() else "inactive"
+        told.append(state + "".join(f"!{t.status}" for t in said))
+    return told
+
+
+@pytest.mark.parametrize(
+    ("for_steps", "keep_steps", "answers", "told"),
+    [
+        (0, 0, "V", "firing!firing"),
+        (0, 0, "c", "inactive"),
+        (0, 0, "Vc", "firing!firing inactive!resolved"),
+        (0, 0, "VV", "firing!firing firing"),
+        (1, 0, "V", "pending"),
+        (1, 0, "VV", "pending firing!firing"),
+        (2, 0, "VVcVVV", "pending pending inactive pending pending firing!firing"),
+        (2, 0, "V--V", "pending pending pending firing!firing"),
+        (0, 2, "VccV", "firing!firing firing inactive!resolved firing!firing"),
+        (0, 2, "VcVccc", "firing!firing firing firing firing inactive!resolved inactive"),
+        (0, 2, "V----c", "firing!firing firing firing firing firing inactive!resolved"),
+        (0, 0, "V---", "firing!firing firing firing firing"),
+    ],
+)
+def test_the_table(for_steps: int, keep_steps: int, answers: str, told: str) -> None:
+    """Each row: raise after `for`, keep for `keep_firing_for`; silence neither raises nor clears."""
+    assert play(a_rule(for_steps * STEP, keep_steps * STEP), answers) == told.split()
+
+
+def test_the_table_is_whole() -> None:
+    """Each state has a row for each answer."""
+    assert set(TABLE) == {(s, a) for s in ("inactive", "pending", "firing") for a in ("violated", "clear")}
+
+
+@dataclass
+class Oracle:
+    """An alert told from its whole history of (time, violated), anew at each judgement."""
+
+    for_ms: int
+    keep_ms: int
+    history: list[tuple[int, bool]] = field(default_factory=list)
+
+    def told(self) -> list[tuple[int, Status]]:
+        said: list[tuple[int, Status]] = []
+        stretch: int | None = None
+        last = 0
+        for at, violated in self.history:
+            fires = bool(said) and said[-1][1] == "firing"
+            if violated:
+                last = at
+                stretch = at if stretch is None else stretch
+                if not fires and at >= stretch + self.for_ms:
+                    said.append((at, "firing"))
+            elif not fires:
+                stretch = None
+            elif at >= last + self.keep_ms:
+                said.append((at, "resolved"))
+                stretch = None
+        return said
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.sampled_from("VVcc-")), max_size=40),
+    st.integers(0, 6),
+    st.integers(0, 6),
+)
+def test_any_sequence_says_what_its_history_says(steps: list[tuple[int, str]], for_steps: int, keep_steps: int) -> None:
+    """Random judgements at random distances give the oracle's transitions; firing and resolved alternate."""
+    rule = a_rule(for_steps * STEP, keep_steps * STEP)
+    alerts, oracle = Alerts(), Oracle(rule.for_ms, rule.keep_firing_for_ms)
+    said: list[Transition] = []
+    at = 0
+    for distance, answer in steps:
+        at += distance * STEP
+        if answer == "-":
+            said += alerts.judge(at, [])
+            continue
+        oracle.history.append((at, answer == "V"))
+        said += alerts.judge(at, [(rule, a_verdict(answer == "V"))])
+    assert [(t.at, t.status) for t in said] == oracle.told()
+    assert [t.alert.episode for t in said] == [k // 2 + 1 for k in range(len(said))]
+    assert all(t.at - t.alert.pending_since >= rule.for_ms for t in said)
+
+
+def test_starts_at_is_the_first_violated_judgement() -> None:
+    """`pending_since` is the begin of the stretch that fired, also in the resolved message."""
+    rule, alerts = a_rule(for_ms=STEP), Alerts()
+    said = []
+    for at, violated in [(0, True), (1, False), (2, True), (2 + STEP, True), (3 + STEP, False)]:
+        said += alerts.judge(at, [(rule, a_verdict(violated))])
+    assert [(t.status, t.alert.pending_since) for t in said] == [("firing", 2), ("resolved", 2)]
+
+
+def test_the_resolving_judgement_is_the_evidence() -> None:
+    """A resolved alert carries the verdict that cleared it."""
+    rule, alerts = a_rule(), Alerts()
+    alerts.judge(0, [(rule, a_verdict(True))])
+    (resolved,) = alerts.judge(1, [(rule, a_verdict(False))])
+    assert resolved.alert.verdict.value == 0.1
+
+
+def test_other_columns_of_the_rule_are_named() -> None:
+    """`also_drifting`: the other columns that violate the same rule at the same judgement, sorted."""
+    rule, other = a_rule(), a_rule(alert="Other")
+    judged = [(rule, a_verdict(v, c)) for c, v in [("z", True), ("b", True), ("quiet", False), ("a", True)]]
+    judged.append((other, replace(a_verdict(True, "unrelated"), labels=(("alertname", "Other"),))))
+    said = Alerts().judge(0, judged)
+    assert [t.also_drifting for t in said] == [("a", "b"), ("a", "z"), ("b", "z"), ()]
+
+
+def test_alerts_of_rules_that_are_gone_are_resolved() -> None:
+    """New rules: what fires under a rule that is gone is resolved with its last evidence; durations may change."""
+    gone, kept = a_rule(), a_rule(alert="Kept")
+    alerts = Alerts()
+    verdicts = [(gone, a_verdict(True)), (kept, replace(a_verdict(True), labels=(("alertname", "Kept"),)))]
+    alerts.judge(0, verdicts)
+    (said,) = alerts.withdraw(STEP, [a_rule(alert="Kept", keep_ms=STEP)])
+    assert (said.status, said.alert.fingerprint, said.alert.verdict) == (
+        "resolved",
+        fingerprint(verdicts[0][1].labels),
+        verdicts[0][1],
+    )
+    (still,) = alerts.firing()
+    assert still.rule.keep_firing_for_ms == STEP
+    assert alerts.withdraw(2 * STEP, [kept]) == []
+
+
+def test_a_fingerprint_is_a_digest_of_the_sorted_labels() -> None:
+    """The order of labels does not matter; 16 hex digits, the same for ever."""
+    labels = (("alertname", "Drift"), ("model", "m"))
+    assert fingerprint(labels) == fingerprint(tuple(reversed(labels))) == "3192c1767632efc8"
+
+
+def test_alerts_that_never_fired_are_not_kept() -> None:
+    """Pending and back leaves no state behind."""
+    alerts, rule = Alerts(), a_rule(for_ms=STEP)
+    alerts.judge(0, [(rule, a_verdict(True))])
+    alerts.judge(1, [(rule, a_verdict(False))])
+    assert not alerts._states

@@ -1,0 +1,220 @@
+"""Messages of alerts, retraining requests and observations: golden bytes, and valid CloudEvents 1.0."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from monitor.config.resolved import Rule, WindowSpec
+from monitor.evaluate.alerts import AlertContext, Place, alert_message
+from monitor.evaluate.lifecycle import AlertState, Transition, fingerprint
+from monitor.evaluate.observations import observation_key, observation_message
+from monitor.evaluate.retraining import RetrainingRequest, retraining_message
+from monitor.events import Histogram, Observation, OffsetRange, ReferenceInfo, Verdict
+
+WINDOW = WindowSpec(events=5000, every=500, time_ms=None, every_ms=None)
+T0 = 1795257000000  # 2026-11-21T10:30:00Z
+MINUTE = 60_000
+PLACE = Place("/streamdrift/prod/fraud", "http://streamdrift:8787", "0.1.0", "MkU3OEVBNTcwNTJENDM2Qk")
+OBSERVATION = Observation(
+    model="fraud-scorer",
+    segment="",
+    stream="features",
+    window=WINDOW.name,
+    start=T0 - 290_000,
+    end=T0 + 10 * MINUTE,
+    events=5000,
+    offsets=(OffsetRange("ml.features", 0, 242340, 247340),),
+    totals={"events": 5000, "late_rate": 0.0},
+    columns={"amount_usd": {"psi": 0.31, "ks": 0.2}, "country": {"psi": 0.01}},
+)
+RULE = Rule(
+    group="drift",
+    alert="FeatureDrift",
+    expr="psi > 0.25",
+    window=WINDOW,
+    for_ms=10 * MINUTE,
+    keep_firing_for_ms=0,
+    min_events=2000,
+    labels={"severity": "warning"},
+    annotations={
+        "summary": "{{ labels.model }}: psi of {{ labels.column }} is {{ value }} (limit {{ threshold }})",
+        "runbook_url": "https://wiki.example/runbooks/drift",
+    },
+)
+
+
+def a_verdict(
+    column: str | None = "amount_usd", value: float = 0.31, window: Observation | None = OBSERVATION
+) -> Verdict:
+    place = ("stream", "features") if column is None else ("column", column)
+    labels = [
+        ("alertname", "FeatureDrift"),
+        place,
+        ("metric", "psi"),
+        ("model", "fraud-scorer"),
+        ("severity", "warning"),
+    ]
+    return Verdict(tuple(sorted(labels)), "features", column, value, ">", 0.25, "constant", None, value > 0.25, window)
+
+
+def an_alert(verdict: Verdict, rule: Rule = RULE) -> AlertState:
+    return AlertState(fingerprint(verdict.labels), rule, "firing", T0, OBSERVATION.start, T0 + 600_000, 1, verdict)
+
+
+def histogram(verdict: Verdict) -> Histogram | None:
+    return Histogram((0, 25, 50.5), (0.75, 0.25), (0.5, 0.5)) if verdict.column else None
+
+
+def reference(verdict: Verdict) -> ReferenceInfo | None:
+    return ReferenceInfo("sha256:5d1e", 120000, T0 - 600 * MINUTE, None) if verdict.column else None
+
+
+CONTEXT = AlertContext(PLACE, "77aa", histogram, reference)
+UNKNOWN = AlertContext(PLACE, "77aa", lambda verdict: None, lambda verdict: None)
+
+
+def a_transition(status: Any, verdict: Verdict, rule: Rule = RULE) -> Transition:
+    return Transition(T0 + 10 * MINUTE, status, an_alert(verdict, rule), ("tx_last_hour",))
+
+
+def assert_cloud_event(message: bytes) -> dict[str, Any]:
+    """CloudEvents 1.0: the required attributes and the optional ones that are used, non-empty strings."""
+    event: dict[str, Any] = json.loads(message)
+    assert event["specversion"] == "1.0"
+    assert all(isinstance(v, str) and v for k, v in event.items() if k != "data")
+    assert {"id", "source", "type", "specversion"} <= set(event)
+    assert all(k.isalnum() and k.islower() for k in event)
+    assert event["time"].endswith("Z")
+    return event
+
+
+def test_a_firing_alert() -> None:
+    """The message of the design, key by key."""
+    message = alert_message(a_transition("firing", a_verdict()), CONTEXT)
+    assert_cloud_event(message)
+    assert message.decode() == (
+        '{"specversion":"1.0","type":"streamdrift.alert.firing.v1","source":"/streamdrift/prod/fraud",'
+        '"id":"d8d48fcb9dcf5f60/2026-11-21T10:40:00Z/firing/1","time":"2026-11-21T10:40:00Z",'
+        '"subject":"fraud-scorer/amount_usd","datacontenttype":"application/json",'
+        '"dataschema":"/schemas/alert-v1.json","partitionkey":"d8d48fcb9dcf5f60",'
+        '"data":{"status":"firing",'
+        '"labels":{"alertname":"FeatureDrift","column":"amount_usd","metric":"psi","model":"fraud-scorer",'
+        '"severity":"warning"},'
+        '"annotations":{"summary":"fraud-scorer: psi of amount_usd is 0.31 (limit 0.25)",'
+        '"runbook_url":"https://wiki.example/runbooks/drift"},'
+        '"startsAt":"2026-11-21T10:30:00Z","endsAt":null,'
+        '"generatorURL":"http://streamdrift:8787/models/fraud-scorer/columns/amount_usd?at=2026-11-21T10:30:00Z",'
+        '"fingerprint":"d8d48fcb9dcf5f60",'
+        '"evidence":{"value":0.31,"op":">","threshold":0.25,"threshold_source":"constant",'
+        '"pending_since":"2026-11-21T10:30:00Z",'
+        '"window":{"events":5000,"from":"2026-11-21T10:25:10Z","to":"2026-11-21T10:40:00Z",'
+        '"offsets":[{"topic":"ml.features","partition":0,"start":242340,"end":247340}]},'
+        '"reference":{"id":"sha256:5d1e","events":120000,"from":"2026-11-21T00:30:00Z","to":null},'
+        '"histogram":{"edges":[0,25,50.5],"reference":[0.75,0.25],"current":[0.5,0.5]},'
+        '"also_drifting":["tx_last_hour"]},'
+        '"config":{"rule":"drift/FeatureDrift","alerts_yaml_sha256":"77aa","version":"0.1.0"}}}'
+    )
+
+
+def test_a_resolved_alert_says_when_it_ended() -> None:
+    """Another id and type, `endsAt`, and the evidence that cleared it; the fingerprint stays."""
+    firing = assert_cloud_event(alert_message(a_transition("firing", a_verdict()), CONTEXT))
+    resolved = assert_cloud_event(alert_message(a_transition("resolved", a_verdict(value=0.2)), CONTEXT))
+    assert resolved["type"] == "streamdrift.alert.resolved.v1"
+    assert resolved["id"].split("/")[2:] == ["resolved", "1"]
+    assert resolved["data"]["endsAt"] == "2026-11-21T10:40:00Z"
+    assert resolved["data"]["evidence"]["value"] == 0.2
+    assert resolved["data"]["fingerprint"] == firing["data"]["fingerprint"]
+
+
+def test_an_alert_on_a_stream_has_no_column_things() -> None:
+    """No window, reference or histogram is made up; subject and link name the stream."""
+    rule = RULE.model_copy(update={"annotations": {}})
+    event = assert_cloud_event(alert_message(a_transition("firing", a_verdict(None, window=None), rule), CONTEXT))
+    evidence = event["data"]["evidence"]
+    assert (evidence["window"], evidence["reference"], evidence["histogram"]) == (None, None, None)
+    assert event["subject"] == "fraud-scorer/features"
+    assert event["data"]["generatorURL"].startswith("http://streamdrift:8787/models/fraud-scorer/streams/features?at=")
+
+
+def test_what_is_not_known_of_a_column_is_null() -> None:
+    """Without a reference there is neither its id nor a histogram."""
+    event = assert_cloud_event(alert_message(a_transition("firing", a_verdict()), UNKNOWN))
+    assert (event["data"]["evidence"]["reference"], event["data"]["evidence"]["histogram"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("a\x1b[31mb", "a\ufffd[31mb"), ("a\x00b\x9b", "a\ufffdb\ufffd"), ("two\nlines\t'\"<>", "two\nlines\t'\"<>")],
+)
+def test_control_characters_of_annotations_are_replaced(text: str, shown: str) -> None:
+    """Nothing in an annotation acts on a reader's terminal."""
+    rule = RULE.model_copy(update={"annotations": {"summary": text}})
+    event = assert_cloud_event(alert_message(a_transition("firing", a_verdict(), rule), CONTEXT))
+    assert event["data"]["annotations"] == {"summary": shown}
+
+
+def test_names_in_links_are_quoted() -> None:
+    """A column's name can't leave its place in the link."""
+    event = assert_cloud_event(alert_message(a_transition("firing", a_verdict("a/b?c d")), CONTEXT))
+    assert "/columns/a%2Fb%3Fc%20d?at=" in event["data"]["generatorURL"]
+
+
+def test_a_retraining_request() -> None:
+    """Reason, data as half-open offset ranges by topic, and that nobody needs to approve."""
+    request = RetrainingRequest(
+        T0 + 11 * MINUTE, "fraud-scorer", "fraud-refresh", (an_alert(a_verdict()),), T0 - 290_000, T0 + 11 * MINUTE
+    )
+    ranges = (
+        OffsetRange("ml.predictions", 0, 5, 7),
+        OffsetRange("ml.features", 1, 180011, 244871),
+        OffsetRange("ml.features", 0, 182340, 247340),
+    )
+    asked: list[tuple[int, int]] = []
+
+    def give(start: int, end: int) -> tuple[OffsetRange, ...]:
+        asked.append((start, end))
+        return ranges
+
+    message = retraining_message(request, PLACE, give)
+    assert_cloud_event(message)
+    assert asked == [(T0 - 290_000, T0 + 11 * MINUTE)]
+    assert message.decode() == (
+        '{"specversion":"1.0","type":"streamdrift.retraining.requested.v1","source":"/streamdrift/prod/fraud",'
+        '"id":"fraud-refresh/2026-11-21T10:41:00Z","time":"2026-11-21T10:41:00Z","subject":"fraud-scorer",'
+        '"datacontenttype":"application/json","dataschema":"/schemas/retraining-v1.json",'
+        '"partitionkey":"fraud-scorer",'
+        '"data":{"request_id":"fraud-refresh/2026-11-21T10:41:00Z","trigger":"fraud-refresh","state":"requested",'
+        '"model":{"name":"fraud-scorer"},'
+        '"reasons":[{"alertname":"FeatureDrift","fingerprint":"d8d48fcb9dcf5f60",'
+        '"startsAt":"2026-11-21T10:30:00Z"}],'
+        '"training_window":{"from":"2026-11-21T10:25:10Z","to":"2026-11-21T10:41:00Z",'
+        '"interval":"half-open [start,end)","cluster_id":"MkU3OEVBNTcwNTJENDM2Qk",'
+        '"topics":[{"name":"ml.features","partitions":['
+        '{"partition":0,"start":182340,"end":247340,"records":65000},'
+        '{"partition":1,"start":180011,"end":244871,"records":64860}]},'
+        '{"name":"ml.predictions","partitions":[{"partition":0,"start":5,"end":7,"records":2}]}]},'
+        '"approval":{"required":false,"state":"not_required"}}}'
+    )
+
+
+def test_an_observation() -> None:
+    """One message a window, with the scores as they are."""
+    message = observation_message(OBSERVATION, PLACE)
+    assert_cloud_event(message)
+    key = f"fraud-scorer//features/{WINDOW.name}"
+    assert observation_key(OBSERVATION) == key
+    assert message.decode() == (
+        '{"specversion":"1.0","type":"streamdrift.observation.v1","source":"/streamdrift/prod/fraud",'
+        f'"id":"{key}/2026-11-21T10:40:00Z","time":"2026-11-21T10:40:00Z","subject":"fraud-scorer/features",'
+        '"datacontenttype":"application/json","dataschema":"/schemas/observation-v1.json",'
+        f'"partitionkey":"{key}",'
+        '"data":{"model":"fraud-scorer","segment":"","stream":"features",'
+        f'"window":{{"name":"{WINDOW.name}","from":"2026-11-21T10:25:10Z","to":"2026-11-21T10:40:00Z","events":5000,'
+        '"offsets":[{"topic":"ml.features","partition":0,"start":242340,"end":247340}]},'
+        '"totals":{"events":5000,"late_rate":0.0},'
+        '"columns":{"amount_usd":{"psi":0.31,"ks":0.2},"country":{"psi":0.01}}}}'
+    )

@@ -1,0 +1,189 @@
+"""Rules: which columns, streams and detectors they judge, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from monitor.config.resolved import ModelRules, ReferenceSpec, Rule, WindowSpec
+from monitor.evaluate.rules import Judgement, RuleSet
+from monitor.events import Observation, Series, StreamName, Verdict
+
+WINDOW = WindowSpec(events=100, every=10, time_ms=None, every_ms=None)
+HOURLY = WindowSpec(events=None, every=None, time_ms=3_600_000, every_ms=None)
+BOTH: frozenset[tuple[StreamName, str]] = frozenset({("features", WINDOW.name), ("predictions", WINDOW.name)})
+
+
+def a_rule(expr: str, window: WindowSpec = WINDOW, min_events: int = 0, annotation: str = "") -> Rule:
+    return Rule(
+        group="g",
+        alert="A",
+        expr=expr,
+        window=window,
+        for_ms=0,
+        keep_firing_for_ms=0,
+        min_events=min_events,
+        labels={"severity": "warning", "model": "mine"},
+        annotations={"summary": annotation} if annotation else {},
+    )
+
+
+def model_rules(*rules: Rule) -> ModelRules:
+    return ModelRules(
+        model="m",
+        task="classification_binary",
+        pane_ms=10_000,
+        interval_ms=30_000,
+        window=WINDOW,
+        rules=rules,
+        detectors=(),
+        retraining=(),
+        reference=ReferenceSpec(first=5000),
+        alerts_yaml_sha256="77aa",
+    )
+
+
+def observation(stream: StreamName, columns: Mapping[str, Series], events: int = 100) -> Observation:
+    return Observation(
+        "m", "", stream, WINDOW.name, 0, 60_000, events, (), {"events": events, "late_rate": 0.5}, columns
+    )
+
+
+FEATURES = observation(
+    "features",
+    {
+        "b_amount": {"psi": 0.4, "ks": 0.1, "quantile_0.05": 1.0, "quantile_0.5": 3.0, "mean": 7.0},
+        "a_amount": {"psi": 0.1, "mean": 1.0},
+        "country": {"psi": 0.3, "new_category_rate": 0.2},
+    },
+)
+PREDICTIONS = observation("predictions", {"prediction": {"psi": 0.9, "js_distance": 0.3}})
+
+
+def judge(
+    *rules: Rule,
+    moved: frozenset[tuple[StreamName, str]] = BOTH,
+    changes: Mapping[tuple[str, StreamName, str], bool] | None = None,
+    silence: Mapping[StreamName, Series] | None = None,
+    spread: tuple[float, float] | None = None,
+    asked: list[tuple[str, str, str]] | None = None,
+) -> list[Verdict]:
+    def spreads(stream: StreamName, column: str, key: str) -> tuple[float, float] | None:
+        if asked is not None:
+            asked.append((stream, column, key))
+        return spread
+
+    observations = {(o.stream, o.window): o for o in (FEATURES, PREDICTIONS)}
+    judgement = Judgement(60_000, observations, moved, changes or {}, silence or {}, spreads)
+    return [verdict for _, verdict in RuleSet(model_rules(*rules)).judge(judgement)]
+
+
+def test_a_rule_judges_each_column_that_has_the_metric() -> None:
+    """One verdict a column, in the streams' and the columns' order; labels are sorted, and ours win."""
+    verdicts = judge(a_rule("psi > 0.25"))
+    assert [(v.stream, v.column, v.value, v.violated) for v in verdicts] == [
+        ("features", "b_amount", 0.4, True),
+        ("features", "a_amount", 0.1, False),
+        ("features", "country", 0.3, True),
+        ("predictions", "prediction", 0.9, True),
+    ]
+    assert verdicts[0].labels == (
+        ("alertname", "A"),
+        ("column", "b_amount"),
+        ("metric", "psi"),
+        ("model", "m"),
+        ("severity", "warning"),
+    )
+    assert verdicts[0].window is FEATURES
+    assert [v.column for v in judge(a_rule("ks > 0.25"))] == ["b_amount"]
+
+
+@pytest.mark.parametrize(
+    ("expr", "columns"),
+    [
+        ('psi{column="country"} > 0', ["country"]),
+        ('psi{column=~".*_amount"} > 0', ["b_amount", "a_amount"]),
+        ('psi{column!="country", stream="features"} > 0', ["b_amount", "a_amount"]),
+        ('psi{column!~"[a-c].*"} > 0', ["prediction"]),
+    ],
+)
+def test_selectors_choose_among_columns(expr: str, columns: list[str]) -> None:
+    """=, !=, =~ and !~ on column and stream."""
+    assert [v.column for v in judge(a_rule(expr))] == columns
+
+
+def test_quantiles_are_instances_with_their_own_label() -> None:
+    """A quantile is selected by its label, which is part of the alert's."""
+    (verdict,) = judge(a_rule('quantile{quantile="0.5"} > 2'))
+    assert (verdict.column, verdict.value, dict(verdict.labels)["quantile"]) == ("b_amount", 3.0, "0.5")
+
+
+def test_a_window_that_has_not_moved_gives_no_verdict() -> None:
+    """Only windows closed since the last judgement are judged, each rule on its own specification."""
+    assert [v.column for v in judge(a_rule("psi > 0.25"), moved=frozenset({("predictions", WINDOW.name)}))] == [
+        "prediction"
+    ]
+    assert judge(a_rule("psi > 0.25", window=HOURLY)) == []
+    assert judge(a_rule("psi > 0.25"), moved=frozenset()) == []
+
+
+def test_too_few_events_give_no_verdict() -> None:
+    """`min_events` is inclusive."""
+    assert len(judge(a_rule("psi > 0.25", min_events=100))) == 4
+    assert judge(a_rule("psi > 0.25", min_events=101)) == []
+
+
+def test_streams_are_judged_on_their_window() -> None:
+    """Totals of a stream follow the rules of windows; the label names the stream."""
+    late = judge(a_rule("late_rate > 0.1"))
+    assert [(v.stream, v.column, v.value, dict(v.labels)["stream"], v.window) for v in late] == [
+        ("features", None, 0.5, "features", FEATURES),
+        ("predictions", None, 0.5, "predictions", PREDICTIONS),
+    ]
+    assert [v.stream for v in judge(a_rule('events{stream="predictions"} < 1000'))] == ["predictions"]
+    assert judge(a_rule("late_rate > 0.1", min_events=101)) == []
+    assert judge(a_rule("late_rate > 0.1"), moved=frozenset()) == []
+
+
+def test_silence_is_judged_as_of_now() -> None:
+    """It needs no window and no events; a stream that never had one has no verdict."""
+    silence: dict[StreamName, Series] = {"features": {"seconds_since_last_event": 300.0}, "predictions": {}}
+    rule = a_rule("seconds_since_last_event > 120", min_events=10)
+    assert [(v.stream, v.column, v.violated, v.window) for v in judge(rule, moved=frozenset(), silence=silence)] == [
+        ("features", None, True, None)
+    ]
+
+
+def test_change_is_one_at_the_judgement_of_a_detection() -> None:
+    """Detectors that saw rows give 1 or 0, sorted by name; the others give no verdict."""
+    changes: dict[tuple[str, StreamName, str], bool] = {
+        ("kswin", "features", "b_amount"): False,
+        ("adwin", "features", "country"): False,
+        ("adwin", "features", "b_amount"): True,
+    }
+    verdicts = judge(a_rule('change{detector="adwin"} > 0'), moved=frozenset(), changes=changes)
+    assert [(v.column, v.value, v.violated) for v in verdicts] == [("b_amount", 1.0, True), ("country", 0.0, False)]
+    assert dict(verdicts[0].labels)["detector"] == "adwin"
+    assert judge(a_rule("change > 0")) == []
+
+
+def test_reference_thresholds() -> None:
+    """Without the reference's spread there is no verdict; with it the threshold is rounded and says its source."""
+    rule = a_rule('psi{column="b_amount"} > reference_mean + 3 * reference_std')
+    assert judge(rule) == []
+    asked: list[tuple[str, str, str]] = []
+    (verdict,) = judge(rule, spread=(0.1, 0.1), asked=asked)
+    assert (verdict.threshold, verdict.reference_mean, verdict.violated) == (0.4, 0.1, False)
+    assert verdict.threshold_source == "reference_mean + 3 * reference_std"
+    assert asked == [("features", "b_amount", "psi")]
+
+
+def test_the_reference_is_asked_for_only_where_it_is_shown() -> None:
+    """A constant threshold needs the reference's mean only for its annotations."""
+    asked: list[tuple[str, str, str]] = []
+    judge(a_rule("psi > 0.25"), spread=(0.1, 0.1), asked=asked)
+    assert asked == []
+    verdicts = judge(a_rule("psi > 0.25", annotation="was {{ reference }}"), spread=(0.1, 0.1), asked=asked)
+    assert {v.reference_mean for v in verdicts} == {0.1}
+    assert len(asked) == 4
