@@ -1,0 +1,93 @@
+"""`streamdrift capture`: topics and what the service decided on them, as a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from monitor.bus.port import Bus
+from monitor.cli.shell import load_config, open_settings_bus, settings_of
+from monitor.codec.captured import CapturedHeader, CapturedRange, CapturedTopic
+from monitor.contract import ModelContract
+from monitor.errors import ConfigurationError
+from monitor.events import Record, TopicPartition
+from monitor.runner.topics import read_whole, records_of
+from monitor.service import ledger_topics, place_of
+from monitor.settings import Settings
+from monitor.sources.control import control_records, decode_control, is_about
+from producers.capture import capture as write_capture
+
+
+def capture(topics: tuple[str, ...], out: Path, config: Path | None, bus_url: str | None) -> None:
+    """Record the topics from their first record to their end of now, control records first."""
+    settings = settings_of(config, bus_url)
+    bus = open_settings_bus(settings)
+    missing = [topic for topic in topics if bus.partitions(topic) is None]
+    if missing:
+        raise ConfigurationError(f"{bus.name} has no topic {', '.join(missing)}")
+    tps = [TopicPartition(topic, p) for topic in topics for p in range(bus.partitions(topic) or 0)]
+    ranges = {tp: (bus.beginning(tp), bus.end(tp)) for tp in tps}
+    ours = ledger_topics(settings)
+    records = control_records(bus, ours)
+    control = decode_control(records, ours.prefix).of(topics)
+    contracts = control.contracts or _configured(settings, topics)
+    header = _header(bus, settings, ranges, contracts)
+    kept = [record for record in records if is_about(record, {c.model for c in contracts}, set(topics))]
+    partial = out.with_name(out.name + ".part")
+    with partial.open("wb") as file:
+        counts = write_capture(header, _everything(bus, kept, ranges), file.write)
+    os.replace(partial, out)
+    inputs = sum(counts[topic] for topic in topics)
+    typer.echo(f"{out}: {inputs} records of {', '.join(topics)}, {len(kept)} control records", err=True)
+    bus.close()
+
+
+def _configured(settings: Settings, topics: tuple[str, ...]) -> tuple[ModelContract, ...]:
+    """Where the service never ran there: the contracts of alerts.yaml, if there is one."""
+    if not settings.config.exists():
+        return ()
+    models = load_config(settings.config).models
+    return tuple(m.contract for m in models if any(stream.topic in topics for stream in m.contract.streams))
+
+
+def _header(
+    bus: Bus, settings: Settings, ranges: dict[TopicPartition, tuple[int, int]], contracts: tuple[ModelContract, ...]
+) -> CapturedHeader:
+    place, ours = place_of(bus, settings), ledger_topics(settings)
+    named = {
+        topic: CapturedTopic(
+            bus.partitions(topic) or 0,
+            bus.log_append_time(topic),
+            tuple(CapturedRange(tp.partition, *ranges[tp]) for tp in sorted(ranges) if tp.topic == topic),
+        )
+        for topic in sorted({tp.topic for tp in ranges})
+    }
+    return CapturedHeader(
+        topics=named,
+        contracts=contracts,
+        source=place.source,
+        version=place.version,
+        generator_url=place.web_url,
+        cluster_id=place.cluster_id,
+        prefix=ours.prefix,
+        ledger_partitions=ours.partitions,
+    )
+
+
+def _everything(bus: Bus, control: list[Record], ranges: dict[TopicPartition, tuple[int, int]]) -> Iterator[Record]:
+    yield from control
+    total = sum(end - start for start, end in ranges.values())
+    columns = (TextColumn("capture"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("capture", total=total)
+        for tp, (_, end) in ranges.items():
+            for batch in read_whole(bus, tp):
+                records = [record for record in records_of(batch) if record.offset < end]
+                bar.advance(task, len(records))
+                yield from records

@@ -1,0 +1,26 @@
+"""`streamdrift check` and `streamdrift schema`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from monitor.cli.shell import load_config, settings_of
+from monitor.config.schema import alerts_schema
+
+
+def check(config: Path | None) -> int:
+    """Load the configuration; problems are raised, so what is left is good."""
+    path = settings_of(config).config
+    loaded = load_config(path)
+    rules = sum(len(model.rules.rules) for model in loaded.models)
+    names = ", ".join(model.contract.model for model in loaded.models)
+    typer.echo(f"{path}: ok, {len(loaded.models)} model(s) ({names}), {rules} rule(s)")
+    return 0
+
+
+def schema() -> None:
+    """The JSON schema on standard output."""
+    typer.echo(json.dumps(alerts_schema(), indent=2, ensure_ascii=False))

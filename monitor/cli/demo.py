@@ -1,0 +1,136 @@
+"""`streamdrift demo`: producers and the real service on one SQLite file; alerts are read back from their topic."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import typer
+from rich.console import Console
+
+import monitor
+from monitor.bus.port import Bus
+from monitor.cli.produce import FRAUD_TOPICS, PARTITIONS, create_inputs, send_all
+from monitor.cli.run import stage_command
+from monitor.cli.shell import load_config, open_settings_bus
+from monitor.cli.tail import pretty
+from monitor.codec.chunks import Assembler
+from monitor.errors import ConfigurationError
+from monitor.events import Outgoing, TopicPartition
+from monitor.profile import position as positions
+from monitor.runner.positions import Positions
+from monitor.runner.topics import read_whole, whole_values
+from monitor.service import STAGES, Supervisor, ledger_topics, prepare
+from monitor.settings import Settings, load_settings
+from monitor.telemetry import configure_logging, get_log
+from producers.schedule import Drift
+from producers.synthetic import fraud_traffic
+from producers.traffic import Traffic
+
+EVENTS = 20_000
+DRIFT_AT = 12_000
+RATE = 20.0
+START_MS = 1_790_000_000_000
+DRIFTS = (
+    Drift("step", "amount_usd", timed=False, start=DRIFT_AT, size=1.5),
+    Drift("missingness", "account_age_days", timed=False, start=DRIFT_AT + 3000, size=0.2),
+)
+_CONSOLE = Console(highlight=False)
+
+
+def demo(once: bool, drift: bool, seed: int) -> None:
+    """Write the traffic, run the service, show alerts as they arrive."""
+    with tempfile.TemporaryDirectory(prefix="streamdrift-demo-") as folder:
+        settings = load_settings(
+            bus=f"sqlite:///{folder}/demo.db", config=shipped_config(), instance="demo", log_level="warning"
+        )
+        os.environ["STREAMDRIFT_LOG_LEVEL"] = settings.log_level  # for the stages' processes
+        os.environ.pop("STREAMDRIFT_PREFIX", None)
+        configure_logging(settings.log_level, settings.log_format)
+        bus = open_settings_bus(settings)
+        create_inputs(bus, FRAUD_TOPICS, PARTITIONS)
+        prepare(bus, load_config(settings.config), settings)
+        traffic = fraud_traffic(Traffic(None, seed, START_MS, RATE, partitions=PARTITIONS), DRIFTS if drift else ())
+        _say(f"traffic of {EVENTS:,} transactions" + (f", with drift from number {DRIFT_AT:,} on" if drift else ""))
+        send_all(bus, islice(traffic, 2 * EVENTS))
+        _say(f"service on {bus.name}: profile and evaluate, each in a process of its own")
+        show = _Show(bus, settings, None if once else traffic)
+        supervisor = Supervisor(STAGES, lambda name: stage_command(name, settings), get_log("service"))
+        code = supervisor.run(lambda: show.turn() and once)
+        show.summary()
+        bus.close()
+        if code:
+            raise typer.Exit(code)
+
+
+def shipped_config() -> Path:
+    """alerts.yaml as it is shipped: inside an installed package, or at the top of a checkout."""
+    package = Path(monitor.__file__).parent
+    for path in (package / "alerts.yaml", package.parent / "alerts.yaml"):
+        if path.exists():
+            return path
+    raise ConfigurationError("the shipped alerts.yaml is not there")
+
+
+def _say(text: str) -> None:
+    _CONSOLE.print(f"[dim]streamdrift demo:[/] {text}")
+
+
+class _Show:
+    """Reads alerts back from their topic, and knows when all traffic has been judged. `traffic`: goes on live."""
+
+    def __init__(self, bus: Bus, settings: Settings, traffic: Iterator[Outgoing] | None) -> None:
+        self._bus = bus
+        self._topics = ledger_topics(settings)
+        self._profile = Positions(bus, self._topics, f"{settings.prefix}profile")
+        self._evaluate = Positions(bus, self._topics, f"{settings.prefix}evaluate")
+        self._alerts = [TopicPartition(self._topics.name("alerts"), p) for p in range(self._topics.partitions)]
+        self._read_to = dict.fromkeys(self._alerts, 0)
+        self._assembler = Assembler()
+        self._traffic = traffic
+        self._began = time.monotonic()
+        self._sent_at = self._began
+        self._firing = 0
+
+    def turn(self) -> bool:
+        """Show what is new; whether all traffic has been judged and all alerts shown."""
+        judged = self._judged()
+        for tp in self._alerts:
+            for batch in read_whole(self._bus, tp, self._read_to[tp]):
+                self._read_to[tp] = batch.offsets[-1] + 1
+                for _record, value in whole_values(self._assembler, batch):
+                    self._firing += msgspec.json.decode(value)["data"]["status"] == "firing"
+                    pretty("alerts", value)
+        self._go_on()
+        return judged
+
+    def _go_on(self) -> None:
+        """Live traffic, at the pace of its event time."""
+        due = int((time.monotonic() - self._sent_at) * RATE)
+        if self._traffic is not None and due:
+            self._sent_at += due / RATE
+            send_all(self._bus, islice(self._traffic, 2 * due))
+
+    def _judged(self) -> bool:
+        inputs = [TopicPartition(topic, p) for topic in FRAUD_TOPICS for p in range(PARTITIONS)]
+        for tp in inputs:
+            value = self._profile.of(tp, None)
+            if value is None or positions.decode_profile(value).position < self._bus.end(tp):
+                return False
+        for p in range(self._topics.partitions):
+            tp = TopicPartition(self._topics.name("ledger"), p)
+            value = self._evaluate.of(tp, None)
+            reached = 0 if value is None else positions.decode_evaluate(value).position
+            if reached < self._bus.end(tp):
+                return False
+        return True
+
+    def summary(self) -> None:
+        """The last line."""
+        took = time.monotonic() - self._began
+        _say(f"{self._firing} alerts fired; everything was judged within {took:.1f} s" if self._firing else "no alert")

@@ -1,0 +1,261 @@
+"""`streamdrift`: all commands and their flags. What a command needs is imported when it runs, so that help is quick."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monitor import __version__
+from monitor.errors import BusUnreachable, ConfigurationError, StateDivergence, StreamdriftError
+
+FOUND, USAGE, UNREACHABLE, DIVERGED = 1, 2, 3, 4
+
+app = typer.Typer(
+    name="streamdrift",
+    help="Streaming drift monitoring for machine-learning models, over Kafka or one file.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 found what --fail-on named, 2 wrong usage or configuration, "
+    "3 the bus can't be reached, 4 state divergence.",
+)
+reference_app = typer.Typer(no_args_is_help=True, help="Grids and references as files.")
+produce_app = typer.Typer(no_args_is_help=True, help="Traffic: synthetic, or from a recorded log.")
+app.add_typer(reference_app, name="reference")
+app.add_typer(produce_app, name="produce")
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="alerts.yaml [env: STREAMDRIFT_CONFIG]")]
+BusUrl = Annotated[
+    str | None,
+    typer.Option("--bus", help="kafka://host:port[,host:port] or sqlite:///path [env: STREAMDRIFT_BUS]"),
+]
+
+
+class StreamChoice(StrEnum):
+    """Streams of a plain table."""
+
+    features = "features"
+    predictions = "predictions"
+
+
+class TailTopic(StrEnum):
+    """What `tail` can follow."""
+
+    alerts = "alerts"
+    retraining = "retraining"
+    observations = "observations"
+    dlq = "dlq"
+
+
+class FailOn(StrEnum):
+    """What makes `replay` end with exit code 1."""
+
+    firing = "firing"
+    dead_letter = "dead-letter"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"streamdrift {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Streaming drift monitoring for machine-learning models, over Kafka or one file."""
+
+
+@app.command()
+def run(
+    config: ConfigFile = None,
+    bus: BusUrl = None,
+    stages: Annotated[str, typer.Option(help="Stages to run, separated by commas.")] = "profile,evaluate",
+    instance: Annotated[
+        str | None, typer.Option(help="Name of this process in its group (default: host name).")
+    ] = None,
+) -> None:
+    """Run the service: watch the topics of alerts.yaml, publish alerts and retraining requests."""
+    from monitor.cli import run as command
+
+    raise typer.Exit(command.run(config, bus, stages, instance))
+
+
+@app.command(hidden=True)
+def stage(name: str, config: ConfigFile = None, bus: BusUrl = None, instance: str | None = None) -> None:
+    """One stage in this process: what `run` supervises."""
+    from monitor.cli import run as command
+
+    command.stage(name, config, bus, instance)
+
+
+@app.command()
+def replay(  # noqa: PLR0913 - one argument a flag
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Captured log, JSONL, Parquet or CSV file, or topic:NAME.")
+    ],
+    config: ConfigFile = None,
+    bus: BusUrl = None,
+    start_at: Annotated[str | None, typer.Option("--from", help="First event time, RFC 3339.")] = None,
+    end_at: Annotated[str | None, typer.Option("--to", help="End of event time (exclusive), RFC 3339.")] = None,
+    stream: Annotated[StreamChoice | None, typer.Option(help="Stream of a plain table.")] = None,
+    model: Annotated[str | None, typer.Option(help="This model only; the model of a plain table's rows.")] = None,
+    start: Annotated[str | None, typer.Option(help="Time of a plain table's first row, RFC 3339.")] = None,
+    step: Annotated[str, typer.Option(help="Time between rows of a plain table.")] = "1s",
+    alerts_out: Annotated[Path | None, typer.Option(help="Write the alert messages here, as JSONL.")] = None,
+    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 when there was one.")] = None,
+) -> None:
+    """Replay a log through the same engine and show its alerts; with --config as a what-if."""
+    from monitor.cli import replay as command
+
+    options = command.Options(
+        sources=tuple(sources),
+        config=config,
+        bus=bus,
+        start_at=start_at,
+        end_at=end_at,
+        stream=stream.value if stream else None,
+        model=model,
+        start=start,
+        step=step,
+        alerts_out=alerts_out,
+    )
+    outcome = command.replay(options)
+    failed = {FailOn.firing: outcome.firing, FailOn.dead_letter: outcome.dead_letters}
+    raise typer.Exit(FOUND if fail_on is not None and failed[fail_on] else 0)
+
+
+@app.command()
+def tail(
+    topic: TailTopic,
+    bus: BusUrl = None,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="From the oldest message on.")] = False,
+    max_messages: Annotated[int | None, typer.Option("--max", min=1, help="End after so many messages.")] = None,
+) -> None:
+    """Follow messages of the service: pretty on a terminal, one JSON a line when piped."""
+    from monitor.cli import tail as command
+
+    command.tail(topic.value, bus, from_beginning, max_messages)
+
+
+@app.command()
+def check(config: ConfigFile = None) -> None:
+    """Check alerts.yaml; all errors at once, each with its place and a suggestion."""
+    from monitor.cli import check as command
+
+    raise typer.Exit(command.check(config))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of alerts.yaml, for editors."""
+    from monitor.cli import check as command
+
+    command.schema()
+
+
+@reference_app.command("build")
+def reference_build(
+    source: Annotated[Path, typer.Argument(help="Parquet, CSV or JSONL file.")],
+    out: Annotated[Path, typer.Option(help="Where to write the reference file.")],
+    config: ConfigFile = None,
+    model: Annotated[str | None, typer.Option(help="Model of alerts.yaml (default: the only one).")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="First rows only.")] = None,
+) -> None:
+    """Make grid and reference of a model from a file."""
+    from monitor.cli import reference as command
+
+    command.build(source, out, config, model, rows)
+
+
+@reference_app.command("show")
+def reference_show(file: Annotated[Path, typer.Argument(help="Reference file.")]) -> None:
+    """Show what a reference file holds."""
+    from monitor.cli import reference as command
+
+    command.show(file)
+
+
+@produce_app.command("synthetic")
+def produce_synthetic(
+    bus: BusUrl = None,
+    drift: Annotated[Path | None, typer.Option(help="Drift on a schedule: YAML or JSON file.")] = None,
+    rate: Annotated[float, typer.Option(min=0, help="Events a second; 0: as fast as possible.")] = 100.0,
+    events: Annotated[int | None, typer.Option(min=1, help="End after so many events.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all that is drawn.")] = 1,
+) -> None:
+    """Seeded traffic for the shipped alerts.yaml: features and predictions of fraud-scorer."""
+    from monitor.cli import produce as command
+
+    command.synthetic(bus, drift, rate, events, seed)
+
+
+@produce_app.command("log")
+def produce_log(
+    file: Annotated[Path, typer.Argument(help="Captured log.")],
+    bus: BusUrl = None,
+    speed: Annotated[float, typer.Option(min=0, help="Times as fast as recorded; 0: as fast as possible.")] = 1.0,
+) -> None:
+    """Write a captured log's records into its topics again."""
+    from monitor.cli import produce as command
+
+    command.log(file, bus, speed)
+
+
+@app.command()
+def capture(
+    topics: Annotated[list[str], typer.Argument(metavar="TOPIC...")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    config: ConfigFile = None,
+    bus: BusUrl = None,
+) -> None:
+    """Record topics, with what the service decided on them, into a file that replays byte for byte."""
+    from monitor.cli import capture as command
+
+    command.capture(tuple(topics), out, config, bus)
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End when all traffic has been judged.")] = False,
+    drift: Annotated[bool, typer.Option("--drift/--no-drift", help="With or without drift in the traffic.")] = True,
+    seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 1,
+) -> None:
+    """Producers and service on one file, no network: see a drift alert within a minute."""
+    from monitor.cli import demo as command
+
+    command.demo(once, drift, seed)
+
+
+def main() -> None:
+    """The `streamdrift` command; errors become a line and an exit code."""
+    try:
+        app()
+    except ConfigurationError as error:
+        for problem in error.problems:
+            typer.echo(str(problem), err=True)
+        if not error.problems:
+            typer.echo(f"streamdrift: {error}", err=True)
+        sys.exit(USAGE)
+    except BusUnreachable as error:
+        typer.echo(f"streamdrift: {error}", err=True)
+        sys.exit(UNREACHABLE)
+    except StateDivergence as error:
+        typer.echo(f"streamdrift: state divergence: {error}", err=True)
+        sys.exit(DIVERGED)
+    except StreamdriftError as error:
+        typer.echo(f"streamdrift: {error}", err=True)
+        sys.exit(USAGE)
+    except BrokenPipeError:
+        sys.exit(0)  # the reader of our output has enough
+
+
+if __name__ == "__main__":
+    main()

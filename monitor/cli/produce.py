@@ -1,0 +1,116 @@
+"""`streamdrift produce`: synthetic traffic, or a recorded log, into topics."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from monitor.bus.port import Bus
+from monitor.cli.shell import open_settings_bus, settings_of
+from monitor.errors import ConfigurationError
+from monitor.events import Outgoing
+from monitor.sources.recordings import captured, is_captured_log
+from producers.log import Paced, captured_traffic
+from producers.schedule import Drift, load_schedule
+from producers.synthetic import FRAUD_COLUMNS, fraud_traffic
+from producers.traffic import Traffic
+
+FRAUD_TOPICS = ("ml.features", "ml.predictions")
+PARTITIONS = 3
+FULL_SPEED_RATE = 20.0
+"""Events a second of event time where traffic is written as fast as possible."""
+_FLUSH_EVERY = 5000
+
+
+def synthetic(bus_url: str | None, drift: Path | None, rate: float, events: int | None, seed: int) -> None:
+    """The fraud scorer's traffic: now and at `rate`; at rate 0 at once, its event time ending now."""
+    drifts = load_drifts(drift)
+    if rate == 0 and events is None:
+        raise ConfigurationError("--rate 0 (as fast as possible) needs --events")
+    bus = open_settings_bus(settings_of(bus=bus_url))
+    create_inputs(bus)
+    dense = rate or FULL_SPEED_RATE
+    start = int(time.time() * 1000) - (int((events or 0) / dense * 1000) if rate == 0 else 0)
+    traffic = Traffic(events, seed, start, dense, partitions=bus.partitions(FRAUD_TOPICS[0]))
+    records = fraud_traffic(traffic, drifts, FRAUD_TOPICS)
+    gap = 0.0 if rate == 0 else 0.5 / rate  # an event is two records
+    send(bus, ((gap, record) for record in records), None if events is None else 2 * events)
+    bus.close()
+
+
+def load_drifts(file: Path | None) -> tuple[Drift, ...]:
+    """The schedule of a file, or none."""
+    if file is None:
+        return ()
+    try:
+        return load_schedule(file.read_text(encoding="utf-8"), str(file), FRAUD_COLUMNS)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file}: {error}") from error
+
+
+def create_inputs(bus: Bus, topics: Sequence[str] = FRAUD_TOPICS, partitions: int = PARTITIONS) -> None:
+    """The producers' own topics, where they are missing."""
+    for topic in topics:
+        if bus.partitions(topic) is None:
+            bus.create(topic, partitions)
+
+
+def log(file: Path, bus_url: str | None, speed: float) -> None:
+    """A captured log's records into topics of the same names and partitions."""
+    if not is_captured_log(file):
+        raise ConfigurationError(f"{file}: not a captured log (see `streamdrift capture`)")
+    recording = captured(file)
+    bus = open_settings_bus(settings_of(bus=bus_url))
+    topics = sorted({tp.topic for tp in recording.partitions})
+    for topic in topics:
+        partitions = sum(1 for tp in recording.partitions if tp.topic == topic)
+        create_inputs(bus, (topic,), partitions)
+        if bus.partitions(topic) != partitions:
+            raise ConfigurationError(f"{bus.name}: topic {topic} has not the {partitions} partitions of the log")
+    send(bus, captured_traffic(file, topics, speed or None), None)
+    bus.close()
+
+
+def send(bus: Bus, paced: Iterable[Paced], total: int | None) -> None:
+    """Write records, each after its pause; with progress on a terminal, until interrupted."""
+    sender = bus.sender()
+    columns = (TextColumn("produce"), BarColumn(), MofNCompleteColumn())
+    due = time.monotonic()
+    try:
+        with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+            task = bar.add_task("produce", total=total)
+            for number, (pause, record) in enumerate(paced, 1):
+                due += pause
+                if due - time.monotonic() > 0.02:
+                    sender.flush()
+                    time.sleep(max(0.0, due - time.monotonic()))
+                sender.send(record)
+                if number % _FLUSH_EVERY == 0:
+                    sender.flush()
+                if number % 100 == 0:
+                    bar.update(task, completed=number)
+            bar.update(task, completed=total)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sender.flush()
+        sender.close()
+
+
+def send_all(bus: Bus, records: Iterable[Outgoing]) -> int:
+    """Write records as fast as possible; returns how many."""
+    sender = bus.sender()
+    number = 0
+    for record in records:
+        sender.send(record)
+        number += 1
+        if number % _FLUSH_EVERY == 0:
+            sender.flush()
+    sender.flush()
+    sender.close()
+    return number

@@ -1,0 +1,58 @@
+"""`streamdrift reference build` and `show`: grids and references as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from monitor.cli.replay import chosen_model
+from monitor.cli.shell import load_config, settings_of
+from monitor.cli.tail import printable
+from monitor.codec.canonical import time_text
+from monitor.errors import ConfigurationError
+from monitor.evaluate.measure import Measure
+from monitor.panes.grid import CategoryBins, NumericBins
+from monitor.sources.references import read_reference_file, references_of_file, write_reference_file
+
+
+def build(source: Path, out: Path, config: Path | None, model: str | None, rows: int | None) -> None:
+    """Make grid and reference of every stream that the file has columns of."""
+    chosen = chosen_model(load_config(settings_of(config).config), model)
+    pairs = references_of_file(source, chosen.contract, rows)
+    if not pairs:
+        fields = ", ".join(c.field for stream in chosen.contract.streams for c in stream.columns)
+        raise ConfigurationError(f"{source} has none of the columns of {chosen.contract.model}: {fields}")
+    out.write_bytes(write_reference_file(pairs))
+    for grid, reference in pairs:
+        typer.echo(f"{out}: {grid.model}/{grid.stream}, {reference.events} rows, {len(grid.series)} series")
+
+
+def show(file: Path) -> None:
+    """A table of the file's series."""
+    try:
+        pairs = read_reference_file(file.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {error.strerror or error}") from error
+    console = Console(highlight=False)
+    for grid, reference in pairs:
+        first, last = reference.slices[0].first_time, reference.slices[-1].last_time
+        console.print(
+            f"{grid.model} / {grid.stream}: {reference.events} events, {time_text(first)} to {time_text(last)}"
+        )
+        console.print(f"grid {grid.digest}  reference {reference.digest}  {len(reference.slices)} slices", style="dim")
+        table = Table("series", "kind", "bins", "mean", "std", "median", "missing", box=None, header_style="dim")
+        columns = Measure(grid, reference).columns(reference.total)
+        both: list[NumericBins | CategoryBins] = [*grid.numeric, *grid.categorical]
+        for bins in both:
+            series = columns[bins.name]
+            kind = "numeric" if isinstance(bins, NumericBins) else "categorical"
+            scores = [_number(series.get(name)) for name in ("mean", "std", "quantile_0.5", "missing_rate")]
+            table.add_row(printable(bins.name).replace("[", "\\["), kind, str(bins.bins), *scores)
+        console.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

@@ -1,0 +1,276 @@
+"""`streamdrift replay`: a log through the engine, with a progress bar, a table of alerts, and messages as a file."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from monitor import __version__
+from monitor.bus.port import Bus
+from monitor.cli.shell import load_config, open_settings_bus, settings_of
+from monitor.cli.tail import printable
+from monitor.codec.canonical import parse_time
+from monitor.config.durations import parse_duration
+from monitor.config.resolved import Config, ModelConfig, ModelRules
+from monitor.contract import ModelContract
+from monitor.errors import ConfigurationError
+from monitor.evaluate.alerts import Place
+from monitor.evaluate.messages import Message
+from monitor.evaluate.model import RulesContent
+from monitor.events import STREAMS, RecordBatch, StreamName, TopicPartition
+from monitor.panes.ledger import Activation, PartitionSet, new_change
+from monitor.replay import Replay, ReplayLog, in_order
+from monitor.runner.evaluate import rules_change
+from monitor.service import ledger_topics, place_of
+from monitor.settings import Settings
+from monitor.sources.recordings import Progress as ReadProgress
+from monitor.sources.recordings import Recording, captured, is_captured_log, plain, topics_of_bus
+from monitor.sources.references import reference_changes
+from monitor.sources.tables import DEFAULT_START_MS
+
+TOPIC = "topic:"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command's flags."""
+
+    sources: tuple[str, ...]
+    config: Path | None = None
+    bus: str | None = None
+    start_at: str | None = None
+    end_at: str | None = None
+    stream: str | None = None
+    model: str | None = None
+    start: str | None = None
+    step: str = "1s"
+    alerts_out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What `--fail-on` asks for."""
+
+    firing: int
+    dead_letters: int
+
+
+def replay(options: Options) -> Outcome:
+    """Replay and show."""
+    settings = settings_of(options.config, options.bus)
+    bus = open_settings_bus(settings) if any(source.startswith(TOPIC) for source in options.sources) else None
+    config = _config(options, settings)
+    recording = _joined([_recording(source, options, settings, config, bus) for source in options.sources])
+    is_what_if = options.config is not None and bool(recording.control.contracts)
+    log = _log(recording, config, options, settings, bus)
+    if is_what_if:
+        typer.echo(f"what-if: the rules of {options.config}, not those recorded in the log", err=True)
+    engine = Replay(log)
+    messages = _fold(engine, recording)
+    alerts = [m for m in in_order(messages, log.ledger_partitions) if m.topic == "alerts"]
+    if options.alerts_out is not None:
+        options.alerts_out.write_bytes(b"".join(message.value + b"\n" for message in alerts))
+    _show(alerts, engine.buckets())
+    if bus is not None:
+        bus.close()
+    firing = sum(1 for message in alerts if b'"data":{"status":"firing"' in message.value)
+    dead = sum(n for buckets in engine.buckets().values() for name, n in buckets.items() if name.startswith("dead:"))
+    return Outcome(firing, dead)
+
+
+def _config(options: Options, settings: Settings) -> Config | None:
+    """The configuration to use: as flagged; for plain files, which bring no rules, the usual one."""
+    needs_one = any(not s.startswith(TOPIC) and not is_captured_log(Path(s)) for s in options.sources)
+    if options.config is not None or needs_one or settings.config.exists():
+        return load_config(settings.config)
+    return None
+
+
+def _recording(source: str, options: Options, settings: Settings, config: Config | None, bus: Bus | None) -> Recording:
+    if source.startswith(TOPIC):
+        if bus is None:
+            raise ConfigurationError(f"{source}: no bus")
+        return topics_of_bus(bus, (source.removeprefix(TOPIC),), ledger_topics(settings), place_of(bus, settings))
+    path = Path(source)
+    if is_captured_log(path):
+        return captured(path)
+    if config is None:
+        raise ConfigurationError(f"{source}: a plain file needs --config")
+    model = chosen_model(config, options.model)
+    stream: StreamName | None = next((s for s in STREAMS if s == options.stream), None)
+    start = DEFAULT_START_MS if options.start is None else _time("--start", options.start)
+    return plain(path, model.contract, stream, start, _step(options.step))
+
+
+def chosen_model(config: Config, name: str | None) -> ModelConfig:
+    """The model of that name, or the only one."""
+    names = [model.contract.model for model in config.models]
+    if name is None and len(names) != 1:
+        raise ConfigurationError(f"--model is needed: alerts.yaml has {', '.join(names)}")
+    for model in config.models:
+        if name in (None, model.contract.model):
+            return model
+    raise ConfigurationError(f"--model {name}: alerts.yaml has {', '.join(names)}")
+
+
+def _joined(recordings: Sequence[Recording]) -> Recording:
+    """Several sources as one log; they must not hold the same partition, nor be of two kinds."""
+    first = recordings[0]
+    for other in recordings[1:]:
+        both = sorted(first.partitions.keys() & other.partitions.keys())
+        if both or (other.ends is None) != (first.ends is None):
+            where = ", ".join(f"{tp.topic}/{tp.partition}" for tp in both) or "a plain file and a captured log"
+            raise ConfigurationError(f"can't replay together: {where}")
+        before = first
+        first = replace(
+            before,
+            partitions={**before.partitions, **other.partitions},
+            control=type(before.control)(
+                tuple(dict.fromkeys(before.control.activations + other.control.activations)),
+                tuple(dict.fromkeys(before.control.heartbeats + other.control.heartbeats)),
+            ),
+            contracts=tuple({c.model: c for c in before.contracts + other.contracts}.values()),
+            ends=None if before.ends is None else {**before.ends, **(other.ends or {})},
+            size=before.size + other.size,
+            batches=_one_after_the_other(before, other),
+        )
+    return first
+
+
+def _one_after_the_other(first: Recording, second: Recording) -> Callable[[ReadProgress], Iterator[RecordBatch]]:
+    def batches(progress: ReadProgress) -> Iterator[RecordBatch]:
+        yield from first.batches(progress)
+        yield from second.batches(progress)
+
+    return batches
+
+
+def _log(
+    recording: Recording, config: Config | None, options: Options, settings: Settings, bus: Bus | None
+) -> ReplayLog:
+    recorded = {contract.model: contract for contract in recording.contracts}
+    topics = {tp.topic for tp in recording.partitions}
+    if recording.control.contracts and options.config is None:
+        contracts, activations = list(recorded.values()), list(recording.control.activations)
+    else:
+        models = [m for m in (config.models if config is not None else ()) if _reads(m.contract, topics)]
+        if not models:
+            raise ConfigurationError(f"no model of the configuration reads {', '.join(sorted(topics))}")
+        contracts = [_restricted(model.contract, topics) for model in models]
+        activations = [a for m in models for a in _activations(m, recording, bus)]
+    wanted = {c.model for c in contracts} if options.model is None else {options.model}
+    if not wanted <= {c.model for c in contracts}:
+        raise ConfigurationError(f"--model {options.model}: the log has {', '.join(c.model for c in contracts)}")
+    return ReplayLog(
+        contracts=[c for c in contracts if c.model in wanted],
+        partitions={tp: s for tp, s in recording.partitions.items() if any(_reads(c, {tp.topic}) for c in contracts)},
+        heartbeats=recording.control.heartbeats,
+        activations=[a for a in activations if a.change.model in wanted],
+        place=recording.place or Place(settings.source, settings.web_url, __version__, ""),
+        ends=recording.ends is None,
+        ledger_partitions=recording.ledger_partitions or settings.ledger_partitions,
+        filtered=frozenset(c.model for c in contracts) - wanted,
+        time_range=(
+            None if options.start_at is None else _time("--from", options.start_at),
+            None if options.end_at is None else _time("--to", options.end_at),
+        ),
+    )
+
+
+def _reads(contract: ModelContract, topics: set[str]) -> bool:
+    return any(stream.topic in topics for stream in contract.streams)
+
+
+def _restricted(contract: ModelContract, topics: set[str]) -> ModelContract:
+    """The contract without streams that the recording does not hold."""
+    return msgspec.structs.replace(contract, streams=tuple(s for s in contract.streams if s.topic in topics))
+
+
+def _activations(model: ModelConfig, recording: Recording, bus: Bus | None) -> list[Activation]:
+    """What a service with this configuration would have decided; recorded grids and references where they fit."""
+    contract = _restricted(model.contract, {tp.topic for tp in recording.partitions})
+    counts = Counter(tp.topic for tp in recording.partitions)
+    streams = {stream.stream: (stream.topic, counts[stream.topic]) for stream in contract.streams}
+    changes = [new_change(contract.model, "set", msgspec.json.encode(PartitionSet(streams)).decode())]
+    restricted = ModelConfig(contract, model.rules, model.start)
+    kept = [a.change for a in recording.control.activations if a.change.model == contract.model]
+    if kept and _recorded_reference(kept) == model.rules.reference:
+        changes += [change for change in kept if change.kind in ("grid", "reference")]
+    else:
+        changes += reference_changes(bus, restricted)
+    return [Activation(change, None) for change in [*changes, rules_change(restricted)]]
+
+
+def _recorded_reference(changes: Sequence[object]) -> object:
+    newest = [change for change in changes if getattr(change, "kind", "") == "rules"][-1:]
+    contents = [msgspec.json.decode(getattr(change, "content", ""), type=RulesContent) for change in newest]
+    return ModelRules.model_validate_json(contents[0].rules).reference if contents else None
+
+
+def _fold(engine: Replay, recording: Recording) -> list[Message]:
+    messages: list[Message] = []
+    columns = (
+        TextColumn("replay"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[alerts]} alerts"),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task("replay", total=recording.size or None, alerts=0)
+        for batch in recording.batches(lambda n: bar.advance(task, n)):
+            if engine.reads(batch.tp):
+                messages += engine.feed(batch)
+                bar.update(task, alerts=sum(1 for m in messages if m.topic == "alerts"))
+        messages += engine.finish(recording.ends or {})
+    return messages
+
+
+def _show(alerts: Sequence[Message], buckets: Mapping[TopicPartition, Counter[str]]) -> None:
+    # a terminal's width where there is one; else wide enough that nothing is cut
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    table = Table("time", "status", "alert", "model", "where", "value", "threshold", box=None, header_style="dim")
+    for message in alerts:
+        event = msgspec.json.decode(message.value)
+        data, labels = event["data"], event["data"]["labels"]
+        style = "bold red" if data["status"] == "firing" else "green"
+        evidence = data["evidence"]
+        table.add_row(
+            event["time"],
+            f"[{style}]{data['status']}[/]",
+            labels["alertname"],
+            labels["model"],
+            printable(labels.get("column") or labels.get("stream", "")).replace("[", "\\["),
+            f"{evidence['value']:.6g}",
+            f"{evidence['op']} {evidence['threshold']:.6g}",
+        )
+    if alerts:
+        console.print(table)
+    total: Counter[str] = Counter()
+    for counts in buckets.values():
+        total.update(counts)
+    shown = ", ".join(f"{count} {name}" for name, count in sorted(total.items()) if count)
+    console.print(f"{len(alerts)} alert messages; {sum(total.values())} records: {shown or 'none'}")
+
+
+def _time(flag: str, text: str) -> int:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{flag} {text}: not an RFC 3339 time such as 2026-11-21T10:00:00Z") from error
+
+
+def _step(text: str) -> int:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise ConfigurationError(f"--step {text}: {error}") from error

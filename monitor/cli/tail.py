@@ -1,0 +1,135 @@
+"""`streamdrift tail`: messages of ours as they come."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from monitor.bus.port import Bus
+from monitor.cli.shell import open_settings_bus, settings_of
+from monitor.codec.chunks import Assembler
+from monitor.codec.dead_letters import SUFFIX
+from monitor.errors import ConfigurationError
+from monitor.events import Record, TopicPartition
+from monitor.runner.topics import whole_values
+
+_WAIT_MS = 200
+Data = dict[str, Any]
+Spans = list[str | tuple[str, str]]
+
+
+def tail(topic: str, bus_url: str | None, from_beginning: bool, most: int | None) -> None:
+    """Print messages until interrupted, or `most` of them."""
+    settings = settings_of(bus=bus_url)
+    bus = open_settings_bus(settings)
+    names = (
+        tuple(name for name in bus.topics() if name.endswith(SUFFIX)) if topic == "dlq" else (settings.prefix + topic,)
+    )
+    if not names or any(bus.partitions(name) is None for name in names):
+        raise ConfigurationError(f"{bus.name} has no {topic} topic yet; has `streamdrift run` been started there?")
+    show = _pretty if sys.stdout.isatty() else _plain
+    try:
+        for record, value in islice(follow(bus, names, from_beginning), most):
+            show(topic, record, value)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        bus.close()
+
+
+def follow(bus: Bus, topics: tuple[str, ...], from_beginning: bool) -> Iterator[tuple[Record, bytes]]:
+    """Whole messages of topics, for ever; those there already by time, then as they come."""
+    tps = [TopicPartition(topic, p) for topic in topics for p in range(bus.partitions(topic) or 0)]
+    at = {tp: bus.beginning(tp) if from_beginning else bus.end(tp) for tp in tps}
+    assembler = Assembler()
+    while True:
+        found: list[tuple[Record, bytes]] = []
+        idle = [tp for tp in tps if bus.end(tp) > at[tp]] or tps[:1]
+        for tp in idle:
+            batch = bus.read(tp, at[tp], None, _WAIT_MS)
+            found += whole_values(assembler, batch)
+            if batch.offsets:
+                at[tp] = batch.offsets[-1] + 1
+        yield from sorted(found, key=lambda item: (item[0].timestamp, item[0].topic, item[0].partition, item[0].offset))
+
+
+def _plain(topic: str, record: Record, value: bytes) -> None:
+    """One JSON a line."""
+    if topic != "dlq":
+        typer.echo(value.decode())
+        return
+    headers = {name: text.decode("utf-8", "replace") for name, text in record.headers}
+    line = {"topic": record.topic, "headers": headers, "value": value.decode("utf-8", "replace")}
+    typer.echo(msgspec.json.encode(line).decode())
+
+
+_CONSOLE = Console(highlight=False)
+
+
+def pretty(topic: str, value: bytes) -> None:
+    """A line or two for people; everything from the stream is made printable, and nothing is markup."""
+    message = msgspec.json.decode(value)
+    _CONSOLE.print(Text.assemble((message["time"], "dim"), " ", *_SHOW[topic](message["data"])))
+
+
+def _pretty(topic: str, record: Record, value: bytes) -> None:
+    if topic != "dlq":
+        pretty(topic, value)
+        return
+    headers = {name: printable(text.decode("utf-8", "replace")) for name, text in record.headers}
+    shown = printable(value[:160].decode("utf-8", "replace"))
+    reason, offset = headers.get("sd-reason", "?"), headers.get("sd-offset", "?")
+    _CONSOLE.print(Text.assemble((reason, "red"), f" {record.topic} {record.partition}@{offset}  ", (shown, "dim")))
+
+
+def _alert(data: Data) -> Spans:
+    style = "bold red" if data["status"] == "firing" else "green"
+    labels, evidence = data["labels"], data["evidence"]
+    where = labels.get("column") or labels.get("stream", "")
+    text = data["annotations"].get("summary") or (
+        f"{labels['metric']} {evidence['value']:.4g} {evidence['op']} {evidence['threshold']:.4g}"
+    )
+    return [
+        (f"{data['status']:<8}", style),
+        " ",
+        (labels["alertname"], "bold"),
+        f" {labels['model']}/{where}  ",
+        printable(text),
+    ]
+
+
+def _retraining(data: Data) -> Spans:
+    reasons = ", ".join(reason["alertname"] for reason in data["reasons"])
+    topics = data["training_window"]["topics"]
+    ranges = "; ".join(
+        f"{topic['name']} " + ", ".join(f"{p['partition']}:[{p['start']}, {p['end']})" for p in topic["partitions"])
+        for topic in topics
+    )
+    return [
+        ("retrain ", "bold yellow"),
+        (data["trigger"], "bold"),
+        f" {data['model']['name']} because of {reasons}\n    ",
+        printable(ranges),
+    ]
+
+
+def _observation(data: Data) -> Spans:
+    window = data["window"]
+    worst = sorted(((s.get("psi", 0.0), c) for c, s in data["columns"].items()), reverse=True)[:3]
+    shown = ", ".join(f"{column} psi {value:.3f}" for value, column in worst)
+    return [f"{data['model']}/{data['stream']} {window['events']} events  ", printable(shown)]
+
+
+_SHOW: dict[str, Callable[[Data], Spans]] = {"alerts": _alert, "retraining": _retraining, "observations": _observation}
+
+
+def printable(text: str) -> str:
+    """Text from a stream without what would act on a terminal."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
