@@ -1,0 +1,1 @@
+"""The bus: the only package that knows transport. `port` is what the rest of the service sees of it."""

@@ -1,0 +1,43 @@
+"""From an address to the bus behind it; kafka-python and sqlite3 are imported only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from monitor.bus.port import Bus
+from monitor.errors import ConfigurationError
+
+FORMS = "kafka://host:port[,host:port], sqlite:///path or memory:"
+
+
+def open_bus(url: str, options: Mapping[str, object] | None = None) -> Bus:
+    """The bus at `url`. `options`: settings for every Kafka client, by kafka-python's names; only Kafka takes them.
+
+    `sqlite:///drift.db` is relative to the working directory, `sqlite:////var/drift.db` absolute.
+    Raises ConfigurationError for an address of no known form, BusUnreachable when nobody answers there.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme != "kafka" and options:
+        raise ConfigurationError(f"{url}: options are for kafka:// only")
+    if scheme == "kafka" and rest.startswith("//"):
+        from monitor.bus.kafka import KafkaBus
+
+        return KafkaBus(_servers(url, rest[2:]), options or {})
+    if scheme == "sqlite" and rest.startswith("///") and len(rest) > 3:
+        from monitor.bus.embedded import EmbeddedBus
+
+        return EmbeddedBus(rest[3:])
+    if url == "memory:":
+        from monitor.bus.memory import MemoryBus
+
+        return MemoryBus()
+    raise ConfigurationError(f"{url!r} is no bus address; expected {FORMS}")
+
+
+def _servers(url: str, rest: str) -> tuple[str, ...]:
+    servers = tuple(rest.rstrip("/").split(","))
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ConfigurationError(f"{url!r}: {server!r} is no host:port; expected kafka://host:port[,host:port]")
+    return servers

@@ -1,0 +1,256 @@
+"""The bus in a SQLite file, for one machine without a broker: topics, groups, transactions as Kafka has them.
+
+A group is served by one process at a time: the holder of its lease, who gets all partitions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+
+from monitor.bus.lease import RENEW_MS, Lease
+from monitor.bus.port import Committed, Polled
+from monitor.bus.records import choose_partition, now_ms, share_out
+from monitor.bus.sqlite_log import OFFSET_BITS, OFFSET_MASK, SqliteLog
+from monitor.errors import BusError, StaleGeneration, TransactionFailed
+from monitor.events import Outgoing, RecordBatch, TopicPartition
+
+READ_RECORDS = 5_000
+SEND_RECORDS = 2_000
+SEND_SECONDS = 0.05
+
+
+class EmbeddedBus:
+    """Topics and groups of one SQLite file. `clock`: stamps records and leases, ms."""
+
+    unsupported: frozenset[str] = frozenset({"sharing a group"})
+
+    def __init__(self, path: str, clock: Callable[[], int] = now_ms) -> None:
+        self.name = f"sqlite:///{path}"
+        self._clock = clock
+        self._log = SqliteLog(path, clock)
+        self._given = ExitStack()
+        self._given.callback(self._log.close)
+
+    def partitions(self, topic: str) -> int | None:
+        found = self._log.topic(topic)
+        return None if found is None else len(found.ids)
+
+    def create(self, topic: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
+        if self._log.topic(topic) is None:
+            self._log.create(topic, partitions, config or {})
+
+    def topics(self) -> tuple[str, ...]:
+        with self._log.reading():
+            return tuple(sorted(name for (name,) in self._log.db.execute("SELECT name FROM topics")))
+
+    def log_append_time(self, topic: str) -> bool:
+        found = self._log.topic(topic)
+        return found is not None and found.stamped
+
+    def beginning(self, tp: TopicPartition) -> int:
+        return self._first(tp, "1")
+
+    def end(self, tp: TopicPartition) -> int:
+        _, partition = self._log.partition(tp)
+        with self._log.reading():
+            return self._log.end(partition)
+
+    def offset_at(self, tp: TopicPartition, time: int) -> int:
+        return self._first(tp, "timestamp>=?", time)
+
+    def _first(self, tp: TopicPartition, condition: str, *values: int) -> int:
+        """Offset of the first record that meets the condition, or the end."""
+        _, partition = self._log.partition(tp)
+        base = partition << OFFSET_BITS
+        query = f"SELECT id FROM records WHERE id>=? AND id<=? AND {condition} ORDER BY id LIMIT 1"  # noqa: S608 - the conditions are this file's own
+        with self._log.reading():
+            row = self._log.db.execute(query, (base, base | OFFSET_MASK, *values)).fetchone()
+            return self._log.end(partition) if row is None else int(row[0]) & OFFSET_MASK
+
+    def read(self, tp: TopicPartition, start: int, end: int | None, timeout_ms: int) -> RecordBatch:
+        _, partition = self._log.partition(tp)
+        until = time.monotonic() + timeout_ms / 1000
+        while True:
+            with self._log.reading():
+                written = self._log.end(partition)
+                batch = self._log.batch(tp, start, written if end is None else min(end, written), READ_RECORDS)
+            left = until - time.monotonic()
+            if batch or left <= 0 or (end is not None and end <= written):
+                return batch
+            self._log.wait(left)
+
+    def cluster_id(self) -> str:
+        with self._log.reading():
+            return str(self._log.db.execute("SELECT id FROM place").fetchone()[0])
+
+    def consumer(self, group: str, topics: Sequence[str], instance: str) -> EmbeddedConsumer:
+        consumer = EmbeddedConsumer(self._log, Lease(self._log, self._clock, group, instance), group, topics)
+        self._given.callback(consumer.close)
+        return consumer
+
+    def writer(self, group: str, instance: str) -> EmbeddedWriter:
+        return EmbeddedWriter(self._log, self._clock, group, instance)
+
+    def sender(self) -> EmbeddedSender:
+        sender = EmbeddedSender(self._log)
+        self._given.callback(sender.close)
+        return sender
+
+    def close(self) -> None:
+        """Closes all that this bus gave out, too."""
+        self._given.close()
+
+
+class EmbeddedConsumer:
+    """The one member of a group: it gets all partitions of its topics."""
+
+    def __init__(self, log: SqliteLog, lease: Lease, group: str, topics: Sequence[str]) -> None:
+        self._log = log
+        self._lease = lease
+        self._group = group
+        self._topics = tuple(sorted(topics))
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: frozenset[TopicPartition] = frozenset()
+        self._epoch = 0
+        self._turn = 0
+
+    def poll(self, timeout_ms: int, max_records: int) -> Polled:
+        until = time.monotonic() + timeout_ms / 1000
+        self._lease.renew()
+        if self._assign():
+            return self._polled(())
+        while True:
+            batches = self._fetch(max_records)
+            left = until - time.monotonic()
+            if batches or left <= 0:
+                return self._polled(batches)
+            self._log.wait(min(left, RENEW_MS / 1000))
+            self._lease.renew()
+
+    def _polled(self, batches: tuple[RecordBatch, ...]) -> Polled:
+        return Polled(batches, frozenset(self._positions), frozenset(), self._epoch, self._lease.owner)
+
+    def _assign(self) -> bool:
+        """Takes up the partitions of topics that were made since; whether there are any."""
+        known = {topic: self._log.topic(topic) for topic in self._topics}
+        mine = {TopicPartition(name, p) for name, topic in known.items() if topic for p in range(len(topic.ids))}
+        fresh = sorted(mine - self._positions.keys())
+        for tp in fresh:
+            committed = self.committed(tp)
+            self._positions[tp] = 0 if committed is None else committed.offset
+        self._epoch += bool(fresh) or self._epoch == 0
+        return bool(fresh)
+
+    def _fetch(self, max_records: int) -> tuple[RecordBatch, ...]:
+        flowing = sorted(self._positions.keys() - self._paused)
+        self._turn += 1
+        cut = self._turn % len(flowing) if flowing else 0
+        flowing = flowing[cut:] + flowing[:cut]
+        batches = []
+        with self._log.reading():
+            ends = [self._log.end(self._log.partition(tp)[1]) for tp in flowing]
+            waiting = [max(0, end - self._positions[tp]) for tp, end in zip(flowing, ends, strict=True)]
+            shares = share_out(waiting, max_records)
+            for tp, end, share in zip(flowing, ends, shares, strict=True):
+                if share:
+                    batch = self._log.batch(tp, self._positions[tp], end, share)
+                    self._positions[tp] = batch.offsets[-1] + 1 if len(batch) == share else end
+                    if batch:
+                        batches.append(batch)
+        return tuple(batches)
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        self.position(tp)
+        self._positions[tp] = offset
+
+    def position(self, tp: TopicPartition) -> int:
+        if tp not in self._positions:
+            raise BusError(f"{tp.topic}/{tp.partition} is not assigned to this consumer")
+        return self._positions[tp]
+
+    def committed(self, tp: TopicPartition) -> Committed | None:
+        query = "SELECT offset, metadata FROM committed WHERE grp=? AND topic=? AND number=?"
+        with self._log.reading():
+            row = self._log.db.execute(query, (self._group, *tp)).fetchone()
+        return None if row is None else Committed(*row)
+
+    def pause(self, tps: frozenset[TopicPartition]) -> None:
+        self._paused = tps
+
+    def close(self) -> None:
+        self._lease.release()
+
+
+class EmbeddedWriter:
+    """The transactional writer of one name; a newer one of the same name fences it."""
+
+    def __init__(self, log: SqliteLog, clock: Callable[[], int], group: str, instance: str) -> None:
+        self._log = log
+        self._clock = clock
+        self._group = group
+        self._name = name = f"{group}-{instance}"
+        with log.writing():
+            log.db.execute(
+                "INSERT INTO writers VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET epoch = epoch + 1", (name,)
+            )
+            self._epoch = self._current()
+
+    def _current(self) -> int:
+        return int(self._log.db.execute("SELECT epoch FROM writers WHERE name=?", (self._name,)).fetchone()[0])
+
+    def commit(
+        self,
+        outgoing: Sequence[Outgoing],
+        offsets: Mapping[TopicPartition, Committed],
+        polled: Polled | None,
+    ) -> None:
+        if polled is None and offsets:
+            raise ValueError("offsets are committed with the poll that they came from")
+        try:
+            with self._log.writing():
+                self._refuse_stale(polled)
+                self._log.append(outgoing)
+                rows = [(self._group, *tp, *committed) for tp, committed in offsets.items()]
+                self._log.db.executemany("INSERT OR REPLACE INTO committed VALUES (?, ?, ?, ?, ?)", rows)
+        except StaleGeneration:
+            raise
+        except BusError as error:
+            raise TransactionFailed(f"the commit was aborted: {error}") from error
+
+    def _refuse_stale(self, polled: Polled | None) -> None:
+        if self._current() != self._epoch:
+            raise TransactionFailed(f"a newer writer {self._name!r} has fenced this one")
+        if polled is not None:
+            beat = "UPDATE leases SET heartbeat=? WHERE grp=? AND owner=?"
+            if not self._log.db.execute(beat, (self._clock(), self._group, polled.generation)).rowcount:
+                raise StaleGeneration(f"the lease of group {self._group!r} is another's since the poll")
+
+    def close(self) -> None: ...
+
+
+class EmbeddedSender:
+    """Plain writing: at a low rate each record at once, in a burst some thousand in one transaction."""
+
+    def __init__(self, log: SqliteLog) -> None:
+        self._log = log
+        self._waiting: list[Outgoing] = []
+        self._flushed = 0.0
+
+    def send(self, outgoing: Outgoing) -> None:
+        topic = self._log.topic(outgoing.topic)
+        choose_partition(outgoing, None if topic is None else len(topic.ids), 0)  # refused alone, before others wait
+        self._waiting.append(outgoing)
+        if len(self._waiting) >= SEND_RECORDS or time.monotonic() - self._flushed >= SEND_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._waiting:
+            with self._log.writing():
+                self._log.append(self._waiting)
+            self._waiting.clear()
+        self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        self.flush()

@@ -1,0 +1,150 @@
+"""The bus on an Apache Kafka cluster: topics, offsets and reading without a group."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+
+from monitor.bus.kafka_clients import KafkaClients, kafka_tp, record_batch
+from monitor.bus.kafka_group import REQUEST_MS, KafkaMember
+from monitor.bus.kafka_writer import KafkaSender, KafkaWriter
+from monitor.errors import BusError
+from monitor.events import RecordBatch, TopicPartition
+
+READ_RECORDS = 5_000
+SLICE_MS = 20
+
+
+class KafkaBus:
+    """One cluster. `options`: settings of every client, by kafka-python's names (security and the like)."""
+
+    unsupported: frozenset[str] = frozenset()
+
+    def __init__(self, servers: Sequence[str], options: Mapping[str, object]) -> None:
+        self._clients = KafkaClients(servers, options)
+        self.name = self._clients.name
+        self._given = ExitStack()
+        self._admin = self._clients.admin()
+        self._given.callback(self._admin.close)
+        self._reader: KafkaReader | None = None
+
+    def partitions(self, topic: str) -> int | None:
+        with self._clients.translated(f"looking up topic {topic!r}"):
+            (found,) = self._admin.describe_topics([topic])
+            error = kafka_errors.for_code(found["error_code"])
+            if error is kafka_errors.UnknownTopicOrPartitionError:
+                return None
+            if error is not kafka_errors.NoError:
+                raise error
+        return len(found["partitions"])
+
+    def create(self, topic: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
+        # The replication factor is the broker's default.
+        asked = {topic: {"num_partitions": partitions, "replication_factor": -1, "configs": dict(config or {})}}
+        with self._clients.translated(f"creating topic {topic!r}"):
+            try:
+                self._admin.create_topics(asked)
+            except kafka_errors.TopicAlreadyExistsError:
+                return
+            self._admin.wait_for_topics([topic])
+
+    def topics(self) -> tuple[str, ...]:
+        with self._clients.translated("listing the topics"):
+            return tuple(sorted(name for name in self._admin.list_topics() if not name.startswith("__")))
+
+    def log_append_time(self, topic: str) -> bool:
+        name = "message.timestamp.type"
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, [name])
+        with self._clients.translated(f"reading the settings of topic {topic!r}"):
+            found = self._admin.describe_configs([resource], config_filter="all")
+        return bool(found["topic"][topic][name]["value"] == "LogAppendTime")
+
+    def beginning(self, tp: TopicPartition) -> int:
+        return self._offset(tp, OffsetSpec.EARLIEST)
+
+    def end(self, tp: TopicPartition) -> int:
+        return self._offset(tp, OffsetSpec.LATEST)
+
+    def offset_at(self, tp: TopicPartition, time: int) -> int:
+        found = self._offset(tp, max(0, time))
+        return self.end(tp) if found < 0 else found
+
+    def _offset(self, tp: TopicPartition, spec: object) -> int:
+        """An offset as read-uncommitted clients see it: the end is the high watermark."""
+        with self._clients.translated(f"looking up an offset of {tp.topic}/{tp.partition}"):
+            return int(self._admin.list_partition_offsets({kafka_tp(tp): spec})[kafka_tp(tp)].offset)
+
+    def read(self, tp: TopicPartition, start: int, end: int | None, timeout_ms: int) -> RecordBatch:
+        if self._reader is None:
+            self._reader = KafkaReader(self._clients)
+            self._given.callback(self._reader.close)
+        with self._clients.translated(f"reading {tp.topic}/{tp.partition}"):
+            return self._reader.read(tp, start, end, timeout_ms)
+
+    def cluster_id(self) -> str:
+        with self._clients.translated("asking for the cluster's id"):
+            return str(self._admin.describe_cluster()["cluster_id"])
+
+    def consumer(self, group: str, topics: Sequence[str], instance: str) -> KafkaMember:
+        member = KafkaMember(self._clients, group, topics, instance)
+        self._given.callback(member.close)
+        return member
+
+    def writer(self, group: str, instance: str) -> KafkaWriter:
+        writer = KafkaWriter(self._clients, group, instance)
+        self._given.callback(writer.close)
+        return writer
+
+    def sender(self) -> KafkaSender:
+        sender = KafkaSender(self._clients)
+        self._given.callback(sender.close)
+        return sender
+
+    def close(self) -> None:
+        """Closes all that this bus gave out, too."""
+        self._given.close()
+
+
+class KafkaReader:
+    """Reads partitions without a group, one at a time, through one client: all that were ever read stay assigned
+    and all but one are paused, so that neither connections nor what was fetched ahead are lost between calls."""
+
+    def __init__(self, clients: KafkaClients) -> None:
+        self._clients = clients
+        self._client = clients.consumer()
+
+    def read(self, tp: TopicPartition, start: int, end: int | None, timeout_ms: int) -> RecordBatch:
+        """As `Bus.read`."""
+        until = time.monotonic() + timeout_ms / 1000
+        self._turn_to(kafka_tp(tp), start)
+        while True:
+            left_ms = max(0, int((until - time.monotonic()) * 1000))
+            # In slices: a poll comes back for records only, not when the position moves over control records.
+            found = self._client.poll(min(left_ms, SLICE_MS), READ_RECORDS).get(kafka_tp(tp), ())
+            kept = [record for record in found if end is None or record.offset < end]
+            position = self._client.position(kafka_tp(tp), timeout_ms=REQUEST_MS)
+            if position is None or position < start or (kept and kept[0].offset < start):
+                raise BusError(
+                    f"{self._clients.name}: offset {start} of {tp.topic}/{tp.partition} is past the end of its log:"
+                    " was the topic made anew?"
+                )
+            if kept or left_ms == 0 or (end is not None and position >= end):
+                return record_batch(tp, kept)
+
+    def _turn_to(self, tp: Any, start: int) -> None:
+        others = self._client.assignment() - {tp}
+        if tp not in self._client.assignment():
+            self._client.assign([*sorted(others), tp])
+            self._client.seek(tp, start)
+        self._client.pause(*(others - self._client.paused()))
+        self._client.resume(*({tp} & self._client.paused()))
+        if self._client.position(tp, timeout_ms=REQUEST_MS) != start:
+            self._client.seek(tp, start)
+
+    def close(self) -> None:
+        self._client.close(autocommit=False)

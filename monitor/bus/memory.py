@@ -1,0 +1,312 @@
+"""The bus in memory, for replay and tests: the same rules as Kafka's, in one process.
+
+A `MemoryBus` is the place itself: several consumers and writers over one object behave like several processes
+over one cluster. Nobody else can write while a poll waits, so a poll never waits.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from monitor.bus.port import Committed, Polled
+from monitor.bus.records import choose_partition, is_compacted, is_stamped, now_ms, share_out
+from monitor.errors import BusError, StaleGeneration, TransactionFailed
+from monitor.events import Headers, Outgoing, RecordBatch, TopicPartition
+
+READ_RECORDS = 5_000
+
+
+@dataclass
+class _Log:
+    """One partition as columns of equal length; `end` is the next offset."""
+
+    compacted: bool
+    stamped: bool
+    offsets: list[int] = field(default_factory=list)
+    timestamps: list[int] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)
+    headers: list[Headers] = field(default_factory=list)
+    newest: dict[bytes, int] = field(default_factory=dict)
+    end: int = 0
+
+    def append(self, outgoing: Outgoing, now: int) -> None:
+        if self.compacted and outgoing.key is not None:
+            self._forget(self.newest.get(outgoing.key))
+            self.newest[outgoing.key] = self.end
+        own = None if self.stamped else outgoing.timestamp
+        self.offsets.append(self.end)
+        self.timestamps.append(now if own is None else own)
+        self.keys.append(outgoing.key)
+        self.values.append(outgoing.value)
+        self.headers.append(outgoing.headers)
+        self.end += 1
+
+    def _forget(self, offset: int | None) -> None:
+        if offset is not None:
+            at = bisect_left(self.offsets, offset)
+            for column in (self.offsets, self.timestamps, self.keys, self.values, self.headers):
+                del column[at]
+
+    def batch(self, tp: TopicPartition, start: int, end: int | None, limit: int) -> RecordBatch:
+        first = bisect_left(self.offsets, start)
+        last = len(self.offsets) if end is None else bisect_left(self.offsets, end)
+        cut = slice(first, min(last, first + limit))
+        return RecordBatch(
+            tp.topic,
+            tp.partition,
+            self.offsets[cut],
+            self.timestamps[cut],
+            self.keys[cut],
+            self.values[cut],
+            self.headers[cut],
+            self.stamped,
+        )
+
+
+@dataclass
+class _Group:
+    """A consumer group: its members by instance, and a number that every change of membership raises."""
+
+    members: dict[str, MemoryConsumer] = field(default_factory=dict)
+    generation: int = 0
+    committed: dict[TopicPartition, Committed] = field(default_factory=dict)
+
+
+class MemoryBus:
+    """Topics, groups and writers in this process's memory.
+
+    `clock`: gives the stamp of records that bring none, ms. `markers`: a commit leaves a gap of one offset in
+    every partition that it wrote to, as Kafka's transaction markers do.
+    """
+
+    unsupported: frozenset[str] = frozenset()
+
+    def __init__(self, clock: Callable[[], int] = now_ms, markers: bool = False) -> None:
+        self.name = "memory:"
+        self._clock = clock
+        self._markers = markers
+        self._logs: dict[str, list[_Log]] = {}
+        self._groups: dict[str, _Group] = {}
+        self._writers: dict[str, MemoryWriter] = {}
+        self._turn = count()
+
+    def partitions(self, topic: str) -> int | None:
+        return len(self._logs[topic]) if topic in self._logs else None
+
+    def create(self, topic: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
+        if topic not in self._logs:
+            settings = config or {}
+            self._logs[topic] = [_Log(is_compacted(settings), is_stamped(settings)) for _ in range(partitions)]
+            for group in self._groups.values():
+                if any(topic in member.topics for member in group.members.values()):
+                    group.generation += 1
+
+    def topics(self) -> tuple[str, ...]:
+        return tuple(sorted(self._logs))
+
+    def log_append_time(self, topic: str) -> bool:
+        return any(log.stamped for log in self._logs.get(topic, ()))
+
+    def beginning(self, tp: TopicPartition) -> int:
+        log = self.log(tp)
+        return log.offsets[0] if log.offsets else log.end
+
+    def end(self, tp: TopicPartition) -> int:
+        return self.log(tp).end
+
+    def offset_at(self, tp: TopicPartition, time: int) -> int:
+        log = self.log(tp)
+        stamped = zip(log.offsets, log.timestamps, strict=True)
+        return next((offset for offset, timestamp in stamped if timestamp >= time), log.end)
+
+    def read(self, tp: TopicPartition, start: int, end: int | None, timeout_ms: int) -> RecordBatch:
+        return self.log(tp).batch(tp, start, end, READ_RECORDS)
+
+    def cluster_id(self) -> str:
+        return "memory"
+
+    def consumer(self, group: str, topics: Sequence[str], instance: str) -> MemoryConsumer:
+        return MemoryConsumer(self, self.group(group), topics, instance)
+
+    def writer(self, group: str, instance: str) -> MemoryWriter:
+        name = f"{group}-{instance}"
+        self._writers[name] = MemoryWriter(self, name, self.group(group))
+        return self._writers[name]
+
+    def sender(self) -> MemorySender:
+        return MemorySender(self)
+
+    def close(self) -> None:
+        """The place stays: closing one user of it closes nothing for the others."""
+
+    def log(self, tp: TopicPartition) -> _Log:
+        """The partition's log. For this file's consumers."""
+        logs = self._logs.get(tp.topic, [])
+        if not 0 <= tp.partition < len(logs):
+            raise BusError(f"there is no partition {tp.partition} of topic {tp.topic!r} on {self.name}")
+        return logs[tp.partition]
+
+    def group(self, name: str) -> _Group:
+        """The group, made at its first use. For this file's consumers and writers."""
+        return self._groups.setdefault(name, _Group())
+
+    def owns(self, name: str, writer: MemoryWriter) -> bool:
+        """Whether `writer` is the newest of its name: an older one is fenced."""
+        return self._writers.get(name) is writer
+
+    def write(self, outgoing: Sequence[Outgoing], markers: bool) -> None:
+        """Appends all records, or raises BusError before the first."""
+        places = [
+            TopicPartition(o.topic, choose_partition(o, self.partitions(o.topic), next(self._turn))) for o in outgoing
+        ]
+        now = self._clock()
+        for tp, record in zip(places, outgoing, strict=True):
+            self.log(tp).append(record, now)
+        if markers and self._markers:
+            for tp in sorted(set(places)):
+                self.log(tp).end += 1
+
+
+class MemoryConsumer:
+    """One member of a group; partitions go round its members in the order of their instances."""
+
+    def __init__(self, bus: MemoryBus, group: _Group, topics: Sequence[str], instance: str) -> None:
+        self.topics = tuple(sorted(topics))
+        self._bus = bus
+        self._group = group
+        self._instance = instance
+        self._generation = -1
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: frozenset[TopicPartition] = frozenset()
+        self._turn = 0
+        group.members[instance] = self
+        group.generation += 1
+
+    def poll(self, timeout_ms: int, max_records: int) -> Polled:
+        before = self._generation
+        revoked = self._join()
+        if self._generation != before:
+            return self._polled((), revoked)
+        flowing = sorted(self._positions.keys() - self._paused)
+        self._turn += 1
+        cut = self._turn % len(flowing) if flowing else 0
+        flowing = flowing[cut:] + flowing[:cut]
+        waiting = [max(0, self._bus.end(tp) - self._positions[tp]) for tp in flowing]
+        batches = []
+        for tp, share in zip(flowing, share_out(waiting, max_records), strict=True):
+            batch = self._bus.log(tp).batch(tp, self._positions[tp], None, share)
+            if batch:
+                batches.append(batch)
+            if share:
+                self._positions[tp] = batch.offsets[-1] + 1 if len(batch) == share else self._bus.end(tp)
+        return self._polled(tuple(batches), revoked)
+
+    def _polled(self, batches: tuple[RecordBatch, ...], revoked: frozenset[TopicPartition]) -> Polled:
+        token = (self, self._generation)
+        return Polled(batches, frozenset(self._positions), revoked, self._generation, token)
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        self._own(tp)
+        self._positions[tp] = offset
+
+    def position(self, tp: TopicPartition) -> int:
+        return self._own(tp)
+
+    def committed(self, tp: TopicPartition) -> Committed | None:
+        return self._group.committed.get(tp)
+
+    def pause(self, tps: frozenset[TopicPartition]) -> None:
+        self._paused = tps
+
+    def close(self) -> None:
+        if self._group.members.get(self._instance) is self:
+            del self._group.members[self._instance]
+            self._group.generation += 1
+
+    def holds(self, generation: int) -> bool:
+        """Whether the group still is at `generation` with this member in it."""
+        return self._group.members.get(self._instance) is self and generation == self._group.generation
+
+    def _own(self, tp: TopicPartition) -> int:
+        if tp not in self._positions:
+            raise BusError(f"{tp.topic}/{tp.partition} is not assigned to this consumer")
+        return self._positions[tp]
+
+    def _join(self) -> frozenset[TopicPartition]:
+        """Takes over the group's newest assignment; gives the partitions lost by that (all that it had)."""
+        if self._group.members.get(self._instance) is not self:
+            raise BusError(f"another consumer joined as instance {self._instance!r} and took its place")
+        if self._generation == self._group.generation:
+            return frozenset()
+        lost = frozenset(self._positions)
+        self._generation = self._group.generation
+        self._positions = {tp: self._start(tp) for tp in self._assigned()}
+        return lost
+
+    def _assigned(self) -> list[TopicPartition]:
+        mine: list[TopicPartition] = []
+        for topic in self.topics:
+            members = sorted(name for name, member in self._group.members.items() if topic in member.topics)
+            place = members.index(self._instance)
+            mine += [TopicPartition(topic, p) for p in range(place, self._bus.partitions(topic) or 0, len(members))]
+        return mine
+
+    def _start(self, tp: TopicPartition) -> int:
+        committed = self._group.committed.get(tp)
+        return self._bus.beginning(tp) if committed is None else committed.offset
+
+
+class MemoryWriter:
+    """The transactional writer of one name; a newer one of the same name fences it."""
+
+    def __init__(self, bus: MemoryBus, name: str, group: _Group) -> None:
+        self._bus = bus
+        self._name = name
+        self._group = group
+
+    def commit(
+        self,
+        outgoing: Sequence[Outgoing],
+        offsets: Mapping[TopicPartition, Committed],
+        polled: Polled | None,
+    ) -> None:
+        if polled is None and offsets:
+            raise ValueError("offsets are committed with the poll that they came from")
+        if not self._bus.owns(self._name, self):
+            raise TransactionFailed(f"a newer writer {self._name!r} has fenced this one")
+        if polled is not None:
+            consumer, generation = _member(polled.generation)
+            if not consumer.holds(generation):
+                raise StaleGeneration("the group's assignment changed since the poll")
+        try:
+            self._bus.write(outgoing, markers=True)
+        except BusError as error:
+            raise TransactionFailed(f"the commit was aborted: {error}") from error
+        self._group.committed.update(offsets)
+
+    def close(self) -> None: ...
+
+
+def _member(generation: object) -> tuple[MemoryConsumer, int]:
+    match generation:
+        case (MemoryConsumer() as consumer, int() as number):
+            return consumer, number
+    raise ValueError("the poll comes from another bus")
+
+
+class MemorySender:
+    """Plain writing; everything is written at once."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+
+    def send(self, outgoing: Outgoing) -> None:
+        self._bus.write([outgoing], markers=False)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,219 @@
+"""The evaluate stage on a bus: one task a ledger partition, restored by folding the ledger from its start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from monitor.bus.port import Bus, Committed
+from monitor.codec.chunks import Assembler
+from monitor.config.resolved import Config, ModelConfig
+from monitor.errors import ConfigurationError, StateDivergence
+from monitor.evaluate.alerts import Place
+from monitor.evaluate.messages import Message
+from monitor.evaluate.model import Output, RulesContent
+from monitor.evaluate.task import EvaluateTask
+from monitor.events import Outgoing, RecordBatch, StreamName, TopicPartition
+from monitor.panes.ledger import (
+    Change,
+    LedgerTopics,
+    PartitionSet,
+    decode_entry,
+    encode_activation,
+    encode_entry,
+    kind_of,
+    new_change,
+)
+from monitor.profile import position as positions
+from monitor.profile.position import EvaluatePosition
+from monitor.profile.task import cut
+from monitor.runner.loop import Work
+from monitor.runner.positions import Positions
+from monitor.runner.sequences import Sequencer, writer_and_sequence
+from monitor.runner.topics import records_of
+from monitor.telemetry import Log
+
+ReferenceChanges = Callable[[ModelConfig], list[Change]]
+"""Gives grid and reference changes of a model whose configuration names a file or a topic's range."""
+
+
+class _Partition:
+    """One ledger partition: its task, what it has to say, and how far folding again has to go."""
+
+    def __init__(self, task: EvaluateTask, sequencer: Sequencer, target: EvaluatePosition | None, end: int) -> None:
+        self.task = task
+        self.sequencer = sequencer
+        self.target = target
+        self.caught_up_at = end
+        self.assembler = Assembler()
+        self.position = 0
+        self.committed = 0
+        self.announced = False
+        self.said: list[Output] = []
+        self.changes: list[Change] = []
+
+
+class EvaluateStage:
+    """Evaluate over the ledger, for the models of a configuration."""
+
+    def __init__(
+        self, bus: Bus, config: Config, topics: LedgerTopics, place: Place, references: ReferenceChanges, log: Log
+    ) -> None:
+        self.group = f"{topics.prefix}evaluate"
+        self._bus = bus
+        self._config = config
+        self._ledger = topics
+        self._place = place
+        self._references = references
+        self._log = log
+        self._positions = Positions(bus, topics, self.group)
+        self._partitions: dict[TopicPartition, _Partition] = {}
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        return (self._ledger.name("ledger"),)
+
+    def begin(self, tp: TopicPartition, committed: Committed | None) -> int:
+        value = self._positions.of(tp, committed)
+        target = positions.decode_evaluate(value) if value is not None else None
+        sequencer = Sequencer(f"{self.group}/{tp.topic}/{tp.partition}")
+        held = _Partition(EvaluateTask(self._place), sequencer, target, self._bus.end(tp))
+        self._partitions[tp] = held
+        start = self._bus.beginning(tp)
+        if target is not None and start > 0:
+            raise StateDivergence(
+                f"{tp.topic}/{tp.partition} begins at {start}: evaluate restores itself from the ledger's start, and "
+                "that has been deleted; keep the ledger longer"
+            )
+        held.committed = target.position if target is not None else 0
+        self._log.info("ledger_opened", partition=tp.partition, offset=start, fold_again_to=held.committed)
+        return start
+
+    def drop(self, tp: TopicPartition) -> None:
+        del self._partitions[tp]
+
+    # ------------------------------------------------------------------ folding
+
+    def feed(self, records: RecordBatch) -> None:
+        held = self._partitions[records.tp]
+        at = 0
+        if held.target is not None:
+            at = sum(1 for offset in records.offsets if offset < held.target.position)
+            self._fold(held, cut(records, 0, at))
+            if at < len(records):
+                self._arrive(records.tp, held)
+        self._fold(held, cut(records, at, len(records)))
+
+    def _fold(self, held: _Partition, records: RecordBatch) -> None:
+        if not records.offsets:
+            return
+        for record in records_of(records):
+            if held.task.is_repeat(*writer_and_sequence(record.headers)):
+                continue
+            value = held.assembler.feed(record)
+            if value is not None:
+                held.said += held.task.read(decode_entry(kind_of(record.headers), value))
+        held.said += held.task.advance()
+        held.position = records.offsets[-1] + 1
+
+    def reached(self, tp: TopicPartition, position: int) -> None:
+        held = self._partitions[tp]
+        held.position = max(held.position, position)
+        if held.target is not None and position >= held.target.position:
+            self._arrive(tp, held)
+        if held.target is None and not held.announced and position >= held.caught_up_at:
+            held.announced = True
+            self._announce(tp, held)
+
+    def _arrive(self, tp: TopicPartition, held: _Partition) -> None:
+        """End of folding again: what was said until here has been published before."""
+        target, held.target = held.target, None
+        if target is None:
+            return
+        if held.task.outputs_digest() != target.outputs:
+            raise StateDivergence(
+                f"{tp.topic}/{tp.partition}: folding the ledger again to {target.position} gave other messages than "
+                "those published"
+            )
+        held.sequencer.go_on(target.sequences)
+        held.said = []
+        self._log.info("ledger_restored", partition=tp.partition, to=target.position)
+
+    def tick(self) -> None:
+        """Nothing: evaluate knows no clock."""
+
+    def paused(self) -> frozenset[TopicPartition]:
+        return frozenset()
+
+    # ------------------------------------------------------------------ configuration
+
+    def _announce(self, tp: TopicPartition, held: _Partition) -> None:
+        """Write what alerts.yaml says and the ledger does not: partitions, references, and last the rules."""
+        for model in self._config.models:
+            if self._ledger.partition_of(model.contract.model) == tp.partition:
+                fold = held.task.model(model.contract.model)
+                partitions = self._partition_set(model, fold.active_set)
+                wanted = [
+                    new_change(model.contract.model, "set", msgspec.json.encode(partitions).decode()),
+                    *self._references(model),
+                    rules_change(model),
+                ]
+                changes = [c for c in wanted if fold.active.get((c.kind, c.stream)) != c.digest]
+                held.changes += [c for c in changes if c.kind != "grid" or ("grid", c.stream) not in fold.active]
+                for change in held.changes:
+                    self._log.info("change_announced", model=change.model, kind=change.kind, digest=change.digest)
+
+    def _partition_set(self, model: ModelConfig, active: PartitionSet | None) -> PartitionSet:
+        streams: dict[StreamName, tuple[str, int]] = {
+            stream.stream: (stream.topic, self._bus.partitions(stream.topic) or 0) for stream in model.contract.streams
+        }
+        if active is not None and active.streams != streams:
+            raise ConfigurationError(
+                f"model {model.contract.model}: its topics or their partitions have changed from "
+                f"{_spelled(active.streams)} to {_spelled(streams)}, which is not supported yet"
+            )
+        return PartitionSet(streams)
+
+    # ------------------------------------------------------------------ what to commit
+
+    def work(self) -> Work | None:
+        outgoing: list[Outgoing] = []
+        offsets: dict[TopicPartition, Committed] = {}
+        for tp, held in sorted(self._partitions.items()):
+            if held.target is not None or (held.position <= held.committed and not held.changes):
+                continue
+            outputs = held.sequencer.number(self._outputs(tp, held))
+            record = EvaluatePosition(
+                positions.FORMAT,
+                held.position,
+                held.task.outputs_digest(),
+                dict(sorted(held.sequencer.sequences.items())),
+            )
+            value = positions.encode(record)
+            held.committed = held.position
+            outgoing += [*outputs, self._positions.outgoing(tp, value)]
+            offsets[tp] = Committed(held.position, positions.digest(value))
+        return Work(outgoing, offsets) if offsets else None
+
+    def _outputs(self, tp: TopicPartition, held: _Partition) -> Iterable[Outgoing]:
+        said, held.said = held.said, []
+        changes, held.changes = held.changes, []
+        for output in said:
+            if isinstance(output, Message):
+                topic = self._ledger.name(output.topic)
+                yield Outgoing(topic, tp.partition, output.key.encode(), output.value)
+            else:
+                yield encode_activation(output, self._ledger.name("grid"))
+        for change in changes:
+            yield encode_entry(change, tp.topic, tp.partition)
+
+
+def rules_change(model: ModelConfig) -> Change:
+    """The model's rules and contract as a change."""
+    content = RulesContent(model.rules.model_dump_json(by_alias=True), model.contract)
+    return new_change(model.contract.model, "rules", msgspec.json.encode(content).decode())
+
+
+def _spelled(streams: dict[StreamName, tuple[str, int]]) -> str:
+    return ", ".join(f"{topic} ({partitions} partitions)" for topic, partitions in streams.values())

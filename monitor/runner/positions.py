@@ -1,0 +1,43 @@
+"""Reading position records back from the compacted topic `positions`."""
+
+from __future__ import annotations
+
+from monitor.bus.port import Bus, Committed
+from monitor.codec.chunks import Assembler
+from monitor.errors import StateDivergence
+from monitor.events import Outgoing, TopicPartition
+from monitor.panes.ledger import LedgerTopics
+from monitor.profile import position as positions
+from monitor.runner.topics import read_whole, whole_values
+
+
+class Positions:
+    """The newest position record of every task of a group."""
+
+    def __init__(self, bus: Bus, topics: LedgerTopics, group: str) -> None:
+        self._bus = bus
+        self._tp = TopicPartition(topics.name("positions"), 0)
+        self._group = group
+        self._records: dict[bytes, bytes] = {}
+        self._read_to = 0
+        self._assembler = Assembler(compacted=True)
+
+    def of(self, tp: TopicPartition, committed: Committed | None) -> bytes | None:
+        """The record of a task, or None at a first start.
+
+        Where Kafka has forgotten the group's offset the record alone is the position. Where both are there they have
+        to agree, since one transaction wrote them.
+        """
+        for batch in read_whole(self._bus, self._tp, self._read_to):
+            self._read_to = batch.offsets[-1] + 1
+            for record, value in whole_values(self._assembler, batch):
+                if record.key is not None:
+                    self._records[record.key] = value
+        known = self._records.get(positions.key_of(self._group, *tp))
+        if committed is not None and (known is None or positions.digest(known) != committed.metadata):
+            raise StateDivergence(f"{tp.topic}/{tp.partition}: the position record does not match the committed offset")
+        return known
+
+    def outgoing(self, tp: TopicPartition, value: bytes) -> Outgoing:
+        """The record to write with a commit."""
+        return Outgoing(self._tp.topic, 0, positions.key_of(self._group, *tp), value)

@@ -1,0 +1,207 @@
+"""The profile stage on a bus: one task an input partition, its outputs to the ledger and to dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from monitor.bus.port import Bus, Committed
+from monitor.codec.chunks import Assembler
+from monitor.codec.dead_letters import dead_letter
+from monitor.codec.decode import Decoder
+from monitor.config.resolved import Config, ModelConfig
+from monitor.contract import ModelContract
+from monitor.events import Outgoing, RecordBatch, TopicPartition
+from monitor.panes.grid import Grid, decode_grid
+from monitor.panes.ledger import Entry, Heartbeat, LedgerTopics, decode_activation, encode_entry
+from monitor.profile import position as positions
+from monitor.profile.partition import PartitionFold
+from monitor.profile.task import ProfileTask
+from monitor.runner.heartbeats import Pulse, heartbeat, idle_ones, is_worth_it
+from monitor.runner.loop import Work
+from monitor.runner.positions import Positions
+from monitor.runner.sequences import Sequencer
+from monitor.runner.topics import read_whole, whole_values
+from monitor.telemetry import Log
+
+
+class _Input:
+    """One input partition: its task, the numbers of its outputs, and what it has to say."""
+
+    def __init__(self, task: ProfileTask, sequencer: Sequencer, models: tuple[str, ...]) -> None:
+        self.task = task
+        self.sequencer = sequencer
+        self.models = models
+        self.heartbeats: list[Heartbeat] = []
+        self.committed = -1
+        self.target = -1
+
+
+class ProfileStage:
+    """Profile over the topics of all models of a configuration. `clock`: seconds, monotonic."""
+
+    def __init__(self, bus: Bus, config: Config, topics: LedgerTopics, clock: Callable[[], float], log: Log) -> None:
+        self.group = f"{topics.prefix}profile"
+        self._bus = bus
+        self._config = config
+        self._ledger = topics
+        self._clock = clock
+        self._log = log
+        self._positions = Positions(bus, topics, self.group)
+        self._inputs: dict[TopicPartition, _Input] = {}
+        self._pulses: dict[TopicPartition, Pulse] = {}
+        self._grids = GridFollower(bus, topics)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        return input_topics(self._config)
+
+    # ------------------------------------------------------------------ partitions come and go
+
+    def begin(self, tp: TopicPartition, committed: Committed | None) -> int:
+        contracts = contracts_of(self._config, tp.topic)
+        fold = PartitionFold(tp, contracts, self._bus.log_append_time(tp.topic))
+        task = ProfileTask(fold, Decoder(tp.topic, contracts))
+        sequencer = Sequencer(f"{self.group}/{tp.topic}/{tp.partition}")
+        held = _Input(task, sequencer, tuple(contract.model for contract in contracts))
+        self._use_grids(held, self._grids.read())
+        self._inputs[tp] = held
+        first = contracts[0]
+        self._pulses[tp] = Pulse(
+            frozenset(held.models), first.idle_timeout_ms / 1000, min(c.pane_ms for c in contracts), self._clock()
+        )
+        value = self._positions.of(tp, committed)
+        if value is None:
+            start = self._first_start(tp)
+            fold.position = start
+            self._log.info("partition_started", topic=tp.topic, partition=tp.partition, offset=start)
+            return start
+        position = positions.decode_profile(value)
+        held.sequencer.go_on(position.sequences)
+        held.target = held.committed = position.position
+        task.restore(position)
+        beginning = self._bus.beginning(tp)
+        if beginning > position.low.offset:
+            self._log.warning(
+                "data_lost", topic=tp.topic, partition=tp.partition, start=position.low.offset, end=beginning
+            )
+        self._log.info(
+            "partition_restored", topic=tp.topic, partition=tp.partition, low=position.low.offset, to=position.position
+        )
+        return max(position.low.offset, beginning)
+
+    def _first_start(self, tp: TopicPartition) -> int:
+        starts = {model.start for model in models_of(self._config, tp.topic)}
+        if "earliest" in starts:
+            return self._bus.beginning(tp)
+        times = [start for start in starts if isinstance(start, int)]
+        return self._bus.offset_at(tp, min(times)) if times else self._bus.end(tp)
+
+    def drop(self, tp: TopicPartition) -> None:
+        del self._inputs[tp]
+        del self._pulses[tp]
+
+    # ------------------------------------------------------------------ folding
+
+    def feed(self, records: RecordBatch) -> None:
+        self._inputs[records.tp].task.feed(records)
+
+    def reached(self, tp: TopicPartition, position: int) -> None:
+        held = self._inputs[tp]
+        held.task.reached(position)
+        if not held.task.restoring:
+            held.task.fold.position = max(held.task.fold.position, position)
+            self._pulses[tp].see(held.task.fold.natural_watermark, self._clock())
+
+    def tick(self) -> None:
+        """Grids that came, and heartbeats of partitions that stand still."""
+        if any(held.task.fold.lacks_grid for held in self._inputs.values()):
+            grids = self._grids.read()
+            for held in self._inputs.values():
+                self._use_grids(held, grids)
+        now = self._clock()
+        busy = {tp for tp, held in self._inputs.items() if held.task.restoring or held.task.fold.waiting}
+        for tp in idle_ones(self._pulses, now, busy):
+            self._beat(tp, now)
+
+    def _use_grids(self, held: _Input, grids: Iterable[Grid]) -> None:
+        for grid in grids:
+            if held.task.fold.fits(grid):
+                held.task.use_grid(grid)
+
+    def _beat(self, tp: TopicPartition, now: float) -> None:
+        held = self._inputs[tp]
+        fold = held.task.fold
+        watermark = heartbeat(tp, self._pulses, now)
+        if watermark is None or not is_worth_it(watermark, fold.watermark, self._pulses[tp].step_ms):
+            return
+        if fold.position < self._bus.end(tp):
+            return  # there is something to read yet
+        held.heartbeats.append(Heartbeat(tp.topic, tp.partition, fold.position, watermark))
+        fold.heartbeat(watermark)
+
+    def paused(self) -> frozenset[TopicPartition]:
+        return frozenset(tp for tp, held in self._inputs.items() if held.task.fold.waiting and not held.task.restoring)
+
+    # ------------------------------------------------------------------ what to commit
+
+    def work(self) -> Work | None:
+        outgoing: list[Outgoing] = []
+        offsets: dict[TopicPartition, Committed] = {}
+        for tp, held in sorted(self._inputs.items()):
+            if held.task.restoring:
+                continue
+            outputs = held.sequencer.number(self._outputs(tp, held))
+            if not outputs and held.task.fold.position <= held.committed:
+                continue
+            value = positions.encode(held.task.snapshot(held.sequencer.sequences))
+            held.committed = held.task.fold.position
+            outgoing += [*outputs, self._positions.outgoing(tp, value)]
+            offsets[tp] = Committed(held.task.fold.low().offset, positions.digest(value))
+        return Work(outgoing, offsets) if offsets else None
+
+    def _outputs(self, tp: TopicPartition, held: _Input) -> list[Outgoing]:
+        drained = held.task.drain()
+        ledger = self._ledger.name("ledger")
+        partitions = sorted({self._ledger.partition_of(model) for model in held.models})
+        outputs = [encode_entry(pane, ledger, self._ledger.partition_of(pane.model)) for pane in drained.panes]
+        shared: list[Entry] = [*held.heartbeats, *([drained.watermark] if drained.watermark else [])]
+        held.heartbeats = []
+        outputs += [encode_entry(entry, ledger, partition) for partition in partitions for entry in shared]
+        outputs += [dead_letter(rejected) for rejected in drained.rejected]
+        return outputs
+
+
+class GridFollower:
+    """Reads grids from the grid topic as they come."""
+
+    def __init__(self, bus: Bus, topics: LedgerTopics) -> None:
+        self._bus = bus
+        self._tp = TopicPartition(topics.name("grid"), 0)
+        self._read_to = 0
+        self._assembler = Assembler(compacted=True)
+        self._grids: list[Grid] = []
+
+    def read(self) -> list[Grid]:
+        """All grids that are there by now."""
+        for batch in read_whole(self._bus, self._tp, self._read_to):
+            self._read_to = batch.offsets[-1] + 1
+            for _record, value in whole_values(self._assembler, batch):
+                change = decode_activation(value).change
+                if change.kind == "grid":
+                    self._grids.append(decode_grid(change.content.encode()))
+        return self._grids
+
+
+def input_topics(config: Config) -> tuple[str, ...]:
+    """The topics that models of the configuration read, sorted."""
+    return tuple(sorted({stream.topic for model in config.models for stream in model.contract.streams}))
+
+
+def models_of(config: Config, topic: str) -> list[ModelConfig]:
+    """The models that read a topic."""
+    return [m for m in config.models if any(stream.topic == topic for stream in m.contract.streams)]
+
+
+def contracts_of(config: Config, topic: str) -> list[ModelContract]:
+    """Their contracts."""
+    return [model.contract for model in models_of(config, topic)]

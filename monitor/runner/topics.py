@@ -1,0 +1,71 @@
+"""Our topics: their names, how they are kept, and creating them; reading one from end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from monitor.bus.port import Bus
+from monitor.codec.chunks import Assembler
+from monitor.errors import ConfigurationError
+from monitor.events import Record, RecordBatch, TopicPartition
+from monitor.panes.ledger import LedgerTopics
+
+_DAY = 24 * 3600 * 1000
+_COMPACTED = {"cleanup.policy": "compact"}
+
+
+def _days(days: int) -> dict[str, str]:
+    return {"retention.ms": str(days * _DAY)}
+
+
+def create_topics(bus: Bus, topics: LedgerTopics, inputs: tuple[str, ...]) -> None:
+    """Create those of our topics that are missing, with dead letters of the inputs; the users' must be there."""
+    missing = [topic for topic in inputs if bus.partitions(topic) is None]
+    if missing:
+        raise ConfigurationError(
+            f"{bus.name}: there is no topic {', '.join(missing)}; create it, or correct alerts.yaml "
+            "(Streamdrift never creates the topics that it reads)"
+        )
+    n = topics.partitions
+    wanted: dict[str, tuple[int, dict[str, str]]] = {
+        topics.name("ledger"): (n, _days(90)),
+        topics.name("positions"): (1, _COMPACTED),
+        topics.name("grid"): (1, _COMPACTED),
+        topics.name("alerts"): (n, _days(90)),
+        topics.name("retraining"): (n, _days(90)),
+        topics.name("observations"): (n, _days(7)),
+        **{f"{topic}.dlq": (bus.partitions(topic) or 1, _days(14)) for topic in inputs},
+    }
+    for topic, (partitions, config) in wanted.items():
+        found = bus.partitions(topic)
+        if found is None:
+            bus.create(topic, partitions, config)
+        elif found != partitions:
+            raise ConfigurationError(f"{bus.name}: topic {topic} has {found} partitions; {partitions} are needed")
+
+
+def read_whole(bus: Bus, tp: TopicPartition, start: int = 0, timeout_ms: int = 10_000) -> Iterator[RecordBatch]:
+    """All committed records from `start` to the high watermark of now."""
+    at, end = max(start, bus.beginning(tp)), bus.end(tp)
+    while at < end:
+        batch = bus.read(tp, at, end, timeout_ms)
+        if not batch.offsets:
+            return
+        yield batch
+        at = batch.offsets[-1] + 1
+
+
+def records_of(batch: RecordBatch) -> Iterator[Record]:
+    """A batch's records one by one: for our own topics, which carry few."""
+    columns = zip(batch.offsets, batch.timestamps, batch.keys, batch.values, batch.headers, strict=True)
+    for offset, timestamp, key, value, headers in columns:
+        yield Record(batch.topic, batch.partition, offset, timestamp, key, value, headers)
+
+
+def whole_values(assembler: Assembler, batch: RecordBatch) -> Iterator[tuple[Record, bytes]]:
+    """Records of ours whose value is complete, put together from their chunks."""
+    for record in records_of(batch):
+        if record.value is not None:
+            value = assembler.feed(record)
+            if value is not None:
+                yield record, value

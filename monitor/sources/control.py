@@ -1,0 +1,113 @@
+"""What the service decided while a log was made: activations from the grid topic, heartbeats from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from monitor.bus.port import Bus
+from monitor.codec.chunks import Assembler
+from monitor.contract import ModelContract
+from monitor.errors import FormatError
+from monitor.evaluate.model import RulesContent
+from monitor.events import Record, RecordBatch, TopicPartition
+from monitor.panes.ledger import Activation, Heartbeat, LedgerTopics, decode_activation, decode_entry, kind_of
+from monitor.runner.topics import read_whole, records_of
+
+HEARTBEAT = "heartbeat"
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Control records as values. `contracts`: those of the newest rules, by model."""
+
+    activations: tuple[Activation, ...]
+    heartbeats: tuple[Heartbeat, ...]
+
+    @property
+    def contracts(self) -> tuple[ModelContract, ...]:
+        newest: dict[str, ModelContract] = {}
+        for activation in self.activations:
+            if activation.change.kind == "rules":
+                content = msgspec.json.decode(activation.change.content, type=RulesContent)
+                newest[activation.change.model] = content.contract
+        return tuple(newest[model] for model in sorted(newest))
+
+    def of(self, topics: Iterable[str]) -> Control:
+        """Only what is about models that read one of the topics, and about these topics."""
+        inputs = set(topics)
+        models = {c.model for c in self.contracts if any(stream.topic in inputs for stream in c.streams)}
+        return Control(
+            tuple(a for a in self.activations if a.change.model in models),
+            tuple(h for h in self.heartbeats if h.topic in inputs),
+        )
+
+
+def control_records(bus: Bus, topics: LedgerTopics) -> list[Record]:
+    """All control records on a bus as they stand there; none where the service never ran."""
+    records: list[Record] = []
+    grid, ledger = topics.name("grid"), topics.name("ledger")
+    for topic in (grid, ledger):
+        for p in range(bus.partitions(topic) or 0):
+            for batch in read_whole(bus, TopicPartition(topic, p)):
+                records += [record for record in records_of(batch) if topic == grid or _is_heartbeat(record)]
+    return records
+
+
+def _is_heartbeat(record: Record) -> bool:
+    return kind_of(record.headers) == HEARTBEAT
+
+
+def is_about(record: Record, models: Collection[str], topics: Collection[str]) -> bool:
+    """Whether a control record is of one of the models, or of one of the input topics."""
+    key = (record.key or b"").decode("utf-8", "replace")
+    name = key.rpartition("/")[0] if _is_heartbeat(record) else key.partition("/")[0]
+    return name in (topics if _is_heartbeat(record) else models)
+
+
+def decode_control(records: Iterable[Record], prefix: str) -> Control:
+    """The values of control records, as a bus or a captured log holds them."""
+    assembler = Assembler(compacted=True)
+    activations: list[Activation] = []
+    heartbeats: dict[Heartbeat, None] = {}  # each stands in the ledger partitions of all its models
+    for record in records:
+        value = assembler.feed(record)
+        if value is None:
+            continue
+        if record.topic == prefix + "grid":
+            activations.append(decode_activation(value))
+            continue
+        entry = decode_entry(kind_of(record.headers), value)
+        if not isinstance(entry, Heartbeat):
+            raise FormatError(f"{record.topic}/{record.partition}@{record.offset} is no control record")
+        heartbeats[entry] = None
+    return Control(tuple(activations), tuple(heartbeats))
+
+
+def in_batches(records: Iterable[Record], stamped: dict[str, bool], most: int = 5000) -> Iterable[RecordBatch]:
+    """Records as batches: consecutive records of one partition together, at most `most`."""
+    held: list[Record] = []
+    for record in records:
+        if held and (len(held) == most or held[0][:2] != record[:2]):
+            yield _batch(held, stamped)
+            held = []
+        held.append(record)
+    if held:
+        yield _batch(held, stamped)
+
+
+def _batch(records: list[Record], stamped: dict[str, bool]) -> RecordBatch:
+    first = records[0]
+    _topics, _partitions, offsets, timestamps, keys, values, headers = zip(*records, strict=True)
+    return RecordBatch(
+        first.topic,
+        first.partition,
+        list(offsets),
+        list(timestamps),
+        list(keys),
+        list(values),
+        list(headers),
+        stamped.get(first.topic, False),
+    )

@@ -1,0 +1,186 @@
+"""Recordings for a replay: a captured log, topics of a bus, or a plain file, with what goes with their records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from monitor.bus.port import Bus
+from monitor.codec.captured import CapturedHeader, CapturedLog, is_captured
+from monitor.contract import ModelContract, StreamContract
+from monitor.errors import ConfigurationError
+from monitor.evaluate.alerts import Place
+from monitor.events import Record, RecordBatch, StreamName, TopicPartition
+from monitor.panes.ledger import LedgerTopics
+from monitor.runner.topics import read_whole
+from monitor.sources.control import Control, control_records, decode_control, in_batches
+from monitor.sources.references import plain_batch
+from monitor.sources.tables import TableRows, events_of_table, is_table, lines_of
+
+Progress = Callable[[int], None]
+"""Told how many bytes (of files) or records (of topics) have been read since the last call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A source of a replay. `partitions`: its input partitions, and whether the broker stamped their records.
+
+    `ends`: positions where a capture ended; a plain file has none, and its end seals what is open. `size`: what
+    progress counts up to.
+    """
+
+    partitions: dict[TopicPartition, bool]
+    control: Control
+    contracts: tuple[ModelContract, ...]
+    place: Place | None
+    ledger_partitions: int | None
+    ends: dict[TopicPartition, int] | None
+    size: int
+    batches: Callable[[Progress], Iterator[RecordBatch]] = field(repr=False)
+
+
+def captured(path: Path) -> Recording:
+    """A captured log."""
+    header = CapturedLog(_lines(path, lambda _: None)).header
+    control = decode_control(_control_lines(path, header), header.prefix)
+    stamped = {name: topic.log_append_time for name, topic in header.topics.items()}
+    place = Place(header.source, header.generator_url, header.version, header.cluster_id)
+
+    def batches(progress: Progress) -> Iterator[RecordBatch]:
+        records = CapturedLog(_lines(path, progress)).records()
+        yield from in_batches((record for record in records if record.topic in header.topics), stamped)
+
+    return Recording(
+        {TopicPartition(n, p): t.log_append_time for n, t in header.topics.items() for p in range(t.partitions)},
+        control,
+        header.contracts,
+        place,
+        header.ledger_partitions,
+        {TopicPartition(n, r.partition): r.end for n, t in header.topics.items() for r in t.ranges},
+        path.stat().st_size,
+        batches,
+    )
+
+
+def is_captured_log(path: Path) -> bool:
+    """Whether a file begins as a captured log does."""
+    try:
+        with path.open("rb") as file:
+            return is_captured(file.readline(1 << 26))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
+
+
+def _lines(path: Path, progress: Progress) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        for line in file:
+            progress(len(line))
+            yield line
+
+
+def _control_lines(path: Path, header: CapturedHeader) -> Iterator[Record]:
+    """Records of our own topics; other lines are passed over without being decoded."""
+    mark = b'"' + header.prefix.encode()
+    lines = _lines(path, lambda _: None)
+    few = (line for number, line in enumerate(lines) if number == 0 or mark in line[:300] or line[:9] != b'{"topic":')
+    for record in CapturedLog(few).some_records():
+        if record.topic not in header.topics:
+            yield record
+
+
+def topics_of_bus(bus: Bus, names: tuple[str, ...], ours: LedgerTopics, place: Place) -> Recording:
+    """Topics as they stand on a bus, with what the service decided on them."""
+    missing = [name for name in names if bus.partitions(name) is None]
+    if missing:
+        raise ConfigurationError(f"{bus.name} has no topic {', '.join(missing)}")
+    control = decode_control(control_records(bus, ours), ours.prefix).of(names)
+    tps = [TopicPartition(name, p) for name in names for p in range(bus.partitions(name) or 0)]
+    ends = {tp: bus.end(tp) for tp in tps}
+
+    def batches(progress: Progress) -> Iterator[RecordBatch]:
+        for tp in tps:
+            for batch in read_whole(bus, tp):
+                progress(len(batch))
+                yield batch
+
+    return Recording(
+        {tp: bus.log_append_time(tp.topic) for tp in tps},
+        control,
+        control.contracts,
+        place,
+        ours.partitions,
+        ends,
+        sum(ends[tp] - bus.beginning(tp) for tp in tps),
+        batches,
+    )
+
+
+def plain(path: Path, contract: ModelContract, stream: StreamName | None, start_ms: int, step_ms: int) -> Recording:
+    """A plain file: a table of one stream, or JSONL of native events, in partition 0 of the model's topics."""
+    if not path.exists():
+        raise ConfigurationError(f"{path}: no such file")
+    streams = {s.stream: s for s in contract.streams}
+    if stream is not None and stream not in streams:
+        raise ConfigurationError(f"--stream {stream}: model {contract.model} has {', '.join(streams)}")
+    chosen = streams[stream] if stream is not None else contract.streams[0]
+    if is_table(path):
+        topics = {chosen.topic: False}
+        rows = TableRows(contract.model, chosen, start_ms, step_ms)
+        blocks: Callable[[], Iterable[list[bytes]]] = lambda: events_of_table(path, rows)  # noqa: E731 - one of two
+    else:
+        topics = {s.topic: False for s in contract.streams if stream in (None, s.stream)}
+        blocks = lambda: lines_of(path)  # noqa: E731 - one of two
+
+    def batches(progress: Progress) -> Iterator[RecordBatch]:
+        at = dict.fromkeys(topics, 0)
+        for block in blocks():
+            progress(len(block) if is_table(path) else sum(len(line) + 1 for line in block))
+            for topic, values in _by_topic(block, contract.streams, topics, chosen).items():
+                yield plain_batch(TopicPartition(topic, 0), values, at[topic])
+                at[topic] += len(values)
+
+    return Recording(
+        {TopicPartition(topic, 0): False for topic in topics},
+        Control((), ()),
+        (contract,),
+        None,
+        None,
+        None,
+        _size(path),
+        batches,
+    )
+
+
+def _size(path: Path) -> int:
+    if path.suffix.lower() == ".parquet":
+        import pyarrow.parquet
+
+        return int(pyarrow.parquet.ParquetFile(path).metadata.num_rows)
+    return path.stat().st_size if not is_table(path) else 0
+
+
+class _Shape(msgspec.Struct):
+    """What tells a feature event from a prediction."""
+
+    features: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+def _by_topic(
+    lines: list[bytes], streams: tuple[StreamContract, ...], topics: dict[str, bool], chosen: StreamContract
+) -> dict[str, list[bytes]]:
+    """Native events by the topic that they belong to; what can't be read goes to the first, as a dead letter."""
+    if len(topics) == 1:
+        return {chosen.topic: lines}
+    topic_of = {s.stream: s.topic for s in streams}
+    found: dict[str, list[bytes]] = {}
+    decode = msgspec.json.Decoder(_Shape).decode
+    for line in lines:  # each line says by itself what it is
+        try:
+            stream: StreamName = "predictions" if decode(line).features is msgspec.UNSET else "features"
+        except msgspec.DecodeError:
+            stream = chosen.stream
+        found.setdefault(topic_of[stream], []).append(line)
+    return found

@@ -1,0 +1,115 @@
+"""Tables (Parquet, CSV) and JSONL files of native events, as native events in blocks.
+
+A table's row becomes an event of one model and stream: its columns are the features (or the prediction's fields), its
+id the number of the row, its time the column of that name, or start + number * step where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from monitor.codec.canonical import time_text
+from monitor.contract import StreamContract
+from monitor.errors import ConfigurationError
+
+TABLES = (".parquet", ".csv")
+LINES = (".jsonl", ".ndjson", ".json")
+BLOCK = 5000
+DEFAULT_START_MS = 946_684_800_000
+"""2000-01-01T00:00:00Z: of tables without times."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRows:
+    """How the rows of a table become events. `step_ms` apart from `start_ms` on, unless the table has times."""
+
+    model: str
+    stream: StreamContract
+    start_ms: int = DEFAULT_START_MS
+    step_ms: int = 1000
+
+
+def is_table(path: Path) -> bool:
+    return path.suffix.lower() in TABLES
+
+
+def events_of_table(path: Path, rows: TableRows, limit: int | None = None) -> Iterator[list[bytes]]:
+    """The table's rows as native events, in blocks; `limit`: at most so many rows."""
+    number = 0
+    for block in _blocks(path):
+        if limit is not None:
+            block = block.slice(0, limit - number)
+        values = block.to_pylist()
+        if not values:
+            return
+        yield [_event(rows, row, number + i) for i, row in enumerate(values)]
+        number += len(values)
+
+
+def columns_of_table(path: Path) -> tuple[str, ...]:
+    """Names of the table's columns."""
+    return tuple(next(iter(_blocks(path))).schema.names)
+
+
+def _blocks(path: Path) -> Iterator[pa.RecordBatch]:
+    try:
+        if path.suffix.lower() == ".parquet":
+            yield from pa.parquet.ParquetFile(path).iter_batches(batch_size=BLOCK)
+        else:
+            with pa.csv.open_csv(path) as reader:
+                for block in reader:
+                    for start in range(0, max(block.num_rows, 1), BLOCK):
+                        yield block.slice(start, BLOCK)
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def _event(rows: TableRows, row: dict[str, object], number: int) -> bytes:
+    """One native event; NaN becomes null."""
+    stream = rows.stream
+    event: dict[str, object] = {"event_id": str(number), "prediction_id": str(number), "model": rows.model}
+    event[stream.time_field] = _time(row.get(stream.time_field), rows.start_ms + number * rows.step_ms)
+    values = {column.field: row[column.field] for column in stream.columns if column.field in row}
+    if stream.stream == "features":
+        event["features"] = values
+    else:
+        event.update(values)
+    return msgspec.json.encode(event)
+
+
+def _time(value: object, instead: int) -> object:
+    if value is None:
+        return time_text(instead)
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "") + ("" if _has_zone(value) else "Z")
+    return value
+
+
+def _has_zone(value: datetime) -> bool:
+    offset = value.utcoffset()
+    return offset is not None and bool(offset)
+
+
+def lines_of(path: Path) -> Iterator[list[bytes]]:
+    """The lines of a text file in blocks, without their ends; empty lines are left out."""
+    try:
+        with path.open("rb") as file:
+            block = []
+            for line in file:
+                if line.strip():
+                    block.append(line.rstrip(b"\r\n"))
+                if len(block) == BLOCK:
+                    yield block
+                    block = []
+            if block:
+                yield block
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error}") from error

@@ -1,0 +1,117 @@
+"""The broker of the Kafka tests: where it comes from, and what happens when there is none.
+
+In this order: `STREAMDRIFT_TEST_KAFKA` (an address), testcontainers when a Docker engine answers, Apache Kafka's
+jars on the local Java. When none works Kafka tests are skipped, and the last line says so; under `CI=true` or
+`STREAMDRIFT_REQUIRE_KAFKA=1` they fail, and so does a whole run in which not one of them was executed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.broker import Broker, BrokerUnavailable
+
+CONTAINER_IMAGE = "confluentinc/cp-kafka:7.9.0"
+REQUIRED = os.environ.get("CI") == "true" or os.environ.get("STREAMDRIFT_REQUIRE_KAFKA") == "1"
+
+_executed: set[str] = set()
+_missing: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def kafka_address() -> Iterator[str]:
+    """`host:port` of a real broker; the test is skipped, or fails where Kafka is required, when there is none."""
+    given = os.environ.get("STREAMDRIFT_TEST_KAFKA")
+    if given:
+        yield given
+    elif _docker_answers():
+        yield from _container()
+    else:
+        try:
+            broker = Broker().start()
+        except BrokerUnavailable as error:
+            _missing.append(str(error))
+            (pytest.fail if REQUIRED else pytest.skip)(f"no Kafka broker: {error}")
+        yield broker.address
+        broker.close()
+
+
+def _docker_answers() -> bool:
+    """Whether an engine answers within a second at its usual socket or `DOCKER_HOST`."""
+    place = urlsplit(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
+    family = socket.AF_UNIX if place.scheme == "unix" else socket.AF_INET
+    address = place.path if place.scheme == "unix" else (place.hostname or "localhost", place.port or 2375)
+    try:
+        with socket.socket(family) as connection:
+            connection.settimeout(1)
+            connection.connect(address)
+            connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return connection.recv(64).startswith(b"HTTP/")
+    except OSError:
+        return False
+
+
+def _container() -> Iterator[str]:
+    from testcontainers.community.kafka import KafkaContainer
+
+    container = KafkaContainer(CONTAINER_IMAGE).with_kraft()
+    container.with_env("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1")
+    container.with_env("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1")
+    with container:
+        yield container.get_bootstrap_server()
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[Broker]:
+    """A broker of the test's own, started, to be stopped and killed at will."""
+    try:
+        broker = Broker(tmp_path)
+    except BrokerUnavailable as error:
+        (pytest.fail if REQUIRED else pytest.skip)(f"no Kafka broker of our own: {error}")
+    try:
+        yield broker.start()
+    finally:
+        broker.close()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and not report.skipped and "kafka" in report.keywords:
+        _executed.add(report.nodeid)
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    if items:
+        items[0].config.stash[_narrowed] = True
+
+
+_narrowed = pytest.StashKey[bool]()
+
+
+def _is_whole(session: pytest.Session) -> bool:
+    """Whether the run was not narrowed by hand: no path, no -k, no -m, no --lf."""
+    config = session.config
+    by_path = config.args_source is pytest.Config.ArgsSource.ARGS and config.args != ["tests"]
+    return not by_path and not config.stash.get(_narrowed, False) and not config.option.collectonly
+
+
+def _lacks_kafka(session: pytest.Session) -> bool:
+    return REQUIRED and not _executed and _is_whole(session)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if exitstatus == pytest.ExitCode.OK and _lacks_kafka(session):
+        _missing.append("no test marked kafka was executed")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _missing:
+        verdict = "Kafka is required here: this run FAILS" if REQUIRED else "Kafka tests were SKIPPED"
+        print(f"\n!!! {verdict}: {_missing[-1].splitlines()[0]}")
