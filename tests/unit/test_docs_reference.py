@@ -1,0 +1,163 @@
+"""The reference pages list all there is and nothing else: keys, defaults, metrics, reasons, topics and files."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from ruamel.yaml import YAML
+
+from monitor.bus.memory import MemoryBus
+from monitor.codec.captured import CapturedHeader
+from monitor.codec.reasons import SENTENCES
+from monitor.config import alerts_schema
+from monitor.config.durations import parse_duration
+from monitor.config.metrics import METRICS, NEEDS_LABELS
+from monitor.config.resolve import BUILT_IN
+from monitor.config.shape import NOT_YET_KEYS, NOT_YET_VALUES
+from monitor.panes.ledger import LedgerTopics
+from monitor.runner.topics import create_topics
+from tests.unit.pages import ALERTS, ARCHITECTURE, MESSAGES, ROOT, STATISTICS, rows, section, spans
+
+# ---------------------------------------------------------------------- alerts.yaml
+
+SCHEMA = alerts_schema()
+SECTIONS = {
+    "Top level": "",
+    "Settings": "Settings",
+    "Streams": "StreamsEntry",
+    "Stream": "StreamEntry",
+    "Columns": "ColumnsEntry",
+    "Reference": "ReferenceEntry",
+    "Windows": "WindowEntry",
+    "Detectors": "ADWIN",
+    "Groups": "GroupEntry",
+    "Rules": "RuleEntry",
+    "Retraining": "RetrainingEntry",
+    "When": "WhenEntry",
+    "Training window": "TrainingWindowEntry",
+}
+"""Heading -> the definition of the schema whose keys stand under it."""
+
+
+def keys(definition: str) -> list[str]:
+    return list((SCHEMA["$defs"][definition] if definition else SCHEMA)["properties"])
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_every_key_of_alerts_yaml_is_explained_at_its_place(heading: str) -> None:
+    """No more and no less than the schema has."""
+    assert sorted(cells[0].strip("`") for cells in rows(section(ALERTS, heading))) == sorted(keys(SECTIONS[heading]))
+
+
+def test_the_keys_of_a_model_are_its_own_and_the_settings() -> None:
+    own = [cells[0].strip("`") for cells in rows(section(ALERTS, "Models"))]
+    assert sorted([*own, *keys("Settings")]) == sorted(keys("ModelEntry"))
+    assert set(SECTIONS.values()) | {"ModelEntry"} | {d for d in SCHEMA["$defs"] if _is_detector(d)} == {
+        "",
+        *SCHEMA["$defs"],
+    }
+
+
+def _is_detector(definition: str) -> bool:
+    return definition.removesuffix("Params") + "Params" in SCHEMA["$defs"]
+
+
+def test_the_defaults_of_the_settings_are_those_that_hold() -> None:
+    """Durations are compared by their length."""
+    for name, told, _ in rows(section(ALERTS, "Settings")):
+        value = getattr(BUILT_IN, name.strip("`"))
+        shown = YAML(typ="safe").load(told.strip("`"))
+        if name != "`start`" and isinstance(shown, str):
+            shown = parse_duration(shown)
+        assert shown == (value.model_dump(exclude_none=True) if name == "`window`" else value), name
+
+
+def test_every_parameter_of_every_detector_is_listed_with_its_default() -> None:
+    """River's names and defaults, as the plug-ins have them."""
+    listed: dict[tuple[str, str], str] = {}
+    owner = ""
+    for first, name, default, _ in rows(section(ALERTS, "Detector classes")):
+        owner = first.strip("`") or owner
+        listed[owner, name.strip("`")] = default
+    plugins = {
+        d.removesuffix("Params"): SCHEMA["$defs"][d]["properties"] for d in SCHEMA["$defs"] if d.endswith("Params")
+    }
+    assert set(listed) == {(name, key) for name, properties in plugins.items() for key in properties}
+    for (name, key), told in listed.items():
+        default = plugins[name][key].get("default")
+        assert (
+            default is None
+            or json.loads(told.strip("`") if not isinstance(default, str) else f'"{default}"') == default
+        )
+        assert (default is None) == (not told.startswith("`")), (name, key)
+
+
+def test_what_is_refused_by_name_is_listed() -> None:
+    """Keys, values and metrics of the design that are not built yet."""
+    told = set(re.findall(r"\w+", " ".join(spans(section(ALERTS, "Not supported yet")))))
+    refused = {word for words in (*NOT_YET_KEYS.values(), *NOT_YET_VALUES.values()) for word in words}
+    assert refused | NEEDS_LABELS | {"calibrated", "error"} <= told
+
+
+# ---------------------------------------------------------------------- metrics, messages, files
+
+
+def test_every_metric_is_explained_under_its_subject() -> None:
+    """With the columns that have it, and its upper bound where it has one."""
+    headings = {
+        "Columns against the reference": "column",
+        "Columns by themselves": "column",
+        "Streams": "stream",
+        "Detectors": "detector",
+    }
+    told = {
+        cells[0].strip("`"): (subject, cells)
+        for heading, subject in headings.items()
+        for cells in rows(section(STATISTICS, heading))
+    }
+    assert set(told) == set(METRICS)
+    kinds = {"all": ("numeric", "categorical"), "numeric": ("numeric",), "categorical": ("categorical",)}
+    for name, metric in METRICS.items():
+        subject, cells = told[name]
+        assert subject == metric.subject
+        assert metric.subject != "column" or kinds[cells[1]] == metric.kinds, name
+        assert (metric.most == 1.0) == any(cell in ("0 to 1", "0 or 1") for cell in cells), name
+
+
+def test_every_reason_of_dead_letters_is_explained_in_its_order() -> None:
+    told = [cells[0].strip("`") for cells in rows(section(MESSAGES, "Dead letters"))]
+    assert [reason for reason in told if not reason.startswith("sd-")] == list(SENTENCES)
+
+
+def test_the_topics_are_those_that_are_created() -> None:
+    """On a bus that has nothing but the input."""
+    bus = MemoryBus()
+    bus.create("in", 3)
+    create_topics(bus, LedgerTopics("streamdrift.", 8), ("in",))
+    told = {cells[0].strip("`").replace("<input topic>", "in") for cells in rows(section(MESSAGES, "Topics"))}
+    assert told == set(bus.topics()) - {"in"}
+
+
+def test_the_header_of_a_captured_log_is_explained_field_by_field() -> None:
+    """Files of this format outlive the version that wrote them."""
+    assert set(CapturedHeader.__struct_fields__) <= set(spans(section(MESSAGES, "Captured log")))
+
+
+def test_the_codemap_names_every_package_and_only_files_that_exist() -> None:
+    """Every part of `monitor` has its row."""
+    told = {cells[0].strip("`"): cells[2] for cells in rows(section(ARCHITECTURE, "Codemap"))}
+    parts = {path.name + ("/" if path.is_dir() else "") for path in (ROOT / "monitor").iterdir()}
+    packages = {part for part in parts if part.endswith(".py") or (ROOT / "monitor" / part / "__init__.py").exists()}
+    assert set(told) == packages - {"__init__.py"}
+    for package, files in told.items():
+        for name in re.findall(r"`(\w+\.py)`", files):
+            assert (ROOT / "monitor" / package / name).exists(), f"{package}{name}"
+
+
+def test_the_files_that_the_architecture_page_names_exist() -> None:
+    """As `package/file.py`, from `monitor` or from the top."""
+    for span in spans(ARCHITECTURE.read_text()):
+        if re.fullmatch(r"[\w/.]+/[\w/.]*\.(py|md|toml)", span):
+            assert (ROOT / "monitor" / span).exists() or (ROOT / span).exists(), span
