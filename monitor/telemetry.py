@@ -1,71 +1,12 @@
-"""What the shell says of itself: structured logs on stderr, and counters whose names are listed once, here."""
+"""What the shell says of itself: structured logs on stderr."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import structlog
-
-
-class Metric(NamedTuple):
-    """One counter: its name, unit, the names of its labels, and what it counts."""
-
-    name: str
-    unit: str
-    labels: tuple[str, ...]
-    meaning: str
-
-
-METRICS: tuple[Metric, ...] = (
-    Metric(
-        "records_total",
-        "records",
-        ("topic", "bucket"),
-        "Consumed records by the one bucket each ends in: pane, late, dead_letter, tombstone or filtered.",
-    ),
-    Metric(
-        "dead_letters_total", "records", ("topic", "reason"), "Records written to the dead-letter topic, by reason."
-    ),
-    Metric("panes_sealed_total", "panes", ("model",), "Panes that profile sealed and wrote to the ledger."),
-    Metric("heartbeats_total", "records", ("topic",), "Heartbeats written because a partition stood still."),
-    Metric("alerts_total", "messages", ("model", "status"), "Alert messages published, by status: firing or resolved."),
-    Metric("retraining_requests_total", "messages", ("model",), "Retraining requests published."),
-    Metric("transactions_total", "transactions", ("stage",), "Commits of outputs and offsets."),
-    Metric("muted_total", "records", ("stage",), "Outputs folded again after a restart and not published again."),
-    Metric("data_lost_total", "records", ("topic",), "Records that retention took before they were folded."),
-)
-
-
-class Sample(NamedTuple):
-    """The value of one counter for one set of labels."""
-
-    name: str
-    labels: tuple[tuple[str, str], ...]
-    value: int
-
-
-class Counters:
-    """The counters of one process; one thread adds to them, once a batch."""
-
-    def __init__(self) -> None:
-        self._labels = {metric.name: frozenset(metric.labels) for metric in METRICS}
-        self._values: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
-
-    def add(self, name: str, labels: Mapping[str, str], n: int = 1) -> None:
-        """Add `n` >= 0. A name that is not listed, or other labels than the listed ones, is a bug: ValueError."""
-        if self._labels.get(name) != frozenset(labels):
-            raise ValueError(f"no metric {name!r} with labels {sorted(labels)}: METRICS lists them")
-        if n < 0:
-            raise ValueError(f"{name}: a counter never falls, got {n}")
-        key = (name, tuple(sorted(labels.items())))
-        self._values[key] = self._values.get(key, 0) + n
-
-    def snapshot(self) -> tuple[Sample, ...]:
-        """All counters that were ever added to, sorted by name and labels."""
-        return tuple(Sample(name, labels, value) for (name, labels), value in sorted(self._values.items()))
 
 
 def configure_logging(level: str, log_format: Literal["auto", "json", "console"]) -> None:

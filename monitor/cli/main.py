@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 
 from monitor import __version__
-from monitor.errors import BusUnreachable, ConfigurationError, StateDivergence, StreamdriftError
+from monitor.errors import (
+    BusError,
+    ConfigurationError,
+    LeaseTaken,
+    NotSupported,
+    StateDivergence,
+    StreamdriftError,
+    TransactionFailed,
+)
 
 FOUND, USAGE, UNREACHABLE, DIVERGED = 1, 2, 3, 4
 
@@ -21,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 found what --fail-on named, 2 wrong usage or configuration, "
-    "3 the bus can't be reached, 4 state divergence.",
+    "3 the bus can't be reached or failed, 4 state divergence.",
 )
 reference_app = typer.Typer(no_args_is_help=True, help="Grids and references as files.")
 produce_app = typer.Typer(no_args_is_help=True, help="Traffic: synthetic, or from a recorded log.")
@@ -244,17 +252,20 @@ def main() -> None:
         if not error.problems:
             typer.echo(f"streamdrift: {error}", err=True)
         sys.exit(USAGE)
-    except BusUnreachable as error:
-        typer.echo(f"streamdrift: {error}", err=True)
-        sys.exit(UNREACHABLE)
-    except StateDivergence as error:
-        typer.echo(f"streamdrift: state divergence: {error}", err=True)
-        sys.exit(DIVERGED)
     except StreamdriftError as error:
         typer.echo(f"streamdrift: {error}", err=True)
-        sys.exit(USAGE)
+        sys.exit(exit_code(error))
     except BrokenPipeError:
         sys.exit(0)  # the reader of our output has enough
+
+
+def exit_code(error: StreamdriftError) -> int:
+    """What the process ends with. After a failed transaction or a lost assignment a new process may succeed."""
+    if isinstance(error, StateDivergence):
+        return DIVERGED
+    if isinstance(error, LeaseTaken | NotSupported):
+        return USAGE
+    return UNREACHABLE if isinstance(error, BusError | TransactionFailed) else USAGE
 
 
 if __name__ == "__main__":

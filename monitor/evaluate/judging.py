@@ -110,7 +110,8 @@ class Judge:
     def _observed(self, observations: Iterable[Observation]) -> Iterator[Message]:
         for observation in observations:
             value = observation_message(observation, self._place)
-            yield Message("observations", observation.end, self._model, observation_key(observation), value)
+            key, basis = observation_key(observation), value[value.index(b'"data":') :]
+            yield Message("observations", observation.end, self._model, key, value, basis)
 
     # ------------------------------------------------------------------ judging
 
@@ -129,7 +130,8 @@ class Judge:
         yield from self._say(self._alerts.judge(at, judged))
         for request in self._retraining.judge(at, self._alerts.firing()):
             value = retraining_message(request, self._place, self._ranges)
-            yield Message("retraining", at, self._model, self._model, value)
+            basis = repr((request.trigger, self._ranges(request.start, request.end))).encode()
+            yield Message("retraining", at, self._model, self._model, value, basis)
 
     def _spread(self, stream: StreamName, column: str, metric: str) -> tuple[float, float] | None:
         return self._streams[stream].spread(column, metric)
@@ -139,7 +141,8 @@ class Judge:
             return []
         context = AlertContext(self._place, self._rules.alerts_yaml_sha256, self._histogram, self._reference)
         return [
-            Message("alerts", t.at, self._model, t.alert.fingerprint, alert_message(t, context)) for t in transitions
+            Message("alerts", t.at, self._model, t.alert.fingerprint, alert_message(t, context), _basis(t))
+            for t in transitions
         ]
 
     def _histogram(self, verdict: Verdict) -> Histogram | None:
@@ -170,6 +173,12 @@ class Judge:
         """Offsets of the stretches that touch [start, end)."""
         step = -(-self._longest // _STRETCHES)
         return _union([offsets for stretch, offsets in self._offsets if stretch + step > start and stretch < end])
+
+
+def _basis(transition: Transition) -> bytes:
+    alert = transition.alert
+    verdict = alert.verdict
+    return repr((transition.status, alert.episode, alert.pending_since, verdict.value, verdict.threshold)).encode()
 
 
 def _union(parts: Iterable[tuple[OffsetRange, ...]]) -> tuple[OffsetRange, ...]:

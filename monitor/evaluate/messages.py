@@ -8,10 +8,14 @@ OutputTopic = Literal["alerts", "retraining", "observations"]
 
 
 class Message(NamedTuple):
-    """One message to a topic of ours. `at`: the pane end that decided. `key`: fingerprint, model or series."""
+    """One message to a topic of ours. `at`: the pane end that decided. `key`: fingerprint, model or series.
+
+    `basis`: what it says without what depends on the place (URLs, version): the same wherever the log is folded.
+    """
 
     topic: OutputTopic
     at: int
     model: str
     key: str
     value: bytes
+    basis: bytes

@@ -66,6 +66,11 @@ class ModelFold:
         return self._active
 
     @property
+    def rules(self) -> ModelRules | None:
+        """The rules that apply now."""
+        return self._rules
+
+    @property
     def active_set(self) -> PartitionSet | None:
         return self._set
 
@@ -117,6 +122,7 @@ class ModelFold:
                 stop = self._end_of_run(target)
                 yield from self._judge.empty_run(self._streams, (self._next + 1) * pane_ms, stop * pane_ms)
                 self._next = stop
+        yield from self._apply_recorded()
 
     def _end_of_run(self, target: int) -> int:
         """The first pane after `next` that holds something or starts a change; at most `target`."""

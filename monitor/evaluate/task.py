@@ -26,6 +26,7 @@ class EvaluateTask:
         self._watermarks: dict[TopicPartition, Watermark] = {}
         self._sequences: dict[str, int] = {}
         self._digests: dict[str, hashlib._Hash] = {}
+        self._activations: list[str] = []
         for activation in self._recorded:
             self.model(activation.change.model)
 
@@ -77,10 +78,18 @@ class EvaluateTask:
     def _said(self, model: str, outputs: list[Output]) -> list[Output]:
         digest = self._digests.setdefault(model, hashlib.sha256())
         for output in outputs:
-            digest.update(output.value if isinstance(output, Message) else output.change.digest.encode())
+            if isinstance(output, Message):
+                digest.update(output.value)
+            else:
+                change = output.change
+                self._activations.append(f"{model}/{change.kind}/{change.stream}/{change.digest}/{output.pane}")
         return outputs
 
     def outputs_digest(self) -> str:
-        """Digest of each model's outputs so far, in order: a restored task must reach it again."""
+        """Digest of each model's outputs so far: a restored task must reach it again.
+
+        Messages count in order. Activations don't: whether one stream's grid is made before or after a pane of the
+        other is folded depends on how the ledger was polled.
+        """
         parts = [f"{model}:{self._digests[model].hexdigest()}" for model in sorted(self._digests)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+        return hashlib.sha256("\n".join([*parts, *sorted(self._activations)]).encode()).hexdigest()[:32]

@@ -8,7 +8,7 @@ import msgspec
 
 from monitor.bus.port import Bus, Committed
 from monitor.codec.chunks import Assembler
-from monitor.config.resolved import Config, ModelConfig
+from monitor.config.resolved import Config, ModelConfig, ModelRules
 from monitor.errors import ConfigurationError, StateDivergence
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
@@ -160,7 +160,9 @@ class EvaluateStage:
                     rules_change(model),
                 ]
                 changes = [c for c in wanted if fold.active.get((c.kind, c.stream)) != c.digest]
-                held.changes += [c for c in changes if c.kind != "grid" or ("grid", c.stream) not in fold.active]
+                if fold.rules is not None:
+                    _refuse_another_reference(model, fold.rules, changes)
+                held.changes += changes
                 for change in held.changes:
                     self._log.info("change_announced", model=change.model, kind=change.kind, digest=change.digest)
 
@@ -207,6 +209,16 @@ class EvaluateStage:
                 yield encode_activation(output, self._ledger.name("grid"))
         for change in changes:
             yield encode_entry(change, tp.topic, tp.partition)
+
+
+def _refuse_another_reference(model: ModelConfig, active: ModelRules, changes: Iterable[Change]) -> None:
+    """A running model keeps its grids and references: what it has written stands on them."""
+    spec = model.rules.reference
+    if spec != active.reference or any(change.kind in ("grid", "reference") for change in changes):
+        raise ConfigurationError(
+            f"model {model.contract.model}: `reference` (or what the file holds) has changed since the model was first "
+            "seen, which is not supported yet; go back to it, or start anew under another STREAMDRIFT_PREFIX"
+        )
 
 
 def rules_change(model: ModelConfig) -> Change:

@@ -1,4 +1,4 @@
-"""Logs are one JSON object a line on stderr, or text on a terminal; counters are those of the list."""
+"""Logs are one JSON object a line on stderr, or text on a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 import structlog
 
-from monitor.telemetry import METRICS, Counters, Sample, configure_logging
+from monitor.telemetry import configure_logging
 
 
 @pytest.fixture(autouse=True)
@@ -114,38 +114,3 @@ def test_the_last_configuration_counts(capsys: pytest.CaptureFixture[str]) -> No
     configure_logging("info", "json")
     structlog.get_logger("monitor.runner").info("started")
     assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_counters_add_up_by_labels_and_come_back_sorted() -> None:
-    """The order of the labels given makes no difference."""
-    counters = Counters()
-    counters.add("records_total", {"topic": "t", "bucket": "pane"}, 2)
-    counters.add("records_total", {"topic": "t", "bucket": "late"})
-    counters.add("records_total", {"bucket": "pane", "topic": "t"}, 3)
-    assert counters.snapshot() == (
-        Sample("records_total", (("bucket", "late"), ("topic", "t")), 1),
-        Sample("records_total", (("bucket", "pane"), ("topic", "t")), 5),
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "labels", "n"),
-    [
-        ("recrods_total", {"topic": "t", "bucket": "pane"}, 1),
-        ("records_total", {"topic": "t"}, 1),
-        ("records_total", {"topic": "t", "bucket": "pane"}, -1),
-    ],
-)
-def test_what_is_not_listed_is_refused(name: str, labels: dict[str, str], n: int) -> None:
-    """A wrong name or label, or a falling counter, is a bug and says so."""
-    with pytest.raises(ValueError, match=name):
-        Counters().add(name, labels, n)
-
-
-def test_every_metric_is_listed_once_with_unit_and_meaning() -> None:
-    """Documentation is generated from the list."""
-    assert len({metric.name for metric in METRICS}) == len(METRICS)
-    for metric in METRICS:
-        assert metric.name.endswith("_total")
-        assert metric.unit
-        assert metric.meaning.endswith(".")
