@@ -58,8 +58,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What `--fail-on` asks for."""
+    """What came of it: records that ended in a bucket, firing alerts, and dead letters."""
 
+    records: int
     firing: int
     dead_letters: int
 
@@ -83,8 +84,9 @@ def replay(options: Options) -> Outcome:
     if bus is not None:
         bus.close()
     firing = sum(1 for message in alerts if b'"data":{"status":"firing"' in message.value)
-    dead = sum(n for buckets in engine.buckets().values() for name, n in buckets.items() if name.startswith("dead:"))
-    return Outcome(firing, dead)
+    total = sum(engine.buckets().values(), Counter())
+    dead = sum(n for name, n in total.items() if name.startswith("dead:"))
+    return Outcome(total.total(), firing, dead)
 
 
 def _config(options: Options, settings: Settings) -> Config | None:
@@ -255,9 +257,7 @@ def _show(alerts: Sequence[Message], buckets: Mapping[TopicPartition, Counter[st
         )
     if alerts:
         console.print(table)
-    total: Counter[str] = Counter()
-    for counts in buckets.values():
-        total.update(counts)
+    total = sum(buckets.values(), Counter())
     shown = ", ".join(f"{count} {name}" for name, count in sorted(total.items()) if count)
     console.print(f"{len(alerts)} alert messages; {sum(total.values())} records: {shown or 'none'}")
 

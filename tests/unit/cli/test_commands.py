@@ -1,0 +1,172 @@
+"""The command line: quick help, exit codes, and a file bus from traffic to replay."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+ALERTS = ROOT / "alerts.yaml"
+
+
+def streamdrift(*arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, without settings of the outside."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("STREAMDRIFT_")}
+    return subprocess.run(
+        [sys.executable, "-m", "monitor.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=ROOT,
+        env={**clean, "COLUMNS": "200", **environment},
+    )
+
+
+@pytest.mark.parametrize("arguments", [[], ["replay"], ["reference"], ["produce", "synthetic"]])
+def test_help_is_quick(arguments: list[str]) -> None:
+    """Help imports neither river nor scipy nor kafka."""
+    code = (
+        "import sys\nfrom monitor.cli.main import main\n"
+        f"sys.argv = ['streamdrift', *{arguments!r}, '--help']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "heavy = {'river', 'scipy', 'kafka', 'pyarrow', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+
+
+def test_a_good_configuration_is_told_in_one_line() -> None:
+    """`check` says what there is, and exits with 0."""
+    done = streamdrift("check", "--config", str(ALERTS))
+    assert done.returncode == 0
+    assert "alerts.yaml: ok, 1 model(s) (fraud-scorer)" in done.stdout
+
+
+def test_a_bad_configuration_is_exit_code_2_with_every_place(tmp_path: Path) -> None:
+    """All problems at once on stderr, each with file, line and column."""
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(ALERTS.read_text().replace("psi{", "psy{").replace("interval: 30s", "interval: 7s"))
+    done = streamdrift("check", "--config", str(bad))
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"{bad}:") for line in lines)
+    assert "psi" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["check", "--config", "no.yaml"], 2, "no.yaml"),
+        (["run", "--stages", "profile,web", "--bus", "sqlite:////tmp/x.db"], 2, "profile and evaluate"),
+        (["tail", "alerts", "--bus", "kafka://127.0.0.1:1"], 3, "127.0.0.1:1"),
+        (["tail", "alerts", "--bus", "amqp://x"], 2, "no bus address"),
+        (["replay", "no.jsonl"], 2, "no.jsonl"),
+        (["replay"], 2, "Missing argument"),
+        (["produce", "synthetic", "--rate", "0", "--bus", "memory:"], 2, "--events"),
+    ],
+)
+def test_exit_codes(arguments: list[str], code: int, text: str) -> None:
+    """2 for wrong usage or configuration, 3 where nobody answers; the message names the cause."""
+    done = streamdrift(*arguments, STREAMDRIFT_KAFKA_OPTIONS="")
+    assert done.returncode == code, done.stderr
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_schema_is_what_the_shipped_file_names() -> None:
+    """`schema` prints the file of alerts.yaml's modeline."""
+    shipped = ROOT / "monitor" / "schema" / "alerts.schema.json"
+    assert json.loads(streamdrift("schema").stdout) == json.loads(shipped.read_text())
+
+
+DRIFT = "- {at: 9000, until: 14000, column: amount_usd, kind: step, size: 2}\n"
+
+
+@pytest.mark.slow
+def test_from_traffic_to_alerts_to_a_replay_in_the_same_bytes(tmp_path: Path) -> None:
+    """Produce, run, kill -9 in the middle, run again, tail, capture, and replay from the file alone."""
+    bus, drift = f"sqlite:///{tmp_path}/bus.db", tmp_path / "drift.yaml"
+    drift.write_text(DRIFT)
+    produced = streamdrift(
+        "produce", "synthetic", "--bus", bus, "--rate", "0", "--events", "20000", "--drift", str(drift)
+    )
+    assert produced.returncode == 0, produced.stderr
+    command = [sys.executable, "-m", "monitor.cli.main", "run", "--bus", bus]
+    first = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL)
+    published = _wait_for_alerts(bus, 1)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert published
+    second = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        alerts = _wait_for_alerts(bus, 8)
+    finally:
+        second.terminate()
+        assert second.wait(15) == 0
+    log, out = tmp_path / "log.jsonl", tmp_path / "alerts.jsonl"
+    assert streamdrift("capture", "ml.features", "ml.predictions", "--bus", bus, "--out", str(log)).returncode == 0
+    replayed = streamdrift("replay", str(log), "--alerts-out", str(out), "--fail-on", "firing")
+    assert replayed.returncode == 1, replayed.stderr
+    assert "40000 records: 40000 pane" in replayed.stdout
+    alerts = _tail(bus, len(out.read_text().splitlines()))
+    assert sorted(alerts) == sorted(out.read_text().splitlines())
+    assert len({json.loads(line)["id"] for line in alerts}) == len(alerts)
+    what_if = streamdrift("replay", str(log), "--config", str(ALERTS))
+    assert "what-if" in what_if.stderr
+    assert what_if.stdout == replayed.stdout
+
+
+def _tail(bus: str, most: int) -> list[str]:
+    return streamdrift("tail", "alerts", "--bus", bus, "--from-beginning", "--max", str(most)).stdout.splitlines()
+
+
+def _wait_for_alerts(bus: str, least: int) -> list[str]:
+    """Lines of the alerts topic once there are so many; the topic may not be there yet."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        done = streamdrift("tail", "alerts", "--bus", bus, "--from-beginning", "--max", str(least), timeout=60)
+        if done.returncode == 0:
+            return done.stdout.splitlines()
+        time.sleep(0.2)
+    raise AssertionError(f"no {least} alerts within a minute")
+
+
+@pytest.mark.slow
+def test_the_demo_shows_an_alert_and_none_without_drift() -> None:
+    """`demo --once` reads a firing alert back from the alerts topic; the same seed without drift shows none."""
+    drifted = streamdrift("demo", "--once")
+    assert drifted.returncode == 0, drifted.stderr
+    assert "firing   FeatureDrift fraud-scorer/amount_usd" in drifted.stdout
+    calm = streamdrift("demo", "--once", "--no-drift")
+    assert calm.returncode == 0, calm.stderr
+    assert "firing" not in calm.stdout
+    assert "no alert" in calm.stdout
+
+
+def test_a_second_service_on_one_file_is_refused_by_name(tmp_path: Path) -> None:
+    """The embedded bus lets one process of a stage in; the second names the holder and ends."""
+    bus = f"sqlite:///{tmp_path}/bus.db"
+    assert streamdrift("produce", "synthetic", "--bus", bus, "--rate", "0", "--events", "10").returncode == 0
+    command = [sys.executable, "-m", "monitor.cli.main", "run", "--bus", bus, "--stages", "profile"]
+    holder = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    try:
+        assert holder.stderr is not None
+        for line in holder.stderr:
+            if "stage_started" in line:
+                break
+        second = streamdrift("run", "--bus", bus, "--stages", "profile", timeout=30)
+    finally:
+        holder.terminate()
+        holder.communicate(timeout=15)
+    assert second.returncode == 2
+    assert "streamdrift.profile" in second.stderr
