@@ -88,16 +88,24 @@ class Replay:
         for tp, task in self._tasks.items():
             task.reached(positions.get(tp, task.fold.position))
             messages += self._evaluated(tp)
-        ended: set[TopicPartition] = set()
-        while self._log.ends:  # the end of one partition may bring the grid that another waits for
-            left = [tp for tp in self._tasks if tp not in ended and tp not in self._waiting]
-            if not left:
-                break
-            for tp in left:
+        return messages + self._end() if self._log.ends else messages
+
+    def _end(self) -> list[Message]:
+        """Nothing more comes: what is open is sealed, and every partition is as far as the furthest."""
+        messages: list[Message] = []
+        done: tuple[list[TopicPartition], int] | None = None
+        while True:  # the end of one partition may bring the grid that another waits for, whose records move the end
+            ready = [tp for tp in self._tasks if tp not in self._waiting]
+            for tp in ready:
                 self._tasks[tp].fold.end()
-                ended.add(tp)
+            ends = [self._tasks[tp].fold.watermark for tp in ready]
+            furthest = max((end for end in ends if end is not None), default=None)
+            if furthest is None or done == (ready, furthest):
+                return messages
+            done = (ready, furthest)
+            for tp in ready:
+                self._tasks[tp].fold.heartbeat(furthest)
                 messages += self._evaluated(tp)
-        return messages
 
     def _evaluated(self, tp: TopicPartition) -> list[Message]:
         """Hand what a partition has put out to evaluate, and new grids back to all partitions that wait for one."""
@@ -116,14 +124,13 @@ class Replay:
 
     def _spread(self, grid: Grid) -> list[Message]:
         messages = []
-        for task in self._tasks.values():
+        for tp, task in self._tasks.items():
             if task.fold.fits(grid):
                 task.use_grid(grid)
-        for tp in sorted(self._waiting):
-            if not self._tasks[tp].fold.waiting:
-                kept = self._waiting.pop(tp)
                 messages += self._evaluated(tp)
-                for records in kept:
+        for tp in sorted(self._waiting):
+            if tp in self._waiting and not self._tasks[tp].fold.waiting:  # else a later grid has let it go on
+                for records in self._waiting.pop(tp):
                     messages += self.feed(records)
         return messages
 

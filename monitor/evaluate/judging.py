@@ -46,6 +46,8 @@ class Judge:
         self._pane_ms = contract.pane_ms
         self._rule_set = RuleSet(rules)
         self._longest = max([0, *(trigger.max_ms for trigger in rules.retraining)])
+        # whole panes: one that reaches into the stretch of time that is asked for counts
+        self._step = max(1, -(-self._longest // (_STRETCHES * self._pane_ms))) * self._pane_ms
         self._slowest = _slowest(rules)
         self._silences = _silence_thresholds(rules)
         if first:
@@ -161,7 +163,7 @@ class Judge:
         """Keep which offsets each stretch of event time holds, as long as a retraining request may ask."""
         if not self._longest:
             return
-        step = -(-self._longest // _STRETCHES)
+        step = self._step
         stretch = (pane_end - self._pane_ms) // step * step
         if self._offsets and self._offsets[-1][0] == stretch:
             offsets = _union([self._offsets.pop()[1], offsets])
@@ -171,8 +173,7 @@ class Judge:
 
     def _ranges(self, start: int, end: int) -> tuple[OffsetRange, ...]:
         """Offsets of the stretches that touch [start, end)."""
-        step = -(-self._longest // _STRETCHES)
-        return _union([offsets for stretch, offsets in self._offsets if stretch + step > start and stretch < end])
+        return _union([offsets for stretch, offsets in self._offsets if stretch + self._step > start and stretch < end])
 
 
 def _basis(transition: Transition) -> bytes:

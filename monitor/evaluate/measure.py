@@ -6,7 +6,7 @@ the spread of every series: what `reference_mean` and `reference_std` in a rule 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from math import sqrt
 
@@ -16,11 +16,11 @@ from monitor.config.metrics import QUANTILES
 from monitor.evaluate.coarse import CoarseBins
 from monitor.evaluate.reference import Reference
 from monitor.events import Float64s, Histogram, Int64s, Series
-from monitor.panes.grid import CategoryBins, Grid, NumericBins
+from monitor.panes.grid import CategoryBins, Grid, Layout, NumericBins
 from monitor.stats.chi2 import chi2, cramers_v
 from monitor.stats.distance import ks, wasserstein
 from monitor.stats.divergence import hellinger, js_distance, psi
-from monitor.stats.exact import significant, significant_all
+from monitor.stats.exact import significant, significant_all, total
 from monitor.stats.moments import moments
 from monitor.stats.quantiles import quantiles
 
@@ -68,8 +68,9 @@ class Measure:
         defined = [value for value in values[:, self._places[column]].tolist() if value == value]
         if not defined:
             return None
-        mean = sum(defined) / len(defined)
-        variance = sum((value - mean) * (value - mean) for value in defined) / len(defined)
+        # `total` and not `sum`, which adds in another way from Python 3.12 on
+        mean = float(total(np.array(defined))) / len(defined)
+        variance = float(total(np.array([(value - mean) * (value - mean) for value in defined]))) / len(defined)
         return significant(mean), significant(sqrt(variance))
 
     @cached_property
@@ -85,10 +86,8 @@ class Measure:
         """On the coarse bins; series with as many of them are computed together."""
         shape = (len(counts), len(self._coarse))
         scores = {m: np.full(shape, np.nan) for m in ("psi", "js_distance", "hellinger", "chi2", "cramers_v")}
-        for members in self._by_coarse_bins.values():
-            current = np.stack([self._coarse[j].merge(self._of(counts, j)) for j in members], axis=1)
-            reference = np.stack([self._coarse[j].merge(self._of(self.reference.total, j)) for j in members])
-            reference = np.broadcast_to(reference, current.shape)
+        for group, reference in self._groups:
+            members, current = group.members, group.merge(counts)
             scores["psi"][:, members] = psi(reference, current)
             scores["js_distance"][:, members] = js_distance(reference, current)
             scores["hellinger"][:, members] = hellinger(reference, current)
@@ -97,11 +96,13 @@ class Measure:
         return scores
 
     @cached_property
-    def _by_coarse_bins(self) -> dict[int, list[int]]:
-        groups: dict[int, list[int]] = {}
+    def _groups(self) -> list[tuple[_Group, Int64s]]:
+        """Groups of series, each with the coarse bins of the reference."""
+        by_bins: dict[int, list[int]] = {}
         for j, coarse in enumerate(self._coarse):
-            groups.setdefault(len(coarse), []).append(j)
-        return groups
+            by_bins.setdefault(len(coarse), []).append(j)
+        groups = [_Group(members, self._coarse, self._layout) for members in by_bins.values()]
+        return [(group, group.merge(self.reference.total[np.newaxis])[0]) for group in groups]
 
     def _numeric(self, counts: Int64s) -> Scores:
         """On all bins of the grid, numeric series only."""
@@ -110,20 +111,19 @@ class Measure:
         if width == 0:
             return {}
         bins = self._padded.bins(counts)
-        reference = np.broadcast_to(self._padded.bins(self.reference.total[np.newaxis]), bins.shape)
-        mean, variance = self._moments(counts, bins.sum(axis=-1))
         n = bins.sum(axis=-1)
+        mean, variance = self._moments(counts, n)
         outside = bins[..., 0] + np.take_along_axis(bins, self._padded.last(len(counts)), axis=-1)[..., 0]
         with np.errstate(invalid="ignore", divide="ignore"):
             parts = {
-                "ks": ks(reference, bins),
-                "wasserstein": wasserstein(reference, bins, self._padded.positions, self._reference_std),
+                "ks": ks(self._reference_bins, bins),
+                "wasserstein": wasserstein(self._reference_bins, bins, self._padded.positions, self._reference_std),
                 "out_of_grid_rate": outside / n,
                 "mean": mean,
                 "std": np.sqrt(variance),
             }
-        for q in QUANTILES:
-            parts[f"quantile_{q}"] = quantiles(bins, self._padded.lows, self._padded.highs, float(q))
+        at = quantiles(bins, self._padded.lows, self._padded.highs, np.array(QUANTILES, dtype=np.float64))
+        parts |= {f"quantile_{q}": at[..., k] for k, q in enumerate(QUANTILES)}
         scores = {}
         for metric, values in parts.items():
             scores[metric] = np.full(shape, np.nan)
@@ -132,14 +132,17 @@ class Measure:
 
     def _moments(self, counts: Int64s, n: Int64s) -> tuple[Float64s, Float64s]:
         sums, squares = counts[:, self._layout.sums], counts[:, self._layout.squares]
-        centers = np.array([bins.center for bins in self.grid.numeric])
-        units = np.array([bins.unit for bins in self.grid.numeric])
-        return moments(n, sums, squares, centers, units)
+        return moments(n, sums, squares, self.grid.centers, self.grid.unit_sizes)
+
+    @cached_property
+    def _reference_bins(self) -> Int64s:
+        bins: Int64s = self._padded.bins(self.reference.total[np.newaxis])[0]
+        return bins
 
     @cached_property
     def _reference_std(self) -> Float64s:
-        total = self.reference.total[np.newaxis]
-        variance = self._moments(total, self._padded.bins(total).sum(axis=-1))[1][0]
+        n = self._reference_bins.sum(axis=-1)
+        variance = self._moments(self.reference.total[np.newaxis], n)[1][0]
         return np.asarray(np.sqrt(variance), dtype=np.float64)
 
     def _rates(self, counts: Int64s) -> Scores:
@@ -156,6 +159,21 @@ class Measure:
                 "invalid_rate": invalid[..., 2:].sum(axis=-1) / cells,
                 "new_category_rate": new / valid,
             }
+
+
+class _Group:
+    """Series with the same number of coarse bins, which are computed together. `members`: their places, ascending."""
+
+    def __init__(self, members: list[int], coarse: Sequence[CoarseBins], layout: Layout) -> None:
+        self.members = members
+        # behind each series' bins its invalid states begin: cut there too, and leave that part out
+        cuts = [[*(layout.bins[j].start + coarse[j].starts), layout.bins[j].stop] for j in members]
+        self._cuts = np.array(cuts, dtype=np.int64)
+
+    def merge(self, counts: Int64s) -> Int64s:
+        """Coarse bins (windows, members, bins) of count vectors (windows, width)."""
+        merged = np.add.reduceat(counts, self._cuts.ravel(), axis=-1)
+        return merged.reshape(len(counts), *self._cuts.shape)[..., :-1]
 
 
 class _Padded:

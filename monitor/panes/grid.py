@@ -33,6 +33,8 @@ INVALID_STATES = len(CellState) - 1
 MAX_CATEGORIES = 1000
 CLIP = 1 << 18
 _UNITS_PER_SPREAD = 1 << 14
+_SMALLEST_UNIT = float(np.finfo(np.float64).tiny)
+"""A subnormal spread would leave a unit of 0."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,12 @@ class NumericBins:
 
     def units(self, values: Float64s) -> Int64s:
         """The values as fixed-point integers, clipped to +-CLIP."""
-        return np.clip(np.rint((values - self.center) / self.unit), -CLIP, CLIP).astype(np.int64)
+        return _fixed_point(values, self.center, self.unit)
+
+
+def _fixed_point(values: Float64s, center: float | Float64s, unit: float | Float64s) -> Int64s:
+    with np.errstate(over="ignore"):  # infinitely many units are clipped like others
+        return np.clip(np.rint((values - center) / unit), -CLIP, CLIP).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,20 @@ class Grid:
     def series(self) -> tuple[str, ...]:
         """Names of all series, numeric first: the order of code columns."""
         return tuple(bins.name for bins in self.numeric) + tuple(bins.name for bins in self.categorical)
+
+    @cached_property
+    def centers(self) -> Float64s:
+        """Center of each numeric series."""
+        return np.array([bins.center for bins in self.numeric], dtype=np.float64)
+
+    @cached_property
+    def unit_sizes(self) -> Float64s:
+        """Unit of each numeric series."""
+        return np.array([bins.unit for bins in self.numeric], dtype=np.float64)
+
+    def units(self, numeric: Float64s) -> Int64s:
+        """Values of all numeric series (n, numeric series) as fixed-point integers, clipped to +-CLIP."""
+        return _fixed_point(numeric, self.centers, self.unit_sizes)
 
     @cached_property
     def layout(self) -> Layout:
@@ -147,19 +168,16 @@ class Layout:
 
 def encode_rows(grid: Grid, rows: Rows) -> tuple[Codes, Int64s]:
     """The rows on the grid: codes (n, series) and their flat count vector, sums included."""
-    n = len(rows)
     width = len(grid.numeric)
-    codes = np.empty((n, width + len(grid.categorical)), dtype=np.uint16)
-    sums = np.zeros(2 * width, dtype=np.int64)
+    codes = np.empty((len(rows), width + len(grid.categorical)), dtype=np.uint16)
     by_column = np.ascontiguousarray(rows.numeric.T)
-    clean = not rows.numeric_states.any()
     for j, bins in enumerate(grid.numeric):
         codes[:, j] = bins.codes(by_column[j])  # NaN sorts last; its code is replaced below
-        units = bins.units(by_column[j] if clean else by_column[j][rows.numeric_states[:, j] == CellState.VALID])
-        sums[j] = units.sum()
-        sums[width + j] = (units * units).sum()
-    if not clean:
+    values = rows.numeric
+    if rows.numeric_states.any():
+        values = np.where(rows.numeric_states == CellState.VALID, values, grid.centers)  # the center is 0 units
         _mark_invalid(codes[:, :width], rows.numeric_states)
+    units = grid.units(values)
     for j, category in enumerate(grid.categorical):
         code_of, other = category.code_of, len(category.values)
         # a dictionary look-up a row: strings have no array form that is faster
@@ -167,7 +185,8 @@ def encode_rows(grid: Grid, rows: Rows) -> tuple[Codes, Int64s]:
     if grid.categorical and rows.categorical_states.any():
         _mark_invalid(codes[:, width:], rows.categorical_states)
     counts = grid.layout.count(codes)
-    counts[grid.layout.sums.start : grid.layout.squares.stop] = sums
+    counts[grid.layout.sums] = units.sum(axis=0)
+    counts[grid.layout.squares] = (units * units).sum(axis=0)
     return codes, counts
 
 
@@ -214,7 +233,8 @@ def make_numeric_bins(name: str, values: Float64s) -> NumericBins:
     last = len(ordered) - 1
     low, center, high = (float(ordered[(last * i) // 1000]) for i in (1, 500, 999))
     spread = max(high - center, center - low) or abs(center) or 1.0
-    return NumericBins(name, edges, atom_codes, center, spread / _UNITS_PER_SPREAD)
+    unit = max(spread / _UNITS_PER_SPREAD, _SMALLEST_UNIT)
+    return NumericBins(name, edges, atom_codes, center, unit)
 
 
 def _binary_bins(name: str) -> NumericBins:

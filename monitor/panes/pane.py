@@ -145,8 +145,12 @@ def decode_pane(value: bytes) -> Pane:
         raw = msgspec.msgpack.decode(value, type=_PaneValue)
         if raw.count_type not in ("<u1", "<u2", "<i4", "<i8"):
             raise FormatError(f"not a pane: counts of type {raw.count_type!r}")
+        places, values = np.frombuffer(raw.places, dtype="<u4"), np.frombuffer(raw.counts, dtype=raw.count_type)
+        codes = np.frombuffer(raw.codes, dtype="<u2").astype(np.uint16, copy=False).reshape(-1, raw.series)
+        if len(places) != len(values) or len(codes) != len(raw.levels):
+            raise FormatError("not a pane: its parts differ in length")
         counts = np.zeros(raw.width, dtype=np.int64)
-        counts[np.frombuffer(raw.places, dtype="<u4")] = np.frombuffer(raw.counts, dtype=raw.count_type)
+        counts[places] = values
         tp = TopicPartition(raw.topic, raw.partition)
         return Pane(
             raw.model,
@@ -160,7 +164,7 @@ def decode_pane(value: bytes) -> Pane:
             OffsetRange(*tp, raw.first_offset, raw.end_offset),
             counts,
             raw.level,
-            np.frombuffer(raw.codes, dtype="<u2").astype(np.uint16, copy=False).reshape(-1, raw.series),
+            codes,
             np.frombuffer(raw.levels, dtype=np.uint8),
             raw.unknown,
         )

@@ -8,8 +8,10 @@ from monitor.events import Float64s, Int64s
 from monitor.stats.shares import ratio
 
 
-def quantiles(counts: Int64s, lows: Float64s, highs: Float64s, q: float) -> Float64s:
+def quantiles(counts: Int64s, lows: Float64s, highs: Float64s, q: float | Float64s) -> Float64s:
     """The q-quantile, 0 <= q <= 1: where the cumulative count passes q * n, linear between its bin's ends.
+
+    `q`: one number, or several, shape (k,): the result then has one axis more, of length k.
 
     `counts`: (..., bins), bins ascending. `lows`, `highs`: lowest and highest value of each bin, broadcast with it;
     where they are equal (an atom, an overflow bin) the quantile is that value. The result has the leading shape.
@@ -24,14 +26,15 @@ def quantiles(counts: Int64s, lows: Float64s, highs: Float64s, q: float) -> Floa
     """
     upto = np.cumsum(counts, axis=-1)
     n = upto[..., -1:]
-    wanted = q * n
-    place = np.argmax((upto >= wanted) & (counts > 0), axis=-1)[..., np.newaxis]
+    wanted = np.atleast_1d(q) * n
+    reached = (upto[..., np.newaxis, :] >= wanted[..., np.newaxis]) & (counts > 0)[..., np.newaxis, :]
+    place = np.argmax(reached, axis=-1)
     count, below = _pick(counts, place), _pick(upto - counts, place)
     low, high = (_pick(np.broadcast_to(ends, counts.shape), place) for ends in (lows, highs))
-    part = ratio(wanted[..., 0] - below, count)
-    value = np.minimum(low + part * (high - low), high)  # rounding may not leave the bin
-    return np.where(n[..., 0] > 0, value, np.nan)
+    value = np.minimum(low + ratio(wanted - below, count) * (high - low), high)  # rounding may not leave the bin
+    value = np.where(n > 0, value, np.nan)
+    return value if np.ndim(q) else value[..., 0]
 
 
 def _pick(values: Int64s | Float64s, place: Int64s) -> Float64s:
-    return np.take_along_axis(values, place, axis=-1)[..., 0].astype(np.float64)
+    return np.take_along_axis(values, place, axis=-1).astype(np.float64)

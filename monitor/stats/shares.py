@@ -22,7 +22,4 @@ def ratio(above: Int64s | Float64s, below: Int64s | Float64s) -> Float64s:
     >>> ratio(np.array([1, 1]), np.array([4, 0])).tolist()
     [0.25, nan]
     """
-    above, below = np.broadcast_arrays(above, below)
-    quotient = np.full(above.shape, np.nan)
-    np.divide(above, below, out=quotient, where=(below > 0) | (below < 0))
-    return quotient
+    return np.asarray(above / np.where((below > 0) | (below < 0), below, np.nan))

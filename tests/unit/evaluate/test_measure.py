@@ -1,0 +1,224 @@
+"""Every series of a window against scipy and slow loops over the same codes; spreads, coarse bins and ranks."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from scipy.spatial.distance import jensenshannon
+
+from monitor.evaluate.coarse import BINS, CoarseBins
+from monitor.evaluate.measure import Measure
+from monitor.evaluate.ranks import mid_ranks, rank_table, surprisal_ranks
+from monitor.evaluate.reference import build_reference, decode_reference, encode_reference
+from monitor.events import Rows, Series
+from monitor.panes.grid import CategoryBins, encode_rows, make_grid, make_numeric_bins
+from monitor.panes.rows import take
+from tests.unit.making import FEATURES, rows
+
+CLOSE = 1e-9
+REFERENCE_ROWS = rows(list(range(700)), list(range(700)))
+GRID = make_grid(REFERENCE_ROWS, FEATURES)
+REFERENCE = build_reference(GRID, REFERENCE_ROWS, "test")
+MEASURE = Measure(GRID, REFERENCE)
+
+
+def a_window(seed: int) -> Rows:
+    rng = random.Random(seed)
+    offsets = sorted(rng.sample(range(rng.choice([900, 30_000])), rng.choice([1, 20, 400])))
+    return rows(offsets, offsets)
+
+
+def valid(of: Rows, column: int) -> np.ndarray:
+    return np.asarray(of.numeric[of.numeric_states[:, column] == 0, column])
+
+
+def scores(window: Rows, column: str) -> Series:
+    return MEASURE.columns(encode_rows(GRID, window)[1])[column]
+
+
+def ten_bins(window: Rows, j: int) -> tuple[list[int], list[int]]:
+    """Counts of reference and window on the coarse bins, row by row."""
+    bins = GRID.numeric[j]
+    starts = MEASURE._coarse[j].starts.tolist()
+    tables = []
+    for values in (valid(REFERENCE_ROWS, j), valid(window, j)):
+        counts = [0] * len(starts)
+        for code in bins.codes(values).tolist():
+            counts[sum(start <= code for start in starts) - 1] += 1
+        tables.append(counts)
+    return tables[0], tables[1]
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(("column", "j"), [("x", 0), ("y", 1)])
+def test_divergences_are_those_of_ten_bins(seed: int, column: str, j: int) -> None:
+    """PSI by a loop, Jensen-Shannon and chi-square by scipy, Hellinger by its formula."""
+    window = a_window(seed)
+    reference, current = ten_bins(window, j)
+    if not sum(current):
+        assert "psi" not in scores(window, column)
+        return
+    got = scores(window, column)
+    k, n, m = len(reference), sum(reference), sum(current)
+    psi = 0.0
+    for r, c in zip(reference, current, strict=True):
+        p, q = (r + 0.5) / (n + 0.5 * k), (c + 0.5) / (m + 0.5 * k)
+        psi += (q - p) * math.log(q / p)
+    assert got["psi"] == pytest.approx(psi, rel=CLOSE, abs=CLOSE)
+    p_all, q_all = np.array(reference) / n, np.array(current) / m
+    # scipy's square root turns a rounding of 1e-17 into 1e-8 where shares nearly agree
+    assert got["js_distance"] == pytest.approx(jensenshannon(p_all, q_all, base=2), rel=CLOSE, abs=1e-7)
+    gap = np.sqrt(p_all) - np.sqrt(q_all)
+    assert got["hellinger"] == pytest.approx(math.sqrt(float((gap * gap).sum()) / 2), rel=CLOSE, abs=CLOSE)
+    table = np.array([reference, current])
+    statistic = stats.chi2_contingency(table[:, table.sum(axis=0) > 0], correction=False).statistic
+    assert got["chi2"] == pytest.approx(statistic, rel=CLOSE, abs=CLOSE)
+    assert got["cramers_v"] == pytest.approx(math.sqrt(statistic / (n + m)), rel=CLOSE, abs=CLOSE)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(("column", "j"), [("x", 0), ("y", 1)])
+def test_distances_and_moments_are_those_of_the_codes(seed: int, column: str, j: int) -> None:
+    """Kolmogorov-Smirnov and Wasserstein by scipy on bin positions; moments within half a unit of the raw ones."""
+    window = a_window(seed)
+    bins, values, sample = GRID.numeric[j], valid(window, j), valid(REFERENCE_ROWS, j)
+    if len(values) == 0:
+        return
+    got = scores(window, column)
+    there, here = bins.codes(sample), bins.codes(values)
+    assert got["ks"] == pytest.approx(stats.ks_2samp(there, here, method="asymp").statistic, rel=CLOSE, abs=CLOSE)
+    way = stats.wasserstein_distance(bins.positions[there], bins.positions[here])
+    scale = math.sqrt(
+        float(((bins.units(sample) * bins.unit) ** 2).mean() - (bins.units(sample) * bins.unit).mean() ** 2)
+    )
+    assert got["wasserstein"] == pytest.approx(way / scale, rel=1e-8, abs=CLOSE)  # scale loses digits to cancellation
+    clipped = np.clip(values, bins.center - 2**18 * bins.unit, bins.center + 2**18 * bins.unit)
+    assert got["mean"] == pytest.approx(clipped.mean(), abs=bins.unit)
+    assert got["std"] == pytest.approx(clipped.std(), abs=bins.unit)
+    outside = ((values < bins.edges[0]) | (values >= bins.edges[-1])).mean()
+    assert got["out_of_grid_rate"] == pytest.approx(outside, rel=CLOSE, abs=CLOSE)
+    lows, highs = bins.bounds
+    for q in (0.05, 0.25, 0.5, 0.75, 0.95, 0.99):
+        true = float(np.quantile(values, q, method="inverted_cdf"))
+        code = int(bins.codes(np.array([true]))[0])
+        assert lows[code] <= got[f"quantile_{q}"] <= highs[code] or got[f"quantile_{q}"] == pytest.approx(lows[code])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_rates_count_cells_by_state(seed: int) -> None:
+    """Missing is null or absent, invalid all other states; a new category is one that the grid does not know."""
+    window = a_window(seed)
+    n = len(window)
+    for j, column in enumerate(("x", "y")):
+        states = window.numeric_states[:, j].tolist()
+        got = scores(window, column)
+        assert got["missing_rate"] == pytest.approx(sum(s in (1, 2) for s in states) / n, abs=CLOSE)
+        assert got["invalid_rate"] == pytest.approx(sum(s > 2 for s in states) / n, abs=CLOSE)
+        assert "new_category_rate" not in got
+    got = scores(window, "c")
+    known = set(GRID.categorical[0].values)
+    cells = [v for v, s in zip(window.categorical[0], window.categorical_states[:, 0], strict=True) if s == 0]
+    if cells:
+        assert got["new_category_rate"] == pytest.approx(sum(v not in known for v in cells) / len(cells), abs=CLOSE)
+    assert not {"ks", "mean", "quantile_0.5", "wasserstein"} & set(got)
+
+
+def test_a_window_of_invalid_cells_has_rates_only() -> None:
+    """No score is made of nothing."""
+    window = take(rows([0, 9, 18, 36, 45], [0] * 5), np.arange(1, 5))
+    assert (window.numeric_states[:, 0] > 0).sum() >= 3
+    window = take(window, window.numeric_states[:, 0] > 0)
+    assert set(scores(window, "x")) == {"missing_rate", "invalid_rate"}
+
+
+def test_mean_and_spread_are_over_the_slices_of_the_reference() -> None:
+    """Each slice is a window of its own; 700 rows make three."""
+    slices = [take(REFERENCE_ROWS, part) for part in np.array_split(np.arange(700), 3)]
+    assert [part.events for part in REFERENCE.slices] == [len(part) for part in slices]
+    for column, metric in (("x", "psi"), ("y", "ks"), ("x", "mean"), ("c", "new_category_rate"), ("y", "quantile_0.5")):
+        values = [scores(part, column)[metric] for part in slices]
+        mean, std = MEASURE.spread(column, metric) or (math.nan, math.nan)
+        assert mean == pytest.approx(np.mean(values), rel=1e-9, abs=1e-11)
+        assert std == pytest.approx(np.std(values), rel=1e-6, abs=1e-11)  # the values compared are rounded
+    assert MEASURE.spread("c", "ks") is None
+    assert MEASURE.spread("x", "no such metric") is None
+
+
+def test_a_reference_comes_back_from_its_json() -> None:
+    """With the grid that it stands on, and the same digest."""
+    again, grid = decode_reference(encode_reference(REFERENCE), [GRID])
+    assert (again, grid, again.digest) == (REFERENCE, GRID, REFERENCE.digest)
+
+
+# ---------------------------------------------------------------------- coarse bins and ranks
+
+samples = st.lists(
+    st.sampled_from([0.0, 1.0]) | st.floats(-5, 5, allow_nan=False, allow_subnormal=False), min_size=1, max_size=400
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(samples)
+def test_coarse_bins_are_runs_of_whole_grid_bins(sample: list[float]) -> None:
+    """At most ten, ascending from 0; counts add up; each holds at most a tenth and one grid bin more."""
+    bins = make_numeric_bins("x", np.array(sample))
+    counts = np.bincount(bins.codes(np.array(sample) + 0.0), minlength=bins.bins)
+    coarse = CoarseBins(bins, counts)
+    starts = coarse.starts.tolist()
+    assert starts[0] == 0
+    assert starts == sorted(set(starts))
+    assert len(coarse) <= BINS
+    merged = coarse.merge(counts)
+    assert merged.sum() == len(sample)
+    largest = max(counts.tolist())
+    assert (merged <= len(sample) / BINS + largest).all()
+    shown = coarse.histogram(counts, counts)
+    assert len(shown.edges) == len(coarse) + 1
+    assert sum(shown.reference) == pytest.approx(1, abs=1e-5)  # shares are shown to six digits
+    assert list(shown.edges) == sorted(shown.edges, key=float)
+
+
+@pytest.mark.parametrize("known", [0, 1, 8, 9, 10, 30])
+def test_of_categories_the_most_frequent_stand_alone(known: int) -> None:
+    """Then the other known ones in one bin, and the unknown ones."""
+    coarse = CoarseBins(CategoryBins("c", tuple(f"v{i:02d}" for i in range(known))), np.ones(known + 1, dtype=np.int64))
+    counts = np.arange(1, known + 2)
+    merged = coarse.merge(counts).tolist()
+    single = min(known, BINS - 1)
+    rest = [sum(range(single + 1, known + 1))] if known > single else []
+    assert merged == [*range(1, single + 1), *rest, known + 1]
+    names = coarse.histogram(counts, counts).edges
+    assert len(names) == len(merged)
+    assert names[-1] == "(new)"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=40).filter(any))
+def test_ranks_are_in_the_unit_interval(counts: list[int]) -> None:
+    """Mid-ranks ascend; weighted by the reference their mean is 1/2; surprisal is 1 for what was never seen."""
+    n = sum(counts)
+    ranks = mid_ranks(np.array(counts))
+    slow = [(sum(counts[:i]) + counts[i] / 2) / n for i in range(len(counts))]
+    assert ranks.tolist() == pytest.approx(slow, rel=1e-12)
+    surprise = surprisal_ranks(np.array(counts))
+    slow = [(sum(c for c in counts if c > own) + sum(c for c in counts if c == own) / 2) / n for own in counts]
+    assert surprise.tolist() == pytest.approx(slow, rel=1e-12)
+    for each in (ranks, surprise):
+        assert ((each >= 0) & (each <= 1)).all()
+        assert float((each * np.array(counts)).sum() / n) == pytest.approx(0.5, rel=1e-9)
+    assert all(rank == 1 for rank, count in zip(surprise, counts, strict=True) if count == 0)
+
+
+def test_cells_that_are_not_valid_have_no_rank() -> None:
+    """They are left out of what a detector is fed with."""
+    for series in range(3):
+        table = rank_table(GRID, REFERENCE, series)
+        width = GRID.layout.bins[series].stop - GRID.layout.bins[series].start
+        assert np.isnan(table[width:]).all()
+        assert ((table[:width] >= 0) & (table[:width] <= 1)).all()

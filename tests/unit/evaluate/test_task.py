@@ -1,0 +1,219 @@
+"""Evaluation is a function of the ledger alone: neither its cuts nor how partitions interleave change anything."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+
+from monitor.config import load
+from monitor.config.resolved import ModelRules
+from monitor.errors import StateDivergence
+from monitor.evaluate.alerts import Place
+from monitor.evaluate.messages import Message
+from monitor.evaluate.model import Output, RulesContent
+from monitor.evaluate.task import EvaluateTask
+from monitor.events import TopicPartition
+from monitor.panes.grid import decode_grid
+from monitor.panes.ledger import (
+    Activation,
+    Change,
+    Entry,
+    PartitionSet,
+    Watermark,
+    decode_entry,
+    encode_entry,
+    kind_of,
+    new_change,
+)
+from monitor.profile.partition import PartitionFold
+from monitor.replay import in_order
+from tests.unit import making
+from tests.unit.making import PREDICTIONS, TOPIC, two_streams
+
+PLACE = Place("/s", "http://localhost", "0", "c")
+CONFIG = """
+version: 1
+defaults: {{window: {{events: 30, every: 10}}, lateness: 2s, pane: 2s, interval: 2s}}
+models:
+  m:
+    task: classification_binary
+    streams: {{features: {{topic: ml.features}}}}
+    columns: {{numerical: [x, y], categorical: [c]}}
+    reference: {{first: 5000}}
+detectors:
+  adwin: {{class: ADWIN, params: {{delta: 0.5}}, input: x}}
+groups:
+  - name: g
+    model: m
+    rules:
+      - {{alert: Psi, expr: psi > {psi}}}
+      - {{alert: Mean, expr: mean > reference_mean + 2 * reference_std, window: {{time: 20s, every: 4s}}}}
+      - {{alert: Change, expr: 'change{{detector="adwin"}} > 0'}}
+      - {{alert: Silence, expr: seconds_since_last_event > 9}}
+retraining:
+  - trigger: a
+    model: m
+    when: {{any: [Psi, Change]}}
+    cooldown: 10s
+    training_window: {{since: change_point, max: 1h}}
+"""
+
+
+def rules(psi: float) -> Change:
+    config = load(CONFIG.format(psi=psi), "alerts.yaml").models[0]
+    text: str = ModelRules.model_dump_json(config.rules, by_alias=True)
+    return new_change("m", "rules", msgspec.json.encode(RulesContent(text, two_streams())).decode())
+
+
+@dataclass
+class Log:
+    """Batches of each input partition, and the ledger that folding them in some interleaving makes."""
+
+    batches: dict[TopicPartition, list[list[making.Entry]]]
+    ledger: list[Entry] = field(default_factory=list)
+    said: list[Output] = field(default_factory=list)
+
+
+def a_log(seed: int) -> dict[TopicPartition, list[list[making.Entry]]]:
+    """Two partitions of features, one or two of predictions; rates differ, and each has a gap of its own."""
+    rng = random.Random(seed)
+    batches = {}
+    for tp in [(TOPIC, 0), (TOPIC, 1), (PREDICTIONS, 0), *([(PREDICTIONS, 1)] if rng.random() < 0.5 else [])]:
+        step, gap = rng.choice([200, 500, 900]), rng.randint(10_000, 60_000)
+        entries: list[making.Entry] = []
+        for i in range(80_000 // step):
+            time = 1_000_000 + i * step + rng.randint(-300, 300)
+            if not gap < i * step < gap + 15_000:
+                entries.append((i if i * step < 50_000 else 10_000 + i, "m", time))
+        sizes = rng.choice([3, 20])
+        batches[TopicPartition(*tp)] = [entries[a : a + sizes] for a in range(0, len(entries), sizes)]
+    return batches
+
+
+def partition_set(log: Iterable[TopicPartition]) -> Change:
+    streams = {
+        "features": (TOPIC, sum(tp.topic == TOPIC for tp in log)),
+        "predictions": (PREDICTIONS, sum(tp.topic == PREDICTIONS for tp in log)),
+    }
+    return new_change("m", "set", msgspec.json.encode(PartitionSet(streams)).decode())  # type: ignore[arg-type]
+
+
+def live(batches: dict[TopicPartition, list[list[making.Entry]]], rng: random.Random) -> Log:
+    """Profile and evaluate together, in a random interleaving; partitions wait for their grids."""
+    log = Log(batches)
+    folds = {tp: PartitionFold(tp, [two_streams()], log_append_time=False) for tp in batches}
+    left = {tp: list(parts) for tp, parts in batches.items()}
+    task = EvaluateTask(PLACE)
+
+    def read(entry: Entry) -> None:
+        out = encode_entry(entry, "ledger", 0)
+        again = decode_entry(kind_of(out.headers), out.value or b"")
+        log.ledger.append(again)
+        outputs = task.read(again)
+        if rng.random() < 0.5:
+            outputs += task.advance()
+        for output in outputs:
+            if isinstance(output, Activation) and output.change.kind == "grid":
+                grid = decode_grid(output.change.content.encode())
+                for fold in folds.values():
+                    if fold.fits(grid):
+                        fold.use_grid(grid)
+        log.said.extend(outputs)
+
+    read(partition_set(sorted(batches)))
+    read(rules(0.5))
+    while any(left.values()) or any(fold.waiting for fold in folds.values()):
+        tp = rng.choice(sorted(folds))
+        fold = folds[tp]
+        if not fold.waiting and left[tp]:
+            part = left[tp].pop(0)
+            fold.feed(making.batch(part, tp), making.records(part, tp))
+        drained = fold.drain()
+        for pane in drained.panes:
+            read(pane)
+        if drained.watermark is not None:
+            read(drained.watermark)
+    log.said.extend(task.advance())
+    return log
+
+
+def evaluated(
+    ledger: Sequence[Entry], rng: random.Random, recorded: Sequence[Activation] = ()
+) -> tuple[list[Output], str]:
+    task = EvaluateTask(PLACE, recorded)
+    outputs: list[Output] = []
+    for entry in ledger:
+        outputs += task.read(entry)
+        if rng.random() < 0.1:
+            outputs += task.advance()
+    return outputs + task.advance(), task.outputs_digest()
+
+
+def messages(outputs: Iterable[Output]) -> list[Message]:
+    return [output for output in outputs if isinstance(output, Message)]
+
+
+def activations(outputs: Iterable[Output]) -> list[Activation]:
+    return [output for output in outputs if isinstance(output, Activation)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_how_partitions_interleave_in_the_ledger_changes_no_message(seed: int) -> None:
+    """Also the grids and references, made from the first rows, are the same."""
+    batches = a_log(seed)
+    one, other = (live(batches, random.Random(salt)) for salt in (1, 2))
+    assert in_order(messages(one.said), 8) == in_order(messages(other.said), 8)
+    assert {m.topic for m in messages(one.said)} >= {"observations", "alerts"}
+    assert sorted(map(msgspec.json.encode, activations(one.said))) == sorted(
+        map(msgspec.json.encode, activations(other.said))
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_how_the_ledger_is_polled_changes_nothing(seed: int) -> None:
+    """Any polls of one ledger, with new rules in its midst, give the same messages in order, and the same digest."""
+    rng = random.Random(seed)
+    ledger = live(a_log(seed), rng).ledger
+    for psi in (0.2, 1.5):
+        ledger.insert(rng.randint(2, len(ledger)), rules(psi))
+    (one, digest), *others = (evaluated(ledger, random.Random(salt)) for salt in range(4))
+    for outputs, again in others:
+        assert messages(outputs) == messages(one)
+        assert again == digest
+        assert [a for a in activations(outputs) if a.change.kind == "rules"] == [
+            a for a in activations(one) if a.change.kind == "rules"
+        ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_replay_with_recorded_activations_says_the_same(seed: int) -> None:
+    """Changes apply by the pane that live evaluation wrote back, wherever they stand in the ledger."""
+    rng = random.Random(seed)
+    ledger = live(a_log(seed), rng).ledger
+    for psi in (0.2, 1.5):
+        ledger.insert(rng.randint(2, len(ledger)), rules(psi))
+    said, _ = evaluated(ledger, rng)
+    recorded = activations(said)
+    rng.shuffle(ledger_of := [entry for entry in ledger if isinstance(entry, Change)])
+    again, _ = evaluated([*ledger_of, *(e for e in ledger if not isinstance(e, Change))], rng, recorded)
+    assert in_order(messages(again), 8) == in_order(messages(said), 8)
+
+
+def test_a_repeat_is_skipped_and_a_gap_stops_the_task() -> None:
+    """Every writer's records are numbered without gaps."""
+    task = EvaluateTask(PLACE)
+    assert [task.is_repeat("w", n) for n in (0, 1, 1, 0, 2)] == [False, False, True, True, False]
+    assert not task.is_repeat("other", 0)
+    with pytest.raises(StateDivergence, match="number 3 was to come, 4 came"):
+        task.is_repeat("w", 4)
+
+
+def test_nothing_is_folded_before_every_partition_has_sealed_it() -> None:
+    """A partition that has not told its watermark holds all back."""
+    ledger = live(a_log(0), random.Random(0)).ledger
+    silent = [e for e in ledger if not (isinstance(e, Watermark) and (e.topic, e.partition) == (TOPIC, 1))]
+    assert messages(evaluated(silent, random.Random(0))[0]) == []
