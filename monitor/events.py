@@ -67,6 +67,20 @@ class RecordBatch:
     def tp(self) -> TopicPartition:
         return TopicPartition(self.topic, self.partition)
 
+    def cut(self, start: int, end: int) -> RecordBatch:
+        """The records at places `start` to `end`."""
+        part = slice(start, end)
+        return RecordBatch(
+            self.topic,
+            self.partition,
+            self.offsets[part],
+            self.timestamps[part],
+            self.keys[part],
+            self.values[part],
+            self.headers[part],
+            self.log_append_time,
+        )
+
 
 class CellState(IntEnum):
     """What is known of one value of one row; only VALID values are counted on the grid and reach detectors."""

@@ -22,7 +22,7 @@ from monitor.cli.tail import pretty
 from monitor.codec.chunks import Assembler
 from monitor.errors import ConfigurationError
 from monitor.events import Outgoing, TopicPartition
-from monitor.profile import position as positions
+from monitor.panes import position as positions
 from monitor.runner.positions import Positions
 from monitor.runner.topics import read_whole, whole_values
 from monitor.service import STAGES, Supervisor, ledger_topics, prepare

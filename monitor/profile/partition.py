@@ -21,10 +21,10 @@ from monitor.events import Batch, Int64s, RecordBatch, Rejected, Rows, TopicPart
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid
 from monitor.panes.ledger import Watermark
-from monitor.panes.open_pane import OpenPane
 from monitor.panes.pane import Pane, RawPane
+from monitor.panes.position import FORMAT, ProfilePosition, RowState
 from monitor.profile.admission import Admission, Flush, admit, by_stamp
-from monitor.profile.position import FORMAT, ModelPosition, ProfilePosition, RowState
+from monitor.profile.model_panes import ModelPanes
 
 TIME_AHEAD = "time_ahead"
 _NEVER = -(1 << 62)
@@ -39,18 +39,6 @@ class Drained:
     watermark: Watermark | None
 
 
-@dataclass(slots=True)
-class _Model:
-    """What the fold keeps of one model."""
-
-    contract: ModelContract
-    empty: Rows
-    grid: Grid | None = None
-    sealed_to: int | None = None
-    raw_sent: int = 0
-    sampled: bool = False
-
-
 class PartitionFold:
     """One input partition. All its models share a topic, and so lateness, clock skew and time field."""
 
@@ -59,7 +47,7 @@ class PartitionFold:
         self.log_append_time = log_append_time
         self.lateness = contracts[0].lateness_ms
         self.skew = contracts[0].max_clock_skew_ms
-        self.models = {contract.model: _Model(contract, _empty(contract, tp.topic)) for contract in contracts}
+        self.models = {contract.model: ModelPanes(contract, tp) for contract in contracts}
         self.contract_digest = contracts_digest(contracts)
         self.position = 0
         self.start: int | None = None
@@ -69,8 +57,6 @@ class PartitionFold:
         self.first_watermark: int | None = None
         self.buckets: Counter[str] = Counter()
         self.heartbeats: list[tuple[int, int]] = []
-        self._open: dict[tuple[str, int], OpenPane] = {}
-        self._starts: dict[tuple[str, int], RowState] = {}
         self._held: list[Rows] = []
         self._held_records: dict[int, Rejected] = {}
         self._panes: list[Pane | RawPane] = []
@@ -111,8 +97,8 @@ class PartitionFold:
     def end(self) -> None:
         """The end of a plain file: what waits is decided, what is open is sealed."""
         self._admit_now(Flush(None))
-        if self.watermark is not None and self._open:
-            ends = [(index + 1) * self.models[name].contract.pane_ms for name, index in self._open]
+        ends = [end for model in self.models.values() if (end := model.last_end()) is not None]
+        if self.watermark is not None and ends:
             self.floor = max([self.watermark, *ends])
             self._seal()
 
@@ -138,11 +124,7 @@ class PartitionFold:
 
     def fits(self, grid: Grid) -> bool:
         """Whether a grid is of one of its models' streams here, with the same series."""
-        model = self.models.get(grid.model)
-        if model is None:
-            return False
-        stream = next(s for s in model.contract.streams if s.topic == self.tp.topic)
-        return grid.stream == stream.stream and grid.series == stream.numeric_series + stream.categorical_series
+        return grid.model in self.models and self.models[grid.model].fits(grid)
 
     @property
     def waiting(self) -> bool:
@@ -171,21 +153,16 @@ class PartitionFold:
 
     def _blocked(self) -> int | None:
         """Start of the oldest pane that is due and not sealed, in ms."""
-        watermark = self.watermark
-        if watermark is None:
+        if self.watermark is None:
             return None
-        due = [
-            index * self.models[name].contract.pane_ms
-            for name, index in self._open
-            if (index + 1) * self.models[name].contract.pane_ms <= watermark
-        ]
-        return min(due) if due else None
+        starts = [model.blocked(self.watermark) for model in self.models.values()]
+        return min((start for start in starts if start is not None), default=None)
 
     # ------------------------------------------------------------------ restoring
 
     def low(self) -> RowState:
         """The state before the oldest record that is still needed."""
-        states = [*self._starts.values()]
+        states = [state for model in self.models.values() for state in model.starts()]
         if self._held:
             states.append(self._state(min(int(rows.offset[0]) for rows in self._held)))
         return min(states, key=lambda state: state.offset) if states else self._state(self.position)
@@ -206,7 +183,7 @@ class PartitionFold:
             first_watermark=self.first_watermark,
             heartbeats=tuple(self.heartbeats),
             watermark=self._told,
-            models={name: ModelPosition(m.sealed_to, m.raw_sent, m.sampled) for name, m in sorted(self.models.items())},
+            models={name: model.position() for name, model in sorted(self.models.items())},
             digest=self.open_digest(),
             contract=self.contract_digest,
             buckets=dict(sorted(self.buckets.items())),
@@ -223,9 +200,6 @@ class PartitionFold:
         self.start = position.start
         self.highest, self.reach, self.floor = position.low.highest, position.low.reach, position.low.floor
         self.first_watermark = position.first_watermark
-        for name, known in position.models.items():
-            if name in self.models:
-                self.models[name].sealed_to = known.sealed_to
 
     def arrive(self, position: ProfilePosition) -> bool:
         """End of folding again: forget what was published before; whether the state is the committed one."""
@@ -235,12 +209,7 @@ class PartitionFold:
         self.position = position.position
         self.buckets = Counter(position.buckets)
         for name, known in position.models.items():
-            model = self.models[name]
-            model.sealed_to, model.raw_sent, model.sampled = known.sealed_to, known.raw_sent, known.sampled
-        for name, index in list(self._open):
-            sealed_to = self.models[name].sealed_to
-            if sealed_to is not None and index < sealed_to:
-                self._forget(name, index)
+            self.models[name].arrive(known)
         self.heartbeats = list(position.heartbeats)
         same = self.open_digest() == position.digest
         self._seal()
@@ -248,10 +217,7 @@ class PartitionFold:
 
     def open_digest(self) -> str:
         """Digest of the offsets in the open panes and of those that wait."""
-        parts = [
-            f"{name}/{index}:{pane.events},{pane.late},{pane.first_offset},{pane.last_offset},{pane.offset_sum}"
-            for (name, index), pane in sorted(self._open.items())
-        ]
+        parts = [part for name in sorted(self.models) for part in self.models[name].offsets()]
         # sorted: which model's rows come first among those that wait depends on the batches
         parts.append("held:" + ",".join(str(o) for o in sorted(o for r in self._held for o in r.offset.tolist())))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
@@ -323,36 +289,15 @@ class PartitionFold:
             return
         floor = _NEVER if self.floor is None else self.floor
         watermark = np.maximum(np.where(before == _NEVER, _NEVER, before - self.lateness), floor)
-        pane_ms = self.models[rows.model].contract.pane_ms
-        index = rows.time // pane_ms
-        late = (index + 1) * pane_ms <= watermark
-        pane = np.where(late, watermark // pane_ms, index)
-        self.buckets["late"] += int(late.sum())
-        self.buckets["pane"] += len(rows) - int(late.sum())
-        for k in _distinct(pane):
-            mine = pane == k
-            first = int(np.argmax(mine))
-            opened = self._pane(rows.model, k, self._row_state(rows.offset[first], before[first], reach[first]))
-            if (in_time := mine & ~late).any():
-                opened.add(rows_of.take(rows, in_time), self.models[rows.model].grid)
-            if (too_late := mine & late).any():
-                opened.add_late(rows.offset[too_late])
+        late = self.models[rows.model].add(
+            rows, watermark, lambda i: self._row_state(int(rows.offset[i]), int(before[i]), int(reach[i]))
+        )
+        self.buckets["late"] += late
+        self.buckets["pane"] += len(rows) - late
 
     def _row_state(self, offset: int, highest: int, reach: int) -> RowState:
-        known = None if self.log_append_time else int(reach)
-        return RowState(int(offset), None if highest == _NEVER else int(highest), known, self.floor)
-
-    def _pane(self, name: str, index: int, state: RowState) -> OpenPane:
-        key = (name, index)
-        if key not in self._open:
-            model = self.models[name]
-            self._open[key] = OpenPane(model.empty, self.tp, index, model.contract.trace_points)
-            self._starts[key] = state
-        return self._open[key]
-
-    def _forget(self, name: str, index: int) -> None:
-        del self._open[(name, index)]
-        del self._starts[(name, index)]
+        known = None if self.log_append_time else reach
+        return RowState(offset, None if highest == _NEVER else highest, known, self.floor)
 
     def _hold(self, held: list[Rows], records: RecordBatch | None) -> None:
         """Keep rows that wait, with what a dead letter would quote of them."""
@@ -378,41 +323,8 @@ class PartitionFold:
             return
         if self.first_watermark is None:
             self.first_watermark = watermark
-        for name, model in self.models.items():
-            due = sorted(
-                index
-                for owner, index in self._open
-                if owner == name and (index + 1) * model.contract.pane_ms <= watermark
-            )
-            for index in due:
-                if not self._seal_one(model, self._open[(name, index)]):
-                    break
-                model.sealed_to = index + 1
-                self._forget(name, index)
-
-    def _seal_one(self, model: _Model, pane: OpenPane) -> bool:
-        if model.grid is not None:
-            self._panes.append(pane.seal(model.grid))
-            return True
-        left = model.contract.raw_rows - model.raw_sent
-        if pane.events <= left:
-            self._panes.append(pane.seal_raw())
-            model.raw_sent += pane.events
-            return True
-        if not model.sampled:
-            self._panes.append(pane.seal_raw(first_rows=left))
-            model.sampled = True
-        return False
-
-
-def _distinct(pane: Int64s) -> list[int]:
-    if len(pane) and pane[0] == pane[-1] and (pane == pane[0]).all():
-        return [int(pane[0])]
-    return [int(k) for k in np.unique(pane)]
-
-
-def _empty(contract: ModelContract, topic: str) -> Rows:
-    return rows_of.empty(contract.model, next(s for s in contract.streams if s.topic == topic))
+        for model in self.models.values():
+            self._panes += model.seal(watermark)
 
 
 def contracts_digest(contracts: Iterable[ModelContract]) -> str:

@@ -14,8 +14,8 @@ from typing import Protocol
 from monitor.errors import StateDivergence
 from monitor.events import Batch, RecordBatch
 from monitor.panes.grid import Grid
+from monitor.panes.position import ProfilePosition
 from monitor.profile.partition import Drained, PartitionFold
-from monitor.profile.position import ProfilePosition
 
 
 class Decode(Protocol):
@@ -41,14 +41,18 @@ class ProfileTask:
         self._decoder = decoder
         self._marks = sorted(_Mark(offset, False, watermark) for offset, watermark in heartbeats)
         self._target: ProfilePosition | None = None
+        self._is_whole = True
 
     @property
     def restoring(self) -> bool:
         """Whether the task still folds what was published before."""
         return self._target is not None
 
-    def restore(self, position: ProfilePosition) -> None:
-        """Go back to the low-water mark of `position`; feed from `position.low.offset` on."""
+    def restore(self, position: ProfilePosition, is_whole: bool = True) -> None:
+        """Go back to the low-water mark of `position`; feed from `position.low.offset` on.
+
+        `is_whole`: whether the log still has all records from there on; else the state can't be checked.
+        """
         if position.contract != self.fold.contract_digest:
             raise StateDivergence(
                 f"{self.fold.tp.topic}/{self.fold.tp.partition}: streams, columns or limits of its models have changed "
@@ -56,6 +60,7 @@ class ProfileTask:
                 "under another STREAMDRIFT_PREFIX"
             )
         self._target = position
+        self._is_whole = is_whole
         self._marks = sorted(
             [_Mark(offset, False, watermark) for offset, watermark in position.heartbeats]
             + [_Mark(position.position, True, 0)]
@@ -70,7 +75,7 @@ class ProfileTask:
         while at < len(offsets):
             self.reached(offsets[at])
             end = bisect_left(offsets, self._marks[0].offset, at) if self._marks else len(offsets)
-            part = records if at == 0 and end == len(offsets) else cut(records, at, end)
+            part = records if at == 0 and end == len(offsets) else records.cut(at, end)
             self.fold.feed(self._decoder.decode(part), part)
             at = end
         if offsets:
@@ -88,7 +93,7 @@ class ProfileTask:
 
     def _arrive(self) -> None:
         target, self._target = self._target, None
-        if target is not None and not self.fold.arrive(target):
+        if target is not None and not self.fold.arrive(target) and self._is_whole:
             tp = self.fold.tp
             raise StateDivergence(
                 f"{tp.topic}/{tp.partition}: folding again from {target.low.offset} to {target.position} did not give "
@@ -106,18 +111,3 @@ class ProfileTask:
     def snapshot(self, sequences: Mapping[str, int]) -> ProfilePosition:
         """The position record to commit with the outputs drained so far."""
         return self.fold.snapshot(sequences)
-
-
-def cut(records: RecordBatch, start: int, end: int) -> RecordBatch:
-    """Records at places start to end of a batch."""
-    part = slice(start, end)
-    return RecordBatch(
-        records.topic,
-        records.partition,
-        records.offsets[part],
-        records.timestamps[part],
-        records.keys[part],
-        records.values[part],
-        records.headers[part],
-        records.log_append_time,
-    )

@@ -15,6 +15,7 @@ from monitor.evaluate.messages import Message
 from monitor.evaluate.model import Output, RulesContent
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, RecordBatch, StreamName, TopicPartition
+from monitor.panes import position as positions
 from monitor.panes.ledger import (
     Change,
     LedgerTopics,
@@ -25,14 +26,15 @@ from monitor.panes.ledger import (
     kind_of,
     new_change,
 )
-from monitor.profile import position as positions
-from monitor.profile.position import EvaluatePosition
-from monitor.profile.task import cut
+from monitor.panes.position import EvaluatePosition
 from monitor.runner.loop import Work
 from monitor.runner.positions import Positions
 from monitor.runner.sequences import Sequencer, writer_and_sequence
 from monitor.runner.topics import records_of
 from monitor.telemetry import Log
+
+_CLOUD_EVENT = (("content-type", b"application/cloudevents+json"),)
+"""By this header the readers of CloudEvents over Kafka know a message in structured JSON."""
 
 ReferenceChanges = Callable[[ModelConfig], list[Change]]
 """Gives grid and reference changes of a model whose configuration names a file or a topic's range."""
@@ -100,10 +102,10 @@ class EvaluateStage:
         at = 0
         if held.target is not None:
             at = sum(1 for offset in records.offsets if offset < held.target.position)
-            self._fold(held, cut(records, 0, at))
+            self._fold(held, records.cut(0, at))
             if at < len(records):
                 self._arrive(records.tp, held)
-        self._fold(held, cut(records, at, len(records)))
+        self._fold(held, records.cut(at, len(records)))
 
     def _fold(self, held: _Partition, records: RecordBatch) -> None:
         if not records.offsets:
@@ -204,7 +206,7 @@ class EvaluateStage:
         for output in said:
             if isinstance(output, Message):
                 topic = self._ledger.name(output.topic)
-                yield Outgoing(topic, tp.partition, output.key.encode(), output.value)
+                yield Outgoing(topic, tp.partition, output.key.encode(), output.value, _CLOUD_EVENT)
             else:
                 yield encode_activation(output, self._ledger.name("grid"))
         for change in changes:

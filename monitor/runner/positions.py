@@ -6,8 +6,8 @@ from monitor.bus.port import Bus, Committed
 from monitor.codec.chunks import Assembler
 from monitor.errors import StateDivergence
 from monitor.events import Outgoing, TopicPartition
+from monitor.panes import position as positions
 from monitor.panes.ledger import LedgerTopics
-from monitor.profile import position as positions
 from monitor.runner.topics import read_whole, whole_values
 
 

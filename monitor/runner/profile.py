@@ -11,9 +11,9 @@ from monitor.codec.decode import Decoder
 from monitor.config.resolved import Config, ModelConfig
 from monitor.contract import ModelContract
 from monitor.events import Outgoing, RecordBatch, TopicPartition
+from monitor.panes import position as positions
 from monitor.panes.grid import Grid, decode_grid
 from monitor.panes.ledger import Entry, Heartbeat, LedgerTopics, decode_activation, encode_entry
-from monitor.profile import position as positions
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import ProfileTask
 from monitor.runner.heartbeats import Pulse, heartbeat, idle_ones, is_worth_it
@@ -33,7 +33,6 @@ class _Input:
         self.models = models
         self.heartbeats: list[Heartbeat] = []
         self.committed = -1
-        self.target = -1
 
 
 class ProfileStage:
@@ -77,9 +76,9 @@ class ProfileStage:
             return start
         position = positions.decode_profile(value)
         held.sequencer.go_on(position.sequences)
-        held.target = held.committed = position.position
-        task.restore(position)
+        held.committed = position.position
         beginning = self._bus.beginning(tp)
+        task.restore(position, is_whole=beginning <= position.low.offset)
         if beginning > position.low.offset:
             self._log.warning(
                 "data_lost", topic=tp.topic, partition=tp.partition, start=position.low.offset, end=beginning

@@ -18,6 +18,7 @@ from monitor.events import RecordBatch, Rows, TopicPartition
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid, decode_grid, encode_grid, make_grid
 from monitor.panes.ledger import Change, new_change
+from monitor.runner.topics import read_whole
 from monitor.sources.tables import TableRows, columns_of_table, events_of_table, is_table, lines_of
 
 FILE_FORMAT = "streamdrift.reference-file/1"
@@ -74,7 +75,7 @@ def references_of_topic(
     parts = [
         part
         for p in range(bus.partitions(topic) or 0)
-        for batch in _all_of(bus, TopicPartition(topic, p))
+        for batch in read_whole(bus, TopicPartition(topic, p))
         for part in decoder.decode(batch).rows
     ]
     if parts:
@@ -84,16 +85,6 @@ def references_of_topic(
         if len(rows):
             return [_made(rows, stream, f"topic {topic}")]
     raise ConfigurationError(f"reference of {contract.model}: topic {topic} has no rows in that range")
-
-
-def _all_of(bus: Bus, tp: TopicPartition) -> Iterator[RecordBatch]:
-    at, end = bus.beginning(tp), bus.end(tp)
-    while at < end:
-        batch = bus.read(tp, at, end, 10_000)
-        if not batch.offsets:
-            return
-        yield batch
-        at = batch.offsets[-1] + 1
 
 
 def _made(rows: Rows, stream: StreamContract, origin: str) -> GridAndReference:

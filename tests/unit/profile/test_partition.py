@@ -15,8 +15,8 @@ from monitor.panes.grid import Grid
 from monitor.panes.ledger import Watermark
 from monitor.panes.open_pane import summarise
 from monitor.panes.pane import Pane, RawPane, encode_pane, encode_raw
+from monitor.panes.position import ProfilePosition, decode_profile, encode
 from monitor.profile.partition import PartitionFold
-from monitor.profile.position import ProfilePosition, decode_profile, encode
 from tests.unit.making import TP, Entry, batch, contract, grid, records
 
 PANE, LATENESS, SKEW = 10, 25, 100

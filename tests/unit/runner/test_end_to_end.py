@@ -21,8 +21,8 @@ from monitor.errors import StateDivergence, TransactionFailed
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.events import Outgoing, Record, TopicPartition
+from monitor.panes import position as positions
 from monitor.panes.ledger import Activation, Heartbeat, LedgerTopics, decode_activation, decode_entry, kind_of
-from monitor.profile import position as positions
 from monitor.replay import Replay, ReplayLog
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage

@@ -1,0 +1,131 @@
+"""The open panes of one model in one input partition: rows go in, due panes are sealed.
+
+A late row counts in the oldest pane that is open by its watermark. Without a grid panes are sealed raw, at most
+`raw_rows` rows in all; the pane that would exceed them sends its first rows as a sample, once, and waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from monitor.contract import ModelContract
+from monitor.events import Int64s, Rows, TopicPartition
+from monitor.panes import rows as rows_of
+from monitor.panes.grid import Grid
+from monitor.panes.open_pane import OpenPane
+from monitor.panes.pane import Pane, RawPane
+from monitor.panes.position import ModelPosition, RowState
+
+
+class ModelPanes:
+    """Open panes by index, and for each the state before its first row: from there it can be folded again."""
+
+    def __init__(self, contract: ModelContract, tp: TopicPartition) -> None:
+        self.contract = contract
+        self.grid: Grid | None = None
+        self._tp = tp
+        self._stream = next(stream for stream in contract.streams if stream.topic == tp.topic)
+        self._empty = rows_of.empty(contract.model, self._stream)
+        self._open: dict[int, OpenPane] = {}
+        self._starts: dict[int, RowState] = {}
+        self._sealed_to: int | None = None
+        self._raw_sent = 0
+        self._sampled = False
+
+    def fits(self, grid: Grid) -> bool:
+        """Whether a grid is of this model's stream here, with the same series."""
+        series = self._stream.numeric_series + self._stream.categorical_series
+        return (grid.model, grid.stream, grid.series) == (self.contract.model, self._stream.stream, series)
+
+    def add(self, rows: Rows, watermark: Int64s, state_of: Callable[[int], RowState]) -> int:
+        """Take accepted rows; returns how many were late.
+
+        `watermark`: before each row, shape (n,). `state_of`: the state before the row at a place.
+        """
+        pane_ms = self.contract.pane_ms
+        index = rows.time // pane_ms
+        late = (index + 1) * pane_ms <= watermark
+        pane = np.where(late, watermark // pane_ms, index)
+        for k in _distinct(pane):
+            mine = pane == k
+            if k not in self._open:
+                self._open[k] = OpenPane(self._empty, self._tp, k, self.contract.trace_points)
+                self._starts[k] = state_of(int(np.argmax(mine)))
+            opened = self._open[k]
+            if (in_time := mine & ~late).any():
+                opened.add(rows_of.take(rows, in_time), self.grid)
+            if (too_late := mine & late).any():
+                opened.add_late(rows.offset[too_late])
+        return int(late.sum())
+
+    # ------------------------------------------------------------------ sealing
+
+    def seal(self, watermark: int) -> Iterator[Pane | RawPane]:
+        """Seal all panes that are due, oldest first, as far as the grid and raw rows allow."""
+        for index in self._due(watermark):
+            pane = self._open[index]
+            if self.grid is None and pane.events > self._raw_left:
+                if not self._sampled:
+                    self._sampled = True
+                    yield pane.seal_raw(first_rows=self._raw_left)
+                return
+            if self.grid is None:
+                self._raw_sent += pane.events
+                yield pane.seal_raw()
+            else:
+                yield pane.seal(self.grid)
+            self._sealed_to = index + 1
+            self._forget(index)
+
+    @property
+    def _raw_left(self) -> int:
+        return self.contract.raw_rows - self._raw_sent
+
+    def _due(self, watermark: int) -> list[int]:
+        return sorted(index for index in self._open if (index + 1) * self.contract.pane_ms <= watermark)
+
+    def _forget(self, index: int) -> None:
+        del self._open[index]
+        del self._starts[index]
+
+    def blocked(self, watermark: int) -> int | None:
+        """Start of the oldest pane that is due and not sealed, in ms."""
+        due = self._due(watermark)
+        return due[0] * self.contract.pane_ms if due else None
+
+    def last_end(self) -> int | None:
+        """End of the newest open pane, in ms."""
+        return (max(self._open) + 1) * self.contract.pane_ms if self._open else None
+
+    # ------------------------------------------------------------------ restoring
+
+    def starts(self) -> list[RowState]:
+        """The state before the first row of every open pane."""
+        return list(self._starts.values())
+
+    def position(self) -> ModelPosition:
+        """What a commit says of this model."""
+        return ModelPosition(self._sealed_to, self._raw_sent, self._sampled)
+
+    def arrive(self, position: ModelPosition) -> None:
+        """End of folding again: panes that were sealed before the commit are forgotten."""
+        self._sealed_to, self._raw_sent = position.sealed_to, position.raw_sent
+        self._sampled = position.sampled
+        if self._sealed_to is not None:
+            for index in [index for index in self._open if index < self._sealed_to]:
+                self._forget(index)
+
+    def offsets(self) -> list[str]:
+        """What the open panes hold, for a digest."""
+        return [
+            f"{self.contract.model}/{index}:{p.events},{p.late},{p.first_offset},{p.last_offset},{p.offset_sum}"
+            for index, p in sorted(self._open.items())
+        ]
+
+
+def _distinct(pane: Int64s) -> list[int]:
+    if len(pane) and pane[0] == pane[-1] and (pane == pane[0]).all():
+        return [int(pane[0])]
+    return [int(k) for k in np.unique(pane)]
