@@ -10,7 +10,7 @@ from typing import Any
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 
-from monitor.bus.kafka_clients import KafkaClients, kafka_tp, record_batch
+from monitor.bus.kafka_clients import KafkaClients, kafka_tp, poll, record_batch
 from monitor.bus.kafka_group import REQUEST_MS, KafkaMember
 from monitor.bus.kafka_writer import KafkaSender, KafkaWriter
 from monitor.errors import BusError
@@ -125,7 +125,7 @@ class KafkaReader:
         while True:
             left_ms = max(0, int((until - time.monotonic()) * 1000))
             # In slices: a poll comes back for records only, not when the position moves over control records.
-            found = self._client.poll(min(left_ms, SLICE_MS), READ_RECORDS).get(kafka_tp(tp), ())
+            found = poll(self._client, min(left_ms, SLICE_MS), READ_RECORDS).get(kafka_tp(tp), ())
             kept = [record for record in found if end is None or record.offset < end]
             position = self._client.position(kafka_tp(tp), timeout_ms=REQUEST_MS)
             if position is None or position < start or (kept and kept[0].offset < start):

@@ -2,6 +2,7 @@
 
 What the client needs to be told, each found by a fault (kafka-python 3.0):
 
+- A poll frees the slot for records in hand, else a partition that was paused and resumed can stay silent.
 - Metadata before the first poll, and polls of a second or more, or the first join can stick for ever. Metadata
   again after `subscribe`: else it may come after the first join, count as a change, and set off a second one.
 - A member that does not become stable is closed and made again.
@@ -23,7 +24,7 @@ from kafka import ConsumerRebalanceListener
 from kafka import errors as kafka_errors
 from kafka.structs import MemberState
 
-from monitor.bus.kafka_clients import KafkaClients, kafka_tp, record_batch
+from monitor.bus.kafka_clients import KafkaClients, kafka_tp, poll, record_batch
 from monitor.bus.port import Committed, Polled
 from monitor.errors import BusError, StaleGeneration
 from monitor.events import RecordBatch, TopicPartition
@@ -124,7 +125,7 @@ class KafkaMember:
     def _poll_once(self, max_records: int) -> Polled:
         """One poll of the client. It comes back for records only, so a long wait is many of these."""
         with self._clients.translated(f"poll of group {self._group!r}"):
-            records = self._client.poll(POLL_MS, max_records)
+            records = poll(self._client, POLL_MS, max_records)
             metadata = self._client.group_metadata()
             epoch, held, lost = self._assignment.take()
             changed = epoch != self._epoch

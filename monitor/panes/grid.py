@@ -72,12 +72,9 @@ class NumericBins:
         """Code of each value (n,); values have to be finite."""
         return np.searchsorted(self.edges, values, side="right").astype(np.uint16)
 
-    def units(self, values: Float64s) -> Int64s:
-        """The values as fixed-point integers, clipped to +-CLIP."""
-        return _fixed_point(values, self.center, self.unit)
 
-
-def _fixed_point(values: Float64s, center: float | Float64s, unit: float | Float64s) -> Int64s:
+def fixed_point(values: Float64s, center: float | Float64s, unit: float | Float64s) -> Int64s:
+    """Values as integers in units of the scale, clipped to +-CLIP."""
     with np.errstate(over="ignore"):  # infinitely many units are clipped like others
         return np.clip(np.rint((values - center) / unit), -CLIP, CLIP).astype(np.int64)
 
@@ -128,7 +125,7 @@ class Grid:
 
     def units(self, numeric: Float64s) -> Int64s:
         """Values of all numeric series (n, numeric series) as fixed-point integers, clipped to +-CLIP."""
-        return _fixed_point(numeric, self.centers, self.unit_sizes)
+        return fixed_point(numeric, self.centers, self.unit_sizes)
 
     @cached_property
     def layout(self) -> Layout:

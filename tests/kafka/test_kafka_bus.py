@@ -128,6 +128,43 @@ def test_a_record_behind_the_expected_position_is_not_accepted(bus: KafkaBus, to
     assert seen == [b"6", b"7", b"8", b"9"]
 
 
+def test_a_partition_that_was_paused_in_the_middle_of_a_batch_goes_on(bus: KafkaBus, topic: str) -> None:
+    """The rest of the batch that was in hand comes after the pause, although another partition was read meanwhile."""
+    sender = bus.sender()
+    for i in range(20):
+        sender.send(Outgoing(topic, i % 2, None, b"%d" % i))
+    sender.flush()
+    member: KafkaMember = bus.consumer(f"g-{topic}", [topic], "a")
+    joined(member)
+    (first,) = member.poll(WAIT_MS, 3).batches
+    member.pause(frozenset({first.tp}))
+    others = 0
+    while others < 10:
+        for batch in member.poll(WAIT_MS, 100).batches:
+            assert batch.tp != first.tp
+            others += len(batch)
+    member.pause(frozenset())
+    rest: list[int] = []
+    while len(rest) < 7:
+        batches = member.poll(WAIT_MS, 100).batches
+        assert batches, "the resumed partition brings nothing"
+        rest += [offset for batch in batches for offset in batch.offsets]
+    assert rest == list(range(3, 10))
+
+
+def test_reading_partitions_in_turn_loses_none_of_them(bus: KafkaBus, topic: str) -> None:
+    """A partition that was left in the middle of a batch is read on from there."""
+    sender = bus.sender()
+    for i in range(2 * 6000):
+        sender.send(Outgoing(topic, i % 2, None, b"v"))
+    sender.flush()
+    seen = {TopicPartition(topic, p): 0 for p in range(2)}
+    for _ in range(2):
+        for tp in seen:
+            seen[tp] += len(bus.read(tp, seen[tp], None, WAIT_MS))
+    assert list(seen.values()) == [6000, 6000]
+
+
 def test_a_topic_that_was_made_anew_is_told(bus: KafkaBus, topic: str) -> None:
     """A position past the end of the log is an error that names it, not a silent start from the beginning."""
     bus.writer("w", topic).commit([Outgoing(topic, 0, None, b"v")], {}, None)

@@ -17,7 +17,7 @@ from monitor.evaluate.measure import Measure
 from monitor.evaluate.ranks import mid_ranks, rank_table, surprisal_ranks
 from monitor.evaluate.reference import build_reference, decode_reference, encode_reference
 from monitor.events import Rows, Series
-from monitor.panes.grid import CategoryBins, encode_rows, make_grid, make_numeric_bins
+from monitor.panes.grid import CategoryBins, encode_rows, fixed_point, make_grid, make_numeric_bins
 from monitor.panes.rows import take
 from tests.unit.making import FEATURES, rows
 
@@ -94,9 +94,7 @@ def test_distances_and_moments_are_those_of_the_codes(seed: int, column: str, j:
     there, here = bins.codes(sample), bins.codes(values)
     assert got["ks"] == pytest.approx(stats.ks_2samp(there, here, method="asymp").statistic, rel=CLOSE, abs=CLOSE)
     way = stats.wasserstein_distance(bins.positions[there], bins.positions[here])
-    scale = math.sqrt(
-        float(((bins.units(sample) * bins.unit) ** 2).mean() - (bins.units(sample) * bins.unit).mean() ** 2)
-    )
+    scale = math.sqrt(float(np.var(fixed_point(sample, bins.center, bins.unit) * bins.unit)))
     assert got["wasserstein"] == pytest.approx(way / scale, rel=1e-8, abs=CLOSE)  # scale loses digits to cancellation
     clipped = np.clip(values, bins.center - 2**18 * bins.unit, bins.center + 2**18 * bins.unit)
     assert got["mean"] == pytest.approx(clipped.mean(), abs=bins.unit)
