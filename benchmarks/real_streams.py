@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 
 from monitor.cli.replay import Options, replay
 from monitor.codec.canonical import parse_time
-from monitor.sources.tables import DEFAULT_START_MS
+from monitor.sources.plain_files import DEFAULT_START_MS
 
 ROWS = 5000
 KEPT = ("FeatureNullsHigh", "FeatureInvalid", "FeatureDrift", "FeatureShift", "ChangeDetected")

@@ -78,7 +78,7 @@ def shipped_config() -> Path:
 
 
 def _say(text: str) -> None:
-    _CONSOLE.print(f"[dim]streamdrift demo:[/] {text}")
+    _CONSOLE.print(f"[dim]streamdrift demo:[/] {text}", soft_wrap=True)
 
 
 class _Show:

@@ -32,10 +32,10 @@ from monitor.replay import Replay, ReplayLog, in_order
 from monitor.runner.evaluate import rules_change
 from monitor.service import ledger_topics, place_of
 from monitor.settings import Settings
+from monitor.sources.plain_files import DEFAULT_START_MS
 from monitor.sources.recordings import Progress as ReadProgress
 from monitor.sources.recordings import Recording, captured, is_captured_log, plain, topics_of_bus
 from monitor.sources.references import reference_changes
-from monitor.sources.tables import DEFAULT_START_MS
 
 TOPIC = "topic:"
 

@@ -76,7 +76,7 @@ _CONSOLE = Console(highlight=False)
 def pretty(topic: str, value: bytes) -> None:
     """A line or two for people; everything from the stream is made printable, and nothing is markup."""
     message = msgspec.json.decode(value)
-    _CONSOLE.print(Text.assemble((message["time"], "dim"), " ", *_SHOW[topic](message["data"])))
+    _CONSOLE.print(Text.assemble((message["time"], "dim"), " ", *_SHOW[topic](message["data"])), soft_wrap=True)
 
 
 def _pretty(topic: str, record: Record, value: bytes) -> None:
@@ -86,7 +86,9 @@ def _pretty(topic: str, record: Record, value: bytes) -> None:
     headers = {name: printable(text.decode("utf-8", "replace")) for name, text in record.headers}
     shown = printable(value[:160].decode("utf-8", "replace"))
     reason, offset = headers.get("sd-reason", "?"), headers.get("sd-offset", "?")
-    _CONSOLE.print(Text.assemble((reason, "red"), f" {record.topic} {record.partition}@{offset}  ", (shown, "dim")))
+    _CONSOLE.print(
+        Text.assemble((reason, "red"), f" {record.topic} {record.partition}@{offset}  ", (shown, "dim")), soft_wrap=True
+    )
 
 
 def _alert(data: Data) -> Spans:

@@ -6,19 +6,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from monitor.bus.port import Bus
 from monitor.codec.captured import CapturedHeader, CapturedLog, is_captured
-from monitor.contract import ModelContract, StreamContract
+from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
 from monitor.evaluate.alerts import Place
 from monitor.events import Record, RecordBatch, StreamName, TopicPartition
 from monitor.panes.ledger import LedgerTopics
 from monitor.runner.topics import read_whole
 from monitor.sources.control import Control, control_records, decode_control, in_batches
+from monitor.sources.plain_files import TableRows, by_topic, events_of_table, is_table, lines_of
 from monitor.sources.references import plain_batch
-from monitor.sources.tables import TableRows, events_of_table, is_table, lines_of
 
 Progress = Callable[[int], None]
 """Told how many bytes (of files) or records (of topics) have been read since the last call."""
@@ -138,7 +136,8 @@ def plain(path: Path, contract: ModelContract, stream: StreamName | None, start_
         at = dict.fromkeys(topics, 0)
         for block in blocks():
             progress(len(block) if is_table(path) else sum(len(line) + 1 for line in block))
-            for topic, values in _by_topic(block, contract.streams, topics, chosen).items():
+            split = {chosen.topic: block} if len(topics) == 1 else by_topic(block, contract.streams)
+            for topic, values in split.items():
                 yield plain_batch(TopicPartition(topic, 0), values, at[topic])
                 at[topic] += len(values)
 
@@ -160,27 +159,3 @@ def _size(path: Path) -> int:
 
         return int(pyarrow.parquet.ParquetFile(path).metadata.num_rows)
     return path.stat().st_size if not is_table(path) else 0
-
-
-class _Shape(msgspec.Struct):
-    """What tells a feature event from a prediction."""
-
-    features: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-def _by_topic(
-    lines: list[bytes], streams: tuple[StreamContract, ...], topics: dict[str, bool], chosen: StreamContract
-) -> dict[str, list[bytes]]:
-    """Native events by the topic that they belong to; what can't be read goes to the first, as a dead letter."""
-    if len(topics) == 1:
-        return {chosen.topic: lines}
-    topic_of = {s.stream: s.topic for s in streams}
-    found: dict[str, list[bytes]] = {}
-    decode = msgspec.json.Decoder(_Shape).decode
-    for line in lines:  # each line says by itself what it is
-        try:
-            stream: StreamName = "predictions" if decode(line).features is msgspec.UNSET else "features"
-        except msgspec.DecodeError:
-            stream = chosen.stream
-        found.setdefault(topic_of[stream], []).append(line)
-    return found

@@ -19,7 +19,7 @@ from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid, decode_grid, encode_grid, make_grid
 from monitor.panes.ledger import Change, new_change
 from monitor.runner.topics import read_whole
-from monitor.sources.tables import TableRows, columns_of_table, events_of_table, is_table, lines_of
+from monitor.sources.plain_files import TableRows, by_topic, columns_of_table, events_of_table, is_table, lines_of
 
 FILE_FORMAT = "streamdrift.reference-file/1"
 GridAndReference = tuple[Grid, Reference]
@@ -97,20 +97,24 @@ def _rows_of_file(path: Path, contract: ModelContract, stream: StreamContract, l
     decoder = Decoder(stream.topic, [contract])
     parts: list[Rows] = []
     number = 0
-    for events in _events(path, contract, stream, limit):
-        batch = plain_batch(TopicPartition(stream.topic, 0), events, number)
-        parts += decoder.decode(batch).rows
-        number += len(events)
+    for events in _events(path, contract, stream):
+        if events:
+            batch = plain_batch(TopicPartition(stream.topic, 0), events, number)
+            parts += decoder.decode(batch).rows
+            number += len(events)
+        if limit is not None and sum(map(len, parts)) >= limit:
+            return rows_of.take(rows_of.concat(parts), np.arange(limit))
     return rows_of.concat(parts) if parts else None
 
 
-def _events(path: Path, contract: ModelContract, stream: StreamContract, limit: int | None) -> Iterator[list[bytes]]:
+def _events(path: Path, contract: ModelContract, stream: StreamContract) -> Iterator[list[bytes]]:
     if not is_table(path):
-        yield from lines_of(path)
+        for block in lines_of(path):
+            yield by_topic(block, contract.streams).get(stream.topic, [])
         return
     known = set(columns_of_table(path))
     if any(column.field in known for column in stream.columns):
-        yield from events_of_table(path, TableRows(contract.model, stream), limit)
+        yield from events_of_table(path, TableRows(contract.model, stream))
 
 
 def plain_batch(tp: TopicPartition, values: Sequence[bytes], first: int) -> RecordBatch:

@@ -14,13 +14,13 @@ import pytest
 from monitor.config import load
 from monitor.contract import ColumnSpec, ModelContract, StreamContract
 from monitor.errors import ConfigurationError
+from monitor.sources.plain_files import TableRows, events_of_table, lines_of
 from monitor.sources.references import (
     read_reference_file,
     reference_changes,
     references_of_file,
     write_reference_file,
 )
-from monitor.sources.tables import TableRows, events_of_table, lines_of
 
 STREAM = StreamContract(
     "features", "in", "event_time", (ColumnSpec("x", "x", "numerical"), ColumnSpec("c", "c", "categorical"))

@@ -1,4 +1,4 @@
-"""Tables (Parquet, CSV) and JSONL files of native events, as native events in blocks.
+"""Plain files: tables (Parquet, CSV) and JSONL files of native events, as native events in blocks.
 
 A table's row becomes an event of one model and stream: its columns are the features (or the prediction's fields), its
 id the number of the row, its time the column of that name, or start + number * step where there is none.
@@ -6,7 +6,7 @@ id the number of the row, its time the column of that name, or start + number * 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ import pyarrow.parquet
 from monitor.codec.canonical import time_text
 from monitor.contract import StreamContract
 from monitor.errors import ConfigurationError
+from monitor.events import StreamName
 
 TABLES = (".parquet", ".csv")
 LINES = (".jsonl", ".ndjson", ".json")
@@ -41,15 +42,11 @@ def is_table(path: Path) -> bool:
     return path.suffix.lower() in TABLES
 
 
-def events_of_table(path: Path, rows: TableRows, limit: int | None = None) -> Iterator[list[bytes]]:
-    """The table's rows as native events, in blocks; `limit`: at most so many rows."""
+def events_of_table(path: Path, rows: TableRows) -> Iterator[list[bytes]]:
+    """The table's rows as native events, in blocks."""
     number = 0
     for block in _blocks(path):
-        if limit is not None:
-            block = block.slice(0, limit - number)
         values = block.to_pylist()
-        if not values:
-            return
         yield [_event(rows, row, number + i) for i, row in enumerate(values)]
         number += len(values)
 
@@ -113,3 +110,24 @@ def lines_of(path: Path) -> Iterator[list[bytes]]:
                 yield block
     except OSError as error:
         raise ConfigurationError(f"{path}: {error}") from error
+
+
+class _Shape(msgspec.Struct):
+    """What tells a feature event from a prediction."""
+
+    features: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+def by_topic(lines: Sequence[bytes], streams: Sequence[StreamContract]) -> dict[str, list[bytes]]:
+    """Native events by the topic of their stream; what can't be read goes to the first, to be named there."""
+    topic_of = {stream.stream: stream.topic for stream in streams}
+    first = streams[0].stream
+    found: dict[str, list[bytes]] = {}
+    decode = msgspec.json.Decoder(_Shape).decode
+    for line in lines:  # each line says by itself what it is
+        try:
+            stream: StreamName = "predictions" if decode(line).features is msgspec.UNSET else "features"
+        except msgspec.DecodeError:
+            stream = first
+        found.setdefault(topic_of.get(stream, topic_of[first]), []).append(line)
+    return found
