@@ -96,6 +96,7 @@ class _Show:
         self._began = time.monotonic()
         self._sent_at = self._began
         self._firing = 0
+        self._ledger_ends: dict[TopicPartition, int] | None = None
 
     def turn(self) -> bool:
         """Show what is new; whether all traffic has been judged and all alerts shown."""
@@ -117,18 +118,22 @@ class _Show:
             send_all(self._bus, islice(self._traffic, 2 * due))
 
     def _judged(self) -> bool:
-        inputs = [TopicPartition(topic, p) for topic in FRAUD_TOPICS for p in range(PARTITIONS)]
-        for tp in inputs:
-            value = self._profile.of(tp, None)
-            if value is None or positions.decode_profile(value).position < self._bus.end(tp):
+        """Whether all traffic has been folded into the ledger, and the ledger of that moment into alerts."""
+        if self._ledger_ends is None:
+            inputs = [TopicPartition(topic, p) for topic in FRAUD_TOPICS for p in range(PARTITIONS)]
+            if any(self._profiled(tp) < self._bus.end(tp) for tp in inputs):
                 return False
-        for p in range(self._topics.partitions):
-            tp = TopicPartition(self._topics.name("ledger"), p)
-            value = self._evaluate.of(tp, None)
-            reached = 0 if value is None else positions.decode_evaluate(value).position
-            if reached < self._bus.end(tp):
-                return False
-        return True
+            ledger = [TopicPartition(self._topics.name("ledger"), p) for p in range(self._topics.partitions)]
+            self._ledger_ends = {tp: self._bus.end(tp) for tp in ledger}
+        return all(self._evaluated(tp) >= end for tp, end in self._ledger_ends.items())
+
+    def _profiled(self, tp: TopicPartition) -> int:
+        value = self._profile.of(tp, None)
+        return -1 if value is None else positions.decode_profile(value).position
+
+    def _evaluated(self, tp: TopicPartition) -> int:
+        value = self._evaluate.of(tp, None)
+        return 0 if value is None else positions.decode_evaluate(value).position
 
     def summary(self) -> None:
         """The last line."""
