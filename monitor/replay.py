@@ -52,7 +52,9 @@ class Replay:
         self._log = log
         self._evaluate = EvaluateTask(log.place, log.activations)
         grids = [decode_grid(a.change.content.encode()) for a in log.activations if a.change.kind == "grid"]
-        self._tasks = {tp: self._task(tp, stamped, grids) for tp, stamped in sorted(log.partitions.items())}
+        tasks = {tp: self._task(tp, stamped, grids) for tp, stamped in sorted(log.partitions.items())}
+        # a partition that no set names was never read
+        self._tasks = {tp: task for tp, task in tasks.items() if task.fold.join(log.activations)}
         self._waiting: dict[TopicPartition, list[RecordBatch]] = {}
 
     def _task(self, tp: TopicPartition, stamped: bool, grids: Iterable[Grid]) -> ProfileTask:

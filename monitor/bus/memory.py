@@ -105,6 +105,13 @@ class MemoryBus:
                 if any(topic in member.topics for member in group.members.values()):
                     group.generation += 1
 
+    def grow(self, topic: str, partitions: int) -> None:
+        """Add partitions to a topic, as an administrator of a cluster would."""
+        logs = self._logs[topic]
+        logs += [_Log(logs[0].compacted, logs[0].stamped) for _ in range(partitions - len(logs))]
+        for group in self._groups.values():
+            group.generation += 1
+
     def topics(self) -> tuple[str, ...]:
         return tuple(sorted(self._logs))
 

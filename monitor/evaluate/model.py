@@ -100,29 +100,32 @@ class ModelFold:
     def advance(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
         """Fold all panes that every partition has sealed."""
         yield from self._apply_recorded()
-        if self._set is None or self._rules is None or self._contract is None:
-            return
-        known = [watermarks.get(tp) for tp in self._set.partitions]
-        sealed = [watermark for watermark in known if watermark is not None]
         yield from self._make_grids(watermarks)
-        if len(sealed) < len(known):
-            return
-        pane_ms = self._contract.pane_ms
-        if self._next is None:
-            self._next = min(watermark.first for watermark in sealed) // pane_ms
-        target = min(watermark.watermark for watermark in sealed) // pane_ms
-        while self._next < target:
-            yield from self._apply_recorded()
+        target = self._target(watermarks)
+        while target is not None and self._next is not None and self._next < target:
             if self._next in self._panes:
                 if not self._foldable(self._panes[self._next]):
                     return
                 yield from self._fold(self._panes.pop(self._next))
                 self._next += 1
             else:
-                stop = self._end_of_run(target)
+                stop, pane_ms = self._end_of_run(target), self._pane_ms
                 yield from self._judge.empty_run(self._streams, (self._next + 1) * pane_ms, stop * pane_ms)
                 self._next = stop
-        yield from self._apply_recorded()
+            yield from self._apply_recorded()
+            target = self._target(watermarks)  # a recorded change may add partitions
+
+    def _target(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
+        """The pane below which every partition has sealed; None as long as one has no watermark."""
+        if self._set is None or self._rules is None:
+            return None
+        known = [watermarks.get(tp) for tp in self._set.partitions]
+        sealed = [watermark for watermark in known if watermark is not None]
+        if len(sealed) < len(known) or not sealed:
+            return None
+        if self._next is None:
+            self._next = min(watermark.first for watermark in sealed) // self._pane_ms
+        return min(watermark.watermark for watermark in sealed) // self._pane_ms
 
     def _end_of_run(self, target: int) -> int:
         """The first pane after `next` that holds something or starts a change; at most `target`."""

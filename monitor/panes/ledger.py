@@ -7,6 +7,7 @@ digest of its name, ours and not the client's, so that every writer and reader a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,6 +70,18 @@ class PartitionSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """All input partitions of the model, sorted, each once."""
         topics = dict(self.streams.values())
         return tuple(TopicPartition(topic, p) for topic in sorted(topics) for p in range(topics[topic]))
+
+
+def joined_at(tp: TopicPartition, model: str, activations: Iterable[Activation]) -> int | Literal["not yet"] | None:
+    """From which pane on a partition belongs to a model: older rows there are late.
+
+    None: from the start. "not yet": the model has a set of partitions, and none that names this one.
+    """
+    sets = [a for a in activations if a.change.kind == "set" and a.change.model == model]
+    for activation in sets:
+        if tp in msgspec.json.decode(activation.change.content, type=PartitionSet).partitions:
+            return activation.pane
+    return "not yet" if sets else None
 
 
 Entry = Pane | RawPane | Watermark | Heartbeat | Change

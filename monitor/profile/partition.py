@@ -20,7 +20,7 @@ from monitor.contract import ModelContract
 from monitor.events import Batch, Int64s, RecordBatch, Rejected, Rows, TopicPartition
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid
-from monitor.panes.ledger import Watermark
+from monitor.panes.ledger import Activation, Watermark, joined_at
 from monitor.panes.pane import Pane, RawPane
 from monitor.panes.position import FORMAT, ProfilePosition, RowState
 from monitor.profile.admission import Admission, Flush, admit, by_stamp
@@ -65,6 +65,16 @@ class PartitionFold:
         self._folding_again = False
 
     # ------------------------------------------------------------------ input
+
+    def join(self, activations: Sequence[Activation]) -> bool:
+        """Begin as the models' sets of partitions say; False as long as one of them has yet to name this partition."""
+        panes = {name: joined_at(self.tp, name, activations) for name in self.models}
+        starts = [pane * self.models[n].contract.pane_ms for n, pane in panes.items() if isinstance(pane, int)]
+        if "not yet" in panes.values():
+            return False
+        if starts:
+            self.floor = self.first_watermark = max(starts)
+        return True
 
     def use_grid(self, grid: Grid) -> None:
         """From now on the model's panes are summarised on `grid`, open ones too; waiting panes are sealed."""

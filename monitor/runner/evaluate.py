@@ -36,6 +36,8 @@ from monitor.telemetry import Log
 _CLOUD_EVENT = (("content-type", b"application/cloudevents+json"),)
 """By this header the readers of CloudEvents over Kafka know a message in structured JSON."""
 
+Streams = dict[StreamName, tuple[str, int]]
+"""Topic and number of partitions of each stream."""
 ReferenceChanges = Callable[[ModelConfig], list[Change]]
 """Gives grid and reference changes of a model whose configuration names a file or a topic's range."""
 
@@ -169,13 +171,13 @@ class EvaluateStage:
                     self._log.info("change_announced", model=change.model, kind=change.kind, digest=change.digest)
 
     def _partition_set(self, model: ModelConfig, active: PartitionSet | None) -> PartitionSet:
-        streams: dict[StreamName, tuple[str, int]] = {
+        streams: Streams = {
             stream.stream: (stream.topic, self._bus.partitions(stream.topic) or 0) for stream in model.contract.streams
         }
-        if active is not None and active.streams != streams:
+        if active is not None and not _only_grown(active.streams, streams):
             raise ConfigurationError(
-                f"model {model.contract.model}: its topics or their partitions have changed from "
-                f"{_spelled(active.streams)} to {_spelled(streams)}, which is not supported yet"
+                f"model {model.contract.model}: its topics have changed from {_spelled(active.streams)} to "
+                f"{_spelled(streams)}; only adding partitions is supported"
             )
         return PartitionSet(streams)
 
@@ -229,5 +231,12 @@ def rules_change(model: ModelConfig) -> Change:
     return new_change(model.contract.model, "rules", msgspec.json.encode(content).decode())
 
 
-def _spelled(streams: dict[StreamName, tuple[str, int]]) -> str:
+def _only_grown(before: Streams, after: Streams) -> bool:
+    """The same topics, none with fewer partitions."""
+    return before.keys() == after.keys() and all(
+        before[s][0] == after[s][0] and before[s][1] <= after[s][1] for s in before
+    )
+
+
+def _spelled(streams: Streams) -> str:
     return ", ".join(f"{topic} ({partitions} partitions)" for topic, partitions in streams.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from monitor.bus.port import Bus, Committed
 from monitor.codec.chunks import Assembler
@@ -13,7 +13,7 @@ from monitor.contract import ModelContract
 from monitor.events import Outgoing, RecordBatch, TopicPartition
 from monitor.panes import position as positions
 from monitor.panes.grid import Grid, decode_grid
-from monitor.panes.ledger import Entry, Heartbeat, LedgerTopics, decode_activation, encode_entry
+from monitor.panes.ledger import Activation, Entry, Heartbeat, LedgerTopics, decode_activation, encode_entry
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import ProfileTask
 from monitor.runner.heartbeats import Pulse, heartbeat, idle_ones, is_worth_it
@@ -33,6 +33,7 @@ class _Input:
         self.models = models
         self.heartbeats: list[Heartbeat] = []
         self.committed = -1
+        self.joined = True
 
 
 class ProfileStage:
@@ -48,7 +49,7 @@ class ProfileStage:
         self._positions = Positions(bus, topics, self.group)
         self._inputs: dict[TopicPartition, _Input] = {}
         self._pulses: dict[TopicPartition, Pulse] = {}
-        self._grids = GridFollower(bus, topics)
+        self._decided = Decided(bus, topics)
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -62,7 +63,8 @@ class ProfileStage:
         task = ProfileTask(fold, Decoder(tp.topic, contracts))
         sequencer = Sequencer(f"{self.group}/{tp.topic}/{tp.partition}")
         held = _Input(task, sequencer, tuple(contract.model for contract in contracts))
-        self._use_grids(held, self._grids.read())
+        self._decided.read()
+        self._use_grids(held)
         self._inputs[tp] = held
         first = contracts[0]
         self._pulses[tp] = Pulse(
@@ -72,6 +74,10 @@ class ProfileStage:
         if value is None:
             start = self._first_start(tp)
             fold.position = start
+            held.joined = fold.join(self._decided.sets)
+            if not held.joined:
+                # evaluate, which owns the set, writes it when it starts
+                self._log.warning("partition_waits_for_its_set", topic=tp.topic, partition=tp.partition)
             self._log.info("partition_started", topic=tp.topic, partition=tp.partition, offset=start)
             return start
         position = positions.decode_profile(value)
@@ -112,18 +118,19 @@ class ProfileStage:
             self._pulses[tp].see(held.task.fold.natural_watermark, self._clock())
 
     def tick(self) -> None:
-        """Grids that came, and heartbeats of partitions that stand still."""
-        if any(held.task.fold.lacks_grid for held in self._inputs.values()):
-            grids = self._grids.read()
+        """Grids and sets that came, and heartbeats of partitions that stand still."""
+        if any(held.task.fold.lacks_grid or not held.joined for held in self._inputs.values()):
+            self._decided.read()
             for held in self._inputs.values():
-                self._use_grids(held, grids)
+                self._use_grids(held)
+                held.joined = held.joined or held.task.fold.join(self._decided.sets)
         now = self._clock()
-        busy = {tp for tp, held in self._inputs.items() if held.task.restoring or held.task.fold.waiting}
+        busy = {tp for tp, held in self._inputs.items() if held.task.restoring} | self.paused()
         for tp in idle_ones(self._pulses, now, busy):
             self._beat(tp, now)
 
-    def _use_grids(self, held: _Input, grids: Iterable[Grid]) -> None:
-        for grid in grids:
+    def _use_grids(self, held: _Input) -> None:
+        for grid in self._decided.grids:
             if held.task.fold.fits(grid):
                 held.task.use_grid(grid)
 
@@ -139,7 +146,11 @@ class ProfileStage:
         fold.heartbeat(watermark)
 
     def paused(self) -> frozenset[TopicPartition]:
-        return frozenset(tp for tp, held in self._inputs.items() if held.task.fold.waiting and not held.task.restoring)
+        return frozenset(
+            tp
+            for tp, held in self._inputs.items()
+            if not held.joined or (held.task.fold.waiting and not held.task.restoring)
+        )
 
     # ------------------------------------------------------------------ what to commit
 
@@ -147,7 +158,7 @@ class ProfileStage:
         outgoing: list[Outgoing] = []
         offsets: dict[TopicPartition, Committed] = {}
         for tp, held in sorted(self._inputs.items()):
-            if held.task.restoring:
+            if held.task.restoring or not held.joined:
                 continue
             outputs = held.sequencer.number(self._outputs(tp, held))
             if not outputs and held.task.fold.position <= held.committed:
@@ -170,25 +181,27 @@ class ProfileStage:
         return outputs
 
 
-class GridFollower:
-    """Reads grids from the grid topic as they come."""
+class Decided:
+    """Follows what evaluate has decided and profile needs: grids, and sets of partitions."""
 
     def __init__(self, bus: Bus, topics: LedgerTopics) -> None:
+        self.grids: list[Grid] = []
+        self.sets: list[Activation] = []
         self._bus = bus
         self._tp = TopicPartition(topics.name("grid"), 0)
         self._read_to = 0
         self._assembler = Assembler(compacted=True)
-        self._grids: list[Grid] = []
 
-    def read(self) -> list[Grid]:
-        """All grids that are there by now."""
+    def read(self) -> None:
+        """Take what has come to the grid topic since the last time."""
         for batch in read_whole(self._bus, self._tp, self._read_to):
             self._read_to = batch.offsets[-1] + 1
             for _record, value in whole_values(self._assembler, batch):
-                change = decode_activation(value).change
-                if change.kind == "grid":
-                    self._grids.append(decode_grid(change.content.encode()))
-        return self._grids
+                activation = decode_activation(value)
+                if activation.change.kind == "grid":
+                    self.grids.append(decode_grid(activation.change.content.encode()))
+                elif activation.change.kind == "set":
+                    self.sets.append(activation)
 
 
 def input_topics(config: Config) -> tuple[str, ...]:
