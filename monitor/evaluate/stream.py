@@ -11,7 +11,7 @@ from monitor.evaluate.detection import DetectorBank, Sighting
 from monitor.evaluate.measure import Measure
 from monitor.evaluate.reference import Reference
 from monitor.evaluate.windows import Closed, Windows, open_windows
-from monitor.events import Histogram, Observation, ReferenceInfo, Series
+from monitor.events import Histogram, Observation, Series
 from monitor.panes.grid import Grid
 from monitor.panes.merging import MergedPane
 from monitor.stats.exact import significant
@@ -147,9 +147,6 @@ class StreamFold:
         if last is None or last.events == 0 or column not in self.grid.series:
             return None
         return self.measure.histogram(column, last.counts)
-
-    def reference_info(self) -> ReferenceInfo:
-        return self.reference.info
 
     def spread(self, column: str, metric: str) -> tuple[float, float] | None:
         """(reference_mean, reference_std) of a metric of a column."""

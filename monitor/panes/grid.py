@@ -145,7 +145,6 @@ class Layout:
         self.bins: list[slice] = []
         self.invalid: list[slice] = []
         at = self.squares.stop
-        self.first_bin = at
         for count in numeric_bins + categorical_bins:
             self.bins.append(slice(at, at + count))
             self.invalid.append(slice(at + count, at + count + INVALID_STATES))

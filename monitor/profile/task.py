@@ -105,7 +105,7 @@ class ProfileTask:
         self.fold.use_grid(grid)
 
     def drain(self) -> Drained:
-        """What is to be published; nothing while folding again."""
+        """What was put out since the last call; not to be asked for while folding again."""
         return self.fold.drain()
 
     def snapshot(self, sequences: Mapping[str, int]) -> ProfilePosition:

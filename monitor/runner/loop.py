@@ -72,12 +72,11 @@ class Loop:
         self._known: set[TopicPartition] = set()
         self._committed_at = clock()
 
-    def run(self, stopping: Callable[[], bool], on_turn: Callable[[], None] = lambda: None) -> None:
+    def run(self, stopping: Callable[[], bool]) -> None:
         """Turn after turn; at the end what is folded is committed and the group is left."""
         try:
             while not stopping():
                 self.turn()
-                on_turn()
             self.turn(wait_ms=0, last=True)
         finally:
             self._writer.close()

@@ -22,7 +22,6 @@ from monitor.errors import ConfigurationError
 from monitor.events import StreamName
 
 TABLES = (".parquet", ".csv")
-LINES = (".jsonl", ".ndjson", ".json")
 BLOCK = 5000
 DEFAULT_START_MS = 946_684_800_000
 """2000-01-01T00:00:00Z: of tables without times."""
