@@ -19,6 +19,7 @@ from types import FrameType
 from monitor import __version__
 from monitor.bus.port import Bus
 from monitor.config.resolved import Config
+from monitor.errors import LeaseTaken
 from monitor.evaluate.alerts import Place
 from monitor.panes.ledger import LedgerTopics
 from monitor.runner.evaluate import EvaluateStage
@@ -32,6 +33,8 @@ from monitor.telemetry import Log
 STAGES = ("profile", "evaluate")
 USAGE, UNREACHABLE, DIVERGED = 2, 3, 4
 _HOPELESS = (USAGE, DIVERGED)
+_LEASE_PATIENCE_S = 12.0
+"""A little longer than a lease outlives its process."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -53,16 +56,24 @@ def prepare(bus: Bus, config: Config, settings: Settings) -> None:
 def run_stage(name: str, bus: Bus, config: Config, settings: Settings, log: Log) -> None:
     """One stage in this process, until SIGTERM or SIGINT."""
     stopping = _Stopping()
-    loop = Loop(
-        bus,
-        _stage(name, bus, config, settings, log),
-        f"{settings.instance}-{name}",
-        time.monotonic,
-        settings.commit_interval_ms / 1000,
-    )
+    loop = _opened(name, bus, config, settings, log)
     log.info("stage_started", stage=name, bus=bus.name)
     loop.run(lambda: stopping.asked)
     log.info("stage_stopped", stage=name)
+
+
+def _opened(name: str, bus: Bus, config: Config, settings: Settings, log: Log) -> Loop:
+    """The stage's loop. A lease may be that of a process just killed, so it is waited for until it must have run out."""
+    stage, instance = _stage(name, bus, config, settings, log), f"{settings.instance}-{name}"
+    deadline = time.monotonic() + _LEASE_PATIENCE_S
+    while True:
+        try:
+            return Loop(bus, stage, instance, time.monotonic, settings.commit_interval_ms / 1000)
+        except LeaseTaken as taken:
+            if time.monotonic() > deadline:
+                raise
+            log.info("lease_waited_for", stage=name, why=str(taken))
+            time.sleep(1)
 
 
 def _stage(name: str, bus: Bus, config: Config, settings: Settings, log: Log) -> Stage:

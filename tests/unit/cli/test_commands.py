@@ -164,7 +164,7 @@ def test_a_second_service_on_one_file_is_refused_by_name(tmp_path: Path) -> None
         for line in holder.stderr:
             if "stage_started" in line:
                 break
-        second = streamdrift("run", "--bus", bus, "--stages", "profile", timeout=30)
+        second = streamdrift("run", "--bus", bus, "--stages", "profile", timeout=60)
     finally:
         holder.terminate()
         holder.communicate(timeout=15)
