@@ -63,7 +63,7 @@ def run_stage(name: str, bus: Bus, config: Config, settings: Settings, log: Log)
 
 
 def _opened(name: str, bus: Bus, config: Config, settings: Settings, log: Log) -> Loop:
-    """The stage's loop. A lease may be that of a process just killed, so it is waited for until it must have run out."""
+    """The stage's loop. A lease may be that of a process just killed: it is waited for until that must have run out."""
     stage, instance = _stage(name, bus, config, settings, log), f"{settings.instance}-{name}"
     deadline = time.monotonic() + _LEASE_PATIENCE_S
     while True:
