@@ -52,7 +52,8 @@ class Replay:
         self._log = log
         self._evaluate = EvaluateTask(log.place, log.activations)
         grids = [decode_grid(a.change.content.encode()) for a in log.activations if a.change.kind == "grid"]
-        tasks = {tp: self._task(tp, stamped, grids) for tp, stamped in sorted(log.partitions.items())}
+        read = {stream.topic for contract in log.contracts for stream in contract.streams}
+        tasks = {tp: self._task(tp, log.partitions[tp], grids) for tp in sorted(log.partitions) if tp.topic in read}
         # a partition that no set names was never read
         self._tasks = {tp: task for tp, task in tasks.items() if task.fold.join(log.activations)}
         self._waiting: dict[TopicPartition, list[RecordBatch]] = {}

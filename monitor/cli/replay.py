@@ -16,26 +16,22 @@ from rich.table import Table
 
 from monitor import __version__
 from monitor.bus.port import Bus
+from monitor.cli.replay_log import configured, left_out, recorded
 from monitor.cli.shell import load_config, open_settings_bus, settings_of
 from monitor.cli.tail import printable
 from monitor.codec.canonical import parse_time
 from monitor.config.durations import parse_duration
-from monitor.config.resolved import Config, ModelConfig, ModelRules
-from monitor.contract import ModelContract
+from monitor.config.resolved import Config, ModelConfig
 from monitor.errors import ConfigurationError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
-from monitor.evaluate.model import RulesContent
 from monitor.events import STREAMS, RecordBatch, StreamName, TopicPartition
-from monitor.panes.ledger import Activation, PartitionSet, new_change
 from monitor.replay import Replay, ReplayLog, in_order
-from monitor.runner.evaluate import rules_change
 from monitor.service import ledger_topics, place_of
 from monitor.settings import Settings
 from monitor.sources.plain_files import DEFAULT_START_MS
 from monitor.sources.recordings import Progress as ReadProgress
 from monitor.sources.recordings import Recording, captured, is_captured_log, plain, topics_of_bus
-from monitor.sources.references import reference_changes
 
 TOPIC = "topic:"
 
@@ -69,12 +65,8 @@ def replay(options: Options) -> Outcome:
     """Replay and show."""
     settings = settings_of(options.config, options.bus)
     bus = open_settings_bus(settings) if any(source.startswith(TOPIC) for source in options.sources) else None
-    config = _config(options, settings)
-    recording = _joined([_recording(source, options, settings, config, bus) for source in options.sources])
-    is_what_if = options.config is not None and bool(recording.control.contracts)
-    log = _log(recording, config, options, settings, bus)
-    if is_what_if:
-        typer.echo(f"what-if: the rules of {options.config}, not those recorded in the log", err=True)
+    recording = _joined([_recording(source, options, settings, bus) for source in options.sources])
+    log = _log(recording, options, settings, bus)
     engine = Replay(log)
     messages = _fold(engine, recording)
     alerts = [m for m in in_order(messages, log.ledger_partitions) if m.topic == "alerts"]
@@ -89,15 +81,7 @@ def replay(options: Options) -> Outcome:
     return Outcome(total.total(), firing, dead)
 
 
-def _config(options: Options, settings: Settings) -> Config | None:
-    """The configuration to use: as flagged; for plain files, which bring no rules, the usual one."""
-    needs_one = any(not s.startswith(TOPIC) and not is_captured_log(Path(s)) for s in options.sources)
-    if options.config is not None or needs_one or settings.config.exists():
-        return load_config(settings.config)
-    return None
-
-
-def _recording(source: str, options: Options, settings: Settings, config: Config | None, bus: Bus | None) -> Recording:
+def _recording(source: str, options: Options, settings: Settings, bus: Bus | None) -> Recording:
     if source.startswith(TOPIC):
         if bus is None:
             raise ConfigurationError(f"{source}: no bus")
@@ -105,9 +89,7 @@ def _recording(source: str, options: Options, settings: Settings, config: Config
     path = Path(source)
     if is_captured_log(path):
         return captured(path)
-    if config is None:
-        raise ConfigurationError(f"{source}: a plain file needs --config")
-    model = chosen_model(config, options.model)
+    model = chosen_model(load_config(settings.config), options.model)
     stream: StreamName | None = next((s for s in STREAMS if s == options.stream), None)
     start = DEFAULT_START_MS if options.start is None else _time("--start", options.start)
     return plain(path, model.contract, stream, start, _step(options.step))
@@ -156,66 +138,36 @@ def _one_after_the_other(first: Recording, second: Recording) -> Callable[[ReadP
     return batches
 
 
-def _log(
-    recording: Recording, config: Config | None, options: Options, settings: Settings, bus: Bus | None
-) -> ReplayLog:
-    recorded = {contract.model: contract for contract in recording.contracts}
-    topics = {tp.topic for tp in recording.partitions}
+def _log(recording: Recording, options: Options, settings: Settings, bus: Bus | None) -> ReplayLog:
+    """What the engine is given; says on stderr what is not as it was recorded."""
     if recording.control.contracts and options.config is None:
-        contracts, activations = list(recorded.values()), list(recording.control.activations)
+        (contracts, activations), whole = recorded(recording), list(recording.contracts)
     else:
-        models = [m for m in (config.models if config is not None else ()) if _reads(m.contract, topics)]
-        if not models:
-            raise ConfigurationError(f"no model of the configuration reads {', '.join(sorted(topics))}")
-        contracts = [_restricted(model.contract, topics) for model in models]
-        activations = [a for m in models for a in _activations(m, recording, bus)]
-    wanted = {c.model for c in contracts} if options.model is None else {options.model}
-    if not wanted <= {c.model for c in contracts}:
-        raise ConfigurationError(f"--model {options.model}: the log has {', '.join(c.model for c in contracts)}")
+        config = load_config(settings.config)
+        contracts, activations = configured(recording, config, bus)
+        whole = [m.contract for m in config.models if m.contract.model in {c.model for c in contracts}]
+        if recording.control.contracts:
+            typer.echo(f"what-if: the rules of {settings.config}, not those recorded in the log", err=True)
+    if missing := left_out(recording, whole):
+        typer.echo(f"not in the log, and left out: {', '.join(missing)}", err=True)
+    models = [contract.model for contract in contracts]
+    wanted = set(models) if options.model is None else {options.model}
+    if not wanted <= set(models):
+        raise ConfigurationError(f"--model {options.model}: the log has {', '.join(models)}")
     return ReplayLog(
         contracts=[c for c in contracts if c.model in wanted],
-        partitions={tp: s for tp, s in recording.partitions.items() if any(_reads(c, {tp.topic}) for c in contracts)},
+        partitions=recording.partitions,
         heartbeats=recording.control.heartbeats,
         activations=[a for a in activations if a.change.model in wanted],
         place=recording.place or Place(settings.source, settings.web_url, __version__, ""),
         ends=recording.ends is None,
         ledger_partitions=recording.ledger_partitions or settings.ledger_partitions,
-        filtered=frozenset(c.model for c in contracts) - wanted,
+        filtered=frozenset(models) - wanted,
         time_range=(
             None if options.start_at is None else _time("--from", options.start_at),
             None if options.end_at is None else _time("--to", options.end_at),
         ),
     )
-
-
-def _reads(contract: ModelContract, topics: set[str]) -> bool:
-    return any(stream.topic in topics for stream in contract.streams)
-
-
-def _restricted(contract: ModelContract, topics: set[str]) -> ModelContract:
-    """The contract without streams that the recording does not hold."""
-    return msgspec.structs.replace(contract, streams=tuple(s for s in contract.streams if s.topic in topics))
-
-
-def _activations(model: ModelConfig, recording: Recording, bus: Bus | None) -> list[Activation]:
-    """What a service with this configuration would have decided; recorded grids and references where they fit."""
-    contract = _restricted(model.contract, {tp.topic for tp in recording.partitions})
-    counts = Counter(tp.topic for tp in recording.partitions)
-    streams = {stream.stream: (stream.topic, counts[stream.topic]) for stream in contract.streams}
-    changes = [new_change(contract.model, "set", msgspec.json.encode(PartitionSet(streams)).decode())]
-    restricted = ModelConfig(contract, model.rules, model.start)
-    kept = [a.change for a in recording.control.activations if a.change.model == contract.model]
-    if kept and _recorded_reference(kept) == model.rules.reference:
-        changes += [change for change in kept if change.kind in ("grid", "reference")]
-    else:
-        changes += reference_changes(bus, restricted)
-    return [Activation(change, None) for change in [*changes, rules_change(restricted)]]
-
-
-def _recorded_reference(changes: Sequence[object]) -> object:
-    newest = [change for change in changes if getattr(change, "kind", "") == "rules"][-1:]
-    contents = [msgspec.json.decode(getattr(change, "content", ""), type=RulesContent) for change in newest]
-    return ModelRules.model_validate_json(contents[0].rules).reference if contents else None
 
 
 def _fold(engine: Replay, recording: Recording) -> list[Message]:
@@ -229,10 +181,13 @@ def _fold(engine: Replay, recording: Recording) -> list[Message]:
     )
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task("replay", total=recording.size or None, alerts=0)
+        alerts = 0
         for batch in recording.batches(lambda n: bar.advance(task, n)):
             if engine.reads(batch.tp):
-                messages += engine.feed(batch)
-                bar.update(task, alerts=sum(1 for m in messages if m.topic == "alerts"))
+                new = engine.feed(batch)
+                messages += new
+                alerts += sum(1 for message in new if message.topic == "alerts")
+                bar.update(task, alerts=alerts)
         messages += engine.finish(recording.ends or {})
     return messages
 

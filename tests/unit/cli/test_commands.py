@@ -126,6 +126,22 @@ def test_from_traffic_to_alerts_to_a_replay_in_the_same_bytes(tmp_path: Path) ->
     what_if = streamdrift("replay", str(log), "--config", str(ALERTS))
     assert "what-if" in what_if.stderr
     assert what_if.stdout == replayed.stdout
+    _replay_what_was_not_recorded_so(bus, log, tmp_path)
+
+
+def _replay_what_was_not_recorded_so(bus: str, log: Path, folder: Path) -> None:
+    """Other columns, one topic of two, and a broken alerts.yaml that nobody asked for."""
+    fewer, one, broken = folder / "fewer.yaml", folder / "one.jsonl", folder / "broken.yaml"
+    fewer.write_text(ALERTS.read_text().replace("account_age_days, tx_last_hour", "tx_last_hour"))
+    other_columns = streamdrift("replay", str(log), "--config", str(fewer))
+    assert other_columns.returncode == 0, other_columns.stderr
+    assert "FeatureDrift" in other_columns.stdout
+    assert streamdrift("capture", "ml.features", "--bus", bus, "--out", str(one)).returncode == 0
+    one_topic = streamdrift("replay", str(one))
+    assert "left out: fraud-scorer/predictions" in one_topic.stderr
+    assert "FeatureDrift" in one_topic.stdout
+    broken.write_text("x: [")
+    assert streamdrift("replay", str(log), STREAMDRIFT_CONFIG=str(broken)).returncode == 0
 
 
 def _wait_for_alerts(bus: str, least: int) -> list[str]:

@@ -1,0 +1,135 @@
+"""What a replay is given beside its records: contracts and activations, from the recording and the configuration.
+
+Streams whose topic the recording does not hold are left out of it: nobody would ever seal their panes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from monitor.bus.port import Bus
+from monitor.config.inputs import InputRefused, resolve_inputs
+from monitor.config.resolved import Config, DetectorSpec, ModelConfig, ModelRules, ReferenceSpec
+from monitor.contract import ModelContract
+from monitor.errors import ConfigurationError
+from monitor.evaluate.model import RulesContent
+from monitor.panes.grid import decode_grid
+from monitor.panes.ledger import Activation, Change, PartitionSet, new_change
+from monitor.runner.evaluate import rules_change
+from monitor.sources.recordings import Recording
+from monitor.sources.references import reference_changes
+
+Decisions = tuple[list[ModelContract], list[Activation]]
+
+
+def recorded(recording: Recording) -> Decisions:
+    """What the service decided while the log was made."""
+    topics = topics_of(recording)
+    contracts = [restricted(contract, topics) for contract in recording.contracts]
+    return contracts, [kept for a in recording.control.activations if (kept := _held(a, topics)) is not None]
+
+
+def configured(recording: Recording, config: Config, bus: Bus | None) -> Decisions:
+    """What a service with this configuration would have decided."""
+    topics = topics_of(recording)
+    models = [m for m in config.models if any(stream.topic in topics for stream in m.contract.streams)]
+    if not models:
+        raise ConfigurationError(f"no model of the configuration reads {', '.join(sorted(topics))}")
+    held = [
+        ModelConfig(contract, with_inputs(m.rules, contract), m.start)
+        for m in models
+        for contract in [restricted(m.contract, topics)]
+    ]
+    return [m.contract for m in held], [a for m in held for a in _activations(m, recording, bus)]
+
+
+def left_out(recording: Recording, contracts: Iterable[ModelContract]) -> list[str]:
+    """Streams of the contracts, as model/stream, that the recording does not hold."""
+    topics = topics_of(recording)
+    return [f"{c.model}/{s.stream}" for c in contracts for s in c.streams if s.topic not in topics]
+
+
+def topics_of(recording: Recording) -> set[str]:
+    return {tp.topic for tp in recording.partitions}
+
+
+def restricted(contract: ModelContract, topics: set[str]) -> ModelContract:
+    """The contract without streams of other topics."""
+    return msgspec.structs.replace(contract, streams=tuple(s for s in contract.streams if s.topic in topics))
+
+
+def _held(activation: Activation, topics: set[str]) -> Activation | None:
+    """A recorded activation as far as it is about these topics. Grids of other streams do no harm."""
+    change = activation.change
+    if change.kind == "set":
+        streams = msgspec.json.decode(change.content, type=PartitionSet).streams
+        kept = {stream: place for stream, place in streams.items() if place[0] in topics}
+        if kept == streams:
+            return activation
+        return Activation(_again(change, msgspec.json.encode(PartitionSet(kept))), activation.pane) if kept else None
+    if change.kind == "rules":
+        content = msgspec.json.decode(change.content, type=RulesContent)
+        contract = restricted(content.contract, topics)
+        if contract == content.contract:
+            return activation
+        rules = with_inputs(ModelRules.model_validate_json(content.rules), contract)
+        fewer = RulesContent(rules.model_dump_json(by_alias=True), contract)
+        return Activation(_again(change, msgspec.json.encode(fewer)), activation.pane)
+    return activation
+
+
+def with_inputs(rules: ModelRules, contract: ModelContract) -> ModelRules:
+    """The rules without detectors that would have nothing to read."""
+
+    def has_input(spec: DetectorSpec) -> bool:
+        try:
+            return bool(resolve_inputs(spec, contract))
+        except InputRefused:
+            return False
+
+    return rules.model_copy(update={"detectors": tuple(spec for spec in rules.detectors if has_input(spec))})
+
+
+def _again(change: Change, content: bytes) -> Change:
+    return new_change(change.model, change.kind, content.decode(), change.stream)
+
+
+def _activations(model: ModelConfig, recording: Recording, bus: Bus | None) -> list[Activation]:
+    """Of one model: its set, grids and references (recorded ones where they fit), and last its rules."""
+    contract = model.contract
+    counts = Counter(tp.topic for tp in recording.partitions)
+    streams = {stream.stream: (stream.topic, counts[stream.topic]) for stream in contract.streams}
+    changes = [
+        new_change(contract.model, "set", msgspec.json.encode(PartitionSet(streams)).decode()),
+        *_references(model, recording, bus),
+        rules_change(model),
+    ]
+    return [Activation(change, None) for change in changes]
+
+
+def _references(model: ModelConfig, recording: Recording, bus: Bus | None) -> list[Change]:
+    """Recorded grids and references where the configuration asks for the same and has the same columns, else new ones.
+
+    Where it asks for the first events and the columns differ there is none: the replay makes them from the log.
+    """
+    known = [a.change for a in recording.control.activations if a.change.model == model.contract.model]
+    if _reference_of(known) != model.rules.reference:
+        return reference_changes(bus, model)
+    series = {s.stream: s.numeric_series + s.categorical_series for s in model.contract.streams}
+    grids = [grid for c in known if c.kind == "grid" and (grid := decode_grid(c.content.encode())).stream in series]
+    fits = {grid.stream for grid in grids if series[grid.stream] == grid.series}
+    if len(fits) < len(grids) and model.rules.reference.first is None:
+        return reference_changes(bus, model)
+    return [change for change in known if change.kind in ("grid", "reference") and change.stream in fits]
+
+
+def _reference_of(changes: Sequence[Change]) -> ReferenceSpec | None:
+    """The reference that the newest recorded rules ask for."""
+    rules = [change for change in changes if change.kind == "rules"]
+    if not rules:
+        return None
+    content = msgspec.json.decode(rules[-1].content, type=RulesContent)
+    return ModelRules.model_validate_json(content.rules).reference
