@@ -6,7 +6,6 @@ import hashlib
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -112,13 +111,6 @@ class Profile:
     def dead_letters(self) -> list[Record]:
         tp = TopicPartition(f"{self.tp.topic}.dlq", 0)
         return [record for batch in read_whole(self._bus, tp) for record in records_of(batch)]
-
-
-@pytest.fixture
-def bus(kafka_address: str) -> Iterator[KafkaBus]:
-    bus = KafkaBus([kafka_address], {})
-    yield bus
-    bus.close()
 
 
 @pytest.fixture

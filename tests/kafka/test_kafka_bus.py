@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import kafka
@@ -18,13 +17,6 @@ from tests.broker import Broker
 
 pytestmark = pytest.mark.kafka
 WAIT_MS = 10_000
-
-
-@pytest.fixture
-def bus(kafka_address: str) -> Iterator[KafkaBus]:
-    bus = KafkaBus([kafka_address], {})
-    yield bus
-    bus.close()
 
 
 @pytest.fixture
