@@ -205,15 +205,16 @@ class EmbeddedWriter:
         outgoing: Sequence[Outgoing],
         offsets: Mapping[TopicPartition, Committed],
         polled: Polled | None,
-    ) -> None:
+    ) -> dict[TopicPartition, int]:
         if polled is None and offsets:
             raise ValueError("offsets are committed with the poll that they came from")
         try:
             with self._log.writing():
                 self._refuse_stale(polled)
-                self._log.append(outgoing)
+                ends = self._log.append(outgoing)
                 rows = [(self._group, *tp, *committed) for tp, committed in offsets.items()]
                 self._log.db.executemany("INSERT OR REPLACE INTO committed VALUES (?, ?, ?, ?, ?)", rows)
+            return ends
         except StaleGeneration:
             raise
         except BusError as error:

@@ -51,15 +51,15 @@ class KafkaWriter:
         outgoing: Sequence[Outgoing],
         offsets: Mapping[TopicPartition, Committed],
         polled: Polled | None,
-    ) -> None:
+    ) -> dict[TopicPartition, int]:
         if self._failed:
             raise TransactionFailed(f"the writer {self._name!r} has failed before; only a new process may go on")
         generation = _generation(offsets, polled)
         if not outgoing and not offsets:
-            return
+            return {}
         try:
             with watchdog(f"a commit of {self._name!r}", HANGING_SECONDS):
-                self._transact(outgoing, offsets, generation)
+                return self._transact(outgoing, offsets, generation)
         except Exception as error:
             # Whatever it is, the outcome is an abort or unknown; the open transaction is aborted by the next writer.
             self._failed = True
@@ -67,7 +67,7 @@ class KafkaWriter:
 
     def _transact(
         self, outgoing: Sequence[Outgoing], offsets: Mapping[TopicPartition, Committed], generation: Generation | None
-    ) -> None:
+    ) -> dict[TopicPartition, int]:
         self._producer.begin_transaction()
         futures = [
             self._producer.send(o.topic, o.value, o.key, list(o.headers), o.partition, o.timestamp) for o in outgoing
@@ -76,9 +76,13 @@ class KafkaWriter:
             taken = {kafka_tp(tp): OffsetAndMetadata(c.offset, c.metadata, -1) for tp, c in offsets.items()}
             self._producer.send_offsets_to_transaction(taken, generation.metadata)
         self._producer.flush()
+        ends: dict[TopicPartition, int] = {}
         for future in futures:
-            future.get(timeout=0)
+            written = future.get(timeout=0)
+            tp = TopicPartition(written.topic, written.partition)
+            ends[tp] = max(ends.get(tp, 0), written.offset + 1)
         self._producer.commit_transaction()
+        return ends
 
     def close(self) -> None:
         """Never aborts: the next writer of this name does, and an abort can hang like a commit."""

@@ -165,17 +165,19 @@ class MemoryBus:
         """Whether `writer` is the newest of its name: an older one is fenced."""
         return self._writers.get(name) is writer
 
-    def write(self, outgoing: Sequence[Outgoing], markers: bool) -> None:
-        """Appends all records, or raises BusError before the first."""
+    def write(self, outgoing: Sequence[Outgoing], markers: bool) -> dict[TopicPartition, int]:
+        """Appends all records, or raises BusError before the first; gives the offset behind the last of each log."""
         places = [
             TopicPartition(o.topic, choose_partition(o, self.partitions(o.topic), next(self._turn))) for o in outgoing
         ]
         now = self._clock()
         for tp, record in zip(places, outgoing, strict=True):
             self.log(tp).append(record, now)
+        ends = {tp: self.log(tp).end for tp in sorted(set(places))}
         if markers and self._markers:
-            for tp in sorted(set(places)):
+            for tp in ends:
                 self.log(tp).end += 1
+        return ends
 
 
 class MemoryConsumer:
@@ -280,7 +282,7 @@ class MemoryWriter:
         outgoing: Sequence[Outgoing],
         offsets: Mapping[TopicPartition, Committed],
         polled: Polled | None,
-    ) -> None:
+    ) -> dict[TopicPartition, int]:
         if polled is None and offsets:
             raise ValueError("offsets are committed with the poll that they came from")
         if not self._bus.owns(self._name, self):
@@ -290,10 +292,11 @@ class MemoryWriter:
             if not consumer.holds(generation):
                 raise StaleGeneration("the group's assignment changed since the poll")
         try:
-            self._bus.write(outgoing, markers=True)
+            ends = self._bus.write(outgoing, markers=True)
         except BusError as error:
             raise TransactionFailed(f"the commit was aborted: {error}") from error
         self._group.committed.update(offsets)
+        return ends
 
     def close(self) -> None: ...
 

@@ -74,10 +74,12 @@ class Writer(Protocol):
         outgoing: Sequence[Outgoing],
         offsets: Mapping[TopicPartition, Committed],
         polled: Polled | None,
-    ) -> None:
+    ) -> Mapping[TopicPartition, int]:
         """Write all records and commit all offsets of the consumer's group, atomically.
 
-        `polled` is the poll that the work came from (None: no offsets). Raises StaleGeneration, TransactionFailed.
+        `polled` is the poll that the work came from (None: no offsets). Returns the offset behind the last record
+        written, for each partition that was written to: where a look at that output's tail may begin after a crash.
+        Raises StaleGeneration, TransactionFailed.
         """
 
     def close(self) -> None: ...

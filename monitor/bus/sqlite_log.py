@@ -209,18 +209,20 @@ class SqliteLog:
             topic.stamped,
         )
 
-    def append(self, outgoing: Sequence[Outgoing]) -> None:
-        """Appends all records; inside `writing`."""
+    def append(self, outgoing: Sequence[Outgoing]) -> dict[TopicPartition, int]:
+        """Appends all records, inside `writing`; gives the offset behind the last of each partition."""
         now = self._clock()
         ends: dict[int, int] = {}
+        behind: dict[TopicPartition, int] = {}
         rows: dict[int, tuple[int, int, bytes | None, bytes | None, bytes | None]] = {}
         newest: dict[tuple[int, bytes], int] = {}
         for record in outgoing:  # offsets are given one by one
             topic = self.topic(record.topic)
             number = choose_partition(record, None if topic is None else len(topic.ids), next(self._turn))
-            topic, partition = self.partition(TopicPartition(record.topic, number))
+            tp = TopicPartition(record.topic, number)
+            topic, partition = self.partition(tp)
             offset = ends[partition] if partition in ends else self.end(partition)
-            ends[partition] = offset + 1
+            ends[partition] = behind[tp] = offset + 1
             id = partition << OFFSET_BITS | offset
             stamp = now if topic.stamped or record.timestamp is None else record.timestamp
             rows[id] = (id, stamp, record.key, record.value, _pack(record.headers) if record.headers else None)
@@ -230,6 +232,7 @@ class SqliteLog:
         self._compact(newest)
         self.db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", rows.values())
         self.db.executemany("UPDATE partitions SET end=? WHERE id=?", [(end, id) for id, end in ends.items()])
+        return behind
 
     def _compact(self, newest: Mapping[tuple[int, bytes], int]) -> None:
         """Deletes the records that those of the same key replace."""

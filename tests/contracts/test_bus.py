@@ -381,7 +381,21 @@ def test_offsets_rise_strictly_over_commits(place: Place) -> None:
 
 def test_an_empty_commit_is_no_error(place: Place) -> None:
     """A poll may bring nothing to write."""
-    place.bus.writer(place.name("g"), "a").commit([], {}, None)
+    assert place.bus.writer(place.name("g"), "a").commit([], {}, None) == {}
+
+
+def test_a_commit_tells_where_its_records_end(place: Place) -> None:
+    """For each partition written to, and no other: the offset behind the last record, not behind the markers."""
+    topic, other = place.topic("t", 2), place.topic("other", 3)
+    writer = place.bus.writer(place.name("w"), "a")
+    placed = [(topic, 0), (other, 2), (topic, 0), (other, 2), (other, 1)]
+    for _ in range(3):
+        ends = writer.commit([Outgoing(name, number, None, b"v") for name, number in placed], {}, None)
+        assert set(ends) == {TopicPartition(*place) for place in placed}
+        for tp, end in ends.items():
+            assert read_all(place.bus, *tp)[-1][0] + 1 == end
+    keyed = writer.commit([Outgoing(other, None, b"k%d" % i, b"keyed") for i in range(9)], {}, None)
+    assert {tp: read_all(place.bus, *tp)[-1][0] + 1 for tp in keyed} == keyed
 
 
 def test_offsets_need_their_poll(place: Place) -> None:

@@ -89,15 +89,16 @@ class FragileBus(MemoryBus):
 class _FragileWriter(MemoryWriter):
     def commit(
         self, outgoing: Sequence[Outgoing], offsets: Mapping[TopicPartition, Committed], polled: Polled | None
-    ) -> None:
+    ) -> dict[TopicPartition, int]:
         bus = self._bus
         assert isinstance(bus, FragileBus)
         fate = bus.fails.random() if bus.fails is not None else 1.0
         if fate < 0.15:
             raise TransactionFailed("killed before the commit")
-        super().commit(outgoing, offsets, polled)
+        ends = super().commit(outgoing, offsets, polled)
         if fate < 0.3:
             raise TransactionFailed("killed after the commit")
+        return ends
 
 
 @dataclass
