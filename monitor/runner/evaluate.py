@@ -29,6 +29,7 @@ from monitor.panes.ledger import (
 from monitor.panes.position import EvaluatePosition
 from monitor.runner.loop import Work
 from monitor.runner.positions import Positions
+from monitor.runner.reloading import refuse_reload
 from monitor.runner.sequences import Sequencer, writer_and_sequence
 from monitor.runner.topics import records_of
 from monitor.telemetry import Log
@@ -56,6 +57,8 @@ class _Partition:
         self.announced = False
         self.said: list[Output] = []
         self.changes: list[Change] = []
+        self.told: dict[tuple[str, str, str], str] = {}
+        """Digests of the changes announced since the task began, by (model, kind, stream): some are not read back yet."""
 
 
 class EvaluateStage:
@@ -166,9 +169,27 @@ class EvaluateStage:
                 changes = [c for c in wanted if fold.active.get((c.kind, c.stream)) != c.digest]
                 if fold.rules is not None:
                     _refuse_another_reference(model, fold.rules, changes)
-                held.changes += changes
-                for change in held.changes:
-                    self._log.info("change_announced", model=change.model, kind=change.kind, digest=change.digest)
+                self._tell(held, changes)
+
+    def reload(self, config: Config) -> None:
+        """Rules count from the first pane not yet folded when they are read back; references stay as they are."""
+        refuse_reload(self._config, config)
+        self._config = config
+        for tp, held in self._partitions.items():
+            mine = [m for m in config.models if self._ledger.partition_of(m.contract.model) == tp.partition]
+            if held.announced:  # else they are announced when the ledger has been read
+                self._tell(held, [change for change in map(rules_change, mine) if not self._is_known(held, change)])
+
+    def _is_known(self, held: _Partition, change: Change) -> bool:
+        """Whether that is the newest of its kind, read back or on its way."""
+        active = held.task.model(change.model).active.get((change.kind, change.stream))
+        return held.told.get((change.model, change.kind, change.stream), active) == change.digest
+
+    def _tell(self, held: _Partition, changes: Iterable[Change]) -> None:
+        for change in changes:
+            held.changes.append(change)
+            held.told[change.model, change.kind, change.stream] = change.digest
+            self._log.info("change_announced", model=change.model, kind=change.kind, digest=change.digest)
 
     def _partition_set(self, model: ModelConfig, active: PartitionSet | None) -> PartitionSet:
         streams: Streams = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from monitor.bus.port import Bus, Committed, Consumer
+from monitor.config.resolved import Config
 from monitor.events import Outgoing, RecordBatch, TopicPartition
 
 POLL_MS = 1000
@@ -52,6 +53,9 @@ class Stage(Protocol):
     def work(self) -> Work | None:
         """What there is to commit, or None. It is handed out once."""
 
+    def reload(self, config: Config) -> None:
+        """Another alerts.yaml from now on; raises ConfigurationError, and keeps the old one, where that can't be."""
+
 
 class Loop:
     """Drives a stage until `stopping` says so. `clock`: seconds, monotonic."""
@@ -81,6 +85,10 @@ class Loop:
         finally:
             self._writer.close()
             self._consumer.close()
+
+    def reload(self, config: Config) -> None:
+        """Another alerts.yaml, between two turns; what it says is published by the next commit."""
+        self._stage.reload(config)
 
     def turn(self, wait_ms: int = POLL_MS, last: bool = False) -> None:
         """One poll, all folding that it allows, and a commit when one is due."""

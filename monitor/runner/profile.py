@@ -19,6 +19,7 @@ from monitor.profile.task import ProfileTask
 from monitor.runner.heartbeats import Pulse, heartbeat, idle_ones, is_worth_it
 from monitor.runner.loop import Work
 from monitor.runner.positions import Positions
+from monitor.runner.reloading import refuse_reload
 from monitor.runner.sequences import Sequencer
 from monitor.runner.topics import read_whole, whole_values
 from monitor.telemetry import Log
@@ -151,6 +152,10 @@ class ProfileStage:
             for tp, held in self._inputs.items()
             if not held.joined or (held.task.fold.waiting and not held.task.restoring)
         )
+
+    def reload(self, config: Config) -> None:
+        refuse_reload(self._config, config)
+        self._config = config
 
     # ------------------------------------------------------------------ what to commit
 

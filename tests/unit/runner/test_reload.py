@@ -1,0 +1,163 @@
+"""Another alerts.yaml while the service runs: active from a recorded pane, the old one until then."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from monitor.codec.canonical import parse_time, time_text
+from monitor.codec.chunks import Assembler
+from monitor.config import load
+from monitor.config.resolved import Config, ModelRules
+from monitor.errors import ConfigurationError
+from monitor.evaluate.model import RulesContent
+from monitor.events import Outgoing, TopicPartition
+from monitor.panes.ledger import Activation, decode_activation
+from monitor.runner.topics import create_topics, read_whole, whole_values
+from tests.unit.runner.test_end_to_end import INPUTS, START, TOPICS, FragileBus, Service, published, replayed
+
+PANE_MS = 2000
+CONFIG = """
+version: 1
+defaults: {{window: {{events: 10, every: 1}}, lateness: 2s, pane: 2s, interval: 2s, max_clock_skew: 1m}}
+models:
+  m:
+    task: classification_binary
+    streams: {{features: {{topic: ml.features}}, predictions: {{topic: ml.predictions}}}}
+    columns: {{prediction: y_pred, numerical: [a{more}]}}
+    reference: {{first: {first}}}
+groups:
+  - name: g
+    model: m
+    rules:
+      - {{alert: Mean, expr: 'mean{{column="a"}} > {threshold}', min_events: 1}}
+"""
+
+
+def config(threshold: float, more: str = "", first: int = 30) -> Config:
+    return load(CONFIG.format(threshold=threshold, more=more, first=first), "alerts.yaml")
+
+
+class Traffic:
+    """Both stages over one bus, and a second of traffic a step."""
+
+    def __init__(self, start: Config) -> None:
+        bus = FragileBus(None)
+        bus.create(INPUTS[0], 2)
+        bus.create(INPUTS[1], 1)
+        create_topics(bus, TOPICS, INPUTS)
+        self.service = Service(bus, start)
+        self._rng = random.Random(1)
+        self._second = 0
+        self.service.turn("evaluate")
+
+    def step(self, seconds: int = 1) -> None:
+        sender = self.service.bus.sender()
+        for _ in range(seconds):
+            self.service.now += 1
+            at, self._second = START + 1000 * self._second, self._second + 1
+            for i in range(8):
+                event = {"event_id": "e", "event_time": time_text(at + 100 * i), "model": "m"}
+                features = {**event, "features": {"a": self._rng.gauss(0, 1), "b": 1.0}}
+                sender.send(Outgoing(INPUTS[0], i % 2, b"k", msgspec.json.encode(features)))
+                sender.send(Outgoing(INPUTS[1], 0, b"k", msgspec.json.encode({**event, "y_pred": i % 2})))
+            self.service.turn("profile")
+            self.service.turn("evaluate")
+
+    def reload(self, new: Config) -> None:
+        for loop in self.service.loops.values():
+            loop.reload(new)
+        self.service.config = new
+
+
+@pytest.fixture
+def traffic() -> Iterator[Traffic]:
+    with capture_logs():
+        running = Traffic(config(-50))
+        running.step(20)
+        yield running
+
+
+def activations(traffic: Traffic) -> list[Activation]:
+    """Those of rules, in the order of the topic."""
+    assembler = Assembler(compacted=True)
+    grid = read_whole(traffic.service.bus, TopicPartition(TOPICS.name("grid"), 0))
+    found = [decode_activation(value) for batch in grid for _, value in whole_values(assembler, batch)]
+    return [activation for activation in found if activation.change.kind == "rules"]
+
+
+def thresholds(found: list[Activation]) -> list[float]:
+    rules = [msgspec.json.decode(activation.change.content, type=RulesContent).rules for activation in found]
+    return [float(ModelRules.model_validate_json(text).rules[0].expr.split(">")[1]) for text in rules]
+
+
+def fired(traffic: Traffic) -> list[tuple[float, int]]:
+    """Threshold and pane of every firing alert."""
+    said = [msgspec.json.decode(value) for topic, _, value in published(traffic.service.bus) if topic == "alerts"]
+    return [
+        (message["data"]["evidence"]["threshold"], parse_time(message["time"]) // PANE_MS - 1)
+        for message in said
+        if message["data"]["status"] == "firing"
+    ]
+
+
+def test_new_rules_count_from_the_pane_that_is_recorded(traffic: Traffic) -> None:
+    """The first alert under the new threshold is that of the pane in its activation record; a replay says the same."""
+    traffic.reload(config(-60))
+    traffic.step(20)
+    found = activations(traffic)
+    assert thresholds(found) == [-50, -60]
+    assert fired(traffic)[-1] == (-60, found[1].pane)
+    assert [threshold for threshold, _ in fired(traffic)] == [-50, -60]
+    live = published(traffic.service.bus)
+    assert sorted(live) == sorted((m.topic, m.key, m.value) for m in replayed(traffic.service))
+
+
+def test_back_and_forth_before_anything_was_read_back_ends_at_the_last(traffic: Traffic) -> None:
+    """What is on its way counts as known, so that going back is announced too."""
+    for threshold in (-60, -50, -70, -50):
+        traffic.reload(config(threshold))
+    traffic.step(10)
+    assert thresholds(activations(traffic))[-1] == -50
+    assert fired(traffic)[-1][0] == -50
+
+
+def test_the_same_file_again_changes_nothing(traffic: Traffic) -> None:
+    """No activation, no message."""
+    traffic.step(6)
+    before = len(activations(traffic))
+    traffic.reload(config(-50))
+    traffic.step(6)
+    assert len(activations(traffic)) == before
+
+
+@pytest.mark.parametrize(
+    ("new", "why"),
+    [
+        (config(-60, more=", b"), "model m: its streams, columns"),
+        (config(-60, first=40), "model m: its `reference`|model m: its streams"),
+        (Config((), "x"), "model m is gone"),
+    ],
+)
+def test_what_a_running_service_cannot_take_is_refused_and_the_old_one_stays(
+    traffic: Traffic, new: Config, why: str
+) -> None:
+    """Both stages refuse, and nothing is announced."""
+    for loop in traffic.service.loops.values():
+        with pytest.raises(ConfigurationError, match=why):
+            loop.reload(new)
+    traffic.step(6)
+    assert thresholds(activations(traffic)) == [-50]
+
+
+def test_rules_that_came_while_the_ledger_was_read_again_are_announced_after_it(traffic: Traffic) -> None:
+    """A stage that has just started takes a reload like any other."""
+    del traffic.service.loops["evaluate"]
+    traffic.service.turn("evaluate")  # joins: nothing is folded again yet
+    traffic.reload(config(-60))
+    traffic.step(10)
+    assert thresholds(activations(traffic)) == [-50, -60]
