@@ -20,6 +20,7 @@ import time
 import uuid
 from base64 import urlsafe_b64encode
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import kafka.admin
@@ -43,21 +44,25 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 PROPERTIES = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
+node.id={node}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs={data}
+default.replication.factor={copies}
+min.insync.replicas={in_sync}
 offsets.topic.num.partitions=1
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor={copies}
 transaction.state.log.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr={in_sync}
+share.coordinator.state.topic.replication.factor={copies}
+share.coordinator.state.topic.min.isr={in_sync}
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=500
 log.cleaner.dedupe.buffer.size=4194304
@@ -106,26 +111,59 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-class Broker:
-    """One broker on a folder of its own; after `stop` or `kill`, `start` goes on with its data and address."""
+@dataclass(frozen=True)
+class Seat:
+    """A broker's place among those of its cluster. `controllers`: the controller ports of all, by node."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    node: int
+    controllers: tuple[int, ...]
+    cluster_id: str
+
+    def properties(self, port: int, data: Path) -> str:
+        brokers = len(self.controllers)
+        return PROPERTIES.format(
+            node=self.node,
+            voters=",".join(f"{node}@127.0.0.1:{port}" for node, port in enumerate(self.controllers)),
+            controller=self.controllers[self.node],
+            port=port,
+            data=data,
+            copies=brokers,
+            in_sync=brokers // 2 + 1,
+        )
+
+
+def seats(brokers: int) -> list[Seat]:
+    """The places of a new cluster."""
+    # Its first letter is fixed: an id that begins with "-" would be read as an option.
+    cluster_id = urlsafe_b64encode(b"S" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+    controllers = tuple(free_ports(brokers))
+    return [Seat(node, controllers, cluster_id) for node in range(brokers)]
+
+
+class Broker:
+    """One broker on a folder of its own; after `stop` or `kill`, `start` goes on with its data and address.
+
+    A folder that an earlier broker has left is gone on with too, under another address.
+    """
+
+    def __init__(self, folder: Path | None = None, seat: Seat | None = None) -> None:
         self._jars = jars()
         if shutil.which("java") is None:
             raise BrokerUnavailable("no java on the path")
         self._own_folder = folder is None
         self._folder = Path(tempfile.mkdtemp(prefix="streamdrift-kafka-")) if folder is None else folder
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._process: subprocess.Popen[bytes] | None = None
-        port, controller = free_ports(2)
+        (port,) = free_ports(1)
         self.address = f"127.0.0.1:{port}"
-        self._properties = self._folder / "server.properties"
+        seat = seat or seats(1)[0]
         data = self._folder / "data"
-        self._properties.write_text(PROPERTIES.format(port=port, controller=controller, data=data))
+        self._properties = self._folder / "server.properties"
+        self._properties.write_text(seat.properties(port, data))
         (self._folder / "log4j2.properties").write_text(LOGGING)
-        # Its first letter is fixed: an id that begins with "-" would be read as an option.
-        cluster = urlsafe_b64encode(b"S" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         atexit.register(self.close)
-        self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties))
+        if not (data / "meta.properties").exists():
+            self._java("kafka.tools.StorageTool", "format", "-t", seat.cluster_id, "-c", str(self._properties))
 
     def _command(self, *arguments: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}"
@@ -141,6 +179,11 @@ class Broker:
 
     def start(self) -> Broker:
         """Returns when the broker answers Metadata, not when its port opens."""
+        self.launch()
+        return self.wait()
+
+    def launch(self) -> None:
+        """Starts the process, and does not wait for it."""
         launch = [sys.executable, "-c", LAUNCH, str(os.getpid())]
         with (self._folder / "broker.log").open("ab") as log:
             # In a session of its own: Ctrl-C is for the tests, which still talk to it while they end.
@@ -151,6 +194,9 @@ class Broker:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def wait(self) -> Broker:
+        """Until a launched broker answers."""
         self._wait_for_port()
         try:
             kafka.admin.KafkaAdminClient(
@@ -196,6 +242,26 @@ class Broker:
         atexit.unregister(self.close)
         if self._own_folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Cluster:
+    """Three brokers that are controllers too: three copies of every record, two of which a write waits for."""
+
+    def __init__(self, folder: Path, brokers: int = 3) -> None:
+        self.brokers = [Broker(folder / str(seat.node), seat) for seat in seats(brokers)]
+        self.address = ",".join(broker.address for broker in self.brokers)
+
+    def start(self) -> Cluster:
+        """Returns when all answer; none does before two are there."""
+        for broker in self.brokers:
+            broker.launch()
+        for broker in self.brokers:
+            broker.wait()
+        return self
+
+    def close(self) -> None:
+        for broker in self.brokers:
+            broker.close()
 
 
 def main() -> None:
