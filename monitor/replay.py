@@ -1,7 +1,8 @@
 """Replay: a log through the same two folds as the service, without bus and clock.
 
 Input partitions are folded in the order of the source, entries go straight from profile to evaluate, and what was
-decided while the log was made (heartbeats, sets, grids, references, rules) is given beforehand, by offset and pane.
+decided while the log was made (heartbeats, sets, grids, references, rules, notices of crashes) is given beforehand, by
+offset and pane.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from monitor.evaluate.messages import Message
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Batch, RecordBatch, TopicPartition
 from monitor.panes.grid import Grid, decode_grid
-from monitor.panes.ledger import Activation, Heartbeat, ledger_partition
+from monitor.panes.ledger import Activation, Heartbeat, Notice, ledger_partition
 from monitor.panes.rows import take
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Decode, ProfileTask
@@ -41,6 +42,8 @@ class ReplayLog:
     ends: bool
     ledger_partitions: int
     filtered: frozenset[str] = frozenset()
+    notices: Sequence[Notice] = ()
+    """Those that no log says again (`OF_CRASHES`)."""
     time_range: tuple[int | None, int | None] = (None, None)
     """Rows outside [from, to) of event time (ms) are filtered."""
 
@@ -57,6 +60,8 @@ class Replay:
         # a partition that no set names was never read
         self._tasks = {tp: task for tp, task in tasks.items() if task.fold.join(log.activations)}
         self._waiting: dict[TopicPartition, list[RecordBatch]] = {}
+        read_notices = [notice for notice in log.notices if notice.topic in read]
+        self._noticed = [o for n in read_notices for o in self._evaluate.read(n) if isinstance(o, Message)]
 
     def _task(self, tp: TopicPartition, stamped: bool, grids: Iterable[Grid]) -> ProfileTask:
         contracts = [c for c in self._log.contracts if any(s.topic == tp.topic for s in c.streams)]
@@ -87,7 +92,7 @@ class Replay:
 
     def finish(self, positions: Mapping[TopicPartition, int]) -> list[Message]:
         """The log's end; `positions`: of each partition, where its capture ended (heartbeats may stand there)."""
-        messages = []
+        messages, self._noticed = self._noticed, []
         for tp, task in self._tasks.items():
             task.reached(positions.get(tp, task.fold.position))
             messages += self._evaluated(tp)

@@ -18,7 +18,7 @@ from monitor import __version__
 from monitor.bus.port import Bus
 from monitor.cli.replay_log import configured, left_out, recorded
 from monitor.cli.shell import load_config, open_settings_bus, settings_of
-from monitor.cli.tail import printable
+from monitor.cli.tail import place_of_alert, printable
 from monitor.codec.canonical import parse_time
 from monitor.config.durations import parse_duration
 from monitor.config.resolved import Config, ModelConfig
@@ -121,6 +121,7 @@ def _joined(recordings: Sequence[Recording]) -> Recording:
             control=type(before.control)(
                 tuple(dict.fromkeys(before.control.activations + other.control.activations)),
                 tuple(dict.fromkeys(before.control.heartbeats + other.control.heartbeats)),
+                tuple(dict.fromkeys(before.control.notices + other.control.notices)),
             ),
             contracts=tuple({c.model: c for c in before.contracts + other.contracts}.values()),
             ends=None if before.ends is None else {**before.ends, **(other.ends or {})},
@@ -163,6 +164,7 @@ def _log(recording: Recording, options: Options, settings: Settings, bus: Bus | 
         ends=recording.ends is None,
         ledger_partitions=recording.ledger_partitions or settings.ledger_partitions,
         filtered=frozenset(models) - wanted,
+        notices=[n for n in recording.control.notices if n.model in {"", *wanted}],
         time_range=(
             None if options.start_at is None else _time("--from", options.start_at),
             None if options.end_at is None else _time("--to", options.end_at),
@@ -201,14 +203,15 @@ def _show(alerts: Sequence[Message], buckets: Mapping[TopicPartition, Counter[st
         data, labels = event["data"], event["data"]["labels"]
         style = "bold red" if data["status"] == "firing" else "green"
         evidence = data["evidence"]
+        is_compared = evidence["value"] is not None  # a notice compares nothing
         table.add_row(
             event["time"],
             f"[{style}]{data['status']}[/]",
             labels["alertname"],
-            labels["model"],
-            printable(labels.get("column") or labels.get("stream", "")).replace("[", "\\["),
-            f"{evidence['value']:.6g}",
-            f"{evidence['op']} {evidence['threshold']:.6g}",
+            labels.get("model", ""),
+            printable(place_of_alert(labels)).replace("[", "\\["),
+            f"{evidence['value']:.6g}" if is_compared else "",
+            f"{evidence['op']} {evidence['threshold']:.6g}" if is_compared else "",
         )
     if alerts:
         console.print(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -94,7 +94,6 @@ def _pretty(topic: str, record: Record, value: bytes) -> None:
 def _alert(data: Data) -> Spans:
     style = "bold red" if data["status"] == "firing" else "green"
     labels, evidence = data["labels"], data["evidence"]
-    where = labels.get("column") or labels.get("stream", "")
     text = data["annotations"].get("summary") or (
         f"{labels['metric']} {evidence['value']:.4g} {evidence['op']} {evidence['threshold']:.4g}"
     )
@@ -102,7 +101,7 @@ def _alert(data: Data) -> Spans:
         (f"{data['status']:<8}", style),
         " ",
         (labels["alertname"], "bold"),
-        f" {labels['model']}/{where}  ",
+        f" {'/'.join(filter(None, (labels.get('model'), place_of_alert(labels))))}  ",
         printable(text),
     ]
 
@@ -130,6 +129,12 @@ def _observation(data: Data) -> Spans:
 
 
 _SHOW: dict[str, Callable[[Data], Spans]] = {"alerts": _alert, "retraining": _retraining, "observations": _observation}
+
+
+def place_of_alert(labels: Mapping[str, str]) -> str:
+    """What an alert is about, below its model: a column, a stream, or the partition that a notice names."""
+    partition = f"{labels['topic']}/{labels['partition']}" if "partition" in labels else ""
+    return labels.get("column") or labels.get("stream") or partition
 
 
 def printable(text: str) -> str:

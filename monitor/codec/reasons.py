@@ -15,6 +15,7 @@ INVALID_TIME = "invalid_time"
 TIME_OUT_OF_RANGE = "time_out_of_range"
 MISSING_FEATURES = "missing_features"
 TIME_AHEAD = "time_ahead"
+QUARANTINED = "quarantined"
 
 SENTENCES = {
     INVALID_UTF8: "The value is not UTF-8.",
@@ -30,5 +31,6 @@ SENTENCES = {
     TIME_OUT_OF_RANGE: "The event time is before 2000 or not before 2100.",
     MISSING_FEATURES: "`features` is missing or no object.",
     TIME_AHEAD: "The event time is too far ahead of the broker's stamp, or of its neighbours.",
+    QUARANTINED: "The process died three times at this record alone; it was not looked at again.",
 }
-"""Reason -> what was found. A record is rejected for the first that holds, in this order."""
+"""Reason -> what was found. A record is rejected for the first that holds, in this order; QUARANTINED goes before all."""

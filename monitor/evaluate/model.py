@@ -19,12 +19,13 @@ from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.judging import Judge
 from monitor.evaluate.messages import Message
+from monitor.evaluate.notices import Notices, limited, notice_message
 from monitor.evaluate.reference import Reference, build_reference, decode_reference, encode_reference
 from monitor.evaluate.sampling import FirstRows
 from monitor.evaluate.stream import StreamFold
 from monitor.events import STREAMS, StreamName, TopicPartition
 from monitor.panes.grid import Grid, decode_grid, encode_grid, make_grid
-from monitor.panes.ledger import Activation, Change, PartitionSet, Watermark, new_change
+from monitor.panes.ledger import Activation, Change, Notice, PartitionSet, Watermark, new_change
 from monitor.panes.merging import MergedPane, merge
 from monitor.panes.open_pane import summarise
 from monitor.panes.pane import Pane, RawPane
@@ -59,6 +60,8 @@ class ModelFold:
         self._panes: dict[int, list[Pane | RawPane]] = {}
         self._next: int | None = None
         self._active: dict[tuple[str, str], str] = {}
+        self._place = place
+        self._notices = Notices()
 
     @property
     def active(self) -> Mapping[tuple[str, str], str]:
@@ -76,8 +79,11 @@ class ModelFold:
 
     # ------------------------------------------------------------------ input
 
-    def read(self, entry: Pane | RawPane | Change) -> list[Output]:
+    def read(self, entry: Pane | RawPane | Change | Notice) -> list[Output]:
         """One ledger record of this model."""
+        if isinstance(entry, Notice):
+            self._notices.hold(entry)
+            return list(self._noticed())
         if isinstance(entry, Change):
             return self._change(entry)
         if not (isinstance(entry, RawPane) and not entry.complete):
@@ -91,6 +97,12 @@ class ModelFold:
             return []
         at = self._next
         return [Activation(change, at), *self._apply(change)]
+
+    def _noticed(self) -> Iterator[Message]:
+        """The notices up to the newest pane that is folded; the others wait for their pane."""
+        if self._next is not None:
+            for notice in self._notices.due(self._next * self._pane_ms):
+                yield notice_message(notice, self._place)
 
     def _sampler(self, stream: StreamName) -> FirstRows:
         return self._first_rows.setdefault(stream, FirstRows())
@@ -112,6 +124,7 @@ class ModelFold:
                 stop, pane_ms = self._end_of_run(target), self._pane_ms
                 yield from self._judge.empty_run(self._streams, (self._next + 1) * pane_ms, stop * pane_ms)
                 self._next = stop
+            yield from self._noticed()
             yield from self._apply_recorded()
             target = self._target(watermarks)  # a recorded change may add partitions
 
@@ -128,8 +141,10 @@ class ModelFold:
         return min(watermark.watermark for watermark in sealed) // self._pane_ms
 
     def _end_of_run(self, target: int) -> int:
-        """The first pane after `next` that holds something or starts a change; at most `target`."""
-        nexts = [index for index in self._panes if index > (self._next or 0)]
+        """The first pane after `next` that holds something, starts a change or follows a notice; at most `target`."""
+        nexts = list(self._panes)
+        nexts += [-(-at // self._pane_ms) for at in self._notices.times]  # told behind their pane, not behind the run
+        nexts = [index for index in nexts if index > (self._next or 0)]
         nexts += [a.pane for a in self._recorded if a.pane is not None]
         return min([target, *nexts])
 
@@ -155,6 +170,8 @@ class ModelFold:
         for pane in panes:
             if pane.grid != grid.digest:
                 raise FormatError(f"pane {pane.index} of {pane.model} stands on grid {pane.grid}, not on {grid.digest}")
+            for notice in limited(pane, grid, (pane.index + 1) * self._pane_ms):
+                self._notices.hold(notice)
         return merge(panes) if panes else None
 
     # ------------------------------------------------------------------ changes

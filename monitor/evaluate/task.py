@@ -12,8 +12,9 @@ from monitor.errors import StateDivergence
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model import ModelFold, Output
+from monitor.evaluate.notices import Notices, notice_message
 from monitor.events import TopicPartition
-from monitor.panes.ledger import Activation, Change, Entry, Heartbeat, Watermark
+from monitor.panes.ledger import Activation, Change, Entry, Heartbeat, Notice, Watermark
 
 
 class EvaluateTask:
@@ -27,6 +28,7 @@ class EvaluateTask:
         self._sequences: dict[str, int] = {}
         self._digests: dict[str, hashlib._Hash] = {}
         self._activations: list[str] = []
+        self._notices = Notices()
         for activation in self._recorded:
             self.model(activation.change.model)
 
@@ -63,9 +65,12 @@ class EvaluateTask:
             return []
         if isinstance(entry, Heartbeat):
             return []  # its effect is in the watermarks; it is here for capture
+        if isinstance(entry, Notice) and not entry.model:
+            self._notices.hold(entry)
+            return self._said("", [notice_message(notice, self._place) for notice in self._notices.due(entry.at)])
         fold = self.model(entry.model)
         # a change counts from the first pane that could not be folded before it, however the ledger was polled
-        before = list(fold.advance(self._watermarks)) if isinstance(entry, Change) else []
+        before = list(fold.advance(self._watermarks)) if isinstance(entry, Change | Notice) else []
         return self._said(entry.model, [*before, *fold.read(entry)])
 
     def advance(self) -> list[Output]:

@@ -39,6 +39,28 @@ class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     watermark: int
 
 
+NoticeAlert = Literal["CardinalityLimited", "RecordQuarantined", "DataLost"]
+OF_CRASHES: frozenset[NoticeAlert] = frozenset(("RecordQuarantined", "DataLost"))
+"""Notices that no log of the input says again: a capture takes them along. The others are functions of it."""
+
+
+class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a task tells the world beside verdicts: evaluate makes one alert of it, once for each set of labels.
+
+    `model`: empty where it belongs to none; then it stands in the ledger partition of the sender's first model. `at`:
+    event time, ms, a pane end of the partition that says it. `labels`: beside `alertname`, `model` and `severity`;
+    those of a notice without a model name its topic and partition, so that two senders never mean the same alert.
+    """
+
+    model: str
+    alert: NoticeAlert
+    at: int
+    topic: str
+    partition: int
+    labels: tuple[tuple[str, str], ...]
+    text: str
+
+
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A new set of partitions, grid, reference or rules of a model. `content`: its canonical JSON.
 
@@ -84,11 +106,12 @@ def joined_at(tp: TopicPartition, model: str, activations: Iterable[Activation])
     return "not yet" if sets else None
 
 
-Entry = Pane | RawPane | Watermark | Heartbeat | Change
+Entry = Pane | RawPane | Watermark | Heartbeat | Notice | Change
 
-_JSON_KINDS: dict[str, type[Watermark | Heartbeat | Change]] = {
+_JSON_KINDS: dict[str, type[Watermark | Heartbeat | Notice | Change]] = {
     "watermark": Watermark,
     "heartbeat": Heartbeat,
+    "notice": Notice,
     "change": Change,
 }
 
@@ -127,8 +150,8 @@ def encode_entry(entry: Entry, topic: str, partition: int) -> Outgoing:
             kind, key, value = "raw", entry.model, encode_raw(entry)
         case Change():
             kind, key, value = "change", entry.model, msgspec.json.encode(entry)
-        case Watermark() | Heartbeat():
-            kind = "watermark" if isinstance(entry, Watermark) else "heartbeat"
+        case Watermark() | Heartbeat() | Notice():
+            kind = type(entry).__name__.lower()
             key, value = f"{entry.topic}/{entry.partition}", msgspec.json.encode(entry)
     return Outgoing(topic, partition, key.encode(), value, ((KIND, kind.encode()),))
 

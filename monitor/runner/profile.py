@@ -13,7 +13,8 @@ from monitor.contract import ModelContract
 from monitor.events import Outgoing, RecordBatch, TopicPartition
 from monitor.panes import position as positions
 from monitor.panes.grid import Grid, decode_grid
-from monitor.panes.ledger import Activation, Entry, Heartbeat, LedgerTopics, decode_activation, encode_entry
+from monitor.panes.ledger import Activation, Entry, Heartbeat, LedgerTopics, Notice, decode_activation, encode_entry
+from monitor.panes.position import ProfilePosition
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import ProfileTask
 from monitor.runner.heartbeats import Pulse, heartbeat, idle_ones, is_worth_it
@@ -33,6 +34,7 @@ class _Input:
         self.sequencer = sequencer
         self.models = models
         self.heartbeats: list[Heartbeat] = []
+        self.notices: list[Notice] = []
         self.committed = -1
         self.joined = True
 
@@ -90,6 +92,7 @@ class ProfileStage:
             self._log.warning(
                 "data_lost", topic=tp.topic, partition=tp.partition, start=position.low.offset, end=beginning
             )
+            held.notices.append(data_lost(tp, position, beginning))
         self._log.info(
             "partition_restored", topic=tp.topic, partition=tp.partition, low=position.low.offset, to=position.position
         )
@@ -181,6 +184,8 @@ class ProfileStage:
         outputs = [encode_entry(pane, ledger, self._ledger.partition_of(pane.model)) for pane in drained.panes]
         shared: list[Entry] = [*held.heartbeats, *([drained.watermark] if drained.watermark else [])]
         held.heartbeats = []
+        notices, held.notices = held.notices, []
+        outputs += [encode_entry(n, ledger, self._ledger.partition_of(n.model or held.models[0])) for n in notices]
         outputs += [encode_entry(entry, ledger, partition) for partition in partitions for entry in shared]
         outputs += [dead_letter(rejected) for rejected in drained.rejected]
         return outputs
@@ -207,6 +212,14 @@ class Decided:
                     self.grids.append(decode_grid(activation.change.content.encode()))
                 elif activation.change.kind == "set":
                     self.sets.append(activation)
+
+
+def data_lost(tp: TopicPartition, position: ProfilePosition, beginning: int) -> Notice:
+    """Retention has taken records that were still needed: those from the low-water mark to the log's start."""
+    start = position.low.offset
+    text = f"{tp.topic}/{tp.partition}: offsets {start} to {beginning} were deleted before they were folded for good"
+    labels = (("from_offset", str(start)), ("partition", str(tp.partition)), ("topic", tp.topic))
+    return Notice("", "DataLost", position.watermark or 0, *tp, labels, text)
 
 
 def input_topics(config: Config) -> tuple[str, ...]:

@@ -1,4 +1,6 @@
-"""What the service decided while a log was made: activations from the grid topic, heartbeats from the ledger."""
+"""What the service decided while a log was made: activations from the grid topic; from the ledger heartbeats, and
+those notices that no log says again.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,19 @@ from monitor.contract import ModelContract
 from monitor.errors import FormatError
 from monitor.evaluate.model import RulesContent
 from monitor.events import Record, RecordBatch, TopicPartition
-from monitor.panes.ledger import Activation, Heartbeat, LedgerTopics, decode_activation, decode_entry, kind_of
+from monitor.panes.ledger import (
+    OF_CRASHES,
+    Activation,
+    Heartbeat,
+    LedgerTopics,
+    Notice,
+    decode_activation,
+    decode_entry,
+    kind_of,
+)
 from monitor.runner.topics import read_whole, records_of
 
-HEARTBEAT = "heartbeat"
+_OF_THE_LEDGER = ("heartbeat", "notice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,7 @@ class Control:
 
     activations: tuple[Activation, ...]
     heartbeats: tuple[Heartbeat, ...]
+    notices: tuple[Notice, ...] = ()
 
     @property
     def contracts(self) -> tuple[ModelContract, ...]:
@@ -42,6 +54,7 @@ class Control:
         return Control(
             tuple(a for a in self.activations if a.change.model in models),
             tuple(h for h in self.heartbeats if h.topic in inputs),
+            tuple(n for n in self.notices if n.topic in inputs),
         )
 
 
@@ -52,19 +65,29 @@ def control_records(bus: Bus, topics: LedgerTopics) -> list[Record]:
     for topic in (grid, ledger):
         for p in range(bus.partitions(topic) or 0):
             for batch in read_whole(bus, TopicPartition(topic, p)):
-                records += [record for record in records_of(batch) if topic == grid or _is_heartbeat(record)]
+                records += [record for record in records_of(batch) if topic == grid or _is_carried(record)]
     return records
 
 
-def _is_heartbeat(record: Record) -> bool:
-    return kind_of(record.headers) == HEARTBEAT
+def _is_carried(record: Record) -> bool:
+    """Whether a ledger record goes with a captured log; a chunk of a large value never does."""
+    kind = kind_of(record.headers)
+    if kind != "notice" or record.value is None:
+        return kind in _OF_THE_LEDGER
+    entry = decode_entry(kind, record.value)
+    return isinstance(entry, Notice) and entry.alert in OF_CRASHES
+
+
+def _is_of_a_topic(record: Record) -> bool:
+    return kind_of(record.headers) in _OF_THE_LEDGER
 
 
 def is_about(record: Record, models: Collection[str], topics: Collection[str]) -> bool:
     """Whether a control record is of one of the models, or of one of the input topics."""
     key = (record.key or b"").decode("utf-8", "replace")
-    name = key.rpartition("/")[0] if _is_heartbeat(record) else key.partition("/")[0]
-    return name in (topics if _is_heartbeat(record) else models)
+    if _is_of_a_topic(record):
+        return key.rpartition("/")[0] in topics
+    return key.partition("/")[0] in models
 
 
 def decode_control(records: Iterable[Record], prefix: str) -> Control:
@@ -72,6 +95,7 @@ def decode_control(records: Iterable[Record], prefix: str) -> Control:
     assembler = Assembler(compacted=True)
     activations: list[Activation] = []
     heartbeats: dict[Heartbeat, None] = {}  # each stands in the ledger partitions of all its models
+    notices: dict[Notice, None] = {}
     for record in records:
         value = assembler.feed(record)
         if value is None:
@@ -80,10 +104,13 @@ def decode_control(records: Iterable[Record], prefix: str) -> Control:
             activations.append(decode_activation(value))
             continue
         entry = decode_entry(kind_of(record.headers), value)
-        if not isinstance(entry, Heartbeat):
+        if isinstance(entry, Heartbeat):
+            heartbeats[entry] = None
+        elif isinstance(entry, Notice):
+            notices[entry] = None
+        else:
             raise FormatError(f"{record.topic}/{record.partition}@{record.offset} is no control record")
-        heartbeats[entry] = None
-    return Control(tuple(activations), tuple(heartbeats))
+    return Control(tuple(activations), tuple(heartbeats), tuple(notices))
 
 
 def in_batches(records: Iterable[Record], stamped: dict[str, bool], most: int = 5000) -> Iterable[RecordBatch]:

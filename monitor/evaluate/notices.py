@@ -1,0 +1,127 @@
+"""Notices: what profile or the shell has to tell becomes one alert, once for each set of labels.
+
+A notice of a model is told behind the pane that it names, when every partition has sealed that pane: so of several
+partitions that say the same, the one with the earliest pane is told (ties by topic and partition), however the ledger
+was polled. A notice fires and is never resolved: nobody can tell when what it says ceases to be true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from urllib.parse import quote
+
+from monitor.codec.canonical import canonical_json, time_text
+from monitor.evaluate.alerts import Place
+from monitor.evaluate.lifecycle import fingerprint
+from monitor.evaluate.messages import Message
+from monitor.panes.grid import Grid
+from monitor.panes.heavy import COUNTERS
+from monitor.panes.ledger import Notice
+from monitor.panes.pane import Pane
+
+SEVERITY = "warning"
+GROUP = "streamdrift"
+
+
+class Notices:
+    """Of one model: what was told, by fingerprint, and what waits for its pane."""
+
+    def __init__(self) -> None:
+        self.told: set[str] = set()
+        self.held: dict[str, Notice] = {}
+
+    def hold(self, notice: Notice) -> None:
+        """Take a notice, unless its like was told."""
+        name = fingerprint(labels_of(notice))
+        known = self.held.get(name)
+        if name not in self.told and (known is None or _order(notice) < _order(known)):
+            self.held[name] = notice
+
+    def due(self, end: int) -> list[Notice]:
+        """What is to be told once the panes up to `end` (ms) are folded, in order; from then on it is told."""
+        due = sorted((notice for notice in self.held.values() if notice.at <= end), key=_order)
+        for notice in due:
+            name = fingerprint(labels_of(notice))
+            self.told.add(name)
+            del self.held[name]
+        return due
+
+    @property
+    def times(self) -> Collection[int]:
+        """Pane ends, ms, of what waits."""
+        return [notice.at for notice in self.held.values()]
+
+
+def limited(pane: Pane, grid: Grid, end: int) -> Iterator[Notice]:
+    """What a partial pane that ends at `end` (ms) has left out: new categories beyond the counters of a column."""
+    others = [part.stop - 1 for part in grid.layout.bins[len(grid.numeric) :]]
+    for category, other, counted in zip(grid.categorical, others, pane.unknown, strict=True):
+        if sum(counted.values()) < pane.counts[other]:  # every counter was taken, and one was given away
+            text = (
+                f"{pane.model}: {category.name} has more new categories in one pane than the {COUNTERS} that are "
+                "counted by name; the others count as new without a name"
+            )
+            labels = (("bound", "categories"), ("column", category.name), ("stream", pane.stream))
+            yield Notice(pane.model, "CardinalityLimited", end, *pane.tp, labels, text)
+
+
+def _order(notice: Notice) -> tuple[int, str, int, str, tuple[tuple[str, str], ...]]:
+    return notice.at, notice.topic, notice.partition, notice.text, labels_of(notice)
+
+
+def labels_of(notice: Notice) -> tuple[tuple[str, str], ...]:
+    """The labels of a notice's alert, sorted."""
+    model = [("model", notice.model)] if notice.model else []
+    return tuple(sorted([("alertname", notice.alert), ("severity", SEVERITY), *model, *notice.labels]))
+
+
+def notice_message(notice: Notice, place: Place) -> Message:
+    """The alert of a notice: as other alerts, with null where there is no rule, no comparison and no window."""
+    labels, at = labels_of(notice), time_text(notice.at)
+    name = fingerprint(labels)
+    value = canonical_json(
+        {
+            "specversion": "1.0",
+            "type": "streamdrift.alert.firing.v1",
+            "source": place.source,
+            "id": f"{name}/{at}/firing/1",
+            "time": at,
+            "subject": _subject(notice),
+            "datacontenttype": "application/json",
+            "dataschema": "/schemas/alert-v1.json",
+            "partitionkey": name,
+            "data": {
+                "status": "firing",
+                "labels": dict(labels),
+                "annotations": {"summary": notice.text},
+                "startsAt": at,
+                "endsAt": None,
+                "generatorURL": f"{place.web_url}/{_page(notice)}?at={at}",
+                "fingerprint": name,
+                "evidence": {
+                    "value": None,
+                    "op": None,
+                    "threshold": None,
+                    "threshold_source": None,
+                    "pending_since": at,
+                    "window": None,
+                    "reference": None,
+                    "histogram": None,
+                    "also_drifting": (),
+                },
+                "config": {"rule": f"{GROUP}/{notice.alert}", "alerts_yaml_sha256": None, "version": place.version},
+            },
+        }
+    )
+    return Message("alerts", notice.at, notice.model, name, value, repr((labels, notice.text)).encode())
+
+
+def _subject(notice: Notice) -> str:
+    if not notice.model:
+        return f"{notice.topic}/{notice.partition}"
+    labels = dict(notice.labels)
+    return f"{notice.model}/{labels.get('column') or labels.get('stream') or notice.topic}"
+
+
+def _page(notice: Notice) -> str:
+    return f"models/{quote(notice.model, safe='')}" if notice.model else f"topics/{quote(notice.topic, safe='')}"

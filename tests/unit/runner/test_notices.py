@@ -1,0 +1,168 @@
+"""What profile and the shell have to tell becomes one alert, live and in a replay of the captured log."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable
+
+import pytest
+
+from monitor.bus.memory import MemoryBus
+from monitor.codec.canonical import time_text
+from monitor.codec.chunks import Assembler
+from monitor.config import load
+from monitor.evaluate.alerts import Place
+from monitor.events import Outgoing, TopicPartition
+from monitor.panes.ledger import LedgerTopics, Notice, decode_entry, encode_entry, kind_of
+from monitor.replay import Replay, ReplayLog, in_order
+from monitor.runner.evaluate import EvaluateStage
+from monitor.runner.loop import Loop
+from monitor.runner.profile import ProfileStage
+from monitor.runner.topics import create_topics, read_whole, whole_values
+from monitor.sources.control import control_records, decode_control, is_about
+from monitor.telemetry import get_log
+
+TOPICS = LedgerTopics("sd.", 2)
+PLACE = Place("/s", "http://localhost", "0", "memory")
+START = 1_790_000_000_000
+CONFIG = load(
+    """
+version: 1
+defaults: {window: {events: 60, every: 20}, lateness: 2s, pane: 2s, interval: 2s}
+models:
+  m:
+    task: regression
+    streams: {features: {topic: in}}
+    columns: {numerical: [x], categorical: [c, d]}
+    reference: {first: 60}
+groups:
+  - {name: g, model: m, rules: [{alert: Ks, expr: ks > 0.5, min_events: 20}]}
+""",
+    "alerts.yaml",
+)
+
+
+def send(bus: MemoryBus, seconds: range, rng: random.Random, is_flooded: bool = False) -> None:
+    """A hundred rows a second in each of two partitions; the flood gives `c` another value in every row."""
+    sender = bus.sender()
+    for second in seconds:
+        for i in range(100):
+            c = f"c{second}-{i}" if is_flooded else rng.choice("abc")
+            stamp = time_text(START + second * 1000 + i * 10)
+            event = {"event_id": "e", "model": "m", "event_time": stamp}
+            value = json.dumps({**event, "features": {"x": rng.gauss(0, 1), "c": c, "d": rng.choice("abc")}}).encode()
+            for p in range(2):
+                sender.send(Outgoing("in", p, None, value))
+
+
+def serve(bus: MemoryBus) -> list[Loop]:
+    """Both stages, started anew."""
+    log = get_log("test")
+    return [
+        Loop(bus, ProfileStage(bus, CONFIG, TOPICS, lambda: 0.0, log), "one-profile", lambda: 0.0, 0.0),
+        Loop(bus, EvaluateStage(bus, CONFIG, TOPICS, PLACE, lambda _: [], log), "one-evaluate", lambda: 0.0, 0.0),
+    ]
+
+
+def turn(loops: Iterable[Loop], times: int = 12) -> None:
+    for _ in range(times):
+        for loop in loops:
+            loop.turn(wait_ms=0)
+
+
+def alerts(bus: MemoryBus) -> list[bytes]:
+    return [
+        value
+        for p in range(TOPICS.partitions)
+        for batch in read_whole(bus, TopicPartition("sd.alerts", p))
+        for _, value in whole_values(Assembler(), batch)
+    ]
+
+
+def replayed(bus: MemoryBus) -> list[bytes]:
+    """The alerts of a replay of the topic, with what a capture takes along."""
+    records = [r for r in control_records(bus, TOPICS) if is_about(r, {"m"}, {"in"})]
+    control = decode_control(records, "sd.").of(["in"])
+    partitions = {TopicPartition("in", p): False for p in range(2)}
+    log = ReplayLog(
+        control.contracts,
+        partitions,
+        control.heartbeats,
+        control.activations,
+        PLACE,
+        False,
+        TOPICS.partitions,
+        notices=control.notices,
+    )
+    engine = Replay(log)
+    messages = [m for tp in partitions for b in read_whole(bus, tp) for m in engine.feed(b)]
+    messages += engine.finish({tp: bus.end(tp) for tp in partitions})
+    return [m.value for m in in_order(messages, TOPICS.partitions) if m.topic == "alerts"]
+
+
+def forget(bus: MemoryBus, tp: TopicPartition, below: int) -> None:
+    """As retention does with the log's start."""
+    log = bus.log(tp)
+    gone = sum(1 for offset in log.offsets if offset < below)
+    for column in (log.offsets, log.timestamps, log.keys, log.values, log.headers):
+        del column[:gone]
+
+
+@pytest.fixture
+def bus() -> MemoryBus:
+    bus = MemoryBus(clock=lambda: 0, markers=True)
+    bus.create("in", 2)
+    create_topics(bus, TOPICS, ("in",))
+    return bus
+
+
+def test_a_flood_of_categories_is_one_alert_that_names_bound_model_and_column(bus: MemoryBus) -> None:
+    """Both partitions see it in every pane; it is told once, after restarts too, and a replay says the same bytes."""
+    rng = random.Random(7)
+    send(bus, range(40), rng)
+    loops = serve(bus)
+    turn(loops)
+    assert alerts(bus) == []
+    for second in range(40, 60, 5):
+        send(bus, range(second, second + 5), rng, is_flooded=True)
+        turn(loops)
+        loops = serve(bus)
+    turn(loops)
+    (alert,) = [json.loads(value) for value in alerts(bus) if b"CardinalityLimited" in value]
+    assert alert["data"]["labels"] == {
+        "alertname": "CardinalityLimited",
+        "bound": "categories",
+        "column": "c",
+        "model": "m",
+        "severity": "warning",
+        "stream": "features",
+    }
+    assert alert["time"] == time_text(START + 42_000)
+    assert sorted(replayed(bus)) == sorted(alerts(bus))
+
+
+def test_what_retention_has_taken_is_one_alert_that_a_capture_takes_along(bus: MemoryBus) -> None:
+    """Offsets that were still needed are gone when profile comes back: it says which, once, and so does a replay."""
+    rng = random.Random(8)
+    send(bus, range(40), rng)
+    turn(serve(bus))
+    forget(bus, TopicPartition("in", 1), 3990)
+    for _ in range(2):
+        loops = serve(bus)
+        turn(loops)
+        send(bus, range(40, 50), rng)
+    turn(loops)
+    (alert,) = [json.loads(value) for value in alerts(bus)]
+    assert alert["data"]["labels"]["alertname"] == "DataLost"
+    assert (alert["data"]["labels"]["topic"], alert["data"]["labels"]["partition"]) == ("in", "1")
+    assert alert["subject"] == "in/1"
+    assert [value for value in replayed(bus) if b"DataLost" in value] == alerts(bus)
+
+
+def test_a_notice_goes_through_its_bytes() -> None:
+    """The ledger holds it as JSON, under topic and partition like a heartbeat."""
+    notice = Notice("m", "RecordQuarantined", 10, "in", 3, (("offset", "7"),), "text")
+    outgoing = encode_entry(notice, "sd.ledger", 1)
+    assert outgoing.key == b"in/3"
+    assert decode_entry(kind_of(outgoing.headers), outgoing.value or b"") == notice
