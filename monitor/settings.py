@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from monitor.errors import ConfigurationError
@@ -15,6 +15,8 @@ ENV_PREFIX = "STREAMDRIFT_"
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "json", "console"]
+Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 
 
 class Settings(BaseSettings):
@@ -40,6 +42,28 @@ class Settings(BaseSettings):
     commit_interval_ms: int = Field(1000, ge=10, le=60_000, description="time between commits")
     log_level: LogLevel = "info"
     log_format: LogFormat = Field("auto", description="auto: console on a terminal, else json")
+    kafka_security_protocol: Protocol = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, as the broker's listener has it"
+    )
+    kafka_sasl_mechanism: Mechanism | None = Field(
+        None, description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER; for the SASL protocols"
+    )
+    kafka_username: str | None = Field(None, description="user of PLAIN and SCRAM")
+    kafka_password: SecretStr | None = Field(None, description="password of PLAIN and SCRAM")
+    kafka_password_file: Path | None = Field(None, description="file that holds the password instead")
+    kafka_token_file: Path | None = Field(
+        None, description="file that holds the token of OAUTHBEARER, read again for every connection"
+    )
+    kafka_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that sign brokers' certificates (default: the system's)"
+    )
+    kafka_cert_file: Path | None = Field(None, description="PEM file of the client's certificate, for mutual TLS")
+    kafka_key_file: Path | None = Field(None, description="PEM file of its private key (default: the certificate's)")
+    kafka_key_password: SecretStr | None = Field(None, description="password of the private key")
+    kafka_key_password_file: Path | None = Field(None, description="file that holds the key's password instead")
+    kafka_allow_plaintext_credentials: bool = Field(
+        False, description="allow SASL over an unencrypted connection: everybody on the way can use the credentials"
+    )
     kafka_options: dict[str, JsonValue] = Field(
         default_factory=dict, repr=False, description="JSON object of options passed to the Kafka client"
     )

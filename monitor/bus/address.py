@@ -19,6 +19,11 @@ def open_bus(url: str, options: Mapping[str, object] | None = None) -> Bus:
     scheme, _, rest = url.partition(":")
     if scheme != "kafka" and options:
         raise ConfigurationError(f"{url}: options are for kafka:// only")
+    if "@" in rest and scheme == "kafka":
+        raise ConfigurationError(
+            "the address kafka://... holds an '@': a user and password there could be read by everybody; "
+            "set STREAMDRIFT_KAFKA_USERNAME and STREAMDRIFT_KAFKA_PASSWORD_FILE"
+        )
     if scheme == "kafka" and rest.startswith("//"):
         from monitor.bus.kafka import KafkaBus
 

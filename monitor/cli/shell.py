@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from monitor.bus.address import open_bus
+from monitor.bus.kafka_security import client_options
 from monitor.bus.port import Bus
 from monitor.config import load
 from monitor.config.resolved import Config
@@ -30,4 +31,4 @@ def load_config(path: Path) -> Config:
 
 def open_settings_bus(settings: Settings) -> Bus:
     """The bus that the settings name."""
-    return open_bus(settings.bus, settings.kafka_options)
+    return open_bus(settings.bus, client_options(settings))

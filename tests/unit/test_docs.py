@@ -153,7 +153,7 @@ def test_all_environment_variables_are_listed_with_their_defaults() -> None:
     for name, field in Settings.model_fields.items():
         if name != "instance":
             default = field.get_default(call_default_factory=True)
-            assert listed[ENV_PREFIX + name.upper()] == str(default), name
+            assert listed[ENV_PREFIX + name.upper()] == ("" if default is None else str(default)), name
 
 
 @each_page
