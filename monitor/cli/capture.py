@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
-from monitor.cli.shell import load_config, open_settings_bus, settings_of
+from monitor.cli.shell import open_settings_bus, settings_of
 from monitor.codec.captured import CapturedHeader, CapturedRange, CapturedTopic
 from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError

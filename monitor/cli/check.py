@@ -7,7 +7,8 @@ from pathlib import Path
 
 import typer
 
-from monitor.cli.shell import load_config, settings_of
+from monitor.alerts_file import load_config
+from monitor.cli.shell import settings_of
 from monitor.config.schema import alerts_schema
 
 

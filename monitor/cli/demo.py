@@ -14,10 +14,11 @@ import typer
 from rich.console import Console
 
 import monitor
+from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
 from monitor.cli.produce import FRAUD_TOPICS, PARTITIONS, create_inputs, send_all
 from monitor.cli.run import stage_command
-from monitor.cli.shell import load_config, open_settings_bus
+from monitor.cli.shell import open_settings_bus
 from monitor.cli.tail import pretty
 from monitor.codec.chunks import Assembler
 from monitor.errors import ConfigurationError
@@ -25,8 +26,9 @@ from monitor.events import Outgoing, TopicPartition
 from monitor.panes import position as positions
 from monitor.runner.positions import Positions
 from monitor.runner.topics import read_whole, whole_values
-from monitor.service import STAGES, Supervisor, ledger_topics, prepare
+from monitor.service import STAGES, ledger_topics, prepare
 from monitor.settings import Settings, load_settings
+from monitor.supervisor import Supervisor
 from monitor.telemetry import configure_logging, get_log
 from producers.schedule import Drift
 from producers.synthetic import fraud_traffic
@@ -60,7 +62,7 @@ def demo(once: bool, drift: bool, seed: int) -> None:
         send_all(bus, islice(traffic, 2 * EVENTS))
         _say(f"service on {bus.name}: profile and evaluate, each in a process of its own")
         show = _Show(bus, settings, None if once else traffic)
-        supervisor = Supervisor(STAGES, lambda name: stage_command(name, settings), get_log("service"))
+        supervisor = Supervisor(STAGES, lambda name: stage_command(name, settings, settings.config), get_log("service"))
         code = supervisor.run(lambda: show.turn() and once)
         show.summary()
         bus.close()

@@ -97,11 +97,17 @@ def run(
 
 
 @app.command(hidden=True)
-def stage(name: str, config: ConfigFile = None, bus: BusUrl = None, instance: str | None = None) -> None:
+def stage(
+    name: str,
+    config: ConfigFile = None,
+    bus: BusUrl = None,
+    instance: str | None = None,
+    parent: int | None = None,
+) -> None:
     """One stage in this process: what `run` supervises."""
     from monitor.cli import run as command
 
-    command.stage(name, config, bus, instance)
+    command.stage(name, config, bus, instance, parent)
 
 
 @app.command()

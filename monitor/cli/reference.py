@@ -8,8 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from monitor.alerts_file import load_config
 from monitor.cli.replay import chosen_model
-from monitor.cli.shell import load_config, settings_of
+from monitor.cli.shell import settings_of
 from monitor.cli.tail import printable
 from monitor.codec.canonical import time_text
 from monitor.errors import ConfigurationError

@@ -15,9 +15,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from monitor import __version__
+from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
 from monitor.cli.replay_log import configured, left_out, recorded
-from monitor.cli.shell import load_config, open_settings_bus, settings_of
+from monitor.cli.shell import open_settings_bus, settings_of
 from monitor.cli.tail import place_of_alert, printable
 from monitor.codec.canonical import parse_time
 from monitor.config.durations import parse_duration

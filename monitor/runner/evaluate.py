@@ -58,7 +58,7 @@ class _Partition:
         self.said: list[Output] = []
         self.changes: list[Change] = []
         self.told: dict[tuple[str, str, str], str] = {}
-        """Digests of the changes announced since the task began, by (model, kind, stream): some are not read back yet."""
+        """Digests of the changes announced since the task began, by (model, kind, stream), read back yet or not."""
 
 
 class EvaluateStage:

@@ -76,11 +76,12 @@ class Loop:
         self._known: set[TopicPartition] = set()
         self._committed_at = clock()
 
-    def run(self, stopping: Callable[[], bool]) -> None:
-        """Turn after turn; at the end what is folded is committed and the group is left."""
+    def run(self, stopping: Callable[[], bool], between: Callable[[], None] = lambda: None) -> None:
+        """Turn after turn; at the end what is folded is committed and the group is left. `between`: after each turn."""
         try:
             while not stopping():
                 self.turn()
+                between()
             self.turn(wait_ms=0, last=True)
         finally:
             self._writer.close()

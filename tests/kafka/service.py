@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from monitor.bus.kafka import KafkaBus
+from monitor.bus.port import Bus
 from monitor.events import TopicPartition
 from monitor.panes import position as positions
 from monitor.panes.ledger import LedgerTopics
@@ -88,6 +88,22 @@ class Service:
         self._process = None
         return code
 
+    def signal(self, number: signal.Signals) -> None:
+        """To the supervisor."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def children(self) -> list[int]:
+        """Process ids of the stages (Linux)."""
+        assert self._process is not None
+        pid = self._process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def pause(self, seconds: float) -> None:
+        """Let it run; fails when it ends."""
+        until = time.monotonic() + seconds
+        self.wait_until(lambda: time.monotonic() > until, "a while passed", seconds + 10)
+
     def tail(self) -> str:
         """The end of what it said."""
         return self.log.read_text()[-4000:]
@@ -96,7 +112,7 @@ class Service:
 class Reached:
     """How far a service has come, by its position records."""
 
-    def __init__(self, bus: KafkaBus, topic: str, prefix: str) -> None:
+    def __init__(self, bus: Bus, topic: str, prefix: str) -> None:
         self._bus = bus
         self._topics = LedgerTopics(prefix, LEDGER_PARTITIONS)
         self._profile = Positions(bus, self._topics, f"{prefix}profile")
