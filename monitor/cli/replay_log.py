@@ -39,7 +39,7 @@ def configured(recording: Recording, config: Config, bus: Bus | None) -> Decisio
     if not models:
         raise ConfigurationError(f"no model of the configuration reads {', '.join(sorted(topics))}")
     held = [
-        ModelConfig(contract, with_inputs(m.rules, contract), m.start)
+        ModelConfig(contract, with_inputs(m.rules, contract), m.start, m.max_lead_ms)
         for m in models
         for contract in [restricted(m.contract, topics)]
     ]

@@ -127,6 +127,8 @@ class Settings(Shape):
     """A partition that stands still for so long no longer holds back the others."""
     max_clock_skew: PositiveDuration | None = None
     """Rows further in the future than this are rejected."""
+    max_lead: PositiveDuration | None = None
+    """A partition this far (of event time) ahead of the slowest one of its models waits for it."""
     start: Start | None = None
     """Where a first start begins: earliest, latest, or a time."""
     grid_rows: Annotated[int, Field(ge=10, le=100_000)] | None = None

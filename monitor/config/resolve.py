@@ -39,6 +39,7 @@ BUILT_IN = Settings.model_validate(
         "interval": "30s",
         "idle_timeout": "30s",
         "max_clock_skew": "1m",
+        "max_lead": "10m",
         "start": "earliest",
         "grid_rows": 5000,
         "trace_points": 2048,
@@ -58,6 +59,7 @@ class Effective(NamedTuple):
     interval: int
     idle_timeout: int
     max_clock_skew: int
+    max_lead: int
     start: Start
     grid_rows: int
     trace_points: int
@@ -153,7 +155,7 @@ def _model(name: str, file: AlertsFile, digest: str) -> ModelConfig:
         reference=_reference(model.reference),
         alerts_yaml_sha256=digest,
     )
-    return ModelConfig(contract, rules, settings.start)
+    return ModelConfig(contract, rules, settings.start, settings.max_lead)
 
 
 def _rule(group: GroupEntry, rule: RuleEntry, default: WindowSpec) -> Rule:

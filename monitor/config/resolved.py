@@ -106,12 +106,14 @@ class ModelRules(_Resolved):
 class ModelConfig:
     """One model: the contract that profile reads, the rules that evaluate reads, and where a first start begins.
 
-    `start`: "earliest", "latest", or ms UTC.
+    `start`: "earliest", "latest", or ms UTC. `max_lead_ms`: how far (event time) a partition may be ahead of the
+    slowest. Both say where and how fast profile reads, not what it makes of it; so they are no part of the contract.
     """
 
     contract: ModelContract
     rules: ModelRules
     start: Literal["earliest", "latest"] | int
+    max_lead_ms: int
 
 
 @dataclass(frozen=True, slots=True)

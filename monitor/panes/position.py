@@ -9,7 +9,7 @@ import msgspec
 
 from monitor.errors import FormatError
 
-FORMAT = "streamdrift.position/1"
+FORMAT = "streamdrift.position/2"
 
 
 class RowState(msgspec.Struct, frozen=True, order=True):
@@ -34,6 +34,7 @@ class ProfilePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `heartbeats`: those after `low`, as (offset, watermark). `digest`: of the offsets in the open panes.
     `contract`: digest of the contracts that the fold used. `buckets`: records counted since the first start.
+    `watermark`: at `position`; `natural`: as records alone have moved it; `told`: up to which panes were published.
     """
 
     format: str
@@ -42,7 +43,9 @@ class ProfilePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start: int
     first_watermark: int | None
     heartbeats: tuple[tuple[int, int], ...]
+    natural: int | None
     watermark: int | None
+    told: int | None
     models: dict[str, ModelPosition]
     digest: str
     contract: str

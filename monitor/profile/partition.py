@@ -192,7 +192,9 @@ class PartitionFold:
             start=self.start if self.start is not None else self.position,
             first_watermark=self.first_watermark,
             heartbeats=tuple(self.heartbeats),
-            watermark=self._told,
+            natural=self.natural_watermark,
+            watermark=self.watermark,
+            told=self._told,
             models={name: model.position() for name, model in sorted(self.models.items())},
             digest=self.open_digest(),
             contract=self.contract_digest,
@@ -215,7 +217,7 @@ class PartitionFold:
         """End of folding again: forget what was published before; whether the state is the committed one."""
         self._folding_again = False
         self._panes, self._rejected = [], []
-        self._told = position.watermark
+        self._told = position.told
         self.position = position.position
         self.buckets = Counter(position.buckets)
         for name, known in position.models.items():

@@ -8,7 +8,7 @@ from monitor.bus.port import Bus, Committed
 from monitor.codec.chunks import Assembler
 from monitor.codec.dead_letters import dead_letter
 from monitor.codec.decode import Decoder
-from monitor.config.resolved import Config, ModelConfig
+from monitor.config.resolved import Config
 from monitor.contract import ModelContract
 from monitor.events import Outgoing, RecordBatch, TopicPartition
 from monitor.panes import position as positions
@@ -17,8 +17,9 @@ from monitor.panes.ledger import Activation, Entry, Heartbeat, LedgerTopics, Not
 from monitor.panes.position import ProfilePosition
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import ProfileTask
-from monitor.runner.heartbeats import Pulse, heartbeat, idle_ones, is_worth_it
+from monitor.runner.heartbeats import heartbeat, is_worth_it
 from monitor.runner.loop import Work
+from monitor.runner.pacing import Pace, readers_of
 from monitor.runner.positions import Positions
 from monitor.runner.reloading import refuse_reload
 from monitor.runner.sequences import Sequencer
@@ -51,7 +52,8 @@ class ProfileStage:
         self._log = log
         self._positions = Positions(bus, topics, self.group)
         self._inputs: dict[TopicPartition, _Input] = {}
-        self._pulses: dict[TopicPartition, Pulse] = {}
+        self._pace = Pace(bus, config, self._positions)
+        self._paused: frozenset[TopicPartition] = frozenset()
         self._decided = Decided(bus, topics)
 
     @property
@@ -69,10 +71,7 @@ class ProfileStage:
         self._decided.read()
         self._use_grids(held)
         self._inputs[tp] = held
-        first = contracts[0]
-        self._pulses[tp] = Pulse(
-            frozenset(held.models), first.idle_timeout_ms / 1000, min(c.pane_ms for c in contracts), self._clock()
-        )
+        self._pace.begin(tp, self._clock())
         value = self._positions.of(tp, committed)
         if value is None:
             start = self._first_start(tp)
@@ -86,6 +85,7 @@ class ProfileStage:
         position = positions.decode_profile(value)
         held.sequencer.go_on(position.sequences)
         held.committed = position.position
+        self._pace.see(tp, position.natural, position.watermark, position.first_watermark, self._clock())
         beginning = self._bus.beginning(tp)
         task.restore(position, is_whole=beginning <= position.low.offset)
         if beginning > position.low.offset:
@@ -99,7 +99,7 @@ class ProfileStage:
         return max(position.low.offset, beginning)
 
     def _first_start(self, tp: TopicPartition) -> int:
-        starts = {model.start for model in models_of(self._config, tp.topic)}
+        starts = {model.start for model in readers_of(self._config.models, tp.topic)}
         if "earliest" in starts:
             return self._bus.beginning(tp)
         times = [start for start in starts if isinstance(start, int)]
@@ -107,7 +107,7 @@ class ProfileStage:
 
     def drop(self, tp: TopicPartition) -> None:
         del self._inputs[tp]
-        del self._pulses[tp]
+        self._pace.drop(tp)
 
     # ------------------------------------------------------------------ folding
 
@@ -118,19 +118,25 @@ class ProfileStage:
         held = self._inputs[tp]
         held.task.reached(position)
         if not held.task.restoring:
-            held.task.fold.position = max(held.task.fold.position, position)
-            self._pulses[tp].see(held.task.fold.natural_watermark, self._clock())
+            fold = held.task.fold
+            fold.position = max(fold.position, position)
+            self._pace.see(tp, fold.natural_watermark, fold.watermark, fold.first_watermark, self._clock())
 
     def tick(self) -> None:
-        """Grids and sets that came, and heartbeats of partitions that stand still."""
+        """Grids and sets that came, how far the others are, and heartbeats of partitions that stand still."""
         if any(held.task.fold.lacks_grid or not held.joined for held in self._inputs.values()):
             self._decided.read()
             for held in self._inputs.values():
                 self._use_grids(held)
                 held.joined = held.joined or held.task.fold.join(self._decided.sets)
         now = self._clock()
-        busy = {tp for tp, held in self._inputs.items() if held.task.restoring} | self.paused()
-        for tp in idle_ones(self._pulses, now, busy):
+        self._pace.follow(now)
+        again = {tp for tp, held in self._inputs.items() if held.task.restoring}
+        waiting = {tp for tp, held in self._inputs.items() if not held.joined or held.task.fold.waiting} - again
+        ahead = self._pace.ahead(now)
+        self._pace.hold(ahead | waiting | again)
+        self._paused = frozenset(waiting | (ahead & self._inputs.keys()) - again)
+        for tp in self._pace.idle(now, self._paused | again):
             self._beat(tp, now)
 
     def _use_grids(self, held: _Input) -> None:
@@ -141,8 +147,8 @@ class ProfileStage:
     def _beat(self, tp: TopicPartition, now: float) -> None:
         held = self._inputs[tp]
         fold = held.task.fold
-        watermark = heartbeat(tp, self._pulses, now)
-        if watermark is None or not is_worth_it(watermark, fold.watermark, self._pulses[tp].step_ms):
+        watermark = heartbeat(tp, self._pace.pulses, now)
+        if watermark is None or not is_worth_it(watermark, fold.watermark, self._pace.pulses[tp].step_ms):
             return
         if fold.position < self._bus.end(tp):
             return  # there is something to read yet
@@ -150,11 +156,7 @@ class ProfileStage:
         fold.heartbeat(watermark)
 
     def paused(self) -> frozenset[TopicPartition]:
-        return frozenset(
-            tp
-            for tp, held in self._inputs.items()
-            if not held.joined or (held.task.fold.waiting and not held.task.restoring)
-        )
+        return self._paused
 
     def reload(self, config: Config) -> None:
         refuse_reload(self._config, config)
@@ -227,11 +229,6 @@ def input_topics(config: Config) -> tuple[str, ...]:
     return tuple(sorted({stream.topic for model in config.models for stream in model.contract.streams}))
 
 
-def models_of(config: Config, topic: str) -> list[ModelConfig]:
-    """The models that read a topic."""
-    return [m for m in config.models if any(stream.topic == topic for stream in m.contract.streams)]
-
-
 def contracts_of(config: Config, topic: str) -> list[ModelContract]:
     """Their contracts."""
-    return [model.contract for model in models_of(config, topic)]
+    return [model.contract for model in readers_of(config.models, topic)]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from monitor.events import TopicPartition
-from monitor.runner.heartbeats import Pulse, heartbeat, idle_ones, is_worth_it
+from monitor.runner.heartbeats import Pulse, heartbeat, is_worth_it
 
 A, B, C = (TopicPartition("t", p) for p in range(3))
 IDLE_S = 10.0
 
 
 def pulse(natural: int | None, moved_at: float, *models: str) -> Pulse:
-    return Pulse(frozenset(models or ("m",)), IDLE_S, 1000, moved_at, natural)
+    return Pulse(frozenset(models or ("m",)), IDLE_S, 1000, moved_at, natural, natural)
 
 
 def test_the_lowest_of_the_others_that_move() -> None:
@@ -45,16 +45,28 @@ def test_partitions_of_other_models_tell_nothing() -> None:
     assert heartbeat(A, shared, 100.0) == 20_000
 
 
+def test_a_heartbeat_counts_for_a_partition_that_moves_again() -> None:
+    """Its watermark is what the ledger holds of it, however old the rows are that came since."""
+    pulses = {A: pulse(None, 0.0), B: pulse(20_000, 99.0)}
+    pulses[B].watermark = 30_000
+    assert heartbeat(A, pulses, 100.0) == 30_000
+
+
+def test_one_that_is_held_back_counts_as_moving() -> None:
+    """It stands still since it is not read: the wall clock has nothing to say."""
+    pulses = {A: pulse(10_000, 0.0), B: pulse(50_000, 0.0)}
+    pulses[B].held = True
+    assert heartbeat(A, pulses, 100.0) == 50_000
+
+
 def test_idle_is_a_watermark_that_records_have_not_moved() -> None:
-    """Late or rejected rows do not wake a partition; busy ones are left alone."""
+    """Late or rejected rows do not wake a partition, nor does a heartbeat."""
     one, other = pulse(None, 0.0), pulse(None, 0.0)
-    one.see(5000, 50.0)
-    one.see(5000, 58.0)
-    one.see(4000, 59.0)
-    other.see(None, 59.0)
-    assert idle_ones({A: one, B: other}, 59.9, ()) == [B]
-    assert idle_ones({A: one, B: other}, 60.0, ()) == [A, B]
-    assert idle_ones({A: one, B: other}, 60.0, {A}) == [B]
+    one.see(5000, 5000, 50.0)
+    one.see(5000, 9000, 58.0)
+    other.see(None, 9000, 59.0)
+    assert [p.idle(59.9) for p in (one, other)] == [False, True]
+    assert one.idle(60.0)
 
 
 def test_a_heartbeat_is_written_only_when_it_ends_a_pane() -> None:

@@ -1,0 +1,134 @@
+"""How far the partitions of the models have come, in this process and in others, and who has to wait for whom (law 8).
+
+Own partitions are known by their folds, all others by their position records, read every fifth of a second. A
+partition more than `max_lead` ahead of the slowest one of its models is paused; that changes the pace, never the
+answer. The slowest of all is never paused, and a lead of less than a pane is none, since no heartbeat could end it: so
+somebody can always go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from monitor.bus.port import Bus
+from monitor.config.resolved import Config, ModelConfig
+from monitor.events import TopicPartition
+from monitor.panes.position import decode_profile
+from monitor.runner.heartbeats import Pulse
+from monitor.runner.positions import Positions
+
+FOLLOW_S = 0.2
+"""How often the position records of others are read."""
+
+
+class Pace:
+    """The pulses of all partitions that models of a configuration read."""
+
+    def __init__(self, bus: Bus, config: Config, positions: Positions) -> None:
+        self.pulses: dict[TopicPartition, Pulse] = {}
+        self._bus = bus
+        self._positions = positions
+        self._own: set[TopicPartition] = set()
+        self._seen: dict[TopicPartition, bytes] = {}
+        self._is_counted = False
+        self._followed_at: float | None = None
+        self.use(config)
+
+    def use(self, config: Config) -> None:
+        """The models to read, with their limits."""
+        self._models = config.models
+        self._leads = {m.contract.model: max(m.max_lead_ms, m.contract.pane_ms) for m in config.models}
+        self._is_counted = False
+
+    def begin(self, tp: TopicPartition, now: float) -> None:
+        """The partition is this process's from now on."""
+        self._own.add(tp)
+        self.pulses[tp] = self._pulse(tp.topic, now)
+        self._is_counted = False  # it may be a new one
+
+    def drop(self, tp: TopicPartition) -> None:
+        """The partition is another's from now on, which begins at the committed position."""
+        self._own.discard(tp)
+        self._seen.pop(tp, None)
+
+    def see(
+        self, tp: TopicPartition, natural: int | None, watermark: int | None, first: int | None, now: float
+    ) -> None:
+        """How far a partition has come."""
+        self.pulses[tp].see(natural, watermark, now)
+        self.pulses[tp].first = first
+
+    def hold(self, paused: Collection[TopicPartition]) -> None:
+        """Partitions, of whatever process, that stand still because they are not read: all of them."""
+        for tp, pulse in self.pulses.items():
+            pulse.held = tp in paused
+
+    def idle(self, now: float, busy: Collection[TopicPartition]) -> list[TopicPartition]:
+        """Own partitions that stand still, but for busy ones (paused, or folding again)."""
+        return [tp for tp in sorted(self._own) if tp not in busy and self.pulses[tp].idle(now)]
+
+    def _pulse(self, topic: str, now: float) -> Pulse:
+        contracts = [model.contract for model in readers_of(self._models, topic)]
+        return Pulse(
+            frozenset(contract.model for contract in contracts),
+            min(contract.idle_timeout_ms for contract in contracts) / 1000,
+            min(contract.pane_ms for contract in contracts),
+            now,
+        )
+
+    def follow(self, now: float) -> None:
+        """Learn how far the partitions of other processes are. For every turn: it reads only now and then."""
+        if self._followed_at is not None and now - self._followed_at < FOLLOW_S:
+            return
+        self._followed_at = now
+        self._positions.follow()
+        if not self._is_counted:
+            self._count(now)
+        for tp in self.pulses.keys() - self._own:
+            value = self._positions.newest(tp)
+            if value is not None and value is not self._seen.get(tp):
+                self._seen[tp] = value
+                position = decode_profile(value)
+                self.see(tp, position.natural, position.watermark, position.first_watermark, now)
+
+    def _count(self, now: float) -> None:
+        """Partitions that nobody has begun count too, for a while."""
+        self._is_counted = True
+        topics = sorted({stream.topic for model in self._models for stream in model.contract.streams})
+        for topic in topics:
+            for p in range(self._bus.partitions(topic) or 0):
+                self.pulses.setdefault(TopicPartition(topic, p), self._pulse(topic, now))
+
+    def ahead(self, now: float) -> frozenset[TopicPartition]:
+        """Partitions, of whatever process, that have to wait for slower ones."""
+        limits = self._limits(now)
+        return frozenset(
+            tp
+            for tp, pulse in self.pulses.items()
+            if pulse.watermark is not None
+            and any(pulse.watermark > limits[model] for model in pulse.models if model in limits)
+        )
+
+    def _limits(self, now: float) -> dict[str, int]:
+        """Of each model, the watermark that none of its partitions should pass for now.
+
+        A partition that has no watermark yet stands, for a while, where the first of all began.
+        """
+        watermarks: dict[str, list[int]] = {model: [] for model in self._leads}
+        firsts: dict[str, list[int]] = {model: [] for model in self._leads}
+        unknown: set[str] = set()
+        for pulse in self.pulses.values():
+            for model in pulse.models & self._leads.keys():
+                if pulse.watermark is not None:
+                    watermarks[model].append(pulse.watermark)
+                elif not pulse.idle(now):
+                    unknown.add(model)
+                if pulse.first is not None:
+                    firsts[model].append(pulse.first)
+        slowest = {m: watermarks[m] + (firsts[m] if m in unknown else []) for m in self._leads}
+        return {model: min(known) + self._leads[model] for model, known in slowest.items() if known}
+
+
+def readers_of(models: Iterable[ModelConfig], topic: str) -> list[ModelConfig]:
+    """The models that read a topic."""
+    return [m for m in models if any(stream.topic == topic for stream in m.contract.streams)]
