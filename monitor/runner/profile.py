@@ -161,6 +161,7 @@ class ProfileStage:
     def reload(self, config: Config) -> None:
         refuse_reload(self._config, config)
         self._config = config
+        self._pace.use(config)
 
     # ------------------------------------------------------------------ what to commit
 
@@ -221,7 +222,7 @@ def data_lost(tp: TopicPartition, position: ProfilePosition, beginning: int) -> 
     start = position.low.offset
     text = f"{tp.topic}/{tp.partition}: offsets {start} to {beginning} were deleted before they were folded for good"
     labels = (("from_offset", str(start)), ("partition", str(tp.partition)), ("topic", tp.topic))
-    return Notice("", "DataLost", position.watermark or 0, *tp, labels, text)
+    return Notice("", "DataLost", position.told or 0, *tp, labels, text)
 
 
 def input_topics(config: Config) -> tuple[str, ...]:

@@ -139,7 +139,7 @@ class Reached:
     def has_sealed(self, tp: TopicPartition, time: int) -> bool:
         """Whether the partition's watermark has been told to be at or after `time`."""
         found = self.position(tp)
-        return found is not None and found.watermark is not None and found.watermark >= time
+        return found is not None and found.told is not None and found.told >= time
 
     def has_sealed_all(self, time: int) -> bool:
         """Whether all watermarks are at or after `time`."""
