@@ -118,7 +118,10 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """One record that can't be used as a row, with the reason: it becomes a dead letter."""
+    """One record that can't be used as a row, with the reason: it becomes a dead letter.
+
+    `key`, `value`: their beginnings, as the dead letter quotes them. `length`, `sha256`: of the whole value.
+    """
 
     topic: str
     partition: int
@@ -127,6 +130,8 @@ class Rejected:
     reason: str
     key: bytes | None
     value: bytes
+    length: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

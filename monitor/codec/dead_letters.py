@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import hashlib
 
-from monitor.events import Outgoing, Rejected
+from monitor.events import Outgoing, RecordBatch, Rejected
 
 SUFFIX = ".dlq"
 MOST_BYTES = 64 * 1024
+
+
+def reject(records: RecordBatch, i: int, reason: str) -> Rejected:
+    """The record at place `i` as rejected. Only what a dead letter quotes is kept: a poll may be full of large ones."""
+    key, value = records.keys[i], records.values[i] or b""
+    return Rejected(
+        records.topic,
+        records.partition,
+        records.offsets[i],
+        records.timestamps[i],
+        reason,
+        None if key is None else key[:MOST_BYTES],
+        value[:MOST_BYTES],
+        len(value),
+        hashlib.sha256(value).hexdigest(),
+    )
 
 
 def dead_letter(rejected: Rejected) -> Outgoing:
@@ -21,13 +37,13 @@ def dead_letter(rejected: Rejected) -> Outgoing:
         "sd-partition": str(rejected.partition),
         "sd-offset": str(rejected.offset),
         "sd-timestamp": str(rejected.timestamp),
-        "sd-length": str(len(rejected.value)),
-        "sd-value-sha256": hashlib.sha256(rejected.value).hexdigest(),
+        "sd-length": str(rejected.length),
+        "sd-value-sha256": rejected.sha256,
     }
     return Outgoing(
         rejected.topic + SUFFIX,
         rejected.partition,
-        None if rejected.key is None else rejected.key[:MOST_BYTES],
-        rejected.value[:MOST_BYTES],
+        rejected.key,
+        rejected.value,
         tuple((name, text.encode()) for name, text in headers.items()),
     )

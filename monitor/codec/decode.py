@@ -27,12 +27,13 @@ import numpy as np
 
 from monitor.codec import reasons
 from monitor.codec.columns import is_unicode
+from monitor.codec.dead_letters import reject
 from monitor.codec.event_time import UNREADABLE, read_time, read_times
 from monitor.codec.lenient import MAX_DEPTH, flaw, read_lenient
 from monitor.codec.rows import Cells, RowReader
 from monitor.codec.shapes import Shapes, shapes_of, stream_on
 from monitor.contract import ModelContract
-from monitor.events import Batch, Int64s, RecordBatch, Rejected, Rows
+from monitor.events import Batch, Int64s, RecordBatch, Rows
 
 BLOCK: Final = 500
 EARLIEST: Final = 946_684_800_000
@@ -103,7 +104,7 @@ class Decoder:
             first=int(offsets[0]),
             last=int(offsets[-1]),
             rows=tuple(self._rows(model, own, offsets) for model, own in pieces.items() if own),
-            rejected=tuple(_reject(batch, i, reason) for i, reason in refused if reason != _FILTERED),
+            rejected=tuple(reject(batch, i, reason) for i, reason in refused if reason != _FILTERED),
             tombstones=offsets[[i for i, value in enumerate(batch.values) if value is None]],
             filtered=offsets[[i for i, reason in refused if reason == _FILTERED]],
             timestamp_offset=offsets if stamped else offsets[:0],
@@ -253,10 +254,3 @@ def _is_id(value: Any) -> bool:
 
 def _is_missing(value: Any) -> bool:
     return value is None or value is msgspec.UNSET
-
-
-def _reject(batch: RecordBatch, i: int, reason: str) -> Rejected:
-    value = batch.values[i]
-    return Rejected(
-        batch.topic, batch.partition, batch.offsets[i], batch.timestamps[i], reason, batch.keys[i], value or b""
-    )

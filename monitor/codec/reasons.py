@@ -33,4 +33,4 @@ SENTENCES = {
     TIME_AHEAD: "The event time is too far ahead of the broker's stamp, or of its neighbours.",
     QUARANTINED: "The process died three times at this record alone; it was not looked at again.",
 }
-"""Reason -> what was found. A record is rejected for the first that holds, in this order; QUARANTINED goes before all."""
+"""Reason -> what was found. A record is rejected for the first that holds, in this order; QUARANTINED before all."""

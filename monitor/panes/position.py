@@ -33,7 +33,8 @@ class ProfilePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a profile task stands. `low`: state before the oldest record still needed; `position`: next to read.
 
     `heartbeats`: those after `low`, as (offset, watermark). `digest`: of the offsets in the open panes.
-    `contract`: digest of the contracts that the fold used. `buckets`: records counted since the first start.
+    `contract`: digest of the contracts that the fold used. `buckets`: records counted since the first start;
+    `gaps`: offsets since then that hold none; `held`: rows that wait for their neighbours (`profile/accounting.py`).
     `watermark`: at `position`; `natural`: as records alone have moved it; `told`: up to which panes were published.
     """
 
@@ -50,6 +51,8 @@ class ProfilePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     digest: str
     contract: str
     buckets: dict[str, int]
+    gaps: int
+    held: int
     sequences: dict[str, int]
 
 

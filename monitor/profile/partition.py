@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from monitor.codec.dead_letters import reject
+from monitor.codec.reasons import TIME_AHEAD
 from monitor.contract import ModelContract
 from monitor.events import Batch, Int64s, RecordBatch, Rejected, Rows, TopicPartition
 from monitor.panes import rows as rows_of
@@ -23,10 +25,10 @@ from monitor.panes.grid import Grid
 from monitor.panes.ledger import Activation, Watermark, joined_at
 from monitor.panes.pane import Pane, RawPane
 from monitor.panes.position import FORMAT, ProfilePosition, RowState
+from monitor.profile.accounting import Account
 from monitor.profile.admission import Admission, Flush, admit, by_stamp
 from monitor.profile.model_panes import ModelPanes
 
-TIME_AHEAD = "time_ahead"
 _NEVER = -(1 << 62)
 
 
@@ -56,6 +58,7 @@ class PartitionFold:
         self.floor: int | None = None
         self.first_watermark: int | None = None
         self.buckets: Counter[str] = Counter()
+        self.gaps = 0
         self.heartbeats: list[tuple[int, int]] = []
         self._held: list[Rows] = []
         self._held_records: dict[int, Rejected] = {}
@@ -85,9 +88,11 @@ class PartitionFold:
 
     def feed(self, batch: Batch, records: RecordBatch) -> None:
         """Fold one decoded batch; `records` is what it was decoded from (dead letters quote it)."""
+        self.skip_to(batch.first)
         if self.start is None:
             self.start = batch.first
         self.position = batch.last + 1
+        self.gaps += self.position - batch.first - len(records)
         self.buckets["tombstone"] += len(batch.tombstones)
         self.buckets["filtered"] += len(batch.filtered)
         for rejected in batch.rejected:
@@ -95,6 +100,12 @@ class PartitionFold:
         if batch.rows or self._held:
             self._admit([*self._held, *batch.rows], batch, records)
             self._seal()
+
+    def skip_to(self, offset: int) -> None:
+        """All records below `offset` have been fed: what lies between holds none (markers, or compaction)."""
+        if self.start is not None:
+            self.gaps += max(0, offset - self.position)
+        self.position = max(offset, self.position)
 
     def heartbeat(self, watermark: int) -> None:
         """A wall clock moves the watermark of a still partition, after deciding on the rows that wait."""
@@ -180,6 +191,11 @@ class PartitionFold:
     def _state(self, offset: int) -> RowState:
         return RowState(offset, self.highest, self.reach, self.floor)
 
+    def account(self) -> Account:
+        """Where the offsets consumed so far have gone."""
+        start = self.position if self.start is None else self.start
+        return Account(start, self.position, self.buckets, self.gaps, sum(map(len, self._held)))
+
     def snapshot(self, sequences: Mapping[str, int]) -> ProfilePosition:
         """The position record, with the sequence numbers of the task's outputs."""
         low = self.low()
@@ -199,6 +215,8 @@ class PartitionFold:
             digest=self.open_digest(),
             contract=self.contract_digest,
             buckets=dict(sorted(self.buckets.items())),
+            gaps=self.gaps,
+            held=sum(map(len, self._held)),
             sequences=dict(sorted(sequences.items())),
         )
 
@@ -219,7 +237,7 @@ class PartitionFold:
         self._panes, self._rejected = [], []
         self._told = position.told
         self.position = position.position
-        self.buckets = Counter(position.buckets)
+        self.buckets, self.gaps = Counter(position.buckets), position.gaps
         for name, known in position.models.items():
             self.models[name].arrive(known)
         self.heartbeats = list(position.heartbeats)
@@ -322,9 +340,7 @@ class PartitionFold:
             return self._held_records[offset]
         if records is None:
             raise KeyError(offset)  # rows are either held or of this batch
-        i = bisect_left(records.offsets, offset)
-        value = records.values[i]
-        return Rejected(*self.tp, offset, records.timestamps[i], TIME_AHEAD, records.keys[i], value or b"")
+        return reject(records, bisect_left(records.offsets, offset), TIME_AHEAD)
 
     # ------------------------------------------------------------------ sealing
 

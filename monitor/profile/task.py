@@ -85,7 +85,7 @@ class ProfileTask:
         """All records below `offset` have been fed (some offsets hold none)."""
         while self._marks and self._marks[0].offset <= offset:
             mark = self._marks.pop(0)
-            self.fold.position = max(self.fold.position, mark.offset)
+            self.fold.skip_to(mark.offset)
             if mark.arrival:
                 self._arrive()
             else:

@@ -15,6 +15,7 @@ from monitor.panes import position as positions
 from monitor.panes.grid import Grid, decode_grid
 from monitor.panes.ledger import Activation, Entry, Heartbeat, LedgerTopics, Notice, decode_activation, encode_entry
 from monitor.panes.position import ProfilePosition
+from monitor.profile.accounting import Account
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import ProfileTask
 from monitor.runner.heartbeats import heartbeat, is_worth_it
@@ -119,7 +120,7 @@ class ProfileStage:
         held.task.reached(position)
         if not held.task.restoring:
             fold = held.task.fold
-            fold.position = max(fold.position, position)
+            fold.skip_to(position)
             self._pace.see(tp, fold.natural_watermark, fold.watermark, fold.first_watermark, self._clock())
 
     def tick(self) -> None:
@@ -154,6 +155,10 @@ class ProfileStage:
             return  # there is something to read yet
         held.heartbeats.append(Heartbeat(tp.topic, tp.partition, fold.position, watermark))
         fold.heartbeat(watermark)
+
+    def accounts(self) -> dict[TopicPartition, Account]:
+        """Of each partition that is not folded again, where its offsets have gone."""
+        return {tp: held.task.fold.account() for tp, held in self._inputs.items() if not held.task.restoring}
 
     def paused(self) -> frozenset[TopicPartition]:
         return self._paused

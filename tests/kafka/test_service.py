@@ -19,7 +19,9 @@ import pytest
 
 from monitor.bus.kafka import KafkaBus
 from monitor.codec.canonical import parse_time, time_text
-from monitor.events import Outgoing
+from monitor.events import Outgoing, TopicPartition
+from monitor.panes.ledger import LedgerTopics
+from tests.accounts import check_accounts
 from tests.broker import Broker
 from tests.kafka.scenario import (
     DRIFTING,
@@ -35,7 +37,7 @@ from tests.kafka.scenario import (
     events_since,
     time_of,
 )
-from tests.kafka.service import COMMAND, Reached, Service, environment
+from tests.kafka.service import COMMAND, LEDGER_PARTITIONS, Reached, Service, environment
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 PATIENCE_S = 120 + EVENTS / 4000
@@ -77,7 +79,7 @@ def test_alerts_survive_kill_9_and_a_replay_repeats_their_bytes(
     _run_with_a_crash(bus, scenario, Service(environment(address, "a."), config, tmp_path / "a.log"), tell)
     alerts = read_alerts(own_broker.address, "a.alerts")
     check_alerts(alerts, scenario, tell)
-    check_buckets(bus, Reached(bus, scenario.topic, "a."), tell)
+    check_buckets(bus, scenario.topic, "a.", tell)
 
     _run_undisturbed(bus, scenario, Service(environment(address, "b."), config, tmp_path / "b.log"), tell)
     assert [m.value for m in read_alerts(own_broker.address, "b.alerts")] == [m.value for m in alerts]
@@ -242,12 +244,8 @@ def check_cloud_event(message: Message) -> None:
     assert message.headers["content-type"] == b"application/cloudevents+json"
 
 
-def check_buckets(bus: KafkaBus, reached: Reached, tell: Record) -> None:
+def check_buckets(bus: KafkaBus, topic: str, prefix: str, tell: Record) -> None:
     """Every record of every partition is in one bucket."""
-    total: Counter[str] = Counter()
-    for tp in reached.inputs:
-        position = reached.position(tp)
-        assert position is not None
-        assert sum(position.buckets.values()) == bus.end(tp)
-        total.update(position.buckets)
+    total = check_accounts(bus, LedgerTopics(prefix, LEDGER_PARTITIONS), [topic])
+    assert total.total() == sum(bus.end(TopicPartition(topic, p)) for p in range(PARTITIONS))
     tell("buckets", {name: count for name, count in total.items() if count})

@@ -86,7 +86,7 @@ def batch(entries: Sequence[Entry], tp: TopicPartition = TP, stamps: Sequence[in
         offsets[0],
         offsets[-1],
         tuple(parts),
-        tuple(Rejected(*tp, int(o), 0, "not_json", None, b"!") for o in of("dead")),
+        tuple(Rejected(*tp, int(o), 0, "not_json", None, b"!", 1, "") for o in of("dead")),
         of("tombstone"),
         of("filtered"),
         np.array(offsets if stamps is not None else [], dtype=np.int64),

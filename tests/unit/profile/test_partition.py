@@ -196,6 +196,7 @@ def test_rows_go_where_the_laws_say(seed: int) -> None:
         feed(fold, piece)
         held = sum(map(len, fold._held))
         fed = fold.buckets.total() + held
+        assert fold.account().difference == 0
         drained = fold.drain()
         panes += [pane for pane in drained.panes if isinstance(pane, RawPane)]
         rejected += [r.offset for r in drained.rejected if r.reason == "time_ahead"]

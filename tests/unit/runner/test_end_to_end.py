@@ -21,7 +21,6 @@ from monitor.errors import StateDivergence, TransactionFailed
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.events import Outgoing, Record, TopicPartition
-from monitor.panes import position as positions
 from monitor.panes.ledger import Activation, Heartbeat, LedgerTopics, decode_activation, decode_entry, kind_of
 from monitor.replay import Replay, ReplayLog
 from monitor.runner.evaluate import EvaluateStage
@@ -30,6 +29,7 @@ from monitor.runner.profile import ProfileStage
 from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.topics import create_topics, read_whole, records_of, whole_values
 from monitor.telemetry import get_log
+from tests.accounts import check_accounts
 
 TOPICS = LedgerTopics("sd.", 2)
 PLACE = Place("/s", "http://localhost", "0", "memory")
@@ -218,16 +218,9 @@ def check_once(service: Service) -> None:
     assert all(found == list(range(len(found))) for found in numbers.values())
     ids = Counter((topic, msgspec.json.decode(message)["id"]) for topic, _, message in published(bus))
     assert max(ids.values()) == 1
-    dead = {topic: Counter((r.partition, r.value) for r in all_of(bus, f"{topic}.dlq")) for topic in INPUTS}
-    newest = {r.key: r.value for r in all_of(bus, TOPICS.name("positions"))}
-    for topic in INPUTS:
-        rejected = 0
-        for p in range(bus.partitions(topic) or 0):
-            key = positions.key_of("sd.profile", topic, p)
-            position = positions.decode_profile(newest[key] or b"")
-            assert sum(position.buckets.values()) == len([r for r in all_of(bus, topic) if r.partition == p])
-            rejected += sum(n for bucket, n in position.buckets.items() if bucket.startswith("dead"))
-        assert sum(dead[topic].values()) == rejected > 0
+    total = check_accounts(bus, TOPICS, INPUTS)
+    assert total.total() == sum(len(all_of(bus, topic)) for topic in INPUTS)
+    assert min(total[bucket] for bucket in ("pane", "late", "tombstone", "dead:invalid_json", "dead:time_ahead")) > 0
 
 
 @pytest.mark.parametrize("seed", range(1, 2))
