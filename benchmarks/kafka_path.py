@@ -40,11 +40,11 @@ class _Evaluate(EvaluateStage):
     def __init__(self, bus: Bus, config: Config, topics: LedgerTopics) -> None:
         place = Place("/bench", "http://localhost:8787", "0", bus.cluster_id())
         super().__init__(bus, config, topics, place, lambda model: [], get_log("evaluate"))
-        self.positions: dict[TopicPartition, int] = {}
+        self.reached_to: dict[TopicPartition, int] = {}
 
     def reached(self, tp: TopicPartition, position: int) -> None:
         super().reached(tp, position)
-        self.positions[tp] = position
+        self.reached_to[tp] = position
 
 
 def send(bus: Bus, traffic: Traffic) -> None:
@@ -81,11 +81,11 @@ def path_seconds(bus: Bus, traffic: Traffic) -> float:
     loops = [Loop(bus, stage, "bench", monotonic, _COMMIT_S) for stage in (profile, evaluate)]
     start, deadline = process_time(), monotonic() + _PATIENCE_S
     while profile.fed < traffic.events and monotonic() < deadline:
-        wait_ms = _TURN_MS if profile.fed and evaluate.positions else _JOIN_MS
+        wait_ms = _TURN_MS if profile.fed and evaluate.reached_to else _JOIN_MS
         for loop in loops:
             loop.turn(wait_ms)
     loops[0].turn(0, last=True)
-    while evaluate.positions[ledger] < bus.end(ledger) and monotonic() < deadline:
+    while evaluate.reached_to[ledger] < bus.end(ledger) and monotonic() < deadline:
         loops[1].turn(_TURN_MS)
     loops[1].turn(0, last=True)
     seconds = process_time() - start

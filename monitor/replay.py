@@ -69,6 +69,7 @@ class Replay:
         for grid in grids:
             if fold.fits(grid):
                 fold.use_grid(grid)
+        fold.quarantined |= {offset for at, offset in map(quarantined, self._log.notices) if at == tp}
         beats = {(h.offset, h.watermark) for h in self._log.heartbeats if (h.topic, h.partition) == tp}
         decoder = Decoder(tp.topic, contracts, self._log.filtered)
         return ProfileTask(fold, TimeRange(decoder, *self._log.time_range), beats)
@@ -145,6 +146,12 @@ class Replay:
     def buckets(self) -> dict[TopicPartition, Counter[str]]:
         """Of each partition, how many records ended where."""
         return {tp: task.fold.buckets for tp, task in self._tasks.items()}
+
+
+def quarantined(notice: Notice) -> tuple[TopicPartition, int]:
+    """The place of a record that was left out; offset -1 where the notice tells something else."""
+    offset = dict(notice.labels).get("offset", "-1") if notice.alert == "RecordQuarantined" else "-1"
+    return TopicPartition(notice.topic, notice.partition), int(offset)
 
 
 class TimeRange:

@@ -36,6 +36,7 @@ class ProfilePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `contract`: digest of the contracts that the fold used. `buckets`: records counted since the first start;
     `gaps`: offsets since then that hold none; `held`: rows that wait for their neighbours (`profile/accounting.py`).
     `watermark`: at `position`; `natural`: as records alone have moved it; `told`: up to which panes were published.
+    `quarantined`: offsets of those left out after `low`.
     """
 
     format: str
@@ -53,6 +54,7 @@ class ProfilePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     buckets: dict[str, int]
     gaps: int
     held: int
+    quarantined: tuple[int, ...]
     sequences: dict[str, int]
 
 
@@ -65,12 +67,26 @@ class EvaluatePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sequences: dict[str, int]
 
 
+class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often folding has begun at a committed position. `alone_to`: records below are folded alone; 0: none are."""
+
+    format: str
+    position: int
+    begun: int
+    alone_to: int
+
+
 def key_of(group: str, topic: str, partition: int) -> bytes:
     """The key of a position record."""
     return f"{group}/{topic}/{partition}".encode()
 
 
-def encode(position: ProfilePosition | EvaluatePosition) -> bytes:
+def mark_key(group: str, topic: str, partition: int) -> bytes:
+    """The key of a mark."""
+    return key_of(group, topic, partition) + b"/mark"
+
+
+def encode(position: ProfilePosition | EvaluatePosition | Mark) -> bytes:
     """The record's JSON, keys sorted."""
     return msgspec.json.encode(position, order="deterministic")
 
@@ -90,7 +106,12 @@ def decode_evaluate(value: bytes) -> EvaluatePosition:
     return _checked(value, EvaluatePosition)
 
 
-Position = TypeVar("Position", ProfilePosition, EvaluatePosition)
+def decode_mark(value: bytes) -> Mark:
+    """The mark of its JSON; raises FormatError."""
+    return _checked(value, Mark)
+
+
+Position = TypeVar("Position", ProfilePosition, EvaluatePosition, Mark)
 
 
 def _checked(value: bytes, kind: type[Position]) -> Position:

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from monitor.codec.dead_letters import reject
-from monitor.codec.reasons import TIME_AHEAD
+from monitor.codec.reasons import QUARANTINED, TIME_AHEAD
 from monitor.contract import ModelContract
 from monitor.events import Batch, Int64s, RecordBatch, Rejected, Rows, TopicPartition
 from monitor.panes import rows as rows_of
@@ -60,6 +60,8 @@ class PartitionFold:
         self.buckets: Counter[str] = Counter()
         self.gaps = 0
         self.heartbeats: list[tuple[int, int]] = []
+        self.quarantined: set[int] = set()
+        """Offsets of records that are left out, as far as they may be folded again."""
         self._held: list[Rows] = []
         self._held_records: dict[int, Rejected] = {}
         self._panes: list[Pane | RawPane] = []
@@ -106,6 +108,16 @@ class PartitionFold:
         if self.start is not None:
             self.gaps += max(0, offset - self.position)
         self.position = max(offset, self.position)
+
+    def quarantine(self, record: RecordBatch) -> None:
+        """Leave out one record that ends the process wherever it is looked at: a dead letter, whatever it holds."""
+        offset = record.offsets[0]
+        self.skip_to(offset)
+        if self.start is None:
+            self.start = offset
+        self.position = offset + 1
+        self.quarantined.add(offset)
+        self._reject(reject(record, 0, QUARANTINED))
 
     def heartbeat(self, watermark: int) -> None:
         """A wall clock moves the watermark of a still partition, after deciding on the rows that wait."""
@@ -200,6 +212,7 @@ class PartitionFold:
         """The position record, with the sequence numbers of the task's outputs."""
         low = self.low()
         # the floor of `low` holds all heartbeats up to it; with nothing open, all there were
+        self.quarantined = {offset for offset in self.quarantined if offset >= low.offset}
         self.heartbeats = [beat for beat in self.heartbeats if low.offset < beat[0] and low.offset < self.position]
         return ProfilePosition(
             format=FORMAT,
@@ -217,6 +230,7 @@ class PartitionFold:
             buckets=dict(sorted(self.buckets.items())),
             gaps=self.gaps,
             held=sum(map(len, self._held)),
+            quarantined=tuple(sorted(self.quarantined)),
             sequences=dict(sorted(sequences.items())),
         )
 
@@ -230,6 +244,7 @@ class PartitionFold:
         self.start = position.start
         self.highest, self.reach, self.floor = position.low.highest, position.low.reach, position.low.floor
         self.first_watermark = position.first_watermark
+        self.quarantined = set(position.quarantined)
 
     def arrive(self, position: ProfilePosition) -> bool:
         """End of folding again: forget what was published before; whether the state is the committed one."""

@@ -74,12 +74,24 @@ class ProfileTask:
         at = 0
         while at < len(offsets):
             self.reached(offsets[at])
-            end = bisect_left(offsets, self._marks[0].offset, at) if self._marks else len(offsets)
+            if offsets[at] in self.fold.quarantined:
+                self.fold.quarantine(records.cut(at, at + 1))
+                at += 1
+                continue
+            stops = [self._marks[0].offset] if self._marks else []
+            stops += [offset for offset in self.fold.quarantined if offset > offsets[at]]
+            end = bisect_left(offsets, min(stops), at) if stops else len(offsets)
             part = records if at == 0 and end == len(offsets) else records.cut(at, end)
             self.fold.feed(self._decoder.decode(part), part)
             at = end
         if offsets:
             self.reached(offsets[-1] + 1)
+
+    def quarantine(self, record: RecordBatch) -> None:
+        """Leave out one record, which follows those before: it is not even decoded."""
+        self.reached(record.offsets[0])
+        self.fold.quarantine(record)
+        self.reached(record.offsets[0] + 1)
 
     def reached(self, offset: int) -> None:
         """All records below `offset` have been fed (some offsets hold none)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -74,7 +74,7 @@ class EvaluateStage:
         self._place = place
         self._references = references
         self._log = log
-        self._positions = Positions(bus, topics, self.group)
+        self.positions = Positions(bus, topics, self.group)
         self._partitions: dict[TopicPartition, _Partition] = {}
 
     @property
@@ -82,7 +82,7 @@ class EvaluateStage:
         return (self._ledger.name("ledger"),)
 
     def begin(self, tp: TopicPartition, committed: Committed | None) -> int:
-        value = self._positions.of(tp, committed)
+        value = self.positions.of(tp, committed)
         target = positions.decode_evaluate(value) if value is not None else None
         sequencer = Sequencer(f"{self.group}/{tp.topic}/{tp.partition}")
         held = _Partition(EvaluateTask(self._place), sequencer, target, self._bus.end(tp))
@@ -96,6 +96,9 @@ class EvaluateStage:
         held.committed = target.position if target is not None else 0
         self._log.info("ledger_opened", partition=tp.partition, offset=start, fold_again_to=held.committed)
         return start
+
+    def position(self, tp: TopicPartition) -> int:
+        return self._partitions[tp].committed
 
     def drop(self, tp: TopicPartition) -> None:
         del self._partitions[tp]
@@ -146,6 +149,12 @@ class EvaluateStage:
         held.sequencer.go_on(target.sequences)
         held.said = []
         self._log.info("ledger_restored", partition=tp.partition, to=target.position)
+
+    def quarantine(self, record: RecordBatch) -> None:
+        raise StateDivergence(f"{record.topic}/{record.partition}@{record.offsets[0]} ends the process")
+
+    def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Nothing yet."""
 
     def tick(self) -> None:
         """Nothing: evaluate knows no clock."""
@@ -219,7 +228,7 @@ class EvaluateStage:
             )
             value = positions.encode(record)
             held.committed = held.position
-            outgoing += [*outputs, self._positions.outgoing(tp, value)]
+            outgoing += [*outputs, self.positions.outgoing(tp, value)]
             offsets[tp] = Committed(held.position, positions.digest(value))
         return Work(outgoing, offsets) if offsets else None
 

@@ -1,18 +1,30 @@
-"""One process of one stage: poll, fold, commit. The stage says what to fold and what to publish."""
+"""One process of one stage: poll, fold, commit. The stage says what to fold and what to publish.
+
+Crash only: after any doubt about a transaction the process ends. What was folded under an assignment that has changed
+is discarded with its tasks, and they begin again from what is committed. Records that end the process are found by the
+marks of `guard.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
-from monitor.bus.port import Bus, Committed, Consumer
+from monitor.bus.port import Bus, Committed, Consumer, Polled
 from monitor.config.resolved import Config
+from monitor.errors import StaleGeneration, StateDivergence
 from monitor.events import Outgoing, RecordBatch, TopicPartition
+from monitor.runner.guard import Guard
+from monitor.runner.positions import Positions
+from monitor.runner.witness import NoWitness, Witness
 
 POLL_MS = 1000
 """How long a poll may wait for data; it returns at once when there is some."""
 MAX_RECORDS = 5000
+MAX_ALONE = 200
+"""Records of a poll while some are folded one by one, each in a transaction: so that a turn stays short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,7 @@ class Stage(Protocol):
     """A stage of the service, as its loop drives it; all calls come from one thread."""
 
     group: str
+    positions: Positions
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -35,11 +48,17 @@ class Stage(Protocol):
     def begin(self, tp: TopicPartition, committed: Committed | None) -> int:
         """A partition was assigned; returns the offset to read from."""
 
+    def position(self, tp: TopicPartition) -> int:
+        """The committed position of a partition; records before it are folded again."""
+
     def drop(self, tp: TopicPartition) -> None:
         """A partition went to somebody else, with all its state."""
 
     def feed(self, records: RecordBatch) -> None:
         """Records of an assigned partition, following those before."""
+
+    def quarantine(self, record: RecordBatch) -> None:
+        """One record, in the place of `feed`: it has ended the process again and again, and is left out."""
 
     def reached(self, tp: TopicPartition, position: int) -> None:
         """All records of the partition below `position` have been fed."""
@@ -51,14 +70,17 @@ class Stage(Protocol):
         """Partitions that are not to be read now."""
 
     def work(self) -> Work | None:
-        """What there is to commit, or None. It is handed out once."""
+        """What there is to commit, or None. It is handed out once, and asked for until there is no more."""
 
     def reload(self, config: Config) -> None:
         """Another alerts.yaml from now on; raises ConfigurationError, and keeps the old one, where that can't be."""
 
+    def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
+        """The work handed out last is committed. `ends`: the offset behind the last record of each output partition."""
+
 
 class Loop:
-    """Drives a stage until `stopping` says so. `clock`: seconds, monotonic."""
+    """Drives a stage until `stopping` says so. `clock`: seconds, monotonic. `alone`, `witness`: see `guard.py`."""
 
     def __init__(
         self,
@@ -67,12 +89,16 @@ class Loop:
         instance: str,
         clock: Callable[[], float],
         commit_interval_s: float,
+        alone: int = MAX_RECORDS,
+        witness: Witness | None = None,
     ) -> None:
         self._stage = stage
         self._clock = clock
         self._commit_interval_s = commit_interval_s
         self._consumer: Consumer = bus.consumer(stage.group, stage.topics, instance)
         self._writer = bus.writer(stage.group, instance)
+        self._witness = witness or NoWitness()
+        self._guard = Guard(stage.positions, alone, self._witness)
         self._known: set[TopicPartition] = set()
         self._committed_at = clock()
 
@@ -93,24 +119,98 @@ class Loop:
 
     def turn(self, wait_ms: int = POLL_MS, last: bool = False) -> None:
         """One poll, all folding that it allows, and a commit when one is due."""
-        polled = self._consumer.poll(wait_ms, MAX_RECORDS)
-        for tp in sorted(polled.revoked & self._known):
-            self._stage.drop(tp)
-            self._known.discard(tp)
+        polled = self._consumer.poll(wait_ms, MAX_ALONE if self._guard.anything_alone else MAX_RECORDS)
+        try:
+            self._fold(polled)
+            now = self._clock()
+            due = now - self._committed_at >= self._commit_interval_s or self._guard.hurries
+            if last or due or not polled.batches:
+                self._committed_at = now
+                self._commit(polled)
+        except StaleGeneration:
+            # its records are somebody else's by now, and what was folded of them is his to publish
+            self._drop(self._known)
+            return
+        self._consumer.pause(self._stage.paused())
+
+    def _fold(self, polled: Polled) -> None:
+        self._drop(polled.revoked & self._known)
         fresh = sorted(polled.assigned - self._known)
         for tp in fresh:
-            self._consumer.seek(tp, self._stage.begin(tp, self._consumer.committed(tp)))
-            self._known.add(tp)
-        for batch in polled.batches:
-            if batch.tp in self._known and batch.tp not in fresh:  # else fetched from elsewhere than the sought offset
-                self._stage.feed(batch)
+            self._begin(tp)
+        # what came with a new partition was fetched from elsewhere than the sought offset
+        batches = [batch for batch in polled.batches if batch.tp in self._known and batch.tp not in fresh]
+        self._mark(batch.tp for batch in batches if self._is_beyond(batch))
+        for batch in batches:
+            if self._guard.is_alone(batch.tp):
+                self._feed_alone(batch, polled)
+            else:
+                self._feed(batch)
         for tp in sorted(self._known):
             self._stage.reached(tp, self._consumer.position(tp))
         self._stage.tick()
-        now = self._clock()
-        if last or now - self._committed_at >= self._commit_interval_s or not polled.batches:
-            self._committed_at = now
-            work = self._stage.work()
-            if work is not None:
-                self._writer.commit(work.outgoing, work.offsets, polled)
-        self._consumer.pause(self._stage.paused())
+
+    def _begin(self, tp: TopicPartition) -> None:
+        committed = self._consumer.committed(tp)
+        try:
+            start = self._stage.begin(tp, committed)
+        except StateDivergence:
+            if self._consumer.committed(tp) == committed:
+                raise
+            # somebody else has taken the partition over and committed, between two of our looks
+            raise StaleGeneration(f"{tp.topic}/{tp.partition} was committed by another process") from None
+        self._known.add(tp)
+        self._guard.begin(tp, self._stage.position(tp), first=committed is None)
+        self._consumer.seek(tp, start)
+
+    def _drop(self, tps: AbstractSet[TopicPartition]) -> None:
+        for tp in sorted(tps):
+            self._stage.drop(tp)
+            self._guard.drop(tp)
+        self._known -= tps
+
+    # ------------------------------------------------------------------ records that end the process
+
+    def _is_beyond(self, batch: RecordBatch) -> bool:
+        position = self._guard.position(batch.tp)
+        return position is not None and batch.offsets[-1] >= position
+
+    def _mark(self, tps: Iterable[TopicPartition]) -> None:
+        marks = self._guard.to_mark(tps)
+        if marks:
+            self._writer.commit(marks, {}, None)
+
+    def _feed(self, batch: RecordBatch) -> None:
+        self._witness.folding(batch.tp)
+        self._stage.feed(batch)
+        self._witness.folding(None)
+
+    def _feed_alone(self, batch: RecordBatch, polled: Polled) -> None:
+        """Record by record, each committed with the mark of the next."""
+        tp, position = batch.tp, self._guard.position(batch.tp) or 0
+        known = sum(1 for offset in batch.offsets if offset < position)
+        if known:
+            self._feed(batch.cut(0, known))
+        for i in range(known, len(batch)):
+            record = batch.cut(i, i + 1)
+            if not self._guard.is_alone(tp):
+                self._feed(batch.cut(i, len(batch)))
+                return
+            if self._guard.is_deadly(tp):
+                self._stage.quarantine(record)
+            else:
+                self._feed(record)
+            self._stage.reached(tp, record.offsets[0] + 1)
+            self._commit(polled, alone=tp)
+
+    # ------------------------------------------------------------------ committing
+
+    def _commit(self, polled: Polled, alone: TopicPartition | None = None) -> None:
+        """All work that there is, a transaction each."""
+        while (work := self._stage.work()) is not None:
+            marks: list[Outgoing] = []
+            for tp in work.offsets:
+                self._guard.committed(tp, self._stage.position(tp))
+            if alone is not None and alone in work.offsets and self._guard.is_alone(alone):
+                marks = self._guard.next_alone(alone, self._stage.position(alone))
+            self._stage.confirm(self._writer.commit([*work.outgoing, *marks], work.offsets, polled))

@@ -52,6 +52,15 @@ class Positions:
                 if record.key is not None:
                     self._records[record.key] = value
 
+    def mark_of(self, tp: TopicPartition) -> positions.Mark | None:
+        """The newest mark of a task, as of the last look at the topic."""
+        value = self._records.get(positions.mark_key(self._group, *tp))
+        return None if value is None else positions.decode_mark(value)
+
+    def mark(self, tp: TopicPartition, mark: positions.Mark) -> Outgoing:
+        """The record to write before folding goes on."""
+        return Outgoing(self._tp.topic, 0, positions.mark_key(self._group, *tp), positions.encode(mark))
+
     def outgoing(self, tp: TopicPartition, value: bytes) -> Outgoing:
         """The record to write with a commit."""
         return Outgoing(self._tp.topic, 0, positions.key_of(self._group, *tp), value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from monitor.bus.port import Bus, Committed
 from monitor.codec.chunks import Assembler
@@ -51,9 +51,9 @@ class ProfileStage:
         self._ledger = topics
         self._clock = clock
         self._log = log
-        self._positions = Positions(bus, topics, self.group)
+        self.positions = Positions(bus, topics, self.group)
         self._inputs: dict[TopicPartition, _Input] = {}
-        self._pace = Pace(bus, config, self._positions)
+        self._pace = Pace(bus, config, self.positions)
         self._paused: frozenset[TopicPartition] = frozenset()
         self._decided = Decided(bus, topics)
 
@@ -73,7 +73,7 @@ class ProfileStage:
         self._use_grids(held)
         self._inputs[tp] = held
         self._pace.begin(tp, self._clock())
-        value = self._positions.of(tp, committed)
+        value = self.positions.of(tp, committed)
         if value is None:
             start = self._first_start(tp)
             fold.position = start
@@ -106,6 +106,10 @@ class ProfileStage:
         times = [start for start in starts if isinstance(start, int)]
         return self._bus.offset_at(tp, min(times)) if times else self._bus.end(tp)
 
+    def position(self, tp: TopicPartition) -> int:
+        held = self._inputs[tp]
+        return held.committed if held.committed >= 0 else held.task.fold.position
+
     def drop(self, tp: TopicPartition) -> None:
         del self._inputs[tp]
         self._pace.drop(tp)
@@ -114,6 +118,12 @@ class ProfileStage:
 
     def feed(self, records: RecordBatch) -> None:
         self._inputs[records.tp].task.feed(records)
+
+    def quarantine(self, record: RecordBatch) -> None:
+        held = self._inputs[record.tp]
+        held.task.quarantine(record)
+        held.notices.append(record_quarantined(record.tp, record.offsets[0], held.task.fold.watermark))
+        self._log.error("record_quarantined", topic=record.topic, partition=record.partition, offset=record.offsets[0])
 
     def reached(self, tp: TopicPartition, position: int) -> None:
         held = self._inputs[tp]
@@ -181,9 +191,12 @@ class ProfileStage:
                 continue
             value = positions.encode(held.task.snapshot(held.sequencer.sequences))
             held.committed = held.task.fold.position
-            outgoing += [*outputs, self._positions.outgoing(tp, value)]
+            outgoing += [*outputs, self.positions.outgoing(tp, value)]
             offsets[tp] = Committed(held.task.fold.low().offset, positions.digest(value))
         return Work(outgoing, offsets) if offsets else None
+
+    def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Nothing: the tails of its outputs are looked up from the numbers alone."""
 
     def _outputs(self, tp: TopicPartition, held: _Input) -> list[Outgoing]:
         drained = held.task.drain()
@@ -228,6 +241,13 @@ def data_lost(tp: TopicPartition, position: ProfilePosition, beginning: int) -> 
     text = f"{tp.topic}/{tp.partition}: offsets {start} to {beginning} were deleted before they were folded for good"
     labels = (("from_offset", str(start)), ("partition", str(tp.partition)), ("topic", tp.topic))
     return Notice("", "DataLost", position.told or 0, *tp, labels, text)
+
+
+def record_quarantined(tp: TopicPartition, offset: int, watermark: int | None) -> Notice:
+    """A record has ended the process again and again, and is left out."""
+    text = f"{tp.topic}/{tp.partition}: the record at offset {offset} ended the process three times; see {tp.topic}.dlq"
+    labels = (("offset", str(offset)), ("partition", str(tp.partition)), ("topic", tp.topic))
+    return Notice("", "RecordQuarantined", watermark or 0, *tp, labels, text)
 
 
 def input_topics(config: Config) -> tuple[str, ...]:

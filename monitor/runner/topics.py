@@ -11,7 +11,8 @@ from monitor.events import Record, RecordBatch, TopicPartition
 from monitor.panes.ledger import LedgerTopics
 
 _DAY = 24 * 3600 * 1000
-_COMPACTED = {"cleanup.policy": "compact"}
+# A segment that is still written to is never compacted, and every process reads these topics when it starts.
+_COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(16 << 20), "min.cleanable.dirty.ratio": "0.1"}
 
 
 def _days(days: int) -> dict[str, str]:
@@ -31,6 +32,7 @@ def create_topics(bus: Bus, topics: LedgerTopics, inputs: tuple[str, ...]) -> No
         topics.name("ledger"): (n, _days(90)),
         topics.name("positions"): (1, _COMPACTED),
         topics.name("grid"): (1, _COMPACTED),
+        topics.name("state"): (n, _COMPACTED),
         topics.name("alerts"): (n, _days(90)),
         topics.name("retraining"): (n, _days(90)),
         topics.name("observations"): (n, _days(7)),
@@ -44,9 +46,12 @@ def create_topics(bus: Bus, topics: LedgerTopics, inputs: tuple[str, ...]) -> No
             raise ConfigurationError(f"{bus.name}: topic {topic} has {found} partitions; {partitions} are needed")
 
 
-def read_whole(bus: Bus, tp: TopicPartition, start: int = 0, timeout_ms: int = 10_000) -> Iterator[RecordBatch]:
-    """All committed records from `start` to the high watermark of now."""
+def read_whole(
+    bus: Bus, tp: TopicPartition, start: int = 0, timeout_ms: int = 10_000, to: int | None = None
+) -> Iterator[RecordBatch]:
+    """All committed records from `start` to the high watermark of now, or to `to` where that is lower."""
     at, end = max(start, bus.beginning(tp)), bus.end(tp)
+    end = end if to is None else min(end, to)
     while at < end:
         batch = bus.read(tp, at, end, timeout_ms)
         if not batch.offsets:

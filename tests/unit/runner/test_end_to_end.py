@@ -28,6 +28,7 @@ from monitor.runner.loop import Loop, Stage
 from monitor.runner.profile import ProfileStage
 from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.topics import create_topics, read_whole, records_of, whole_values
+from monitor.runner.witness import MemoryWitness
 from monitor.telemetry import get_log
 from tests.accounts import check_accounts
 
@@ -110,11 +111,15 @@ class Service:
     now: float = 0.0
     deaths: int = 0
     loops: dict[str, Loop] = field(default_factory=dict)
+    witnesses: dict[str, MemoryWitness] = field(default_factory=dict)
 
     def turn(self, name: str) -> None:
         try:
             if name not in self.loops:
-                self.loops[name] = Loop(self.bus, self._stage(name), f"one-{name}", lambda: self.now, 0.0)
+                witness = self.witnesses.setdefault(name, MemoryWitness())
+                witness.begin()
+                stage = self._stage(name)
+                self.loops[name] = Loop(self.bus, stage, f"one-{name}", lambda: self.now, 0.0, witness=witness)
             self.loops[name].turn(wait_ms=0)
         except TransactionFailed:
             del self.loops[name]  # crash only: nothing is closed
