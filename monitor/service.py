@@ -10,6 +10,7 @@ from monitor.bus.port import Bus
 from monitor.config.resolved import Config
 from monitor.errors import ConfigurationError, LeaseTaken
 from monitor.evaluate.alerts import Place
+from monitor.instances import instance_of
 from monitor.panes.ledger import LedgerTopics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
@@ -71,7 +72,7 @@ def _opened(name: str, bus: Bus, config: Config, settings: Settings, log: Log, s
 
     A lease may be that of a process just killed: it is waited for until that must have run out.
     """
-    stage, instance = _stage(name, bus, config, settings, log), f"{settings.instance}-{name}"
+    stage, instance = _stage(name, bus, config, settings, log), instance_of(settings.instance, name)
     deadline = time.monotonic() + _LEASE_PATIENCE_S
     while not stopping.asked:
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from monitor.alerts_file import Accepted
 from monitor.cli.shell import open_settings_bus, settings_of
 from monitor.errors import ConfigurationError
+from monitor.instances import held
 from monitor.service import STAGES, prepare, run_stage
 from monitor.settings import Settings
 from monitor.signals import die_with
@@ -28,10 +29,12 @@ def run(config: Path | None, bus: str | None, stages: str, instance: str | None)
         accepted = Accepted(settings.config, Path(folder) / "alerts.yaml")
         opened = open_settings_bus(settings)
         prepare(opened, accepted.config, settings)
+        place = f"{opened.cluster_id()}/{settings.prefix}"
         opened.close()
-        return Supervisor(
-            names, lambda name: stage_command(name, settings, accepted.copy), get_log("service"), accepted.reload
-        ).run()
+        with held(place, settings.instance, names):
+            return Supervisor(
+                names, lambda name: stage_command(name, settings, accepted.copy), get_log("service"), accepted.reload
+            ).run()
 
 
 def stage_command(name: str, settings: Settings, config: Path) -> list[str]:

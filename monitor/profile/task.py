@@ -48,6 +48,11 @@ class ProfileTask:
         """Whether the task still folds what was published before."""
         return self._target is not None
 
+    @property
+    def committed(self) -> int:
+        """The position up to which the task folds again; where it doesn't, the position that it has reached."""
+        return self._target.position if self._target is not None else self.fold.position
+
     def restore(self, position: ProfilePosition, is_whole: bool = True) -> None:
         """Go back to the low-water mark of `position`; feed from `position.low.offset` on.
 

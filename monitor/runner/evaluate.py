@@ -162,6 +162,9 @@ class EvaluateStage:
     def paused(self) -> frozenset[TopicPartition]:
         return frozenset()
 
+    def limits(self) -> Mapping[TopicPartition, int]:
+        return {}
+
     # ------------------------------------------------------------------ configuration
 
     def _announce(self, tp: TopicPartition, held: _Partition) -> None:

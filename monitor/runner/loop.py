@@ -7,6 +7,7 @@ marks of `guard.py`.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -68,6 +69,9 @@ class Stage(Protocol):
 
     def paused(self) -> frozenset[TopicPartition]:
         """Partitions that are not to be read now."""
+
+    def limits(self) -> Mapping[TopicPartition, int]:
+        """Partitions that are not to be fed from an offset on, for now: what a poll brings from there is read again."""
 
     def work(self) -> Work | None:
         """What there is to commit, or None. It is handed out once, and asked for until there is no more."""
@@ -139,7 +143,10 @@ class Loop:
         for tp in fresh:
             self._begin(tp)
         # what came with a new partition was fetched from elsewhere than the sought offset
-        batches = [batch for batch in polled.batches if batch.tp in self._known and batch.tp not in fresh]
+        limits = self._stage.limits()
+        ours = [batch for batch in polled.batches if batch.tp in self._known and batch.tp not in fresh]
+        batches = [self._within(limits.get(batch.tp), batch) for batch in ours]
+        batches = [batch for batch in batches if batch.offsets]
         self._mark(batch.tp for batch in batches if self._is_beyond(batch))
         for batch in batches:
             if self._guard.is_alone(batch.tp):
@@ -149,6 +156,13 @@ class Loop:
         for tp in sorted(self._known):
             self._stage.reached(tp, self._consumer.position(tp))
         self._stage.tick()
+
+    def _within(self, limit: int | None, batch: RecordBatch) -> RecordBatch:
+        """The part of a batch that may be fed now; from there on it is read again."""
+        if limit is None or batch.offsets[-1] < limit:
+            return batch
+        self._consumer.seek(batch.tp, limit)
+        return batch.cut(0, bisect_left(batch.offsets, limit))
 
     def _begin(self, tp: TopicPartition) -> None:
         committed = self._consumer.committed(tp)

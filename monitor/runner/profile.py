@@ -55,6 +55,7 @@ class ProfileStage:
         self._inputs: dict[TopicPartition, _Input] = {}
         self._pace = Pace(bus, config, self.positions)
         self._paused: frozenset[TopicPartition] = frozenset()
+        self._again: frozenset[TopicPartition] = frozenset()
         self._decided = Decided(bus, topics)
 
     @property
@@ -89,6 +90,7 @@ class ProfileStage:
         self._pace.see(tp, position.natural, position.watermark, position.first_watermark, self._clock())
         beginning = self._bus.beginning(tp)
         task.restore(position, is_whole=beginning <= position.low.offset)
+        self._again = restoring(self._inputs)
         if beginning > position.low.offset:
             self._log.warning(
                 "data_lost", topic=tp.topic, partition=tp.partition, start=position.low.offset, end=beginning
@@ -112,6 +114,7 @@ class ProfileStage:
 
     def drop(self, tp: TopicPartition) -> None:
         del self._inputs[tp]
+        self._again -= {tp}
         self._pace.drop(tp)
 
     # ------------------------------------------------------------------ folding
@@ -140,14 +143,15 @@ class ProfileStage:
             for held in self._inputs.values():
                 self._use_grids(held)
                 held.joined = held.joined or held.task.fold.join(self._decided.sets)
+        self._again = restoring(self._inputs)
         now = self._clock()
         self._pace.follow(now)
-        again = {tp for tp, held in self._inputs.items() if held.task.restoring}
-        waiting = {tp for tp, held in self._inputs.items() if not held.joined or held.task.fold.waiting} - again
+        waiting = {tp for tp, held in self._inputs.items() if not held.joined or held.task.fold.waiting}
         ahead = self._pace.ahead(now)
-        self._pace.hold(ahead | waiting | again)
-        self._paused = frozenset(waiting | (ahead & self._inputs.keys()) - again)
-        for tp in self._pace.idle(now, self._paused | again):
+        self._pace.hold(ahead | waiting | self._again)
+        flowing = {tp for tp in self._again if self._inputs[tp].task.restoring}
+        self._paused = frozenset((waiting | ahead | self._again) & self._inputs.keys() - flowing)
+        for tp in self._pace.idle(now, self._paused | flowing):
             self._beat(tp, now)
 
     def _use_grids(self, held: _Input) -> None:
@@ -173,6 +177,10 @@ class ProfileStage:
     def paused(self) -> frozenset[TopicPartition]:
         return self._paused
 
+    def limits(self) -> Mapping[TopicPartition, int]:
+        """Partitions of the same models restore as one: none passes its position before all have reached theirs."""
+        return {tp: self._inputs[tp].task.committed for tp in self._again}
+
     def reload(self, config: Config) -> None:
         refuse_reload(self._config, config)
         self._config = config
@@ -184,7 +192,7 @@ class ProfileStage:
         outgoing: list[Outgoing] = []
         offsets: dict[TopicPartition, Committed] = {}
         for tp, held in sorted(self._inputs.items()):
-            if held.task.restoring or not held.joined:
+            if tp in self._again or not held.joined:
                 continue
             outputs = held.sequencer.number(self._outputs(tp, held))
             if not outputs and held.task.fold.position <= held.committed:
@@ -233,6 +241,16 @@ class Decided:
                     self.grids.append(decode_grid(activation.change.content.encode()))
                 elif activation.change.kind == "set":
                     self.sets.append(activation)
+
+
+def restoring(inputs: Mapping[TopicPartition, _Input]) -> frozenset[TopicPartition]:
+    """Partitions that fold again, and all that share a model with them, over however many others."""
+    found = {tp for tp, held in inputs.items() if held.task.restoring}
+    models = {model for tp in found for model in inputs[tp].models}
+    while more := [tp for tp, held in inputs.items() if tp not in found and models.intersection(held.models)]:
+        found.update(more)
+        models.update(model for tp in more for model in inputs[tp].models)
+    return frozenset(found)
 
 
 def data_lost(tp: TopicPartition, position: ProfilePosition, beginning: int) -> Notice:

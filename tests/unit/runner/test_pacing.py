@@ -60,7 +60,7 @@ def test_any_lead_gives_the_same_bytes_and_bounds_what_evaluate_holds(monkeypatc
     assert held_paced <= 20
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 def test_whatever_lags_all_processes_finish(seed: int) -> None:
     """Gaps, silent and empty partitions, slow and stopped processes, restarts: no pause lasts for ever."""
     rng = random.Random(seed)
