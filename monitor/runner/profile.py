@@ -65,6 +65,7 @@ class ProfileStage:
     # ------------------------------------------------------------------ partitions come and go
 
     def begin(self, tp: TopicPartition, committed: Committed | None) -> int:
+        value = self.positions.of(tp, committed)  # first: where it raises, nothing has begun
         contracts = contracts_of(self._config, tp.topic)
         fold = PartitionFold(tp, contracts, self._bus.log_append_time(tp.topic))
         task = ProfileTask(fold, Decoder(tp.topic, contracts))
@@ -74,7 +75,6 @@ class ProfileStage:
         self._use_grids(held)
         self._inputs[tp] = held
         self._pace.begin(tp, self._clock())
-        value = self.positions.of(tp, committed)
         if value is None:
             start = self._first_start(tp)
             fold.position = start
