@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 from monitor.bus.lease import RENEW_MS, Lease
 from monitor.bus.port import Committed, Polled
-from monitor.bus.records import choose_partition, now_ms, share_out
+from monitor.bus.records import POLL_BYTES, choose_partition, now_ms, share_out
 from monitor.bus.sqlite_log import OFFSET_BITS, OFFSET_MASK, SqliteLog
 from monitor.errors import BusError, StaleGeneration, TransactionFailed
 from monitor.events import Outgoing, RecordBatch, TopicPartition
@@ -75,7 +75,8 @@ class EmbeddedBus:
         while True:
             with self._log.reading():
                 written = self._log.end(partition)
-                batch = self._log.batch(tp, start, written if end is None else min(end, written), READ_RECORDS)
+                until_offset = written if end is None else min(end, written)
+                batch, _ = self._log.batch(tp, start, until_offset, READ_RECORDS, POLL_BYTES)
             left = until - time.monotonic()
             if batch or left <= 0 or (end is not None and end <= written):
                 return batch
@@ -155,8 +156,8 @@ class EmbeddedConsumer:
             shares = share_out(waiting, max_records)
             for tp, end, share in zip(flowing, ends, shares, strict=True):
                 if share:
-                    batch = self._log.batch(tp, self._positions[tp], end, share)
-                    self._positions[tp] = batch.offsets[-1] + 1 if len(batch) == share else end
+                    most = POLL_BYTES // len(flowing)
+                    batch, self._positions[tp] = self._log.batch(tp, self._positions[tp], end, share, most)
                     if batch:
                         batches.append(batch)
         return tuple(batches)

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from monitor.errors import BusError
 from monitor.events import Outgoing
 
+POLL_BYTES = 32 << 20
+"""Most bytes of values that a poll or a read hands out, but for the first record of each partition."""
+
 
 def now_ms() -> int:
     """The wall clock, ms since 1970 UTC: the default of a bus's `clock` argument."""

@@ -189,25 +189,38 @@ class SqliteLog:
         """The next offset of a partition, by its id; inside `reading` or `writing`."""
         return int(self.db.execute("SELECT end FROM partitions WHERE id=?", (partition,)).fetchone()[0])
 
-    def batch(self, tp: TopicPartition, start: int, end: int, limit: int) -> RecordBatch:
-        """At most `limit` records of [start, end); inside `reading`."""
+    def batch(self, tp: TopicPartition, start: int, end: int, limit: int, most_bytes: int) -> tuple[RecordBatch, int]:
+        """Records of [start, end), at most `limit` and, but for the first, `most_bytes`; and where to go on from.
+
+        Inside `reading`.
+        """
         topic, partition = self.partition(tp)
         base = partition << OFFSET_BITS
-        rows = self.db.execute(
+        found = self.db.execute(
             "SELECT id, timestamp, key, value, headers FROM records WHERE id>=? AND id<? ORDER BY id LIMIT ?",
             (base + start, base + end, limit),
-        ).fetchall()
+        )
+        rows, size = [], 0
+        for row in found:
+            rows.append(row)
+            size += len(row[3] or b"")
+            if size >= most_bytes:
+                break
+        found.close()
+        is_cut = len(rows) == limit or size >= most_bytes
         ids, timestamps, keys, values, headers = zip(*rows, strict=True) if rows else ((), (), (), (), ())
-        return RecordBatch(
+        offsets = [id & OFFSET_MASK for id in ids]
+        batch = RecordBatch(
             tp.topic,
             tp.partition,
-            [id & OFFSET_MASK for id in ids],
+            offsets,
             timestamps,
             keys,
             values,
             [() if packed is None else _unpack(packed) for packed in headers],
             topic.stamped,
         )
+        return batch, offsets[-1] + 1 if is_cut and offsets else end
 
     def append(self, outgoing: Sequence[Outgoing]) -> dict[TopicPartition, int]:
         """Appends all records, inside `writing`; gives the offset behind the last of each partition."""

@@ -36,6 +36,10 @@ from monitor.contract import ModelContract
 from monitor.events import Batch, Int64s, RecordBatch, Rows
 
 BLOCK: Final = 500
+"""Most records of a block."""
+BLOCK_BYTES: Final = 1 << 20
+"""Most bytes of a block of more than one record: an event can take fifty times its bytes as objects."""
+
 EARLIEST: Final = 946_684_800_000
 """2000-01-01, ms."""
 
@@ -91,8 +95,8 @@ class Decoder:
         """The batch (not empty) with each record in exactly one of rows, rejected, tombstones and filtered."""
         pieces: dict[str, list[_Piece]] = {model: [] for model in self._readers}
         refused: list[tuple[int, str]] = []
-        for start in range(0, len(batch), BLOCK):
-            events = self._sound(self._block(batch.values, start, refused), refused)
+        for start, end in _blocks(batch.values):
+            events = self._sound(self._block(batch.values[start:end], start, refused), refused)
             for model, piece in self._pieces(events):
                 pieces[model].append(piece)
         refused.sort()
@@ -111,9 +115,8 @@ class Decoder:
             timestamp=np.array(batch.timestamps if stamped else [], dtype=np.int64),
         )
 
-    def _block(self, values: Sequence[bytes | None], start: int, refused: list[tuple[int, str]]) -> _Decoded:
-        """The events of one block, by the fastest tier that takes them."""
-        some = values[start : start + BLOCK]
+    def _block(self, some: Sequence[bytes | None], start: int, refused: list[tuple[int, str]]) -> _Decoded:
+        """The events of one block that begins at place `start`, by the fastest tier that takes them."""
         places = [start + i for i, value in enumerate(some) if value is not None]
         present = [value for value in some if value is not None]
         if _is_plain(present):
@@ -215,6 +218,22 @@ class Decoder:
             ),
             categorical_states=np.concatenate([cell.categorical_states for cell in cells]),
         )
+
+
+def _blocks(values: Sequence[bytes | None]) -> Iterator[tuple[int, int]]:
+    """Cuts into blocks of at most BLOCK records and BLOCK_BYTES bytes, at least one record each."""
+    for start in range(0, len(values), BLOCK):
+        some = values[start : start + BLOCK]
+        if sum(len(value) for value in some if value is not None) <= BLOCK_BYTES:
+            yield start, start + len(some)
+            continue
+        first, size = start, 0
+        for place, value in enumerate(some, start):  # large records are few in a poll of bounded size
+            size += len(value or b"")
+            if size > BLOCK_BYTES and place > first:
+                yield first, place
+                first, size = place, len(value or b"")
+        yield first, start + len(some)
 
 
 def _is_plain(values: list[bytes]) -> bool:

@@ -15,6 +15,7 @@ import pytest
 from monitor.bus.embedded import EmbeddedBus
 from monitor.bus.lease import LEASE_MS
 from monitor.bus.port import Committed
+from monitor.bus.records import POLL_BYTES
 from monitor.errors import BusError, BusUnreachable, LeaseTaken, StaleGeneration, TransactionFailed
 from monitor.events import Outgoing, TopicPartition
 
@@ -53,6 +54,27 @@ def gone_pid() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
+
+
+def test_a_poll_of_large_records_is_bounded_in_bytes(path: str) -> None:
+    """It hands out at most so many bytes but for the first record of each partition, and loses none."""
+    bus = EmbeddedBus(path)
+    bus.create("t", 2)
+    sender = bus.sender()
+    for i in range(40):
+        sender.send(Outgoing("t", i % 2, None, b"%02d" % i + b"x" * 3_000_000))
+    sender.flush()
+    consumer = bus.consumer("g", ["t"], "a")
+    consumer.poll(0, 5000)  # joins
+    polls: list[list[bytes]] = []
+    while not polls or polls[-1]:
+        batches = consumer.poll(0, 5000).batches
+        polls.append([value[:2] for batch in batches for value in batch.values if value is not None])
+        assert sum(len(value or b"") for batch in batches for value in batch.values) <= POLL_BYTES + 2 * 3_000_002
+    assert sorted(first for poll in polls for first in poll) == [b"%02d" % i for i in range(40)]
+    whole = bus.read(TopicPartition("t", 0), 0, None, 0)
+    assert POLL_BYTES <= sum(len(value or b"") for value in whole.values) < POLL_BYTES + 3_000_002
+    bus.close()
 
 
 def test_the_second_consumer_is_told_who_serves_the_group(path: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.codec import reasons
-from monitor.codec.decode import BLOCK, Decoder
+from monitor.codec.dead_letters import MOST_BYTES
+from monitor.codec.decode import BLOCK, BLOCK_BYTES, Decoder, _blocks
 from monitor.contract import ColumnKind, ColumnSpec, ModelContract, StreamContract
 from monitor.events import STREAMS, Batch, CellState, RecordBatch, StreamName
 
@@ -158,6 +161,19 @@ def test_blocks_of_a_large_poll_are_put_together_in_order() -> None:
     assert rows["other"].numeric[:, 0].tolist() == [float(i) for i in range(0, len(values), 3)]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_large_records_are_cut_into_small_blocks_and_nothing_changes(seed: int) -> None:
+    """A block of large events could take gigabytes as objects; how it is cut makes no difference."""
+    rng = random.Random(seed)
+    sizes = [rng.choice([10, 300_000, BLOCK_BYTES + 5]) for _ in range(40)]
+    values = [None if i % 9 == 5 else event({"x": i, "unknown": "u" * size}) for i, size in enumerate(sizes)]
+    cuts = list(_blocks(values))
+    assert [a for a, _ in cuts[1:]] == [b for _, b in cuts[:-1]]
+    assert (cuts[0][0], cuts[-1][1]) == (0, len(values))
+    assert all(b - a == 1 or sum(len(v or b"") for v in values[a:b]) <= BLOCK_BYTES for a, b in cuts)
+    assert told(DECODER.decode(batch(values))) == alone(values)
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -188,9 +204,10 @@ def test_blocks_of_a_large_poll_are_put_together_in_order() -> None:
     ],
 )
 def test_each_broken_envelope_has_its_reason(value: bytes, reason: str) -> None:
-    """A record that can't be a row is quoted whole, with the first reason that holds."""
+    """A record that can't be a row is quoted as its dead letter will, with the first reason that holds."""
     (rejected,) = DECODER.decode(batch([value])).rejected
-    assert (rejected.reason, rejected.value, rejected.key, rejected.offset) == (reason, value, b"k", 100)
+    assert (rejected.reason, rejected.value, rejected.key, rejected.offset) == (reason, value[:MOST_BYTES], b"k", 100)
+    assert (rejected.length, rejected.sha256) == (len(value), hashlib.sha256(value).hexdigest())
     assert reason in reasons.SENTENCES
 
 
