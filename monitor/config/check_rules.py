@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import NamedTuple
 
+from monitor.config.built_in import GROUP, RESERVED
 from monitor.config.expression import Comparison, ExpressionError, Selector, parse
 from monitor.config.inputs import InputRefused, resolve_inputs, series_of
 from monitor.config.metrics import METRICS, QUANTILES, Metric, alert_labels, selector_labels
@@ -43,6 +44,8 @@ def check_rules(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet:
     groups: set[str] = set()
     alerts: set[tuple[str, str]] = set()
     for i, group in enumerate(file.groups):
+        if group.name == GROUP:
+            yield sheet.problem(("groups", i, "name"), f"the group {GROUP!r} is built in; choose another name")
         if group.name in groups:
             yield sheet.problem(("groups", i, "name"), f"a second group {group.name!r}")
         groups.add(group.name)
@@ -51,6 +54,8 @@ def check_rules(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet:
             if (group.model, rule.alert) in alerts:
                 yield sheet.problem((*path, "alert"), f"{group.model!r} has a second alert {rule.alert!r}")
             alerts.add((group.model, rule.alert))
+            if rule.alert in RESERVED:
+                yield sheet.problem((*path, "alert"), f"the alert {rule.alert!r} is built in; choose another name")
             yield from _rule(rule, path, watched.get(group.model), sheet)
             yield from _min_events(file, group.model, rule, path, sheet)
 

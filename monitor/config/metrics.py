@@ -43,11 +43,14 @@ _ALL = (
     Metric("quantile", "column", _NUMERIC, None, 'a quantile, chosen by quantile{quantile="0.5"}'),
     Metric("missing_rate", "column", _BOTH, 1.0, "share of cells that are null or absent"),
     Metric("invalid_rate", "column", _BOTH, 1.0, "share of cells of wrong type, NaN, infinite or out of range"),
+    Metric(
+        "vanished", "column", _BOTH, 1.0, "1 where no valid value came although the reference lets expect 20, else 0"
+    ),
     Metric("new_category_rate", "column", _CATEGORICAL, 1.0, "share of valid values that the grid does not know"),
     Metric("events", "stream", (), None, "rows in the window"),
     Metric("events_per_second", "stream", (), None, "rows a second of event time in the window"),
     Metric("late_rate", "stream", (), 1.0, "share of rows that came behind the watermark"),
-    Metric("seconds_since_last_event", "stream", (), None, "event time since the newest row"),
+    Metric("seconds_since_last_event", "stream", (), None, "event time since the newest row, or since the beginning"),
     Metric("change", "detector", _BOTH, 1.0, "1 at the judgement that covers a detection, else 0"),
 )
 METRICS = {metric.name: metric for metric in _ALL}

@@ -68,6 +68,25 @@ Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
+NO_DATA_OFF = "off"
+
+
+def _no_data(value: object) -> str | int:
+    if value == NO_DATA_OFF:
+        return NO_DATA_OFF
+    try:
+        return _positive(_duration(value))
+    except ValueError as error:
+        raise ValueError(f"{error}, or off") from None
+
+
+NoData = Annotated[
+    Literal["off"] | int,
+    BeforeValidator(_no_data),
+    WithJsonSchema({"anyOf": [{"const": NO_DATA_OFF}, _DURATION_SCHEMA]}),
+]
+
+
 class Shape(BaseModel):
     """Base of everything in alerts.yaml."""
 
@@ -129,6 +148,8 @@ class Settings(Shape):
     """Rows further in the future than this are rejected."""
     max_lead: PositiveDuration | None = None
     """A partition this far (of event time) ahead of the slowest one of its models waits for it."""
+    no_data: NoData | None = None
+    """How long a stream may be silent before the alert NoData fires, or off."""
     start: Start | None = None
     """Where a first start begins: earliest, latest, or a time."""
     grid_rows: Annotated[int, Field(ge=10, le=100_000)] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from monitor.config.built_in import built_in_rules
 from monitor.config.inputs import InputRefused, resolve_inputs
 from monitor.config.model import (
     AlertsFile,
@@ -11,6 +12,7 @@ from monitor.config.model import (
     DetectorEntry,
     GroupEntry,
     ModelEntry,
+    NoData,
     ReferenceEntry,
     RuleEntry,
     Settings,
@@ -40,6 +42,7 @@ BUILT_IN = Settings.model_validate(
         "idle_timeout": "30s",
         "max_clock_skew": "1m",
         "max_lead": "10m",
+        "no_data": "1h",
         "start": "earliest",
         "grid_rows": 5000,
         "trace_points": 2048,
@@ -60,6 +63,7 @@ class Effective(NamedTuple):
     idle_timeout: int
     max_clock_skew: int
     max_lead: int
+    no_data: NoData
     start: Start
     grid_rows: int
     trace_points: int
@@ -149,7 +153,10 @@ def _model(name: str, file: AlertsFile, digest: str) -> ModelConfig:
         pane_ms=settings.pane,
         interval_ms=settings.interval,
         window=window,
-        rules=tuple(_rule(g, r, window) for g in file.groups if g.model == name for r in g.rules),
+        rules=(
+            *(_rule(g, r, window) for g in file.groups if g.model == name for r in g.rules),
+            *built_in_rules(settings.no_data, window),
+        ),
         detectors=_detectors(file, contract),
         retraining=_triggers(file, name),
         reference=_reference(model.reference),

@@ -21,6 +21,7 @@ from monitor.evaluate.rules import Judgement, RuleSet
 from monitor.evaluate.stream import StreamFold
 from monitor.events import Histogram, Observation, OffsetRange, ReferenceInfo, StreamName, TopicPartition, Verdict
 from monitor.panes.merging import MergedPane
+from monitor.stats.exact import significant
 
 Streams = Mapping[StreamName, StreamFold]
 SILENCE = "seconds_since_last_event"
@@ -38,12 +39,15 @@ class Judge:
         self._offsets: deque[tuple[int, tuple[OffsetRange, ...]]] = deque()
         self._streams: Streams = {}
         self._rules: ModelRules | None = None
+        self._begun_at: int | None = None
 
     def use(self, rules: ModelRules, contract: ModelContract, at: int) -> list[Message]:
         """New rules from the pane that begins at `at`; alerts of rules that are gone are resolved."""
         first = self._rules is None
         self._rules = rules
         self._pane_ms = contract.pane_ms
+        self._lateness_ms = contract.lateness_ms
+        self._stream_names = tuple(stream.stream for stream in contract.streams)
         self._rule_set = RuleSet(rules)
         self._longest = max([0, *(trigger.max_ms for trigger in rules.retraining)])
         # whole panes: one that reaches into the stretch of time that is asked for counts
@@ -63,6 +67,7 @@ class Judge:
     ) -> Iterator[Message]:
         """Fold one pane of all streams, then judge where the interval says so."""
         self._streams = streams
+        self._begin(pane_end)
         for stream, fold in streams.items():
             yield from self._observed(fold.add(pane_end, merged[stream]))
         offsets = [part for pane in merged.values() if pane is not None for part in pane.offsets]
@@ -75,6 +80,7 @@ class Judge:
         self._streams = streams
         if self._rules is None:
             return
+        self._begin(first_end)
         interval, done = self._rules.interval_ms, first_end - self._pane_ms
         at = first_end + -first_end % interval
         while at <= last_end:
@@ -101,10 +107,10 @@ class Judge:
         if timers or self._alerts.pending() or not all(fold.settled() for fold in self._streams.values()):
             return at
         times = [
-            fold.last_time + threshold + 1  # `>` changes its answer behind the threshold, `>=` at it
-            for fold in self._streams.values()
-            if fold.last_time is not None
+            last + threshold + step
+            for last in self._last_events().values()
             for threshold in self._silences
+            for step in (-1, 1)  # `>` changes its answer behind the threshold, `<` at it: judged just before, and after
         ]
         times.append(self._retraining.next_due(at, firing))
         return min([time for time in times if time > at], default=_FOREVER)
@@ -114,6 +120,19 @@ class Judge:
             value = observation_message(observation, self._place)
             key, basis = observation_key(observation), value[value.index(b'"data":') :]
             yield Message("observations", observation.end, self._model, key, value, basis)
+
+    # ------------------------------------------------------------------ silence
+
+    def _begin(self, pane_end: int) -> None:
+        """The first pane begins with the lateness before the first row of any stream, and that is no silence."""
+        if self._begun_at is None:
+            self._begun_at = pane_end - self._pane_ms + self._lateness_ms
+
+    def _last_events(self) -> dict[StreamName, int]:
+        """Time of the newest row of each stream; where none has come yet, the beginning. Silence counts from there."""
+        last = dict.fromkeys(self._stream_names, self._begun_at)
+        last |= {stream: fold.last_time for stream, fold in self._streams.items() if fold.last_time is not None}
+        return {stream: time for stream, time in last.items() if time is not None}
 
     # ------------------------------------------------------------------ judging
 
@@ -125,7 +144,7 @@ class Judge:
                 observations={(s, name): o for s, fold in streams.items() for name, o in fold.observations().items()},
                 moved={(s, name) for s, fold in streams.items() for name in fold.take_moved()},
                 changes={key: value for fold in streams.values() for key, value in fold.take_seen().items()},
-                silence={s: fold.seconds_since_last_event(at) for s, fold in streams.items()},
+                silence={s: {SILENCE: _seconds(at - last)} for s, last in self._last_events().items()},
                 spreads=self._spread,
             )
         )
@@ -174,6 +193,10 @@ class Judge:
     def _ranges(self, start: int, end: int) -> tuple[OffsetRange, ...]:
         """Offsets of the stretches that touch [start, end)."""
         return _union([offsets for stretch, offsets in self._offsets if stretch + self._step > start and stretch < end])
+
+
+def _seconds(ms: int) -> float:
+    return significant(max(ms, 0) / 1000)
 
 
 def _basis(transition: Transition) -> bytes:

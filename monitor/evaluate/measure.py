@@ -24,6 +24,8 @@ from monitor.stats.exact import significant, significant_all, total
 from monitor.stats.moments import moments
 from monitor.stats.quantiles import quantiles
 
+EXPECTED = 20
+"""Valid values that the reference has to let expect where none came: by chance that is one window in 500 million."""
 Scores = dict[str, Float64s]
 """Metric -> scores, shape (windows, series); NaN where a series has no such score."""
 
@@ -145,11 +147,20 @@ class Measure:
         variance = self._moments(self.reference.total[np.newaxis], n)[1][0]
         return np.asarray(np.sqrt(variance), dtype=np.float64)
 
+    @cached_property
+    def _reference_valid(self) -> Float64s:
+        """Share of each series' cells in the reference that are valid, shape (series,)."""
+        total = self.reference.total
+        valid = np.array([self._of(total, j).sum() for j in range(len(self._coarse))], dtype=np.float64)
+        invalid = np.array([total[part].sum() for part in self._layout.invalid], dtype=np.float64)
+        return valid / np.maximum(valid + invalid, 1.0)
+
     def _rates(self, counts: Int64s) -> Scores:
         """Shares of cells that are missing (null, absent), invalid (all other states) or of unknown categories."""
         invalid = np.stack([counts[:, part] for part in self._layout.invalid], axis=1)[..., ::-1]  # by state, 1 to 6
         valid = np.stack([self._of(counts, j).sum(axis=-1) for j in range(len(self._coarse))], axis=1)
         cells = valid + invalid.sum(axis=-1)
+        expected = cells * self._reference_valid
         new = np.full(valid.shape, np.nan)
         for j in range(len(self.grid.numeric), len(self._coarse)):
             new[:, j] = self._of(counts, j)[:, -1]
@@ -157,6 +168,7 @@ class Measure:
             return {
                 "missing_rate": invalid[..., :2].sum(axis=-1) / cells,
                 "invalid_rate": invalid[..., 2:].sum(axis=-1) / cells,
+                "vanished": np.where(valid > 0, 0.0, np.where(expected >= EXPECTED, 1.0, np.nan)),
                 "new_category_rate": new / valid,
             }
 

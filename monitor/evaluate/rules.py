@@ -4,8 +4,8 @@ The rules of this file:
 
 - A rule is judged on the last closed window of its specification, and only where that window closed since the last
   judgement; with fewer events than `min_events` there is no verdict, nor without a score.
-- `seconds_since_last_event` is true of now and of no window: it is judged at every judgement, once there was an event.
-  `min_events` does not guard it: silence must be heard.
+- `seconds_since_last_event` is true of now and of no window: it is judged at every judgement, from the model's first
+  pane on. `min_events` does not guard it: silence must be heard.
 - `change` is 1 at the judgement that covers a detection, else 0; a detector that saw no row since the last judgement
   has no verdict.
 - Value and threshold are rounded to 12 significant digits before they are compared.

@@ -135,12 +135,6 @@ class StreamFold:
         seen, self._seen = self._seen, {}
         return seen
 
-    def seconds_since_last_event(self, at: int) -> Series:
-        """As a series; empty before the first event."""
-        if self.last_time is None:
-            return {}
-        return {"seconds_since_last_event": significant((at - self.last_time) / 1000)}
-
     def histogram(self, column: str, window: str) -> Histogram | None:
         """The column's coarse bins in the last closed window of a specification."""
         last: Closed | None = self._windows[window].last if window in self._windows else None

@@ -114,7 +114,8 @@ def test_the_grid_is_made_from_the_first_events_of_the_reference() -> None:
 def test_rules_carry_all_that_evaluate_needs() -> None:
     """Durations in ms, windows resolved, `min_events` said or ours."""
     rules = load(SMALLEST, "f").models[0].rules
-    drift, shift = rules.rules
+    drift, shift, *built_in = rules.rules
+    assert {rule.group for rule in built_in} == {"streamdrift"}
     assert drift.window.name == "time=1h30m,every=30m"
     assert (drift.group, drift.for_ms, drift.keep_firing_for_ms, drift.min_events) == ("g", 60_000, 120_000, 100)
     assert shift.window.name == "events=5000,every=500"

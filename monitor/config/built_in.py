@@ -1,0 +1,39 @@
+"""The rules that every model has, whatever alerts.yaml says: silence is not health."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from monitor.config.resolved import Rule, WindowSpec
+
+GROUP = "streamdrift"
+"""The group of these rules; alerts.yaml may have none of that name."""
+NO_DATA = "NoData"
+RESERVED = (NO_DATA,)
+"""Names of alerts that alerts.yaml may not use."""
+
+
+def built_in_rules(no_data: int | Literal["off"], window: WindowSpec) -> tuple[Rule, ...]:
+    """The rules of a model. `no_data`: longest silence of a stream, ms of event time. `window`: the model's."""
+    silent = "{{ labels.model }}: nothing on {{ labels.stream }} for {{ value }} s"
+    vanished = "{{ labels.model }}: {{ labels.column }} has no usable value any more ({{ events }} events)"
+    if no_data == "off":
+        return ()
+    return (
+        _rule(NO_DATA, f"seconds_since_last_event > {no_data / 1000:.15g}", window, silent),
+        _rule(NO_DATA, "vanished > 0", window, vanished),
+    )
+
+
+def _rule(alert: str, expr: str, window: WindowSpec, summary: str) -> Rule:
+    return Rule(
+        group=GROUP,
+        alert=alert,
+        expr=expr,
+        window=window,
+        for_ms=0,
+        keep_firing_for_ms=0,
+        min_events=0,
+        labels={"severity": "warning"},
+        annotations={"summary": summary},
+    )

@@ -1,0 +1,131 @@
+"""What alerts without a rule in alerts.yaml: silence of a stream, and columns without values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from monitor.config import load
+from monitor.config.resolved import ModelConfig
+from monitor.evaluate.alerts import Place
+from monitor.evaluate.measure import EXPECTED, Measure
+from monitor.evaluate.messages import Message
+from monitor.evaluate.model import ModelFold
+from monitor.evaluate.reference import build_reference, encode_reference
+from monitor.events import Rows, TopicPartition
+from monitor.panes.grid import encode_grid, encode_rows
+from monitor.panes.ledger import Activation, PartitionSet, Watermark, new_change
+from monitor.panes.pane import Pane
+from monitor.runner.evaluate import rules_change
+from tests.unit.making import GRID, PREDICTIONS, TOPIC, pane, rows
+
+PANE = 2000
+FIRST = 500 * PANE
+TPS = (TopicPartition(TOPIC, 0), TopicPartition(PREDICTIONS, 0))
+CONFIG = """
+version: 1
+defaults: {{window: {{events: 5}}, lateness: 20s, pane: 2s, interval: 2s, no_data: {no_data}}}
+models:
+  m:
+    task: classification_binary
+    streams: {{features: {{topic: ml.features}}, predictions: {{topic: ml.predictions}}}}
+    columns: {{prediction: y, numerical: [x, y2], categorical: [c]}}
+"""
+
+
+def a_model(no_data: str) -> ModelConfig:
+    return load(CONFIG.format(no_data=no_data).replace("y2", "z"), "f").models[0]
+
+
+def alerts(no_data: str, panes: list[Pane], seconds: int) -> list[tuple[str, dict[str, str], float]]:
+    """(status, labels, seconds since the first pane began) of all alerts, when so much event time passes."""
+    model = a_model(no_data)
+    reference = build_reference(GRID, rows(list(range(400)), list(range(400))), "test")
+    content = msgspec.json.encode(PartitionSet({"features": (TOPIC, 1), "predictions": (PREDICTIONS, 1)})).decode()
+    changes = [
+        new_change("m", "set", content),
+        new_change("m", "grid", encode_grid(GRID).decode(), "features"),
+        new_change("m", "reference", encode_reference(reference), "features"),
+        rules_change(model),
+    ]
+    fold = ModelFold("m", Place("/s", "http://localhost", "0", "c"), [Activation(change, None) for change in changes])
+    for one in panes:
+        fold.read(one)
+    said = list(fold.advance({tp: Watermark(*tp, FIRST + seconds * 1000, FIRST) for tp in TPS}))
+    messages: list[dict[str, Any]] = [
+        msgspec.json.decode(m.value) for m in said if isinstance(m, Message) and m.topic == "alerts"
+    ]
+    times = [m.at for m in said if isinstance(m, Message) and m.topic == "alerts"]
+    return [
+        (m["data"]["status"], m["data"]["labels"], (at - FIRST) / 1000) for m, at in zip(messages, times, strict=True)
+    ]
+
+
+def on(stream: str) -> dict[str, str]:
+    return {
+        "alertname": "NoData",
+        "metric": "seconds_since_last_event",
+        "model": "m",
+        "severity": "warning",
+        "stream": stream,
+    }
+
+
+def test_a_silent_stream_alerts_and_is_resolved_by_its_next_event() -> None:
+    """Panes 10 and 70 hold the only events: the first 100 s after the last of pane 10, and until pane 70."""
+    panes = [pane(510, list(range(1, 6)), TPS[0], 0, PANE), pane(570, list(range(11, 16)), TPS[0], 0, PANE)]
+    last = (10 * PANE + 4 * PANE // 5) / 1000  # of five rows in the pane
+    fired = 2 * (int(last + 100) // 2 + 1)
+    features = [(status, at) for status, labels, at in alerts("100s", panes, 160) if labels == on("features")]
+    assert features == [("firing", fired), ("resolved", 142.0)]
+
+
+def test_a_stream_without_any_event_counts_from_the_beginning_and_its_lateness() -> None:
+    """Predictions never come while features do: that is not healthy. The first pane begins 20 s before its rows."""
+    panes = [pane(510 + i, list(range(10 * i, 10 * i + 5)), TPS[0], 0, PANE) for i in range(150)]
+    assert alerts("100s", panes, 300) == [("firing", on("predictions"), 122.0)]
+
+
+def test_off_is_off() -> None:
+    """No rule is left."""
+    assert alerts("off", [pane(510, [1, 2, 3], TPS[0], 0, PANE)], 10_000) == []
+    assert a_model("off").rules.rules == ()
+
+
+def test_within_the_time_nothing_is_said() -> None:
+    """The default is an hour."""
+    assert alerts("1h", [pane(510, [1, 2, 3], TPS[0], 0, PANE)], 3600) == []
+
+
+# ---------------------------------------------------------------------- columns
+
+REFERENCE_ROWS = rows(list(range(400)), list(range(400)))
+MEASURE = Measure(GRID, build_reference(GRID, REFERENCE_ROWS, "test"))
+
+
+def without_x(n: int) -> Rows:
+    """Rows whose x is null."""
+    some = rows(list(range(n)), list(range(n)))
+    states = some.numeric_states.copy()
+    states[:, 0] = 1
+    return replace(some, numeric=np.where(states == 0, some.numeric, np.nan), numeric_states=states)
+
+
+@pytest.mark.parametrize("n", [1, EXPECTED, EXPECTED + 10, 200])
+def test_a_column_without_values_has_vanished_when_the_reference_had_them(n: int) -> None:
+    """Nearly nine in ten x are valid in the reference. Of too few rows nothing is said."""
+    columns = MEASURE.columns(encode_rows(GRID, without_x(n))[1])
+    assert columns["y"]["vanished"] == 0.0 or n == 1
+    share = sum(REFERENCE_ROWS.numeric_states[:, 0] == 0) / len(REFERENCE_ROWS)
+    assert columns["x"].get("vanished") == (1.0 if n * share >= EXPECTED else None)
+
+
+def test_a_column_that_never_had_values_has_not_vanished() -> None:
+    """What was normal in the reference is no news."""
+    empty = without_x(400)
+    measure = Measure(GRID, build_reference(GRID, empty, "test"))
+    assert "vanished" not in measure.columns(encode_rows(GRID, empty)[1])["x"]
