@@ -5,7 +5,11 @@ What the client needs to be told, each found by a fault (kafka-python 3.0):
 - A poll frees the slot for records in hand, else a partition that was paused and resumed can stay silent.
 - Metadata before the first poll, and polls of a second or more, or the first join can stick for ever. Metadata
   again after `subscribe`: else it may come after the first join, count as a change, and set off a second one.
+- A join is waited for beyond the poll: an answer that comes between two polls is thrown away and asked for again,
+  which sends the whole group through another round.
 - A member that does not become stable is closed and made again.
+- The committed offset is unknown while a transaction that writes it is open: it is waited for until that must have
+  timed out.
 - The listener runs on the client's I/O thread, where no call is allowed: it only marks.
 - `group_metadata()` right after `poll()`: taken later it can name a generation that the records are not of.
 - A member that was evicted and came back may go on from its old position: after every change of assignment each
@@ -33,7 +37,9 @@ SESSION_MS = 10_000
 HEARTBEAT_MS = 2_000
 MAX_POLL_INTERVAL_MS = 120_000
 POLL_MS = 1_000
+JOIN_MS = 3_000
 REQUEST_MS = 10_000
+COMMITTED_MS = 20_000
 STUCK_SECONDS = 30.0
 
 
@@ -125,6 +131,7 @@ class KafkaMember:
     def _poll_once(self, max_records: int) -> Polled:
         """One poll of the client. It comes back for records only, so a long wait is many of these."""
         with self._clients.translated(f"poll of group {self._group!r}"):
+            self._join()
             records = poll(self._client, POLL_MS, max_records)
             metadata = self._client.group_metadata()
             epoch, held, lost = self._assignment.take()
@@ -135,6 +142,11 @@ class KafkaMember:
             self._watch(metadata.state)
             batches = () if changed else self._accept(records)
         return Polled(batches, held, lost, epoch, Generation(epoch, metadata, self._assignment))
+
+    def _join(self) -> None:
+        coordinator = self._client._coordinator
+        if coordinator.need_rejoin():
+            coordinator.poll(timeout_ms=JOIN_MS)
 
     def _start(self, epoch: int, held: frozenset[TopicPartition]) -> None:
         """Puts every partition to its committed offset, or to the first kept, and pauses those to be paused."""
@@ -202,7 +214,7 @@ class KafkaMember:
 
     def committed(self, tp: TopicPartition) -> Committed | None:
         with self._clients.translated(f"committed offset of group {self._group!r}"):
-            found = self._client.committed(kafka_tp(tp), metadata=True, timeout_ms=REQUEST_MS)
+            found = self._client.committed(kafka_tp(tp), metadata=True, timeout_ms=COMMITTED_MS)
         return None if found is None or found.offset < 0 else Committed(found.offset, found.metadata or "")
 
     def pause(self, tps: frozenset[TopicPartition]) -> None:
