@@ -22,7 +22,7 @@ from monitor.events import Batch, RecordBatch, TopicPartition
 from monitor.panes.grid import Grid, decode_grid
 from monitor.panes.ledger import Activation, Heartbeat, Notice, ledger_partition
 from monitor.panes.rows import take
-from monitor.profile.partition import PartitionFold
+from monitor.profile.partition import Drained, PartitionFold
 from monitor.profile.task import Decode, ProfileTask
 
 
@@ -116,9 +116,13 @@ class Replay:
                 self._tasks[tp].fold.heartbeat(furthest)
                 messages += self._evaluated(tp)
 
+    def drained(self, tp: TopicPartition) -> Drained:
+        """What a partition has put out; a replay that keeps dead letters takes them here."""
+        return self._tasks[tp].fold.drain()
+
     def _evaluated(self, tp: TopicPartition) -> list[Message]:
         """Hand what a partition has put out to evaluate, and new grids back to all partitions that wait for one."""
-        drained = self._tasks[tp].fold.drain()
+        drained = self.drained(tp)
         for pane in drained.panes:
             self._evaluate.read(pane)
         if drained.watermark is not None:

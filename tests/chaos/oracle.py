@@ -1,0 +1,162 @@
+"""What the topics should hold: an undisturbed replay of the captured log; and what they hold, byte for byte."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import kafka
+
+from monitor.cli.replay_log import configured, recorded
+from monitor.codec.dead_letters import SUFFIX, dead_letter
+from monitor.config import load
+from monitor.evaluate.messages import Message
+from monitor.events import TopicPartition
+from monitor.panes.ledger import ledger_partition
+from monitor.profile.partition import Drained
+from monitor.replay import Replay, ReplayLog, in_order
+from monitor.runner.sequences import SEQUENCE, WRITER
+from monitor.sources.recordings import captured
+from tests.chaos.scenario import PREFIX, TOPIC
+
+MESSAGES = ("alerts", "retraining", "observations")
+Said = tuple[bytes | None, bytes]
+"""Key and value of a message; of a dead letter the value is followed by its headers."""
+
+
+class _Undisturbed(Replay):
+    """A replay that keeps the dead letters too."""
+
+    def __init__(self, log: ReplayLog) -> None:
+        self.dead_letters: dict[int, list[Said]] = defaultdict(list)
+        super().__init__(log)
+
+    def drained(self, tp: TopicPartition) -> Drained:
+        drained = super().drained(tp)
+        for letter in map(dead_letter, drained.rejected):
+            self.dead_letters[tp.partition].append((letter.key, _with_headers(letter.value or b"", letter.headers)))
+        return drained
+
+
+def _with_headers(value: bytes, headers: Iterable[tuple[str, bytes]]) -> bytes:
+    return value + repr([pair for pair in headers if pair[0] not in (WRITER, SEQUENCE)]).encode()
+
+
+@dataclass
+class Expected:
+    """Messages by topic (without prefix; `dlq`) and partition, in order; and records by bucket."""
+
+    topics: dict[str, dict[int, list[Said]]] = field(default_factory=dict)
+    buckets: Counter[str] = field(default_factory=Counter)
+    heartbeats: int = 0
+
+
+def expected(log: Path, config: str | None) -> Expected:
+    """A replay of a captured log: with what the service decided while it was made, or, where `config` (alerts.yaml) is
+    given, from the records of the input topics alone."""
+    recording = captured(log)
+    if config is None:
+        contracts, activations = recorded(recording)
+    else:
+        assert not recording.control.heartbeats, (
+            f"{len(recording.control.heartbeats)} heartbeats without idle partitions"
+        )
+        contracts, activations = configured(recording, load(config, "alerts.yaml"), None)
+    assert recording.place is not None
+    assert recording.ledger_partitions is not None
+    engine = _Undisturbed(
+        ReplayLog(
+            contracts,
+            recording.partitions,
+            recording.control.heartbeats if config is None else (),
+            activations,
+            recording.place,
+            ends=False,
+            ledger_partitions=recording.ledger_partitions,
+            notices=recording.control.notices if config is None else (),
+        )
+    )
+    messages: list[Message] = []
+    for batch in recording.batches(lambda _: None):
+        messages += engine.feed(batch)
+    messages += engine.finish(recording.ends or {})
+    found = Expected(heartbeats=len(recording.control.heartbeats))
+    found.topics = {name: defaultdict(list) for name in MESSAGES}
+    for message in in_order(messages, recording.ledger_partitions):
+        partition = ledger_partition(message.model, recording.ledger_partitions)
+        found.topics[message.topic][partition].append((message.key.encode(), message.value))
+    found.topics["dlq"] = engine.dead_letters
+    found.buckets = sum(engine.buckets().values(), Counter())
+    return found
+
+
+@dataclass
+class Verdict:
+    """Of one topic: messages expected and found, and how they differ."""
+
+    expected: int
+    found: int
+    missing: int
+    duplicate: int
+    other: int
+    """Messages that nobody expected."""
+    out_of_order: int
+    """Keys whose messages come in another order."""
+    gaps: int
+    """Writers of a partition whose sequence numbers are not 0, 1, 2, ..."""
+
+    @property
+    def holds(self) -> bool:
+        return self.found == self.expected and not any(
+            (self.missing, self.duplicate, self.other, self.out_of_order, self.gaps)
+        )
+
+
+def judge(servers: list[str], wanted: Expected) -> dict[str, Verdict]:
+    """The topics as a plain read-committed consumer sees them, against what a replay says."""
+    return {name: _judge(servers, name, partitions) for name, partitions in wanted.topics.items()}
+
+
+def _judge(servers: list[str], name: str, wanted: dict[int, list[Said]]) -> Verdict:
+    topic = TOPIC + SUFFIX if name == "dlq" else PREFIX + name
+    records = list(_records(servers, topic))
+    found: dict[int, list[Said]] = defaultdict(list)
+    numbers: dict[tuple[int, bytes], list[int]] = defaultdict(list)
+    for record in records:
+        headers = dict(record.headers)
+        value = _with_headers(record.value, record.headers) if name == "dlq" else record.value
+        found[record.partition].append((record.key, value))
+        numbers[record.partition, headers[WRITER]].append(int(headers[SEQUENCE]))
+    verdict = Verdict(sum(map(len, wanted.values())), len(records), 0, 0, 0, 0, 0)
+    for partition in sorted(wanted.keys() | found.keys()):
+        want, got = Counter(wanted.get(partition, ())), Counter(found.get(partition, ()))
+        verdict.missing += (want - got).total()
+        verdict.duplicate += sum(n for said, n in (got - want).items() if said in want)
+        verdict.other += sum(n for said, n in (got - want).items() if said not in want)
+        verdict.out_of_order += len(_by_key(wanted.get(partition, ())) ^ _by_key(found.get(partition, ())))
+    verdict.gaps = sum(1 for found_numbers in numbers.values() if found_numbers != list(range(len(found_numbers))))
+    return verdict
+
+
+def _by_key(messages: Iterable[Said]) -> set[tuple[bytes | None, tuple[bytes, ...]]]:
+    values: dict[bytes | None, list[bytes]] = defaultdict(list)
+    for key, value in messages:
+        values[key].append(value)
+    return {(key, tuple(said)) for key, said in values.items()}
+
+
+def _records(servers: list[str], topic: str) -> Iterator[Any]:
+    consumer = kafka.KafkaConsumer(bootstrap_servers=servers, isolation_level="read_committed", metrics_enabled=False)
+    try:
+        tps = [kafka.TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic))]
+        consumer.assign(tps)
+        consumer.seek_to_beginning(*tps)
+        ends = consumer.end_offsets(tps)
+        while any(consumer.position(tp) < ends[tp] for tp in tps):
+            for records in consumer.poll(1000).values():
+                yield from records
+    finally:
+        consumer.close()

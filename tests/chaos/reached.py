@@ -1,0 +1,47 @@
+"""How far the service of a chaos run has come: by its position records and the ends of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from monitor.bus.kafka import KafkaBus
+from monitor.events import TopicPartition
+from monitor.panes import position as positions
+from monitor.panes.ledger import LedgerTopics
+from monitor.runner.positions import Positions
+from tests.chaos.scenario import LEDGER_PARTITIONS, PARTITIONS, PREFIX, TOPIC
+
+OURS = LedgerTopics(PREFIX, LEDGER_PARTITIONS)
+INPUTS = tuple(TopicPartition(TOPIC, p) for p in range(PARTITIONS))
+LEDGER = tuple(TopicPartition(OURS.name("ledger"), p) for p in range(LEDGER_PARTITIONS))
+
+
+class Reached:
+    """Positions of both stages."""
+
+    def __init__(self, bus: KafkaBus) -> None:
+        self._bus = bus
+        self._profile = Positions(bus, OURS, f"{PREFIX}profile")
+        self._evaluate = Positions(bus, OURS, f"{PREFIX}evaluate")
+
+    def position(self, tp: TopicPartition) -> int:
+        """The committed position of a partition's task, 0 before the first."""
+        if tp.topic == TOPIC:
+            value = self._profile.of(tp, None)
+            return 0 if value is None else positions.decode_profile(value).position
+        value = self._evaluate.of(tp, None)
+        return 0 if value is None else positions.decode_evaluate(value).position
+
+    def lag(self, tps: Iterable[TopicPartition]) -> int:
+        """Records that are there and not committed as folded."""
+        return sum(max(0, self._bus.end(tp) - self.position(tp)) for tp in tps)
+
+    def buckets(self) -> dict[str, int]:
+        """Where the input's records ended, over all partitions; and `records`, how many there are."""
+        total: dict[str, int] = {"records": sum(self._bus.end(tp) - self._bus.beginning(tp) for tp in INPUTS)}
+        for tp in INPUTS:
+            value = self._profile.of(tp, None)
+            if value is not None:
+                for name, count in positions.decode_profile(value).buckets.items():
+                    total[name] = total.get(name, 0) + count
+        return total

@@ -1,0 +1,434 @@
+"""The chaos run: the service on real Kafka under faults drawn from a seed, compared with an undisturbed replay.
+
+    python -m tests.chaos.run --kills 200 --freezes 50 --joins 100 --restarts 20 --events 2000000 --seed 1 --dir DIR
+
+Three profile and two evaluate processes over six partitions; the traffic lasts as long as the faults, and its last
+events come after the last of them. Then everything is folded, captured and replayed, and alerts, retraining requests,
+observations and dead letters are compared byte for byte. A run that is interrupted is gone on with by the same
+command: DIR keeps the broker's data, how many events were sent, and which faults have been.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import msgspec
+
+from monitor.bus.kafka import KafkaBus
+from monitor.config import load
+from monitor.errors import StreamdriftError
+from monitor.service import prepare
+from monitor.settings import load_settings
+from tests.broker import Broker, Cluster
+from tests.chaos.crew import Crew, RunFailed
+from tests.chaos.oracle import Verdict, expected, judge
+from tests.chaos.plan import SETTLING_S, Fault, Options, faults
+from tests.chaos.reached import INPUTS, LEDGER, Reached
+from tests.chaos.scenario import LEDGER_PARTITIONS, PARTITIONS, PREFIX, TOPIC, Feed, configuration
+from tests.chaos.sending import Sending
+from tests.chaos.stage import AGAIN, COMMIT
+
+PROFILES, EVALUATES = 3, 2
+LAST_SHARE = 0.02
+"""Share of the events that is kept for after the last fault."""
+AIM_S, LONGEST_STEP_S = 2.0, 0.25
+MOST_FROZEN = 2
+BETWEEN_BROKERS_S = 6.0
+"""From a broker's return to the next fault of a broker: a partition is never short of two copies for long."""
+COMMIT_MS = 400
+CATCH_UP_S = 600.0
+LINUX_ONLY = "the chaos run reads /proc: Linux only"
+
+
+@dataclass
+class Progress:
+    """How far a run has come: kept in DIR, so that an interrupted one goes on."""
+
+    options: Options
+    faults_done: int = 0
+    sent: int = 0
+    seconds: float = 0.0
+    counts: dict[str, int] = field(default_factory=Counter)
+
+    def save(self, folder: Path) -> None:
+        partial = folder / "progress.json.part"
+        partial.write_bytes(msgspec.json.encode(self))
+        partial.replace(folder / "progress.json")
+
+    @classmethod
+    def load(cls, folder: Path, options: Options) -> Progress:
+        path = folder / "progress.json"
+        if not path.exists():
+            return cls(options)
+        found = msgspec.json.decode(path.read_bytes(), type=cls)
+        if found.options != options:
+            raise RunFailed(f"{folder} holds another run, {found.options}; go on with that, or give another --dir")
+        found.counts = Counter(found.counts)  # decoded as a plain dict
+        return found
+
+
+class Chaos:
+    """One run in a folder, on brokers that are to be started. `say`: prints a line."""
+
+    def __init__(
+        self, options: Options, folder: Path, cluster: Broker | Cluster, say: Callable[[str], None] = print
+    ) -> None:
+        self._options = options
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._say = say
+        self._plan = faults(options)
+        self._progress = Progress.load(folder, options)
+        self._config = folder / "alerts.yaml"
+        self._config.write_text(configuration(options.idle))
+        self._cluster = cluster
+        self._brokers = self._cluster.brokers if isinstance(self._cluster, Cluster) else [self._cluster]
+        self._servers = self._cluster.address.split(",")
+        self._crew = Crew(self._environment(), self._config, folder, self._progress.counts)
+        self._broker_fault: Thread | None = None
+        self._broker_failed: BaseException | None = None
+        self._broker_back_at = 0.0
+        self._asked = False
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMDRIFT_")}
+        heartbeat_ms = min(2000, int(self._options.session_s * 200))
+        options = {"session_timeout_ms": int(self._options.session_s * 1000), "heartbeat_interval_ms": heartbeat_ms}
+        own = {
+            "BUS": f"kafka://{self._cluster.address}",
+            "PREFIX": PREFIX,
+            "LEDGER_PARTITIONS": str(LEDGER_PARTITIONS),
+            "COMMIT_INTERVAL_MS": str(COMMIT_MS),
+            "LOG_FORMAT": "json",
+            "KAFKA_OPTIONS": json.dumps(options),
+        }
+        return kept | {f"STREAMDRIFT_{name}": value for name, value in own.items()}
+
+    # ------------------------------------------------------------------ the run
+
+    def run(self) -> dict[str, Any]:
+        """Everything; returns the report."""
+        began = time.monotonic()
+        bus = KafkaBus(self._servers, {})
+        try:
+            self._prepare(bus)
+            sending = Sending(self._servers, self._feed(), self._progress.sent, self._allowed)
+            self._hire()
+            try:
+                self._disturb(bus, sending)
+                caught_up_s = self._catch_up(Reached(bus), sending)
+            finally:
+                self._progress.sent = sending.sent
+                self._progress.save(self._folder)
+                sending.stop()
+            return self._report(bus, caught_up_s, time.monotonic() - began)
+        finally:
+            self._crew.close()
+            with suppress(StreamdriftError):
+                bus.close()
+
+    def _prepare(self, bus: KafkaBus) -> None:
+        if bus.partitions(TOPIC) is None:
+            bus.create(TOPIC, PARTITIONS)
+        settings = load_settings(prefix=PREFIX, ledger_partitions=LEDGER_PARTITIONS, config=self._config)
+        prepare(bus, load(self._config.read_text(), str(self._config)), settings)
+
+    def _feed(self) -> Feed:
+        return Feed(self._options.events, self._options.seed, self._options.idle)
+
+    def _hire(self) -> None:
+        for stage, count in (("profile", PROFILES), ("evaluate", EVALUATES)):
+            for number in range(count):
+                self._crew.hire(stage, f"{stage[0]}{number}")
+
+    def _allowed(self) -> int:
+        """Events that may have been sent by now: as much of them as of the time that the faults take."""
+        events = self._options.events
+        if self._progress.faults_done == len(self._plan):
+            return events
+        return int(events * (1 - LAST_SHARE) * min(1.0, self._progress.seconds / self._plan[-1].at))
+
+    def _disturb(self, bus: KafkaBus, sending: Sending) -> None:
+        """The faults one after the other, each when it is due."""
+        reached, told, last = Reached(bus), 0.0, self._plan[-1].at
+        self._wait(self._crew.all_joined, "all processes are up")
+        sending.start()
+        before = time.monotonic()
+        while self._progress.faults_done < len(self._plan):
+            if self._asked:
+                raise RunFailed("interrupted")
+            if sending.failed is not None:
+                raise RunFailed(f"the producer failed: {sending.failed!r}")
+            if self._broker_failed is not None:
+                raise RunFailed(f"a broker did not come back: {self._broker_failed!r}")
+            now = time.monotonic()
+            # The time for which an aimed kill waits does not count, so that the next one keeps its distance.
+            self._progress.seconds += min(now - before, LONGEST_STEP_S)
+            before = now
+            self._crew.look_after()
+            fault = self._plan[self._progress.faults_done]
+            if self._progress.seconds >= fault.at and self._strike(fault, reached):
+                self._progress.faults_done += 1
+            if self._progress.seconds - told > 10:
+                told = self._progress.seconds
+                self._progress.sent = sending.sent
+                self._progress.save(self._folder)
+                self._say(
+                    f"{told:.0f} of {last:.0f} s, {self._progress.faults_done} of {len(self._plan)} faults, "
+                    f"{sending.sent} events; {dict(self._progress.counts)}"
+                )
+            time.sleep(0.02)
+            if sending.sent == self._options.events:
+                raise RunFailed("the last event came before the last fault")
+        self._crew.thaw()
+
+    def _strike(self, fault: Fault, reached: Reached) -> bool:
+        """Do it; False where it has to wait for a better moment."""
+        if fault.kind == "kill":
+            return self._kill(fault, reached)
+        if fault.kind == "freeze":
+            return self._freeze(fault)
+        if fault.kind == "join":
+            return self._join(fault)
+        return self._disturb_broker(fault)
+
+    def _kill(self, fault: Fault, reached: Reached) -> bool:
+        counts, targets = self._progress.counts, self._crew.targets()
+        if not targets:
+            return False
+        lag = self._lag(reached)
+        flag = {"commit": COMMIT, "again": AGAIN, "": ""}[fault.aim]
+        victim = self._crew.aimed(flag, AIM_S) if flag else None
+        if victim is None:
+            targets = self._crew.targets()
+            victim = targets[self._progress.faults_done * 7919 % len(targets)]
+        struck = self._crew.kill(victim)
+        counts["kill"] += 1
+        counts[f"kill of {victim.stage}"] += 1
+        counts["kill aimed" if fault.aim else "kill blind"] += 1
+        counts["kill between begin and commit"] += COMMIT in struck
+        counts["kill while folding again"] += AGAIN in struck
+        if lag is None:
+            counts["kill at unknown lag"] += 1
+        else:
+            counts["kill at lag"] += lag[victim.stage] > 0
+        return True
+
+    def _lag(self, reached: Reached) -> dict[str, int] | None:
+        """Of both stages; unknown while the broker does not answer."""
+        if self._broker_fault is not None and self._broker_fault.is_alive():
+            return None
+        try:
+            return {"profile": reached.lag(INPUTS), "evaluate": reached.lag(LEDGER)}
+        except StreamdriftError:
+            return None
+
+    def _freeze(self, fault: Fault) -> bool:
+        targets = self._crew.targets()
+        if not targets or sum(1 for member in self._crew.members if member.frozen_until) >= MOST_FROZEN:
+            return False
+        victim = targets[self._progress.faults_done * 104729 % len(targets)]
+        self._crew.freeze(victim, fault.lasts_s)
+        self._progress.counts["freeze"] += 1
+        return True
+
+    def _join(self, fault: Fault) -> bool:
+        number = self._progress.faults_done
+        self._crew.hire(("profile", "evaluate")[number % 2], f"extra{number}", fault.lasts_s)
+        return True
+
+    def _disturb_broker(self, fault: Fault) -> bool:
+        if self._broker_fault is not None and self._broker_fault.is_alive():
+            return False
+        if time.monotonic() < self._broker_back_at + (BETWEEN_BROKERS_S if len(self._brokers) > 1 else 0):
+            return False
+        broker = self._brokers[self._progress.faults_done * 31 % len(self._brokers)]
+        self._broker_fault = Thread(target=self._take_away, args=(broker, fault), daemon=True)
+        self._broker_fault.start()
+        self._progress.counts[fault.kind.replace("_", " ")] += 1
+        return True
+
+    def _take_away(self, broker: Broker, fault: Fault) -> None:
+        try:
+            (broker.kill if fault.kind == "broker_kill" else broker.stop)()
+            time.sleep(fault.lasts_s)
+            broker.start()
+            self._broker_back_at = time.monotonic()
+        except BaseException as error:  # told by the main thread
+            self._broker_failed = error
+
+    # ------------------------------------------------------------------ the end
+
+    def _catch_up(self, reached: Reached, sending: Sending) -> float:
+        """All is sent, folded and judged, and everybody has left; returns the seconds from the last event on."""
+        self._wait(lambda: sending.done, "the last events are sent")
+        if sending.failed is not None:
+            raise RunFailed(f"the producer failed: {sending.failed!r}")
+        self._progress.sent = sending.sent
+        began = time.monotonic()
+        self._wait(lambda: self._is_zero(reached, INPUTS), "the input is folded")
+        self._wait(lambda: all(m.running for m in self._crew.members if not m.extra), "all processes are up")
+        self._wait(lambda: not any(m.extra for m in self._crew.members), "those who joined have left")
+        self._wait(lambda: self._is_zero(reached, LEDGER), "the ledger is judged")
+        seconds = time.monotonic() - began
+        # Profile first: what it writes on leaving has to be judged.
+        self._crew.stop("profile")
+        self._wait(lambda: self._is_zero(reached, LEDGER), "the last of the ledger is judged")
+        self._crew.stop("evaluate")
+        return seconds
+
+    def _is_zero(self, reached: Reached, tps: tuple[Any, ...]) -> bool:
+        try:
+            return reached.lag(tps) == 0
+        except StreamdriftError:
+            return False
+
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        self._say(f"waiting until {what}")
+        until = time.monotonic() + CATCH_UP_S
+        while not condition():
+            if self._asked:
+                raise RunFailed("interrupted")
+            if time.monotonic() > until:
+                raise RunFailed(f"not within {CATCH_UP_S:g} s: {what}; {dict(self._progress.counts)}")
+            self._crew.look_after()
+            time.sleep(0.1)
+
+    def _report(self, bus: KafkaBus, caught_up_s: float, seconds: float) -> dict[str, Any]:
+        log = self._folder / "captured.jsonl"
+        self._streamdrift("capture", TOPIC, "--out", str(log))
+        self._say("replaying the captured log")
+        wanted = expected(log, None if self._options.idle else self._config.read_text())
+        verdicts = judge(self._servers, wanted)
+        buckets = Reached(bus).buckets()
+        counts = self._progress.counts
+        problems = [f"{name}: {verdict}" for name, verdict in verdicts.items() if not verdict.holds]
+        records = buckets.pop("records")
+        if sum(buckets.values()) != records or +Counter(buckets) != +wanted.buckets:
+            problems.append(f"buckets {buckets} of {records} records; a replay gives {dict(wanted.buckets)}")
+        return {
+            "options": asdict(self._options),
+            "seconds": round(seconds),
+            "events": self._progress.sent,
+            "records": records,
+            "buckets": buckets,
+            "heartbeats": wanted.heartbeats,
+            "faults": dict(sorted(counts.items())),
+            "catch_up_s": round(caught_up_s, 1),
+            "topics": {name: asdict(verdict) for name, verdict in verdicts.items()},
+            "quarantined": buckets.get("quarantined", 0),
+            "problems": problems + self._lacks(verdicts),
+        }
+
+    def _lacks(self, verdicts: dict[str, Verdict]) -> list[str]:
+        """What a run has to have had to prove anything."""
+        counts, kills = self._progress.counts, self._options.kills
+        wanted = {
+            "kill": kills,
+            "kill at lag": kills // 2,
+            "kill between begin and commit": min(10, kills // 10),
+            "kill while folding again": min(10, kills // 10),
+            "freeze": self._options.freezes,
+            "join": self._options.joins,
+            "leave": self._options.joins,
+            "broker restart": self._options.restarts,
+            "broker kill": self._options.broker_kills,
+        }
+        lacking = [
+            f"{counts[name]} times {name}, {least} wanted" for name, least in wanted.items() if counts[name] < least
+        ]
+        return lacking + [f"no message in {name}" for name, verdict in verdicts.items() if verdict.expected == 0]
+
+    def _streamdrift(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "monitor.cli.main", *arguments]
+        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RunFailed(f"streamdrift {arguments[0]}: {done.stderr[-2000:]}")
+
+    def interrupt(self) -> None:
+        self._asked = True
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report for people."""
+    lines = [
+        f"{report['events']} events ({report['records']} records), {report['seconds']} s, "
+        f"caught up {report['catch_up_s']} s after the last event, {report['heartbeats']} heartbeats"
+    ]
+    lines += [f"  {name:<36} {count}" for name, count in report["faults"].items()]
+    lines.append(
+        f"  {'':<14}" + "".join(f"{name:>13}" for name in ("expected", "found", "missing", "duplicate", "other"))
+    )
+    for topic, v in report["topics"].items():
+        lines.append(
+            f"  {topic:<14}" + "".join(f"{v[k]:>13}" for k in ("expected", "found", "missing", "duplicate", "other"))
+        )
+    lines.append(f"  quarantined {report['quarantined']}; buckets {report['buckets']}")
+    lines += [f"FAILED: {problem}" for problem in report["problems"]] or ["HOLDS: the same bytes as undisturbed"]
+    return "\n".join(lines)
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    a = arguments
+    return Options(
+        a.events, a.kills, a.freezes, a.joins, a.restarts, a.broker_kills, a.brokers, bool(a.idle), a.seed, a.session
+    )
+
+
+def main() -> int:
+    """The command; 0 when everything holds."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    numbers = (("events", 60_000), ("kills", 6), ("freezes", 1), ("joins", 2), ("restarts", 0), ("broker-kills", 0))
+    for name, default in (*numbers, ("brokers", 1), ("idle", 1), ("seed", 1)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--session", type=float, default=10.0, help="session time-out of the groups, seconds")
+    parser.add_argument("--dir", type=Path, required=True, help="working folder; a run found there is gone on with")
+    parser.add_argument("--keep", action="store_true", help="keep the broker's data and the captured log")
+    arguments = parser.parse_args()
+    options = _options(arguments)
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    say(f"seed {options.seed}: {options}; about {faults(options)[-1].at:.0f} s of faults after {SETTLING_S:g} s")
+    arguments.dir.mkdir(parents=True, exist_ok=True)
+    kafka = arguments.dir / "kafka"
+    cluster = Broker(kafka) if options.brokers == 1 else Cluster(kafka, options.brokers)
+    chaos = Chaos(options, arguments.dir, cluster, say)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: chaos.interrupt())
+    try:
+        cluster.start()
+        report = chaos.run()
+    except RunFailed as failed:
+        say(f"seed {options.seed}: {failed}; the same command with --dir {arguments.dir} goes on from there")
+        return 1
+    finally:
+        cluster.close()
+    (arguments.dir / "report.json").write_text(json.dumps(report, indent=1))
+    say(table(report))
+    if not report["problems"] and not arguments.keep:
+        shutil.rmtree(arguments.dir / "kafka", ignore_errors=True)
+        (arguments.dir / "captured.jsonl").unlink(missing_ok=True)
+        (arguments.dir / "progress.json").unlink(missing_ok=True)
+    return 1 if report["problems"] else 0
+
+
+if __name__ == "__main__":
+    if sys.platform != "linux":
+        sys.exit(LINUX_ONLY)
+    sys.exit(main())
