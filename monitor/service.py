@@ -14,6 +14,7 @@ from monitor.instances import instance_of
 from monitor.panes.ledger import LedgerTopics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
+from monitor.runner.memory import Budget
 from monitor.runner.profile import ProfileStage, input_topics
 from monitor.runner.topics import create_topics
 from monitor.settings import Settings
@@ -88,6 +89,6 @@ def _opened(name: str, bus: Bus, config: Config, settings: Settings, log: Log, s
 def _stage(name: str, bus: Bus, config: Config, settings: Settings, log: Log) -> Stage:
     topics = ledger_topics(settings)
     if name == "profile":
-        return ProfileStage(bus, config, topics, time.monotonic, log)
+        return ProfileStage(bus, config, topics, time.monotonic, log, Budget(settings.memory_mb << 20, log).measure)
     place = place_of(bus, settings)
     return EvaluateStage(bus, config, topics, place, lambda model: reference_changes(bus, model), log)

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     web_url: str = Field("http://localhost:8787", pattern=r"^https?://\S+$", description="base of links in messages")
     ledger_partitions: int = Field(8, ge=1, le=1024, description="partitions of the ledger, when it is created")
     commit_interval_ms: int = Field(1000, ge=10, le=60_000, description="time between commits")
+    memory_mb: int = Field(
+        1024, ge=128, description="memory budget of each process; above it profile reads no further ahead than it must"
+    )
     log_level: LogLevel = "info"
     log_format: LogFormat = Field("auto", description="auto: console on a terminal, else json")
     kafka_security_protocol: Protocol = Field(

@@ -47,6 +47,7 @@ class KafkaClients:
             "auto_offset_reset": "earliest",
             "kafka_client": _uncreating_client,
             "max_partition_fetch_bytes": 4 << 20,
+            "fetch_max_bytes": 16 << 20,
             "metrics_enabled": False,
         }
         return self._make(kafka.KafkaConsumer, own | settings)

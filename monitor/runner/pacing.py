@@ -32,12 +32,15 @@ class Pace:
         self._seen: dict[TopicPartition, bytes] = {}
         self._is_counted = False
         self._followed_at: float | None = None
+        self.is_crowded = False
+        """Whether memory is short: then no partition may be ahead of the slowest by more than a pane."""
         self.use(config)
 
     def use(self, config: Config) -> None:
         """The models to read, with their limits."""
         self._models = config.models
         self._leads = {m.contract.model: max(m.max_lead_ms, m.contract.pane_ms) for m in config.models}
+        self._least = {m.contract.model: m.contract.pane_ms for m in config.models}
         self._is_counted = False
 
     def begin(self, tp: TopicPartition, now: float) -> None:
@@ -126,7 +129,8 @@ class Pace:
                 if pulse.first is not None:
                     firsts[model].append(pulse.first)
         slowest = {m: watermarks[m] + (firsts[m] if m in unknown else []) for m in self._leads}
-        return {model: min(known) + self._leads[model] for model, known in slowest.items() if known}
+        leads = self._least if self.is_crowded else self._leads
+        return {model: min(known) + leads[model] for model, known in slowest.items() if known}
 
 
 def readers_of(models: Iterable[ModelConfig], topic: str) -> list[ModelConfig]:

@@ -42,15 +42,27 @@ class _Input:
 
 
 class ProfileStage:
-    """Profile over the topics of all models of a configuration. `clock`: seconds, monotonic."""
+    """Profile over the topics of all models of a configuration.
 
-    def __init__(self, bus: Bus, config: Config, topics: LedgerTopics, clock: Callable[[], float], log: Log) -> None:
+    `clock`: seconds, monotonic. `is_crowded`: asked once a turn whether memory is short.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        config: Config,
+        topics: LedgerTopics,
+        clock: Callable[[], float],
+        log: Log,
+        is_crowded: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.group = f"{topics.prefix}profile"
         self._bus = bus
         self._config = config
         self._ledger = topics
         self._clock = clock
         self._log = log
+        self._is_crowded = is_crowded
         self.positions = Positions(bus, topics, self.group)
         self._inputs: dict[TopicPartition, _Input] = {}
         self._pace = Pace(bus, config, self.positions)
@@ -146,6 +158,7 @@ class ProfileStage:
         self._again = restoring(self._inputs)
         now = self._clock()
         self._pace.follow(now)
+        self._pace.is_crowded = self._is_crowded()
         waiting = {tp for tp, held in self._inputs.items() if not held.joined or held.task.fold.waiting}
         ahead = self._pace.ahead(now)
         self._pace.hold(ahead | waiting | self._again)

@@ -93,11 +93,12 @@ def hash_of(tp: TopicPartition, number: int) -> int:
 
 @dataclass
 class Fleet:
-    """Processes by name, `profile-1` or `evaluate-2`. `now`: the clock of all of them, s."""
+    """Processes by name, `profile-1` or `evaluate-2`. `now`: the clock of all, s. `is_crowded`: memory is short."""
 
     bus: MemoryBus
     config: Config
     now: float = 0.0
+    is_crowded: bool = False
     loops: dict[str, Loop] = field(default_factory=dict)
     stages: dict[str, Stage] = field(default_factory=dict)
     _known: Positions | None = None
@@ -107,7 +108,7 @@ class Fleet:
         log = get_log("test")
         clock = lambda: self.now  # noqa: E731 - read later
         if name.startswith("profile"):
-            self.stages[name] = ProfileStage(self.bus, self.config, TOPICS, clock, log)
+            self.stages[name] = ProfileStage(self.bus, self.config, TOPICS, clock, log, lambda: self.is_crowded)
         else:
             self.stages[name] = EvaluateStage(self.bus, self.config, TOPICS, PLACE, lambda _: [], log)
         self.loops[name] = Loop(self.bus, self.stages[name], name, clock, 0.0)
