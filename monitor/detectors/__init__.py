@@ -1,4 +1,4 @@
-"""River's drift detectors, one a file, behind one protocol; the union below is the list of them."""
+"""River's drift detectors, one a file, behind one protocol; the unions below are the lists of them and their states."""
 
 from __future__ import annotations
 
@@ -6,18 +6,32 @@ from typing import Annotated
 
 from pydantic import Field
 
-from monitor.detectors.adwin import ADWIN
-from monitor.detectors.ddm import DDM
-from monitor.detectors.eddm import EDDM
-from monitor.detectors.fhddm import FHDDM
-from monitor.detectors.hddm_a import HDDMA
-from monitor.detectors.hddm_w import HDDMW
-from monitor.detectors.kswin import KSWIN
-from monitor.detectors.page_hinkley import PageHinkley
+from monitor.detectors.adwin import ADWIN, ADWINState
+from monitor.detectors.ddm import DDM, DDMState
+from monitor.detectors.eddm import EDDM, EDDMState
+from monitor.detectors.fhddm import FHDDM, FHDDMState
+from monitor.detectors.hddm_a import HDDMA, HDDMAState
+from monitor.detectors.hddm_w import HDDMW, HDDMWState
+from monitor.detectors.kswin import KSWIN, KSWINState
+from monitor.detectors.page_hinkley import PageHinkley, PageHinkleyState
 
 DetectorPlugin = Annotated[
     ADWIN | KSWIN | PageHinkley | DDM | EDDM | FHDDM | HDDMA | HDDMW, Field(discriminator="class_")
 ]
 """What `detectors:` in alerts.yaml holds, told apart by `class`."""
 
-__all__ = ["ADWIN", "DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW", "KSWIN", "DetectorPlugin", "PageHinkley"]
+DetectorState = ADWINState | KSWINState | PageHinkleyState | DDMState | EDDMState | FHDDMState | HDDMAState | HDDMWState
+"""What a snapshot holds of a detector, told apart by River's class name: nothing else is ever loaded."""
+
+__all__ = [
+    "ADWIN",
+    "DDM",
+    "EDDM",
+    "FHDDM",
+    "HDDMA",
+    "HDDMW",
+    "KSWIN",
+    "DetectorPlugin",
+    "DetectorState",
+    "PageHinkley",
+]

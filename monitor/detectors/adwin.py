@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+from functools import lru_cache
+from math import isfinite
 from operator import length_hint
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, Probability, River
+from monitor.detectors.state import Codec, State, require
+from monitor.errors import FormatError
 from monitor.events import Float64s
 
 
@@ -18,12 +23,70 @@ class ADWINParams(Params):
     """Significance of a cut. Larger finds more and sooner, with more false alarms."""
     clock: Count = 32
     """A cut is looked for every so many values."""
-    max_buckets: Count = 5
-    """Buckets of each size that are kept before two are merged."""
+    max_buckets: Annotated[int, Field(ge=2, le=1000)] = 5
+    """Buckets of each size that are kept before two are merged; with a single one River fails."""
     min_window_length: Count = 5
     """Shortest part that is compared."""
     grace_period: Count = 10
     """Values before the first cut is looked for."""
+
+
+class ADWINState(State, frozen=True, tag="ADWIN"):
+    """The exponential histogram, in the bytes that River's Rust part gives; `_check` reads every field of them."""
+
+    helper: bytes
+
+
+_HEAD = struct.Struct("<dIQddddddIIII")
+_TAIL = struct.Struct("<dIQII")
+_LENGTH = struct.Struct("<Q")
+
+
+@lru_cache(maxsize=64)
+def _bucket(max_buckets: int) -> struct.Struct:
+    """Buckets of one size: their room, how many are used, and their sums and variances."""
+    return struct.Struct(f"<QQQ{max_buckets + 1}dQ{max_buckets + 1}d")
+
+
+def _check(adwin: Any, helper: bytes) -> None:
+    """Refuse bytes that River's Rust part would fail on, or load wrong, where that can be told."""
+    bucket, room = _bucket(adwin.max_buckets), adwin.max_buckets
+    rows, rest = divmod(len(helper) - _HEAD.size - _LENGTH.size - _TAIL.size, bucket.size)
+    require(rows >= 1 and rest == 0, "its histogram is cut")
+    *params, total, variance, width, widths, _, _, tick, found = _HEAD.unpack_from(helper)
+    ours = [adwin.delta, adwin.clock, room, adwin.min_window_length, adwin.grace_period]
+    require(params == ours and list(_TAIL.unpack_from(helper, len(helper) - _TAIL.size)) == ours, "of other parameters")
+    require(_LENGTH.unpack_from(helper, _HEAD.size) == (rows,), "its number of rows")
+    counted, summed = 0, 0.0
+    for size, row in enumerate(bucket.iter_unpack(helper[_HEAD.size + _LENGTH.size : -_TAIL.size])):
+        used, sums, variances = row[1], row[3 : 4 + room], row[5 + room :]
+        require((row[0], row[2], row[4 + room]) == (room, room + 1, room + 1) and used <= room, "a row of other length")
+        require(not any(sums[used:]) and not any(variances[used:]), "a bucket that is not used holds something")
+        most = (1 << size) * (1 + 1e-9)
+        require(all(0 <= x <= most for x in sums + variances), "a bucket holds more than its values")
+        counted, summed = counted + (used << size), summed + sum(sums)
+    require(width == counted <= tick and found == 0, "its buckets do not make its width")
+    require(abs(total - summed) <= 1e-6 * (1 + width), "its buckets do not make its sum")
+    require(0 <= variance <= width + 1e-6 and 0 <= widths < 1e300, "its totals")
+
+
+def _save(adwin: Any) -> ADWINState:
+    return ADWINState(adwin._helper.__getstate__())
+
+
+def _load(adwin: Any, state: Any) -> None:
+    _check(adwin, state.helper)
+    try:
+        adwin._helper.__setstate__(state.helper)
+    except BaseException as error:
+        # River's Rust part panics on bytes that it can't read, and that is no Exception
+        if type(error).__name__ != "PanicException":
+            raise
+        raise FormatError(f"not a detector's state: {error}") from None
+
+
+def _is_blind(adwin: Any) -> bool:
+    return not (isfinite(adwin._helper.get_total()) and isfinite(adwin._helper.get_variance()))
 
 
 class ADWIN(Plugin):
@@ -41,6 +104,7 @@ class ADWIN(Plugin):
     """
 
     eats: ClassVar[Eats] = "rank"
+    codec: ClassVar[Codec] = Codec(ADWINState, _save, _load, _is_blind)
     class_: Literal["ADWIN"] = Field(alias="class")
     params: ADWINParams = ADWINParams()
 
@@ -73,3 +137,14 @@ class _Loop:
             found.append(len(values) - length_hint(rest) - 1)
             self._adwin._reset()
         return found
+
+    @property
+    def is_blind(self) -> bool:
+        return _is_blind(self._adwin)
+
+    def state(self) -> State:
+        return _save(self._adwin)
+
+    def restore(self, state: State) -> None:
+        require(isinstance(state, ADWINState), f"of {type(state).__name__}, where ADWINState is due")
+        _load(self._adwin, state)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Annotated, ClassVar, Literal
 
+import msgspec
 from pydantic import Field
 
 from monitor.detectors.layers import ErrorGate, RiverDetector
 from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, River
+from monitor.detectors.state import (
+    Codec,
+    Number,
+    Positive,
+    Share,
+    State,
+    adds_up,
+    finite_or_none,
+    or_infinite,
+    require,
+)
 
 
 class DDMParams(Params):
@@ -22,6 +35,55 @@ class DDMParams(Params):
     min_errors: Annotated[int, Field(ge=0, le=1_000_000_000)] = 10
     """Errors that the lowest error rate has to rest on. Ten is the usual floor for taking a count as normally
     distributed, which DDM does; 0 gives River's own behaviour (2,000 zeros and a single 1 are an alarm)."""
+
+
+class DDMState(State, frozen=True, tag="DDM"):
+    """The error rate p of the n values since the last detection, its minimum with its deviation, and the gate's count.
+
+    `ps_min`: p + s at the minimum; None where the gate (or River, before `warm_start`) holds it at infinity.
+    """
+
+    drift: bool
+    n: Number
+    p: Share
+    p_min: Share | None
+    s_min: Annotated[float, msgspec.Meta(ge=0, le=0.5)] | None
+    ps_min: Positive | None
+    errors: Number
+
+
+def _save(gate: ErrorGate) -> DDMState:
+    ddm = gate.ddm
+    return DDMState(
+        ddm._drift_detected,
+        int(ddm._p.n),
+        ddm._p._mean,
+        ddm._p_min,
+        ddm._s_min,
+        finite_or_none(ddm._ps_min),
+        int(gate.errors),
+    )
+
+
+def _load(gate: ErrorGate, state: DDMState) -> None:
+    ddm = gate.ddm
+    require(
+        state.errors <= state.n and adds_up(state.p, state.n, state.errors), "its error rate is not that of its errors"
+    )
+    require((state.p_min is None) == (state.s_min is None), "half a minimum")
+    require(state.p_min is None or state.n > ddm.warm_start, "a minimum before `warm_start`")
+    if state.ps_min is not None:
+        minimum = None if state.p_min is None or state.s_min is None else state.p_min + state.s_min
+        require(state.ps_min == minimum, "its minimum does not add up")
+        require(state.errors >= gate.min_errors, "a minimum before `min_errors`")
+    gate.errors = state.errors
+    ddm._drift_detected = state.drift
+    ddm._p.n, ddm._p._mean = float(state.n), state.p
+    ddm._p_min, ddm._s_min, ddm._ps_min = state.p_min, state.s_min, or_infinite(state.ps_min)
+
+
+def _is_blind(gate: ErrorGate) -> bool:
+    return not isfinite(gate.ddm._p._mean)
 
 
 class DDM(Plugin):
@@ -39,6 +101,7 @@ class DDM(Plugin):
     """
 
     eats: ClassVar[Eats] = "binary"
+    codec: ClassVar[Codec] = Codec(DDMState, _save, _load, _is_blind)
     class_: Literal["DDM"] = Field(alias="class")
     params: DDMParams = DDMParams()
 
@@ -49,4 +112,4 @@ class DDM(Plugin):
         return detector
 
     def build(self, seed: int) -> Detector:
-        return RiverDetector(ErrorGate(self.river(seed), self.params.min_errors), self.eats)
+        return RiverDetector(ErrorGate(self.river(seed), self.params.min_errors), self.eats, self.codec)

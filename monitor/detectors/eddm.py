@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from math import isfinite
+from typing import Annotated, Any, ClassVar, Literal
 
+import msgspec
 from pydantic import Field, ValidationInfo, field_validator
 
 from monitor.detectors.layers import RiverDetector
 from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, Probability, River
+from monitor.detectors.state import Codec, Number, Positive, State, adds_up, require
 
 
 class EDDMParams(Params):
@@ -29,6 +32,50 @@ class EDDMParams(Params):
         return beta
 
 
+class EDDMState(State, frozen=True, tag="EDDM"):
+    """Values and errors since the last detection, and mean and squared deviations of the distances between errors.
+
+    `most`: largest mean + 2 standard deviations so far; -1 before the first.
+    """
+
+    drift: bool
+    n: Number
+    last_error: Number
+    errors: Number
+    mean: Positive
+    squares: Positive
+    most: Annotated[float, msgspec.Meta(ge=-1, le=1e300)]
+
+
+def _save(river: Any) -> EDDMState:
+    return EDDMState(
+        river._drift_detected,
+        river._n,
+        river._last_error,
+        river._n_errors,
+        river._error_distances.mean._mean,
+        river._error_distances._S,
+        float(river._p2s_prime_max),
+    )
+
+
+def _load(river: Any, state: EDDMState) -> None:
+    require(state.errors <= state.last_error <= state.n, "more errors than values")
+    require((state.errors == 0) == (state.last_error == 0), "an error at no place")
+    # the distances between errors add up to the place of the last one
+    require(adds_up(state.mean, state.errors, state.last_error), "its distances do not add up")
+    require(state.most == -1 or state.most >= 0, "its largest level is negative")
+    river._drift_detected = state.drift
+    river._n, river._last_error, river._n_errors = state.n, state.last_error, state.errors
+    distances = river._error_distances
+    distances.mean.n, distances.mean._mean, distances._S = float(state.errors), state.mean, state.squares
+    river._p2s_prime_max = state.most
+
+
+def _is_blind(river: Any) -> bool:
+    return not (isfinite(river._error_distances._S) and isfinite(river._p2s_prime_max))
+
+
 class EDDM(Plugin):
     """Early drift detection method: mean + 2 standard deviations of the distance between errors, over its maximum.
 
@@ -44,6 +91,7 @@ class EDDM(Plugin):
     """
 
     eats: ClassVar[Eats] = "binary"
+    codec: ClassVar[Codec] = Codec(EDDMState, _save, _load, _is_blind)
     class_: Literal["EDDM"] = Field(alias="class")
     params: EDDMParams = EDDMParams()
 
@@ -54,4 +102,4 @@ class EDDM(Plugin):
         return detector
 
     def build(self, seed: int) -> Detector:
-        return RiverDetector(self.river(seed), self.eats)
+        return RiverDetector(self.river(seed), self.eats, self.codec)

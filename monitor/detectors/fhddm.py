@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from math import isfinite
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from monitor.detectors.layers import Inverted, RiverDetector
 from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, Probability, River
+from monitor.detectors.state import Codec, Share, State, require
 
 
 class FHDDMParams(Params):
@@ -29,6 +31,42 @@ class FHDDMParams(Params):
         return short
 
 
+class FHDDMState(State, frozen=True, tag="FHDDM"):
+    """River's input in the window, a byte a value, and the largest means so far (`short_most` of the short window)."""
+
+    drift: bool
+    window: bytes
+    ones: float
+    most: Share
+    short_most: Share | None
+
+
+def _save(river: Any) -> FHDDMState:
+    return FHDDMState(
+        river._drift_detected,
+        bytes(x == 1.0 for x in river._sliding_window),
+        float(river.n_one),
+        float(river._u_max),
+        None if river.short_window_size is None else float(river._u_short_max),
+    )
+
+
+def _load(river: Any, state: FHDDMState) -> None:
+    # a full window has let its oldest value go
+    require(len(state.window) < river.sliding_window_size, "its window is too long")
+    require(not state.window.strip(b"\0\1") and state.window.count(1) == state.ones, "its window does not add up")
+    require((state.short_most is None) == (river.short_window_size is None), "of another `short_window_size`")
+    river._drift_detected = state.drift
+    river._sliding_window.extend(map(float, state.window))
+    river.n_one, river._u_max = state.ones, state.most
+    if state.short_most is not None:
+        river._u_short_max = state.short_most
+
+
+def _is_blind(river: Any) -> bool:
+    return not (isfinite(river.n_one) and isfinite(river._u_max))
+
+
 class FHDDM(Plugin):
     """Fast Hoeffding drift detection method: the window's error rate against its minimum, by Hoeffding's bound.
 
@@ -45,6 +83,7 @@ class FHDDM(Plugin):
     """
 
     eats: ClassVar[Eats] = "binary"
+    codec: ClassVar[Codec] = Codec(FHDDMState, _save, _load, _is_blind)
     class_: Literal["FHDDM"] = Field(alias="class")
     params: FHDDMParams = FHDDMParams()
 
@@ -55,4 +94,4 @@ class FHDDM(Plugin):
         return detector
 
     def build(self, seed: int) -> Detector:
-        return Inverted(RiverDetector(self.river(seed), self.eats))
+        return Inverted(RiverDetector(self.river(seed), self.eats, self.codec))

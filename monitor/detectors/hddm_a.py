@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from math import isfinite
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from monitor.detectors.layers import RiverDetector
 from monitor.detectors.protocol import Detector, Eats, Params, Plugin, Probability, River
+from monitor.detectors.state import Codec, Number, Share, State, adds_up, require
 
 
 class HDDMAParams(Params):
@@ -19,6 +21,40 @@ class HDDMAParams(Params):
     """River's warning level; only detections are reported here."""
     two_sided_test: bool = False
     """Whether a falling error rate is a change too."""
+
+
+class HDDMAState(State, frozen=True, tag="HDDMA"):
+    """Number and mean of the values since the last detection, and those up to the best cut for a rise and a fall."""
+
+    drift: bool
+    n: Number
+    mean: Share
+    rise_n: Number
+    rise_mean: Share
+    fall_n: Number
+    fall_mean: Share
+
+
+def _save(river: Any) -> HDDMAState:
+    z, rise, fall = river._z, river._x_min, river._x_max
+    return HDDMAState(river._drift_detected, int(z.n), z._mean, int(rise.n), rise._mean, int(fall.n), fall._mean)
+
+
+def _load(river: Any, state: HDDMAState) -> None:
+    means = ((state.rise_n, state.rise_mean), (state.fall_n, state.fall_mean))
+    for n, mean in means:
+        require(n <= state.n and (n == 0) == (state.n == 0), "its cut is behind its values")
+        require(n < state.n or mean == state.mean, "two means of the same values")
+    for n, mean in (*means, (state.n, state.mean)):
+        require(adds_up(mean, n, round(mean * n)), "its mean is none of zeros and ones")
+    river._drift_detected = state.drift
+    river._z.n, river._z._mean = float(state.n), state.mean
+    river._x_min.n, river._x_min._mean = float(state.rise_n), state.rise_mean
+    river._x_max.n, river._x_max._mean = float(state.fall_n), state.fall_mean
+
+
+def _is_blind(river: Any) -> bool:
+    return not isfinite(river._z._mean)
 
 
 class HDDMA(Plugin):
@@ -36,6 +72,7 @@ class HDDMA(Plugin):
     """
 
     eats: ClassVar[Eats] = "binary"
+    codec: ClassVar[Codec] = Codec(HDDMAState, _save, _load, _is_blind)
     class_: Literal["HDDMA"] = Field(alias="class")
     params: HDDMAParams = HDDMAParams()
 
@@ -46,4 +83,4 @@ class HDDMA(Plugin):
         return detector
 
     def build(self, seed: int) -> Detector:
-        return RiverDetector(self.river(seed), self.eats)
+        return RiverDetector(self.river(seed), self.eats, self.codec)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from math import isfinite
+from typing import Annotated, Any, ClassVar, Literal
 
+import msgspec
 from pydantic import Field
 
 from monitor.detectors.layers import RiverDetector
 from monitor.detectors.protocol import Detector, Eats, Params, Plugin, Probability, River
+from monitor.detectors.state import Codec, Finite, Share, State, finite_or_none, or_infinite, require
 
 
 class HDDMWParams(Params):
@@ -21,6 +24,62 @@ class HDDMWParams(Params):
     """Weight of the newest value. Smaller has a longer memory."""
     two_sided_test: bool = False
     """Whether a falling error rate is a change too."""
+
+
+class Weighted(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A weighted mean and McDiarmid's sum of squared weights, which is 1 before the first value."""
+
+    begun: bool
+    mean: Share
+    weight: Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+
+class HDDMWState(State, frozen=True, tag="HDDMW"):
+    """The mean of all values since the last detection, and those before and after the cut for a rise and for a fall.
+
+    `rise_bound`, `fall_bound`: the bound that a later cut has to beat; None before the first value.
+    """
+
+    drift: bool
+    total: Weighted
+    before_rise: Weighted
+    after_rise: Weighted
+    before_fall: Weighted
+    after_fall: Weighted
+    rise_bound: Finite | None
+    fall_bound: Finite | None
+
+
+_SAMPLES = ("_total", "_s1_incr", "_s2_incr", "_s1_decr", "_s2_decr")
+"""River's names of the five means, in the order of the state."""
+
+
+def _save(river: Any) -> HDDMWState:
+    samples = [getattr(river, name) for name in _SAMPLES]
+    total, before_rise, after_rise, before_fall, after_fall = (Weighted(s._is_init, s.ewma, s._ibc) for s in samples)
+    bounds = finite_or_none(river._incr_cutpoint), finite_or_none(river._decr_cutpoint)
+    return HDDMWState(river._drift_detected, total, before_rise, after_rise, before_fall, after_fall, *bounds)
+
+
+def _load(river: Any, state: HDDMWState) -> None:
+    weighted = (state.total, state.before_rise, state.after_rise, state.before_fall, state.after_fall)
+    begun = state.total.begun
+    require(all(w.begun or (w.mean, w.weight) == (0, 1) for w in weighted), "a mean of no values")
+    require((state.before_rise.begun, state.before_fall.begun) == (begun, begun), "a cut before the first value")
+    require(begun or not (state.after_rise.begun or state.after_fall.begun), "a cut behind no value")
+    bounds = (state.rise_bound is not None, state.fall_bound is not None)
+    require(bounds == (begun, begun), "a bound of no values")
+    river._drift_detected = state.drift
+    for name, sample in zip(_SAMPLES, weighted, strict=True):
+        if sample.begun:
+            held = getattr(river, name)
+            held._ewma.update(sample.mean)  # the first value is the mean
+            held._is_init, held._ibc = True, sample.weight
+    river._incr_cutpoint, river._decr_cutpoint = or_infinite(state.rise_bound), or_infinite(state.fall_bound, -1.0)
+
+
+def _is_blind(river: Any) -> bool:
+    return not isfinite(river._total.ewma)
 
 
 class HDDMW(Plugin):
@@ -38,6 +97,7 @@ class HDDMW(Plugin):
     """
 
     eats: ClassVar[Eats] = "binary"
+    codec: ClassVar[Codec] = Codec(HDDMWState, _save, _load, _is_blind)
     class_: Literal["HDDMW"] = Field(alias="class")
     params: HDDMWParams = HDDMWParams()
 
@@ -48,4 +108,4 @@ class HDDMW(Plugin):
         return detector
 
     def build(self, seed: int) -> Detector:
-        return RiverDetector(self.river(seed), self.eats)
+        return RiverDetector(self.river(seed), self.eats, self.codec)

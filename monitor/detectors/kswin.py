@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+import struct
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from monitor.detectors.layers import RiverDetector
 from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, Probability, River
+from monitor.detectors.state import Codec, Number, State, require
 
 
 class KSWINParams(Params):
@@ -31,6 +34,52 @@ class KSWINParams(Params):
         return stat_size
 
 
+class KSWINState(State, frozen=True, tag="KSWIN"):
+    """The window (little-endian doubles), and the generator it draws with: 624 words of 32 bits, and the next one.
+
+    `drawn`, `next`: empty and 0 as long as nothing has been drawn since the seed was set, at each detection.
+    """
+
+    drift: bool
+    window: bytes
+    drawn: bytes
+    next: Number
+
+
+_WORDS = struct.Struct("<624I")
+_MERSENNE = 3
+"""The version that Python gives the state of its generator."""
+
+
+def _save(river: Any) -> KSWINState:
+    window = struct.pack(f"<{len(river.window)}d", *river.window)
+    if not river._drift_detected and len(river.window) < river.window_size:
+        return KSWINState(river._drift_detected, window, b"", 0)
+    _, words, _ = river._rng.getstate()
+    return KSWINState(river._drift_detected, window, _WORDS.pack(*words[:-1]), words[-1])
+
+
+def _load(river: Any, state: KSWINState) -> None:
+    require(len(state.window) % 8 == 0, "its window is cut")
+    window = np.frombuffer(state.window, dtype="<f8")
+    require(bool((window >= 0).all() and (window <= 1).all()), "its window holds what is no rank")
+    due = river.stat_size if state.drift else river.window_size
+    require(len(window) == due if state.drawn else len(window) < due and not state.drift, "its window's length")
+    if state.drawn:
+        require(len(state.drawn) == _WORDS.size and state.drawn.count(0) < _WORDS.size, "its generator is cut")
+        require(1 <= state.next <= 624, "its generator's place")
+        river._rng.setstate((_MERSENNE, (*_WORDS.unpack(state.drawn), state.next), None))
+    else:
+        require(state.next == 0, "its generator's place")
+    river._drift_detected = state.drift
+    river.window.extend(window.tolist())
+
+
+def _is_blind(river: Any) -> bool:
+    """As long as its window holds what is no rank; it forgets."""
+    return not all(0.0 <= x <= 1.0 for x in river.window)
+
+
 class KSWIN(Plugin):
     """Kolmogorov-Smirnov windowing: finds any change of the distribution, not only of its mean.
 
@@ -46,6 +95,7 @@ class KSWIN(Plugin):
     """
 
     eats: ClassVar[Eats] = "rank"
+    codec: ClassVar[Codec] = Codec(KSWINState, _save, _load, _is_blind)
     class_: Literal["KSWIN"] = Field(alias="class")
     params: KSWINParams = KSWINParams()
 
@@ -59,4 +109,4 @@ class KSWIN(Plugin):
         return detector
 
     def build(self, seed: int) -> Detector:
-        return RiverDetector(self.river(seed), self.eats)
+        return RiverDetector(self.river(seed), self.eats, self.codec)

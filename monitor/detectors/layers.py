@@ -8,15 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 from monitor.detectors.protocol import Detector, Eats, River
+from monitor.detectors.state import Codec, State, require
 from monitor.events import Float64s
 
 
 class RiverDetector:
     """The plain loop: identity input, River's detections. River resets itself at the update after a detection."""
 
-    def __init__(self, river: River, eats: Eats) -> None:
+    def __init__(self, river: River, eats: Eats, codec: Codec) -> None:
         self.eats = eats
         self._river = river
+        self._codec = codec
 
     def update(self, values: Float64s) -> list[int]:
         # A loop over values, because River's update takes one. The hot path: names are looked up once.
@@ -26,6 +28,19 @@ class RiverDetector:
             if river.drift_detected:
                 found.append(place)
         return found
+
+    @property
+    def is_blind(self) -> bool:
+        return self._codec.is_blind(self._river)
+
+    def state(self) -> State:
+        return self._codec.save(self._river)
+
+    def restore(self, state: State) -> None:
+        require(
+            type(state) is self._codec.state, f"of {type(state).__name__}, where {self._codec.state.__name__} is due"
+        )
+        self._codec.load(self._river, state)
 
 
 class Inverted:
@@ -37,6 +52,16 @@ class Inverted:
 
     def update(self, values: Float64s) -> list[int]:
         return self._detector.update(1.0 - values)
+
+    @property
+    def is_blind(self) -> bool:
+        return self._detector.is_blind
+
+    def state(self) -> State:
+        return self._detector.state()
+
+    def restore(self, state: State) -> None:
+        self._detector.restore(state)
 
 
 class ErrorGate:
@@ -52,18 +77,18 @@ class ErrorGate:
     """
 
     def __init__(self, ddm: Any, min_errors: int) -> None:
-        self._ddm = ddm
-        self._min_errors = min_errors
-        self._errors = 0
+        self.ddm = ddm
+        self.min_errors = min_errors
+        self.errors = 0
 
     @property
     def drift_detected(self) -> bool:
-        return bool(self._ddm.drift_detected)
+        return bool(self.ddm.drift_detected)
 
     def update(self, x: float) -> None:
-        if self._ddm.drift_detected:
-            self._errors = 0
-        self._errors += x == 1.0
-        self._ddm.update(x)
-        if self._errors < self._min_errors:
-            self._ddm._ps_min = float("inf")  # River has no public way to it; its version is pinned
+        if self.ddm.drift_detected:
+            self.errors = 0
+        self.errors += x == 1.0
+        self.ddm.update(x)
+        if self.errors < self.min_errors:
+            self.ddm._ps_min = float("inf")  # River has no public way to it; its version is pinned

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from math import isfinite
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from monitor.detectors.layers import RiverDetector
 from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, River
+from monitor.detectors.state import (
+    Codec,
+    Finite,
+    Number,
+    Share,
+    State,
+    finite_or_none,
+    or_infinite,
+    require,
+)
 
 
 class PageHinkleyParams(Params):
@@ -25,6 +36,49 @@ class PageHinkleyParams(Params):
     """Direction of the change of the mean."""
 
 
+class PageHinkleyState(State, frozen=True, tag="PageHinkley"):
+    """The mean of the n values since the last detection, and both sums with their extremes (None: no value yet)."""
+
+    drift: bool
+    n: Number
+    mean: Share
+    increase: Finite
+    decrease: Finite
+    min_increase: Finite | None
+    max_decrease: Finite
+
+
+def _save(river: Any) -> PageHinkleyState:
+    return PageHinkleyState(
+        river._drift_detected,
+        int(river._x_mean.n),
+        river._x_mean._mean,
+        river._sum_increase,
+        river._sum_decrease,
+        finite_or_none(river._min_increase),
+        float(river._max_decrease),
+    )
+
+
+def _load(river: Any, state: PageHinkleyState) -> None:
+    furthest = state.n * (1.0 + river.delta) + 1e-6
+    require(max(abs(state.increase), abs(state.decrease)) <= furthest, "a sum is larger than its values allow")
+    require((state.min_increase is None) == (state.n == 0), "its minimum does not fit its number of values")
+    if state.min_increase is None:
+        require((state.mean, state.increase, state.decrease, state.max_decrease) == (0, 0, 0, -1), "a sum of no values")
+    else:
+        require(state.min_increase <= state.increase, "a sum is below its minimum")
+        require(state.max_decrease >= -1 and state.decrease <= state.max_decrease, "a sum is above its maximum")
+    river._drift_detected = state.drift
+    river._x_mean.n, river._x_mean._mean = float(state.n), state.mean
+    river._sum_increase, river._sum_decrease = state.increase, state.decrease
+    river._min_increase, river._max_decrease = or_infinite(state.min_increase), state.max_decrease
+
+
+def _is_blind(river: Any) -> bool:
+    return not (isfinite(river._x_mean._mean) and isfinite(river._sum_increase) and isfinite(river._sum_decrease))
+
+
 class PageHinkley(Plugin):
     """Page's test on the mean, up, down or both: sums deviations and alarms when they pass `threshold`.
 
@@ -40,6 +94,7 @@ class PageHinkley(Plugin):
     """
 
     eats: ClassVar[Eats] = "rank"
+    codec: ClassVar[Codec] = Codec(PageHinkleyState, _save, _load, _is_blind)
     class_: Literal["PageHinkley"] = Field(alias="class")
     params: PageHinkleyParams = PageHinkleyParams()
 
@@ -50,4 +105,4 @@ class PageHinkley(Plugin):
         return detector
 
     def build(self, seed: int) -> Detector:
-        return RiverDetector(self.river(seed), self.eats)
+        return RiverDetector(self.river(seed), self.eats, self.codec)

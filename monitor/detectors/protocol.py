@@ -8,7 +8,7 @@
 | FHDDM | binary | says 1 = error, but alarms when the mean falls | 1 = error, turned round for River | no |
 
 A detector that eats ranks may be fed with 0 and 1 as well: those are numbers in [0, 1].
-To add one: a file here with a subclass of `Plugin`, and its name in the union of `__init__.py`.
+To add one: a file here with a subclass of `Plugin` and its state, and both names in the unions of `__init__.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Annotated, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from monitor.detectors.state import Codec, State
 from monitor.events import Float64s
 
 Eats = Literal["rank", "binary"]
@@ -40,6 +41,16 @@ class Detector(Protocol):
 
     def update(self, values: Float64s) -> list[int]:
         """Feed values (n,) in order; the places in `values`, ascending, at which a change is detected."""
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether NaN or infinity has got in, so that it finds nothing for ever. Never, if all inputs are gated."""
+
+    def state(self) -> State:
+        """All that later updates depend on."""
+
+    def restore(self, state: State) -> None:
+        """Go on from there; of a detector just built of the same plug-in and seed. Raises FormatError."""
 
 
 class River(Protocol):
@@ -66,6 +77,7 @@ class Plugin(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
     eats: ClassVar[Eats]
+    codec: ClassVar[Codec]
 
     @abstractmethod
     def river(self, seed: int) -> River:

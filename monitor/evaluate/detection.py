@@ -9,29 +9,41 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 import numpy as np
 
-from monitor.config.inputs import ResolvedInput, resolve_inputs
+from monitor.config.inputs import Form, ResolvedInput, resolve_inputs
 from monitor.config.resolved import DetectorSpec
 from monitor.contract import ModelContract
-from monitor.detectors.protocol import Detector
-from monitor.evaluate.ranks import CODES, rank_table
+from monitor.detectors import DetectorState
+from monitor.detectors.protocol import Detector, Eats
+from monitor.errors import FormatError
+from monitor.evaluate.ranks import rank_table
 from monitor.evaluate.reference import Reference
+from monitor.evaluate.state import BankState
 from monitor.events import CellState, Codes, Float64s, StreamName
-from monitor.panes.grid import FIRST_INVALID, INVALID_BASE, Grid
+from monitor.panes.grid import Grid, code_table, look_up
 
 Sighting = tuple[str, StreamName, str]
 """A detector on a column: (detector's name, stream, column)."""
 
 
+class _Input(NamedTuple):
+    """What some detectors read of one series. `label`: of the form "class". `eats`: in which numbers."""
+
+    series: int
+    form: Form
+    label: str | None
+    eats: Eats
+
+
 @dataclass(slots=True)
 class _Watch:
-    """One detector on one series: `values` gives the number of each code, NaN where the cell is left out."""
+    """One detector on one series: `input` is its place among the bank's inputs."""
 
     sighting: Sighting
-    series: int
-    values: Float64s
+    input: int
     detector: Detector
 
 
@@ -41,37 +53,75 @@ class DetectorBank:
     def __init__(
         self, specs: Iterable[DetectorSpec], contract: ModelContract, grid: Grid, reference: Reference
     ) -> None:
-        self._watches = [
-            _watch(spec, resolved, grid, reference)
-            for spec in specs
-            for resolved in resolve_inputs(spec, contract)
-            if resolved.stream == grid.stream
-        ]
+        self._specs = tuple(specs)
+        self._watches: list[_Watch] = []
+        # detectors that read the same share the numbers of its codes: NaN where the cell is left out
+        inputs: dict[_Input, int] = {}
+        for spec in self._specs:
+            for resolved in resolve_inputs(spec, contract):
+                if resolved.stream == grid.stream:
+                    read = _input(spec, resolved, grid)
+                    seed = _seed(grid.model, grid.stream, spec.name, resolved.column, resolved.form)
+                    sighting = (spec.name, grid.stream, resolved.column)
+                    place = inputs.setdefault(read, len(inputs))
+                    self._watches.append(_Watch(sighting, place, spec.detector.build(seed)))
+        self._tables = [(read.series, _table(read, grid, reference)) for read in inputs]
 
     def feed(self, codes: Codes) -> dict[Sighting, bool]:
         """One merged trace (m, series), in order. Detectors that got a value -> whether one saw a change."""
+        fed = self._numbers(codes)
         seen: dict[Sighting, bool] = {}
         for watch in self._watches:
-            values = watch.values[codes[:, watch.series]]
-            values = values[~np.isnan(values)]
+            values = fed[watch.input]
             if len(values):
                 seen[watch.sighting] = bool(watch.detector.update(values))
         return seen
 
+    def _numbers(self, codes: Codes) -> list[Float64s]:
+        """What each input gives of a trace, without the cells that are left out."""
+        numbers = [look_up(table, codes[:, series]) for series, table in self._tables]
+        return [values[~np.isnan(values)] for values in numbers]
 
-def _watch(spec: DetectorSpec, resolved: ResolvedInput, grid: Grid, reference: Reference) -> _Watch:
-    series = grid.series.index(resolved.column)
-    match resolved.form:
+    def blind(self) -> list[Sighting]:
+        """Detectors into which NaN or infinity has got, so that they find nothing for ever."""
+        return [watch.sighting for watch in self._watches if watch.detector.is_blind]
+
+    def state(self) -> BankState:
+        """The state of every detector."""
+        # each is one of the union: the plug-ins and their states are the same list
+        detectors = tuple(cast("DetectorState", watch.detector.state()) for watch in self._watches)
+        return BankState(self._digest(), detectors)
+
+    def restore(self, state: BankState) -> None:
+        """Go on from there; of a bank that was just built. Raises FormatError."""
+        if state.watches != self._digest() or len(state.detectors) != len(self._watches):
+            raise FormatError("not a snapshot: its detectors are not those of the rules")
+        for watch, detector in zip(self._watches, state.detectors, strict=True):
+            watch.detector.restore(detector)
+
+    def _digest(self) -> str:
+        """Names the detectors, their classes and parameters, and what they watch, in order."""
+        specs = [f"{spec.name} {spec.detector.model_dump_json(by_alias=True)}" for spec in self._specs]
+        watched = ["/".join(watch.sighting) for watch in self._watches]
+        return hashlib.sha256("\n".join([*specs, *watched]).encode()).hexdigest()
+
+
+def _input(spec: DetectorSpec, resolved: ResolvedInput, grid: Grid) -> _Input:
+    # the forms `missing` and `class` are 0 and 1 for every detector
+    eats = spec.detector.eats if resolved.form == "value" else "binary"
+    return _Input(grid.series.index(resolved.column), resolved.form, resolved.label, eats)
+
+
+def _table(read: _Input, grid: Grid, reference: Reference) -> Float64s:
+    match read.form:
         case "missing":
-            values = _missing_table()
+            return _missing_table(grid, read.series)
         case "class":
-            values = _class_table(grid, series, resolved.label or "")
-        case _ if spec.detector.eats == "binary":
-            values = _bit_table(grid, series)
+            return _class_table(grid, read.series, read.label or "")
+        case _ if read.eats == "binary":
+            return _bit_table(grid, read.series)
         case _:
-            values = rank_table(grid, reference, series)
-    seed = _seed(grid.model, grid.stream, spec.name, resolved.column, resolved.form)
-    return _Watch((spec.name, grid.stream, resolved.column), series, values, spec.detector.build(seed))
+            return rank_table(grid, reference, read.series)
 
 
 def _seed(*names: str) -> int:
@@ -79,25 +129,25 @@ def _seed(*names: str) -> int:
     return int.from_bytes(hashlib.sha256("/".join(names).encode()).digest()[:4], "big")
 
 
-def _missing_table() -> Float64s:
-    table = np.zeros(CODES)
-    table[[INVALID_BASE - CellState.NULL, INVALID_BASE - CellState.ABSENT]] = 1.0
+def _missing_table(grid: Grid, series: int) -> Float64s:
+    table = code_table(grid, series, 0.0)
+    table[[-CellState.NULL, -CellState.ABSENT]] = 1.0
     return table
 
 
 def _bit_table(grid: Grid, series: int) -> Float64s:
     """0 and 1 of a binary column, whose grid has both as atoms."""
-    table = np.full(CODES, np.nan)
-    table[:FIRST_INVALID] = 0.0
-    table[int(grid.numeric[series].codes(np.ones(1))[0]) : FIRST_INVALID] = 1.0
+    table, bins = code_table(grid, series, np.nan), grid.numeric[series]
+    table[: bins.bins] = 0.0
+    table[int(bins.codes(np.ones(1))[0]) : bins.bins] = 1.0
     return table
 
 
 def _class_table(grid: Grid, series: int, label: str) -> Float64s:
     """1 where the predicted class is `label`; a class that the grid does not know is never predicted."""
     bins = grid.categorical[series - len(grid.numeric)]
-    table = np.full(CODES, np.nan)
-    table[:FIRST_INVALID] = 0.0
+    table = code_table(grid, series, np.nan)
+    table[: bins.bins] = 0.0
     if label in bins.code_of:
         table[bins.code_of[label]] = 1.0
     return table

@@ -12,12 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from monitor.config.expression import parse
 from monitor.config.resolved import ModelRules
 from monitor.contract import ModelContract
+from monitor.errors import FormatError
 from monitor.evaluate.alerts import AlertContext, Place, alert_message
 from monitor.evaluate.lifecycle import Alerts, Transition
 from monitor.evaluate.messages import Message
 from monitor.evaluate.observations import observation_key, observation_message
 from monitor.evaluate.retraining import Retraining, retraining_message
 from monitor.evaluate.rules import Judgement, RuleSet
+from monitor.evaluate.state import JudgeState
 from monitor.evaluate.stream import StreamFold
 from monitor.events import Histogram, Observation, OffsetRange, ReferenceInfo, StreamName, TopicPartition, Verdict
 from monitor.panes.merging import MergedPane
@@ -59,6 +61,23 @@ class Judge:
             return []
         self._retraining.use(rules)
         return self._say(self._alerts.withdraw(at, rules.rules))
+
+    def state(self) -> JudgeState:
+        """All that later messages depend on, beside the rules."""
+        if self._rules is None:
+            return JudgeState((), (), ())
+        return JudgeState(self._alerts.state(self._rules.rules), self._retraining.state(), tuple(self._offsets))
+
+    def restore(self, state: JudgeState, streams: Streams) -> None:
+        """Go on from there, once the rules have been given. Raises FormatError."""
+        self._streams = streams
+        if self._rules is None:
+            if state != JudgeState((), (), ()):
+                raise FormatError("not a snapshot: alerts of a model without rules")
+            return
+        self._alerts.restore(state.alerts, self._rules.rules, self._model)
+        self._retraining.restore(state.asked)
+        self._offsets.extend(state.offsets)
 
     # ------------------------------------------------------------------ panes
 

@@ -29,7 +29,9 @@ from typing import Literal, NamedTuple
 
 from monitor.codec.canonical import canonical_json
 from monitor.config.resolved import Rule
-from monitor.events import Verdict
+from monitor.errors import FormatError
+from monitor.evaluate.state import AlertValue, JudgedWindow
+from monitor.events import Observation, Verdict
 
 State = Literal["inactive", "pending", "firing"]
 Answer = Literal["violated", "clear"]
@@ -124,6 +126,23 @@ class Alerts:
                 transitions.append(Transition(at, "resolved", replace(alert, state="inactive"), ()))
         return transitions
 
+    def state(self, rules: Sequence[Rule]) -> tuple[AlertValue, ...]:
+        """All alerts by fingerprint; `rules`: those that apply."""
+        places: dict[object, list[int]] = {}
+        for place, rule in enumerate(rules):
+            places.setdefault(_identity(rule), []).append(place)
+        alerts = [self._states[key] for key in sorted(self._states)]
+        like = [places[_identity(alert.rule)] for alert in alerts]
+        return tuple(
+            _value_of(a, next(p for p in of if rules[p] == a.rule)) for a, of in zip(alerts, like, strict=True)
+        )
+
+    def restore(self, state: Sequence[AlertValue], rules: Sequence[Rule], model: str) -> None:
+        """Go on from there. Raises FormatError."""
+        for value in state:
+            alert = _alert_of(value, rules, model)
+            self._states[alert.fingerprint] = alert
+
     def firing(self) -> tuple[AlertState, ...]:
         """All that fire now, by fingerprint."""
         return tuple(self._states[key] for key in sorted(self._states) if self._states[key].state == "firing")
@@ -163,6 +182,59 @@ def advance(
 def fingerprint(labels: tuple[tuple[str, str], ...]) -> str:
     """What names an alert: 16 hex digits of a digest of its sorted labels."""
     return hashlib.sha256(canonical_json(dict(sorted(labels)))).hexdigest()[:16]
+
+
+def _value_of(alert: AlertState, rule: int) -> AlertValue:
+    verdict, w = alert.verdict, alert.verdict.window
+    return AlertValue(
+        rule=rule,
+        state=alert.state,
+        pending_since=alert.pending_since,
+        data_since=alert.data_since,
+        last_violated=alert.last_violated,
+        episode=alert.episode,
+        labels=verdict.labels,
+        stream=verdict.stream,
+        column=verdict.column,
+        value=verdict.value,
+        op=verdict.op,
+        threshold=verdict.threshold,
+        threshold_source=verdict.threshold_source,
+        reference_mean=verdict.reference_mean,
+        violated=verdict.violated,
+        window=None if w is None else JudgedWindow(w.window, w.start, w.end, w.events, w.offsets),
+    )
+
+
+def _alert_of(value: AlertValue, rules: Sequence[Rule], model: str) -> AlertState:
+    if value.rule >= len(rules):
+        raise FormatError(f"not a snapshot: an alert of rule {value.rule}, of {len(rules)}")
+    w = value.window
+    window = None
+    if w is not None:
+        window = Observation(model, "", value.stream, w.window, w.start, w.end, w.events, w.offsets, {}, {})
+    verdict = Verdict(
+        labels=value.labels,
+        stream=value.stream,
+        column=value.column,
+        value=value.value,
+        op=value.op,
+        threshold=value.threshold,
+        threshold_source=value.threshold_source,
+        reference_mean=value.reference_mean,
+        violated=value.violated,
+        window=window,
+    )
+    return AlertState(
+        fingerprint(value.labels),
+        rules[value.rule],
+        value.state,
+        value.pending_since,
+        value.data_since,
+        value.last_violated,
+        value.episode,
+        verdict,
+    )
 
 
 def _identity(rule: Rule) -> tuple[str, str, str, tuple[tuple[str, str], ...]]:

@@ -22,15 +22,17 @@ from monitor.evaluate.messages import Message
 from monitor.evaluate.notices import Notices, limited, notice_message
 from monitor.evaluate.reference import Reference, build_reference, decode_reference, encode_reference
 from monitor.evaluate.sampling import FirstRows
+from monitor.evaluate.state import ModelState, PendingPane
 from monitor.evaluate.stream import StreamFold
 from monitor.events import STREAMS, StreamName, TopicPartition
 from monitor.panes.grid import Grid, decode_grid, encode_grid, make_grid
-from monitor.panes.ledger import Activation, Change, Notice, PartitionSet, Watermark, new_change
+from monitor.panes.ledger import Activation, Change, ChangeKind, Notice, PartitionSet, Watermark, new_change
 from monitor.panes.merging import MergedPane, merge
 from monitor.panes.open_pane import summarise
-from monitor.panes.pane import Pane, RawPane
+from monitor.panes.pane import Pane, RawPane, decode_pane, decode_raw, encode_pane, encode_raw
 
 Output = Message | Activation
+_ChangeKey = tuple[ChangeKind, StreamName | Literal[""]]
 
 
 class RulesContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,14 +61,20 @@ class ModelFold:
         self._first_rows: dict[StreamName, FirstRows] = {}
         self._panes: dict[int, list[Pane | RawPane]] = {}
         self._next: int | None = None
-        self._active: dict[tuple[str, str], str] = {}
+        self._active: dict[_ChangeKey, str] = {}
+        self._used: dict[_ChangeKey, str] = {}
         self._place = place
         self._notices = Notices()
 
     @property
-    def active(self) -> Mapping[tuple[str, str], str]:
+    def active(self) -> Mapping[_ChangeKey, str]:
         """Digests of the newest changes by (kind, stream)."""
         return self._active
+
+    @property
+    def used(self) -> Mapping[_ChangeKey, str]:
+        """Digests of the changes that apply by (kind, stream): what a restore has to be given again."""
+        return self._used
 
     @property
     def rules(self) -> ModelRules | None:
@@ -184,8 +192,12 @@ class ModelFold:
         return self._next is not None and pane <= self._next
 
     def _apply(self, change: Change) -> list[Output]:
+        key = (change.kind, change.stream)
+        # a stream keeps its first grid
+        if not (change.kind == "grid" and key in self._used):
+            self._used[key] = change.digest
         outputs = _APPLY[change.kind](self, change)
-        self._active[(change.kind, change.stream)] = change.digest
+        self._active[key] = change.digest
         return outputs
 
     def _apply_set(self, change: Change) -> list[Output]:
@@ -233,6 +245,54 @@ class ModelFold:
         streams = self._contract.streams if self._contract is not None else ()
         return next((contract for contract in streams if contract.stream == stream), None)
 
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> ModelState:
+        """All that later messages depend on, beside the changes in use. Of a live model, not of a replay's."""
+        return ModelState(
+            active=tuple((kind, stream, digest) for (kind, stream), digest in sorted(self._active.items())),
+            used=tuple((kind, stream, digest) for (kind, stream), digest in sorted(self._used.items())),
+            next=self._next,
+            streams=tuple(fold.state() for fold in self._streams.values()),
+            first_rows=tuple(
+                self._first_rows[stream].state(stream) for stream in STREAMS if stream in self._first_rows
+            ),
+            panes=tuple(_pending(part) for index in sorted(self._panes) for part in self._panes[index]),
+            judge=self._judge.state(),
+            notices=self._notices.state(),
+        )
+
+    def restore(self, state: ModelState, changes: Mapping[str, Change]) -> None:
+        """Go on from there; of a fold just begun. `changes`: by digest, those in use among them. Raises FormatError."""
+        self._use({(kind, stream): digest for kind, stream, digest in state.used}, changes)
+        self._active = {(kind, stream): digest for kind, stream, digest in state.active}
+        self._next = state.next
+        if [part.stream for part in state.streams] != list(self._streams):
+            raise FormatError(f"not a snapshot: {self.model} has other streams than its changes give")
+        for part in state.streams:
+            self._streams[part.stream].restore(part)
+        for rows in state.first_rows:
+            self._sampler(rows.stream).restore(rows)
+        for pending in state.panes:
+            pane = decode_raw(pending.value) if pending.raw else decode_pane(pending.value)
+            self._panes.setdefault(pane.index, []).append(pane)
+        self._judge.restore(state.judge, self._streams)
+        self._notices.restore(state.notices)
+
+    def _use(self, used: Mapping[_ChangeKey, str], changes: Mapping[str, Change]) -> None:
+        """Apply the changes in use again: a reference stands on a grid, and what has both is opened by the rules."""
+        for (kind, stream), digest in sorted(used.items(), key=lambda item: _ORDER.index(item[0][0])):
+            change = changes.get(digest)
+            if change is None:
+                raise FormatError(f"the {kind} {digest} that the snapshot of {self.model} stands on is not there")
+            try:
+                # by its content: models on the same topics share a set
+                self._apply(new_change(self.model, kind, change.content, stream))
+            except (msgspec.DecodeError, ValueError) as error:
+                raise FormatError(f"the {kind} {digest} of {self.model} can't be read: {error}") from error
+        if self._used != used:
+            raise FormatError(f"the changes that the snapshot of {self.model} stands on are damaged")
+
     # ------------------------------------------------------------------ grids
 
     def _make_grids(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
@@ -251,6 +311,14 @@ class ModelFold:
                 change = new_change(self.model, _kind(kind), content, stream)
                 yield Activation(change, None)
                 yield from self._apply(change)
+
+
+def _pending(pane: Pane | RawPane) -> PendingPane:
+    return PendingPane(True, encode_raw(pane)) if isinstance(pane, RawPane) else PendingPane(False, encode_pane(pane))
+
+
+_ORDER: tuple[ChangeKind, ...] = ("set", "grid", "reference", "rules")
+"""In which changes are applied again."""
 
 
 def _kind(kind: str) -> Literal["grid", "reference"]:

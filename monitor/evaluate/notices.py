@@ -14,6 +14,7 @@ from monitor.codec.canonical import canonical_json, time_text
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.lifecycle import fingerprint
 from monitor.evaluate.messages import Message
+from monitor.evaluate.state import NoticesState
 from monitor.panes.grid import Grid
 from monitor.panes.heavy import COUNTERS
 from monitor.panes.ledger import Notice
@@ -45,6 +46,14 @@ class Notices:
             self.told.add(name)
             del self.held[name]
         return due
+
+    def state(self) -> NoticesState:
+        return NoticesState(tuple(sorted(self.told)), tuple(self.held[name] for name in sorted(self.held)))
+
+    def restore(self, state: NoticesState) -> None:
+        """Go on from there."""
+        self.told = set(state.told)
+        self.held = {fingerprint(labels_of(notice)): notice for notice in state.held}
 
     @property
     def times(self) -> Collection[int]:

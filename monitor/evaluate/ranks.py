@@ -10,18 +10,15 @@ import numpy as np
 
 from monitor.evaluate.reference import Reference
 from monitor.events import Float64s, Int64s
-from monitor.panes.grid import Grid
-
-CODES = 65536
+from monitor.panes.grid import Grid, code_table
 
 
 def rank_table(grid: Grid, reference: Reference, series: int) -> Float64s:
-    """Rank of each code of the series at that place, shape (65536,); NaN where there is nothing to rank."""
+    """Rank of each code of the series at that place; NaN where there is nothing to rank. See `grid.code_table`."""
     counts = reference.total[grid.layout.bins[series]]
-    table = np.full(CODES, np.nan)
+    table = code_table(grid, series, np.nan)
     if counts.sum() > 0:
-        ranks = mid_ranks(counts) if series < len(grid.numeric) else surprisal_ranks(counts)
-        table[: len(ranks)] = ranks
+        table[: len(counts)] = mid_ranks(counts) if series < len(grid.numeric) else surprisal_ranks(counts)
     return table
 
 

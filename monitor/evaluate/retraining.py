@@ -24,6 +24,7 @@ from monitor.codec.canonical import canonical_json, time_text
 from monitor.config.resolved import ModelRules, RetrainingTrigger
 from monitor.evaluate.alerts import JsonObject, Place
 from monitor.evaluate.lifecycle import AlertState
+from monitor.evaluate.state import AskedState
 from monitor.events import OffsetRange
 
 FOREVER = 1 << 62
@@ -74,6 +75,14 @@ class Retraining:
             start = max(min(self._data_since(alert) for alert in reasons), at - trigger.max_ms)
             requests.append(RetrainingRequest(at, self._model, trigger.trigger, reasons, start, at))
         return requests
+
+    def state(self) -> tuple[AskedState, ...]:
+        """When each trigger last asked, by name."""
+        return tuple(AskedState(name, a.at, tuple(sorted(a.reasons))) for name, a in sorted(self._asked.items()))
+
+    def restore(self, state: Sequence[AskedState]) -> None:
+        """Go on from there."""
+        self._asked = {asked.trigger: _Asked(asked.at, frozenset(asked.reasons)) for asked in state}
 
     def next_due(self, at: int, firing: Sequence[AlertState]) -> int:
         """When, after the judgement `at`, a trigger asks again if nothing changes; FOREVER if none will."""

@@ -11,27 +11,37 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from monitor.events import Rows, TopicPartition
+from monitor.evaluate.state import FirstRowsState
+from monitor.events import Rows, StreamName, TopicPartition
 from monitor.panes import rows as rows_of
-from monitor.panes.pane import RawPane
+from monitor.panes.pane import RawPane, decode_raw, encode_raw
 
 
 class FirstRows:
     """Collects raw panes of one stream until its first rows are known for certain."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[TopicPartition, Rows]] = []
+        self._parts: list[RawPane] = []
         self._sampled_to: dict[TopicPartition, tuple[int, int]] = {}
         self._known = 0
 
     def add(self, pane: RawPane) -> None:
         """Take a sealed raw pane, or the sample of one that waits."""
         if len(pane.rows):
-            self._parts.append((pane.tp, pane.rows))
+            self._parts.append(pane)
             self._known += len(pane.rows)
         if not pane.complete and len(pane.rows):
             order = rows_of.canonical_order(pane.rows.time, pane.rows.offset)
             self._sampled_to[pane.tp] = (int(pane.rows.time[order[-1]]), int(pane.rows.offset[order[-1]]))
+
+    def state(self, stream: StreamName) -> FirstRowsState:
+        """What has been collected; where a sample ends follows from its rows."""
+        return FirstRowsState(stream, tuple(encode_raw(part) for part in self._parts))
+
+    def restore(self, state: FirstRowsState) -> None:
+        """Go on from there. Raises FormatError."""
+        for part in state.parts:
+            self.add(decode_raw(part))
 
     def rows(self, frontiers: Mapping[TopicPartition, int], wanted: int) -> Rows | None:
         """The first `wanted` rows in canonical order, or None as long as they are not certain.
@@ -40,9 +50,9 @@ class FirstRows:
         """
         if self._known < wanted:
             return None
-        joined = rows_of.concat([rows for _, rows in self._parts])
+        joined = rows_of.concat([part.rows for part in self._parts])
         tps = sorted(frontiers)
-        place = np.concatenate([np.full(len(rows), tps.index(tp)) for tp, rows in self._parts])
+        place = np.concatenate([np.full(len(part.rows), tps.index(part.tp)) for part in self._parts])
         order = np.lexsort((joined.offset, place, joined.time))[:wanted]
         last = order[-1]
         time, key = int(joined.time[last]), (int(joined.time[last]), int(place[last]), int(joined.offset[last]))

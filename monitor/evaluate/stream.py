@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from monitor.config.resolved import DetectorSpec, ModelRules
 from monitor.contract import ModelContract, StreamContract
+from monitor.errors import FormatError
 from monitor.evaluate.detection import DetectorBank, Sighting
 from monitor.evaluate.measure import Measure
 from monitor.evaluate.reference import Reference
+from monitor.evaluate.state import ClosedState, StreamState, WindowState, pack_counts, unpack_counts
 from monitor.evaluate.windows import Closed, Windows, open_windows
 from monitor.events import Histogram, Observation, Series
 from monitor.panes.grid import Grid
@@ -96,9 +98,14 @@ class StreamFold:
     def _observe(self, name: str, window: _Window, closed: Closed) -> list[Observation]:
         """A closed window's observation; it is told unless it is empty like the one before."""
         silent = closed.events == 0 and window.last is not None and window.last.events == 0
+        columns = {} if closed.events == 0 else self.measure.columns(closed.counts)
         window.last, window.moved = closed, True
+        window.observation = self._observation(name, closed, columns)
+        return [] if silent else [window.observation]
+
+    def _observation(self, name: str, closed: Closed, columns: Mapping[str, Series]) -> Observation:
         late = int(closed.counts[self.grid.layout.late])
-        window.observation = Observation(
+        return Observation(
             model=self.contract.model,
             segment="",
             stream=self.stream.stream,
@@ -108,14 +115,51 @@ class StreamFold:
             events=closed.events,
             offsets=closed.offsets,
             totals=_totals(closed, late),
-            columns={} if closed.events == 0 else self.measure.columns(closed.counts),
+            columns=columns,
         )
-        return [] if silent else [window.observation]
 
     def settled(self) -> bool:
         """Whether more empty panes change no observation: all windows of time have closed behind the last rows."""
         timed = [window.last for name, window in self._windows.items() if name.startswith("time")]
         return not self._begun or all(last is not None and last.start >= self._filled_to for last in timed)
+
+    def blind(self) -> list[Sighting]:
+        """Detectors into which NaN or infinity has got, so that they find nothing for ever: none, unless by a bug."""
+        return self._bank.blind()
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> StreamState:
+        """All that later messages depend on, beside grid, reference and rules."""
+        return StreamState(
+            self.stream.stream,
+            self.last_time,
+            self._begun,
+            self._filled_to,
+            tuple((detector, column, change) for (detector, _, column), change in sorted(self._seen.items())),
+            tuple(_window_state(name, window) for name, window in self._windows.items()),
+            self._bank.state(),
+        )
+
+    def restore(self, state: StreamState) -> None:
+        """Go on from there, once the rules have been given. Raises FormatError."""
+        if [window.name for window in state.windows] != list(self._windows):
+            raise FormatError("not a snapshot: its windows are not those of the rules")
+        self.last_time, self._begun, self._filled_to = state.last_time, state.begun, state.filled_to
+        self._seen = {(detector, self.stream.stream, column): change for detector, column, change in state.seen}
+        for part in state.windows:
+            self._restore_window(self._windows[part.name], part)
+        self._bank.restore(state.bank)
+
+    def _restore_window(self, window: _Window, state: WindowState) -> None:
+        window.windows.restore(state.windows)
+        window.moved = state.columns is not None
+        if state.last is not None:
+            last = state.last
+            counts = unpack_counts(last.counts, self.grid.layout.width)
+            window.last = Closed(last.start, last.end, last.events, counts, last.offsets)
+            # the series of a window that has been judged are not asked for again
+            window.observation = self._observation(state.name, window.last, state.columns or {})
 
     # ------------------------------------------------------------------ what rules ask
 
@@ -145,6 +189,16 @@ class StreamFold:
     def spread(self, column: str, metric: str) -> tuple[float, float] | None:
         """(reference_mean, reference_std) of a metric of a column."""
         return self.measure.spread(column, metric)
+
+
+def _window_state(name: str, window: _Window) -> WindowState:
+    closed, columns = None, None
+    if window.last is not None and window.observation is not None:
+        last = window.last
+        closed = ClosedState(last.start, last.end, last.events, pack_counts(last.counts), last.offsets)
+        if window.moved:
+            columns = {column: dict(series) for column, series in window.observation.columns.items()}
+    return WindowState(name, window.windows.state(), closed, columns)
 
 
 def _totals(closed: Closed, late: int) -> Series:

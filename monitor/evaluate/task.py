@@ -8,13 +8,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from monitor.errors import StateDivergence
+from monitor.codec.snapshot import digest_of_part, remedy
+from monitor.errors import FormatError, StateDivergence
 from monitor.evaluate.alerts import Place
-from monitor.evaluate.messages import Message
 from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.notices import Notices, notice_message
+from monitor.evaluate.said import Said
+from monitor.evaluate.snapshots import decode_shared, encode_model, encode_shared, restore_model
+from monitor.evaluate.state import ModelEntry, SharedState
 from monitor.events import TopicPartition
 from monitor.panes.ledger import Activation, Change, Entry, Heartbeat, Notice, Watermark
+
+SHARED = ""
+"""Under this name stands the part of a snapshot that belongs to no model."""
 
 
 class EvaluateTask:
@@ -24,10 +30,10 @@ class EvaluateTask:
         self._place = place
         self._recorded = tuple(recorded)
         self._models: dict[str, ModelFold] = {}
+        self._stopped: set[str] = set()
         self._watermarks: dict[TopicPartition, Watermark] = {}
         self._sequences: dict[str, int] = {}
-        self._digests: dict[str, hashlib._Hash] = {}
-        self._activations: list[str] = []
+        self._said: dict[str, Said] = {}
         self._notices = Notices()
         for activation in self._recorded:
             self.model(activation.change.model)
@@ -35,6 +41,11 @@ class EvaluateTask:
     @property
     def models(self) -> Mapping[str, ModelFold]:
         return self._models
+
+    @property
+    def stopped(self) -> frozenset[str]:
+        """Models whose state was lost: what the ledger says of them is passed over until they are rebuilt."""
+        return frozenset(self._stopped)
 
     @property
     def watermarks(self) -> Mapping[TopicPartition, Watermark]:
@@ -67,34 +78,118 @@ class EvaluateTask:
             return []  # its effect is in the watermarks; it is here for capture
         if isinstance(entry, Notice) and not entry.model:
             self._notices.hold(entry)
-            return self._said("", [notice_message(notice, self._place) for notice in self._notices.due(entry.at)])
+            return self._say("", [notice_message(notice, self._place) for notice in self._notices.due(entry.at)])
+        if entry.model in self._stopped:
+            return []
         fold = self.model(entry.model)
         # a change counts from the first pane that could not be folded before it, however the ledger was polled
         before = list(fold.advance(self._watermarks)) if isinstance(entry, Change | Notice) else []
-        return self._said(entry.model, [*before, *fold.read(entry)])
+        return self._say(entry.model, [*before, *fold.read(entry)])
 
     def advance(self) -> list[Output]:
         """Fold what is sealed everywhere, model by model."""
         outputs: list[Output] = []
         for name in sorted(self._models):
-            outputs += self._said(name, list(self._models[name].advance(self._watermarks)))
+            outputs += self._say(name, list(self._models[name].advance(self._watermarks)))
         return outputs
 
-    def _said(self, model: str, outputs: list[Output]) -> list[Output]:
-        digest = self._digests.setdefault(model, hashlib.sha256())
+    def _say(self, model: str, outputs: list[Output]) -> list[Output]:
+        said = self._said.setdefault(model, Said())
         for output in outputs:
-            if isinstance(output, Message):
-                digest.update(output.value)
-            else:
-                change = output.change
-                self._activations.append(f"{model}/{change.kind}/{change.stream}/{change.digest}/{output.pane}")
+            said.add(output)
         return outputs
 
     def outputs_digest(self) -> str:
-        """Digest of each model's outputs so far: a restored task must reach it again.
+        """Digest of each model's outputs so far: a restored task must reach it again."""
+        parts = [f"{model}:{self._said[model].digest}" for model in sorted(self._said)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
-        Messages count in order. Activations don't: whether one stream's grid is made before or after a pane of the
-        other is folded depends on how the ledger was polled.
+    def digest_of(self, model: str) -> str:
+        """What a model has said so far; empty name: what belongs to none."""
+        return self._said.get(model, Said()).digest
+
+    # ------------------------------------------------------------------ snapshots
+
+    @property
+    def stands_on(self) -> frozenset[str]:
+        """Digests of the changes that a restore of its snapshot has to be given."""
+        return frozenset(digest for fold in self._models.values() for digest in fold.used.values())
+
+    def snapshot(self) -> dict[str, bytes]:
+        """All that later messages depend on: a part for each model that runs, under its name, and the shared one."""
+        parts = {name: encode_model(name, self._models[name].state()) for name in sorted(self._models)}
+        names = sorted(self._models.keys() | self._stopped)
+        shared = SharedState(
+            watermarks=tuple(self._watermarks[tp] for tp in sorted(self._watermarks)),
+            sequences=tuple(sorted(self._sequences.items())),
+            notices=self._notices.state(),
+            said=self.digest_of(""),
+            models=tuple(
+                ModelEntry(name, self.digest_of(name), digest_of_part(parts[name]) if name in parts else "")
+                for name in names
+            ),
+        )
+        return {SHARED: encode_shared(shared), **parts}
+
+    @classmethod
+    def restored(
+        cls,
+        place: Place,
+        parts: Mapping[str, bytes],
+        changes: Mapping[str, Change],
+        digests: Mapping[str, str] | None = None,
+    ) -> tuple[EvaluateTask, dict[str, FormatError]]:
+        """The task of a snapshot, and why the models that are stopped could not be restored.
+
+        `changes`: by digest, those that the snapshot stands on among them. `digests`: of parts (`digest_of_part`), as
+        kept elsewhere. Raises FormatError where the shared part can't be read: nothing can go on without it.
         """
-        parts = [f"{model}:{self._digests[model].hexdigest()}" for model in sorted(self._digests)]
-        return hashlib.sha256("\n".join([*parts, *sorted(self._activations)]).encode()).hexdigest()[:32]
+        known = digests or {}
+        _agree(SHARED, parts, known.get(SHARED))
+        state = decode_shared(parts[SHARED])
+        task = cls(place)
+        task._watermarks = {TopicPartition(w.topic, w.partition): w for w in state.watermarks}
+        task._sequences = dict(state.sequences)
+        task._notices.restore(state.notices)
+        if state.said != Said().digest:
+            task._said[""] = Said.of(state.said)
+        errors: dict[str, FormatError] = {}
+        for entry in state.models:
+            task._said[entry.model] = Said.of(entry.said)
+            try:
+                task._models[entry.model] = _model(entry, place, parts, changes, known)
+            except FormatError as error:
+                task._stopped.add(entry.model)
+                errors[entry.model] = error
+        return task, errors
+
+    def adopt(self, fold: ModelFold, name: str, digest: str) -> None:
+        """Take a model that was rebuilt from the ledger up to where this task is. `digest`: what it has said."""
+        self._stopped.discard(name)
+        self._models[name] = fold
+        self._said[name] = Said.of(digest)
+
+
+def _model(
+    entry: ModelEntry, place: Place, parts: Mapping[str, bytes], changes: Mapping[str, Change], known: Mapping[str, str]
+) -> ModelFold:
+    """The model of its part; raises FormatError."""
+    name = entry.model
+    if not entry.part:
+        raise FormatError(f"model {name} was stopped; rebuild it from the ledger: {remedy(name)}")
+    _agree(name, parts, entry.part)
+    _agree(name, parts, known.get(name))
+    fold = ModelFold(name, place)
+    restore_model(fold, parts[name], changes)
+    return fold
+
+
+def _agree(name: str, parts: Mapping[str, bytes], digest: str | None) -> None:
+    """Refuse a part that is missing, or is another one than was written with the rest."""
+    if name not in parts:
+        raise FormatError(f"the snapshot of {name or 'the ledger partition'} is not there; rebuild it: {remedy(name)}")
+    if digest is not None and digest_of_part(parts[name]) != digest:
+        raise FormatError(
+            f"the snapshot of {name or 'the ledger partition'} is not the one that was committed; rebuild it from the "
+            f"ledger: {remedy(name)}"
+        )

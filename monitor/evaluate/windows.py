@@ -20,14 +20,25 @@ are kept sparse, since thin traffic makes thousands of slices with few events ea
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import gcd
 from typing import Protocol
 
 import numpy as np
 
 from monitor.config.resolved import WindowSpec
+from monitor.errors import FormatError
+from monitor.evaluate.state import (
+    SliceState,
+    SlidingState,
+    TimeState,
+    TumblingState,
+    WindowsState,
+    pack_counts,
+    unpack_counts,
+)
 from monitor.events import Int64s, OffsetRange
 
 
@@ -54,6 +65,12 @@ class Windows(Protocol):
 
     def skip(self, first_end: int, last_end: int) -> list[Closed]:
         """A run of empty panes with these ends, both included; returns the windows that close in it, in order."""
+
+    def state(self) -> WindowsState:
+        """All that later windows depend on."""
+
+    def restore(self, state: WindowsState) -> None:
+        """Go on from there; of windows that were just opened. Raises FormatError."""
 
 
 def open_windows(spec: WindowSpec, pane_ms: int, width: int) -> Windows:
@@ -100,6 +117,21 @@ class _Slice:
         else:
             sums[self.places] -= self.counts
 
+    def state(self) -> SliceState:
+        counts = None if self.counts is None else pack_counts(self.counts, self.places)
+        return SliceState(self.start, self.events, counts, _ranges([self]))
+
+    @staticmethod
+    def of(state: SliceState, width: int) -> _Slice:
+        """The slice of its state."""
+        held = _Slice(state.start, state.events, None if state.counts is None else unpack_counts(state.counts, width))
+        _widen(held.offsets, state.offsets)
+        return held
+
+
+def _refuse(state: WindowsState) -> FormatError:
+    return FormatError(f"not a snapshot: windows of another kind, {type(state).__name__}")
+
 
 def _widen(bounds: dict[tuple[str, int], tuple[int, int]], offsets: Iterable[OffsetRange]) -> None:
     for topic, partition, start, end in offsets:
@@ -142,6 +174,14 @@ class TumblingEvents:
         self._open(first_end)
         return []
 
+    def state(self) -> TumblingState:
+        return TumblingState(None if self._slice is None else self._slice.state())
+
+    def restore(self, state: WindowsState) -> None:
+        if not isinstance(state, TumblingState):
+            raise _refuse(state)
+        self._slice = None if state.slice is None else _Slice.of(state.slice, self._width)
+
     def _open(self, pane_end: int) -> _Slice:
         if self._slice is None:
             self._slice = _Slice(pane_end - self._pane_ms)
@@ -176,6 +216,22 @@ class _RunningSum:
         self.events -= left.events
         left.leave(self.counts)
 
+    def state(self) -> tuple[SliceState, ...]:
+        return tuple(part.state() for part in self.slices)
+
+    def restore(self, states: Sequence[SliceState]) -> None:
+        """The same slices; the sums follow from them."""
+        if any(later.start <= earlier.start for earlier, later in pairwise(states)):
+            raise FormatError("not a snapshot: slices of a window are not in order")
+        for state in states:
+            held = _Slice.of(state, len(self.counts))
+            if self.slices:
+                self.slices[-1].pack()
+            self.slices.append(held)
+            self.events += held.events
+            if held.counts is not None:
+                self.counts += held.counts
+
     def close(self, start: int, end: int) -> Closed:
         return Closed(start, end, self.events, _frozen(self.counts), _ranges(self.slices))
 
@@ -208,6 +264,15 @@ class SlidingEvents:
     def skip(self, first_end: int, last_end: int) -> list[Closed]:
         return []
 
+    def state(self) -> SlidingState:
+        return SlidingState(self._sum.state(), self._since_closing)
+
+    def restore(self, state: WindowsState) -> None:
+        if not isinstance(state, SlidingState):
+            raise _refuse(state)
+        self._sum.restore(state.slices)
+        self._since_closing = state.since_closing
+
 
 class TimeWindows:
     """Windows of T ms of event time, closed at multiples of E ms."""
@@ -237,6 +302,17 @@ class TimeWindows:
         first = first_end + -first_end % self._every_ms
         closed = (self._close(end) for end in range(first, last_end + 1, self._every_ms))
         return [window for window in closed if window is not None]
+
+    def state(self) -> TimeState:
+        return TimeState(self._first, self._sum.state())
+
+    def restore(self, state: WindowsState) -> None:
+        if not isinstance(state, TimeState):
+            raise _refuse(state)
+        if any(part.start % self._slice_ms for part in state.slices):
+            raise FormatError("not a snapshot: slices of another window")
+        self._first = state.first
+        self._sum.restore(state.slices)
 
     def _begin(self, start: int) -> None:
         if self._first is None:

@@ -191,6 +191,21 @@ def _mark_invalid(codes: Codes, states: States) -> None:
     codes[bad] = (INVALID_BASE - states[bad].astype(np.int64)).astype(np.uint16)
 
 
+def code_table(grid: Grid, series: int, fill: float) -> Float64s:
+    """A number for each code of a series, shape (bins + 6,): of an invalid cell at the place -state.
+
+    `look_up` reads it. So a table has the size of the series and not of all that two bytes can say.
+    """
+    bins = grid.layout.bins[series]
+    return np.full(bins.stop - bins.start + INVALID_STATES, fill)
+
+
+def look_up(table: Float64s, codes: Codes) -> Float64s:
+    """The numbers of codes (n,) of one series."""
+    # as signed numbers, codes of invalid cells (65536 - state) count from the end of the table
+    return np.asarray(table[codes.view(np.int16)], dtype=np.float64)
+
+
 def make_grid(sample: Rows, contract: StreamContract) -> Grid:
     """The grid of a sample of that stream."""
     numeric, categorical = contract.numeric_series, contract.categorical_series

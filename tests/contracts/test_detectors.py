@@ -81,7 +81,7 @@ def detections(river: River, values: Float64s) -> list[int]:
 
 def identity(it: Plugin) -> Detector:
     """The detector without polarity and gates."""
-    return it.build(SEED) if type(it).__name__ == "ADWIN" else RiverDetector(it.river(SEED), it.eats)
+    return it.build(SEED) if type(it).__name__ == "ADWIN" else RiverDetector(it.river(SEED), it.eats, it.codec)
 
 
 def test_the_eight_are_there() -> None:
@@ -177,6 +177,7 @@ def test_names_and_defaults_are_rivers(name: str) -> None:
         ("ADWIN", {"delta": float("nan")}),
         ("ADWIN", {"clock": 0}),
         ("ADWIN", {"max_buckets": 0}),
+        ("ADWIN", {"max_buckets": 1}),
         ("ADWIN", {"max_buckets": 2**70}),
         ("ADWIN", {"grace_period": True}),
         ("ADWIN", {"detla": 0.1}),

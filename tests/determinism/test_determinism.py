@@ -96,9 +96,9 @@ class Spy:
         compare = stream.StreamFold.compare_with
 
         def spied_feed(bank: DetectorBank, codes: Codes) -> dict[tuple[str, str, str], bool]:
+            numbers = bank._numbers(codes)
             for watch in bank._watches:
-                values = watch.values[codes[:, watch.series]]
-                self.fed.setdefault(watch.sighting[0], []).extend(values[~np.isnan(values)].tolist())
+                self.fed.setdefault(watch.sighting[0], []).extend(numbers[watch.input].tolist())
             return feed(bank, codes)  # type: ignore[return-value]
 
         def spied_compare(fold: stream.StreamFold, reference: Reference) -> None:

@@ -13,6 +13,7 @@ from river.drift.binary import FHDDM as RIVERS_FHDDM
 from monitor.detectors import ADWIN, DDM, EDDM, FHDDM, HDDMA, HDDMW, KSWIN
 from monitor.detectors.layers import Inverted, RiverDetector
 from monitor.detectors.protocol import Detector, Eats, Plugin
+from monitor.detectors.state import State
 from monitor.events import Float64s
 
 
@@ -20,9 +21,16 @@ class Recorder:
     """A detector that keeps what it is fed, and finds its ones."""
 
     eats: Eats = "binary"
+    is_blind = False
 
     def __init__(self) -> None:
         self.fed: list[float] = []
+
+    def state(self) -> State:
+        return State()
+
+    def restore(self, state: State) -> None:
+        self.fed = []
 
     def update(self, values: Float64s) -> list[int]:
         self.fed += values.tolist()
@@ -69,7 +77,7 @@ def test_fhddm_does_not_take_falling_errors_for_drift() -> None:
 def test_fhddm_is_river_fed_with_one_minus_x() -> None:
     """The whole adapter equals River's class on the inverted stream."""
     values = bits(np.random.default_rng(8), (400, 0.1), (400, 0.6), (400, 0.1), (400, 0.6))
-    river = RiverDetector(RIVERS_FHDDM(), "binary").update(1.0 - values)
+    river = RiverDetector(RIVERS_FHDDM(), "binary", FHDDM.codec).update(1.0 - values)
     assert of(FHDDM).update(values) == river
     assert river
 
@@ -83,7 +91,7 @@ def test_the_other_binary_detectors_alarm_on_rising_errors(plugin: type[Plugin])
 
 def test_river_ddm_alarms_on_a_single_error() -> None:
     """Why there is a gate: 2,000 zeros and a single 1 are an alarm for River."""
-    assert RiverDetector(RIVERS_DDM(), "binary").update(np.array([0.0] * 2000 + [1.0])) == [2000]
+    assert RiverDetector(RIVERS_DDM(), "binary", DDM.codec).update(np.array([0.0] * 2000 + [1.0])) == [2000]
 
 
 def test_ddm_does_not_alarm_on_a_single_error() -> None:
@@ -94,7 +102,7 @@ def test_ddm_does_not_alarm_on_a_single_error() -> None:
 def test_ddm_stays_silent_on_rare_steady_errors() -> None:
     """At a steady error rate of 0.1 % River alarms several times in 20,000 values, the gated one never."""
     values = bits(np.random.default_rng(4), (20_000, 0.001))
-    assert len(RiverDetector(RIVERS_DDM(), "binary").update(values)) > 5
+    assert len(RiverDetector(RIVERS_DDM(), "binary", DDM.codec).update(values)) > 5
     assert of(DDM).update(values) == []
 
 
@@ -118,7 +126,7 @@ def test_ddm_never_alarms_before_min_errors() -> None:
 def test_ddm_without_the_gate_is_rivers() -> None:
     """min_errors: 0 gives River's own detections."""
     values = bits(np.random.default_rng(9), *[(300, 0.02), (150, 0.6)] * 10)
-    assert of(DDM, min_errors=0).update(values) == RiverDetector(RIVERS_DDM(), "binary").update(values)
+    assert of(DDM, min_errors=0).update(values) == RiverDetector(RIVERS_DDM(), "binary", DDM.codec).update(values)
 
 
 def test_eddm_counts_nothing_but_ones() -> None:
@@ -134,7 +142,7 @@ def test_kswin_draws_by_the_series_seed_unless_one_is_set() -> None:
     values = np.clip(np.repeat([0.3, 0.5, 0.3], 250) + rng.normal(0.0, 0.15, 750), 0.0, 1.0)
 
     def rivers(seed: int) -> list[int]:
-        return RiverDetector(RIVERS_KSWIN(seed=seed), "rank").update(values)
+        return RiverDetector(RIVERS_KSWIN(seed=seed), "rank", KSWIN.codec).update(values)
 
     assert of(KSWIN).update(values) == rivers(3)
     assert of(KSWIN, seed=42).update(values) == rivers(42)

@@ -1,0 +1,239 @@
+"""What a snapshot holds: the structs of a model's part and of the shared part, written as msgpack in this order.
+
+Everything that later messages depend on and that neither the ledger's changes (named here by digest) nor other fields
+give: so sums of windows are not here (their slices are), nor tables made from a reference. Sets are written sorted.
+So the same state has the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+
+from monitor.detectors import DetectorState
+from monitor.errors import FormatError
+from monitor.events import Int64s, OffsetRange, StreamName
+from monitor.panes.ledger import ChangeKind, Notice, Watermark
+
+CountType = Literal["<u1", "<u2", "<i4", "<i8"]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Struct(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    pass
+
+
+class Counts(_Struct, frozen=True):
+    """A count vector: the places that are not 0, ascending (`<u4`), and their counts in the smallest type."""
+
+    places: bytes
+    type: CountType
+    counts: bytes
+
+
+class SliceState(_Struct, frozen=True):
+    """A stretch of event time of a window. `counts`: None where no pane of it held anything."""
+
+    start: int
+    events: Natural
+    counts: Counts | None
+    offsets: tuple[OffsetRange, ...]
+
+
+class TumblingState(_Struct, frozen=True, tag="tumbling"):
+    """The open window; None before the first pane."""
+
+    slice: SliceState | None
+
+
+class SlidingState(_Struct, frozen=True, tag="sliding"):
+    """The slices held, and how many events came since a window last closed."""
+
+    slices: tuple[SliceState, ...]
+    since_closing: Natural
+
+
+class TimeState(_Struct, frozen=True, tag="time"):
+    """The start of the first pane, and the slices held."""
+
+    first: int | None
+    slices: tuple[SliceState, ...]
+
+
+WindowsState = TumblingState | SlidingState | TimeState
+
+
+class ClosedState(_Struct, frozen=True):
+    """A closed window."""
+
+    start: int
+    end: int
+    events: Natural
+    counts: Counts
+    offsets: tuple[OffsetRange, ...]
+
+
+class WindowState(_Struct, frozen=True):
+    """Windows of one specification. `columns`: series of the last one, where it is still to be judged."""
+
+    name: str
+    windows: WindowsState
+    last: ClosedState | None
+    columns: dict[str, dict[str, float]] | None
+
+
+class BankState(_Struct, frozen=True):
+    """All detectors of a stream, in the order of the configuration. `watches`: digest of what they are and watch."""
+
+    watches: str
+    detectors: tuple[DetectorState, ...]
+
+
+class StreamState(_Struct, frozen=True):
+    """One stream. `seen`: (detector, column, change) since the last judgement, sorted."""
+
+    stream: StreamName
+    last_time: int | None
+    begun: bool
+    filled_to: int
+    seen: tuple[tuple[str, str, bool], ...]
+    windows: tuple[WindowState, ...]
+    bank: BankState
+
+
+class JudgedWindow(_Struct, frozen=True):
+    """What messages say of the window that an alert was judged on."""
+
+    window: str
+    start: int
+    end: int
+    events: Natural
+    offsets: tuple[OffsetRange, ...]
+
+
+class AlertValue(_Struct, frozen=True):
+    """One alert, with its newest verdict. `rule`: its place among the rules."""
+
+    rule: Natural
+    state: Literal["inactive", "pending", "firing"]
+    pending_since: int
+    data_since: int | None
+    last_violated: int
+    episode: Natural
+    labels: tuple[tuple[str, str], ...]
+    stream: StreamName
+    column: str | None
+    value: float
+    op: str
+    threshold: float
+    threshold_source: str
+    reference_mean: float | None
+    violated: bool
+    window: JudgedWindow | None
+
+
+class AskedState(_Struct, frozen=True):
+    """When a trigger last asked, and for which firings (fingerprint, episode), sorted."""
+
+    trigger: str
+    at: int
+    reasons: tuple[tuple[str, int], ...]
+
+
+class JudgeState(_Struct, frozen=True):
+    """Alerts by fingerprint, triggers by name, and which offsets each stretch of event time holds."""
+
+    alerts: tuple[AlertValue, ...]
+    asked: tuple[AskedState, ...]
+    offsets: tuple[tuple[int, tuple[OffsetRange, ...]], ...]
+
+
+class FirstRowsState(_Struct, frozen=True):
+    """Raw panes and samples of a stream without grid, as panes are written."""
+
+    stream: StreamName
+    parts: tuple[bytes, ...]
+
+
+class PendingPane(_Struct, frozen=True):
+    """A pane not yet folded, as panes are written."""
+
+    raw: bool
+    value: bytes
+
+
+class NoticesState(_Struct, frozen=True):
+    """Fingerprints of what was told, sorted, and notices that wait for their pane, by fingerprint."""
+
+    told: tuple[str, ...]
+    held: tuple[Notice, ...]
+
+
+class ModelState(_Struct, frozen=True):
+    """One model. `active`: newest change by (kind, stream); `used`: those in use, which a restore is given."""
+
+    active: tuple[tuple[ChangeKind, StreamName | Literal[""], str], ...]
+    used: tuple[tuple[ChangeKind, StreamName | Literal[""], str], ...]
+    next: int | None
+    streams: tuple[StreamState, ...]
+    first_rows: tuple[FirstRowsState, ...]
+    panes: tuple[PendingPane, ...]
+    judge: JudgeState
+    notices: NoticesState
+
+
+class ModelEntry(_Struct, frozen=True):
+    """A model in the shared part: what it has said, and the digest of its part; empty where it is stopped."""
+
+    model: str
+    said: str
+    part: str
+
+
+class SharedState(_Struct, frozen=True):
+    """What belongs to no model: watermarks of the inputs, sequences of the writers, notices, the list of the models.
+
+    `said`: what belongs to no model and was said.
+    """
+
+    watermarks: tuple[Watermark, ...]
+    sequences: tuple[tuple[str, int], ...]
+    notices: NoticesState
+    said: str
+    models: tuple[ModelEntry, ...]
+
+
+def pack_counts(counts: Int64s, places: Int64s | None = None) -> Counts:
+    """A count vector; where `places` are given, `counts` are the counts at those."""
+    if places is None:
+        places = np.flatnonzero(counts)
+        counts = counts[places]
+    elif not counts.all():
+        places, counts = places[counts != 0], counts[counts != 0]
+    low, high = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
+    type_ = next(t for t, least, most in _TYPES if least <= low and high <= most)
+    return Counts(places.astype("<u4").tobytes(), type_, counts.astype(type_).tobytes())
+
+
+_TYPES: tuple[tuple[CountType, int, int], ...] = (
+    ("<u1", 0, (1 << 8) - 1),
+    ("<u2", 0, (1 << 16) - 1),
+    ("<i4", -(1 << 31), (1 << 31) - 1),
+    ("<i8", -(1 << 63), (1 << 63) - 1),
+)
+
+
+def unpack_counts(packed: Counts, width: int) -> Int64s:
+    """The vector of its places and counts, shape (width,); raises FormatError."""
+    if len(packed.places) % 4 or len(packed.counts) % int(packed.type[2]):
+        raise FormatError("not a snapshot: counts are cut")
+    places, counts = np.frombuffer(packed.places, dtype="<u4"), np.frombuffer(packed.counts, dtype=packed.type)
+    if len(places) != len(counts):
+        raise FormatError("not a snapshot: counts and their places differ in number")
+    if len(places) and (int(places[-1]) >= width or (places[1:] <= places[:-1]).any()):
+        raise FormatError("not a snapshot: counts stand at places that are not there")
+    vector = np.zeros(width, dtype=np.int64)
+    vector[places] = counts
+    return vector

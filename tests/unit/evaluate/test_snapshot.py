@@ -1,0 +1,242 @@
+"""A snapshot is the state: what is restored goes on as if nothing had happened, and what is wrong is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+import msgspec
+import pytest
+
+from monitor.codec import snapshot as codec
+from monitor.codec.snapshot import Header, digest_of_part
+from monitor.config import load
+from monitor.errors import FormatError
+from monitor.evaluate.alerts import Place
+from monitor.evaluate.messages import Message
+from monitor.evaluate.model import Output
+from monitor.evaluate.task import EvaluateTask
+from monitor.panes.ledger import Activation, Change, Entry, Notice, PartitionSet, new_change
+from monitor.runner.evaluate import rules_change
+from tests.determinism import logs
+
+PLACE = Place("/s", "http://localhost", "0", "c")
+LABELS = (("bound", "categories"),)
+NOTICES = (
+    Notice("m", "CardinalityLimited", logs.START + 30_000, logs.TOPICS[0], 0, LABELS, "too many"),
+    Notice("m", "CardinalityLimited", logs.START + 90_000, logs.TOPICS[0], 0, (("bound", "columns"),), "too many"),
+    Notice("", "DataLost", logs.START + 20_000, logs.TOPICS[0], 0, (("topic", logs.TOPICS[0]),), "lost"),
+)
+ALL_DETECTORS = """detectors:
+  kswin: {class: KSWIN, params: {window_size: 40, stat_size: 15}, input: a}
+  ddm: {class: DDM, input: class(1)}
+  eddm: {class: EDDM, input: class(1)}
+  fhddm: {class: FHDDM, params: {short_window_size: 20}, input: class(1)}
+  hddma: {class: HDDMA, input: class(1)}
+  hddmw: {class: HDDMW, input: class(1)}
+  absent: {class: ADWIN, input: missing(b)}
+"""
+
+
+@lru_cache
+def ledger(seed: int) -> tuple[Entry, ...]:
+    """The ledger of a random log: set and rules first, then what profile writes, notices and (odd seeds) new rules."""
+    log = logs.random_log(seed)
+    model = log.config.models[0]
+    streams = {s.stream: (s.topic, sum(1 for tp in log.records if tp.topic == s.topic)) for s in model.contract.streams}
+    partitions = new_change("m", "set", msgspec.json.encode(PartitionSet(streams)).decode())
+    engine = logs.replay_of(log)
+    entries: list[Entry] = [partitions, _rules(seed)]
+    read = engine._evaluate.read
+
+    def spy(entry: Entry) -> list[Output]:
+        entries.append(entry)
+        return read(entry)
+
+    engine._evaluate.read = spy  # type: ignore[method-assign]
+    for batch in logs.pieces(log, random.Random(seed)):
+        engine.feed(batch)
+    engine.finish({})
+    rng = random.Random(seed)
+    late: list[Entry] = [*NOTICES, *([rules_change(model)] if seed % 2 else [])]
+    for entry in late:
+        entries.insert(rng.randint(2, len(entries)), entry)
+    return tuple(entries)
+
+
+def _rules(seed: int) -> Change:
+    """The log's rules with all eight detectors, of which one rule or another tells."""
+    window = random.Random(seed).choice(["{events: 200, every: 50}", "{time: 20s, every: 4s}"])
+    text = logs.CONFIG.format(window=window, lateness=5, interval=4, points=40, first=100, hold=4)
+    config = load(text.replace("detectors:\n", ALL_DETECTORS), "alerts.yaml").models[0]
+    contract = logs.random_log(seed).config.models[0].contract
+    return rules_change(replace(config, contract=contract))
+
+
+def changes_of(outputs: Sequence[Output]) -> dict[str, Change]:
+    return {output.change.digest: output.change for output in outputs if isinstance(output, Activation)}
+
+
+def evaluated(entries: Sequence[Entry], cuts: Sequence[int]) -> tuple[EvaluateTask, list[Output]]:
+    """Folds all entries; at each cut the task is made anew from its snapshot."""
+    task, outputs = EvaluateTask(PLACE), list[Output]()
+    for place, entry in enumerate(entries):
+        if place in cuts:
+            parts = task.snapshot()
+            task, errors = EvaluateTask.restored(PLACE, parts, changes_of(outputs))
+            assert not errors
+            assert task.snapshot() == parts
+        outputs += task.read(entry)
+        outputs += task.advance()
+    return task, outputs
+
+
+def messages(outputs: Sequence[Output]) -> list[Message]:
+    return [output for output in outputs if isinstance(output, Message)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_restored_task_says_what_an_undisturbed_one_says(seed: int) -> None:
+    """Restored at twelve places, every later message has the same bytes, and so has the state at the end."""
+    entries = ledger(seed)
+    cuts = random.Random(seed + 100).sample(range(1, len(entries)), 12)
+    task, outputs = evaluated(entries, [])
+    again, others = evaluated(entries, cuts)
+    assert messages(others) == messages(outputs)
+    assert {message.topic for message in messages(outputs)} >= {"alerts", "observations"}
+    assert again.outputs_digest() == task.outputs_digest()
+    assert again.snapshot() == task.snapshot()
+
+
+def test_a_snapshot_at_every_entry_changes_nothing() -> None:
+    """Also while a stream has no grid, and right behind new rules."""
+    entries = ledger(1)[:90]
+    _, outputs = evaluated(entries, [])
+    _, others = evaluated(entries, range(1, len(entries)))
+    assert messages(others) == messages(outputs)
+
+
+@lru_cache
+def a_snapshot(seed: int = 2, end: int | None = None) -> tuple[dict[str, bytes], dict[str, Change]]:
+    task, outputs = evaluated(ledger(seed)[:end], [])
+    return task.snapshot(), changes_of(outputs)
+
+
+def test_the_state_of_all_eight_detectors_is_in_it() -> None:
+    """By River's class name, in the clear."""
+    part = a_snapshot()[0]["m"]
+    for name in ("ADWIN", "KSWIN", "PageHinkley", "DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW"):
+        assert name.encode() in part
+
+
+def test_a_damaged_model_stops_alone() -> None:
+    """The others go on, say the same, and the stopped one stays stopped in later snapshots until it is rebuilt."""
+    entries = [*ledger(3), *(msgspec.structs.replace(e, model="n") for e in ledger(3)[:2] if isinstance(e, Change))]
+    task, outputs = evaluated(entries, [])
+    parts = task.snapshot()
+    assert set(parts) == {"", "m", "n"}
+    damaged = {**parts, "m": parts["m"][:-1] + bytes([parts["m"][-1] ^ 1])}
+    restored, errors = EvaluateTask.restored(PLACE, damaged, changes_of(outputs))
+    assert set(errors) == {"m"} == restored.stopped
+    assert "streamdrift rebuild --model m" in str(errors["m"])
+    assert set(restored.models) == {"n"}
+    assert restored.outputs_digest() == task.outputs_digest()
+    assert restored.read(ledger(3)[-1]) == restored.advance() == []
+    later = restored.snapshot()
+    assert set(later) == {"", "n"}
+    # a stale part that is still there is not taken for the model's state
+    again, errors = EvaluateTask.restored(PLACE, {**later, "m": parts["m"]}, changes_of(outputs))
+    assert set(errors) == {"m"} == again.stopped
+    again.adopt(task.models["m"], "m", task.digest_of("m"))
+    assert not again.stopped
+    assert again.snapshot() == parts
+
+
+def test_a_damaged_shared_part_is_an_error() -> None:
+    """Nothing can go on without watermarks and sequences."""
+    parts, changes = a_snapshot(end=40)
+    for wrong in (parts[""][:-1], parts[""] + b"!", b"", parts["m"]):
+        with pytest.raises(FormatError):
+            EvaluateTask.restored(PLACE, {**parts, "": wrong}, changes)
+    with pytest.raises(FormatError, match="not there"):
+        EvaluateTask.restored(PLACE, {"m": parts["m"]}, changes)
+
+
+def test_a_part_of_another_snapshot_is_refused() -> None:
+    """Parts are written together: one of an earlier snapshot is intact, and still the wrong one."""
+    earlier, _ = a_snapshot(end=60)
+    parts, changes = a_snapshot()
+    _, errors = EvaluateTask.restored(PLACE, {**parts, "m": earlier["m"]}, changes)
+    assert "not the one that was committed" in str(errors["m"])
+    with pytest.raises(FormatError, match="not the one that was committed"):
+        EvaluateTask.restored(PLACE, {**parts, "": earlier[""]}, changes, {"": digest_of_part(parts[""])})
+
+
+def test_a_change_that_is_missing_or_damaged_stops_the_model() -> None:
+    """Its grid, reference, rules and set are looked up by digest, and their content has to give it."""
+    parts, changes = a_snapshot()
+    task, _ = EvaluateTask.restored(PLACE, parts, changes)
+    assert task.stands_on <= changes.keys()
+    for digest in task.stands_on:
+        lacking = {other: change for other, change in changes.items() if other != digest}
+        _, errors = EvaluateTask.restored(PLACE, parts, lacking)
+        assert "is not there" in str(errors["m"])
+        damaged = msgspec.structs.replace(changes[digest], content=changes[digest].content + " ")
+        _, errors = EvaluateTask.restored(PLACE, parts, {**changes, digest: damaged})
+        assert set(errors) == {"m"}
+
+
+def forged(part: bytes, **fields: str) -> bytes:
+    """The part with other fields in its header, and the checksum made right again."""
+    line, _, payload = part.partition(b"\n")
+    header = msgspec.structs.replace(msgspec.json.decode(line, type=Header), **fields)
+    return checked(header, payload)
+
+
+def checked(header: Header, payload: bytes) -> bytes:
+    """A part with the right size and checksum."""
+    bare = msgspec.structs.replace(header, sha256="", size=len(payload))
+    digest = hashlib.sha256(msgspec.json.encode(bare) + b"\n" + payload).hexdigest()
+    return msgspec.json.encode(msgspec.structs.replace(bare, sha256=digest)) + b"\n" + payload
+
+
+def with_part(parts: dict[str, bytes], name: str, part: bytes) -> dict[str, bytes]:
+    """The snapshot with another part, which its shared part vouches for."""
+    shared = parts[""].replace(digest_of_part(parts[name]).encode(), digest_of_part(part).encode())
+    line, _, payload = shared.partition(b"\n")
+    return {**parts, name: part, "": checked(msgspec.json.decode(line, type=Header), payload)}
+
+
+@pytest.mark.parametrize("fields", [{"river": "0.25.0"}, {"river": "1.0"}, {"version": "0"}, {"version": "2"}])
+def test_a_snapshot_of_another_version_is_refused_with_the_remedy(fields: dict[str, str]) -> None:
+    """River's versions load each other's states and detect differently; so does another codec, for all one knows."""
+    parts, changes = a_snapshot()
+    assert not EvaluateTask.restored(PLACE, with_part(parts, "m", forged(parts["m"])), changes)[1]
+    task, errors = EvaluateTask.restored(PLACE, with_part(parts, "m", forged(parts["m"], **fields)), changes)
+    assert task.stopped == {"m"}
+    assert next(iter(fields.values())) in str(errors["m"])
+    assert "streamdrift rebuild --model m" in str(errors["m"])
+
+
+@pytest.mark.parametrize(
+    "fields", [{"format": "other"}, {"kind": "shared"}, {"name": "n"}, {"kind": "x"}, {"river": ""}]
+)
+def test_a_part_that_is_something_else_is_refused(fields: dict[str, str]) -> None:
+    """Also where its checksum is right."""
+    parts, changes = a_snapshot()
+    _, errors = EvaluateTask.restored(PLACE, with_part(parts, "m", forged(parts["m"], **fields)), changes)
+    assert set(errors) == {"m"}
+
+
+def test_a_registered_migration_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By component and the version that it comes from; the part is then what this version writes."""
+    parts, changes = a_snapshot()
+    old = with_part(parts, "m", forged(parts["m"], river="0.26.0"))
+    assert EvaluateTask.restored(PLACE, old, changes)[1]
+    monkeypatch.setattr(codec, "MIGRATIONS", {("river", "0.26.0"): lambda payload: payload})
+    task, errors = EvaluateTask.restored(PLACE, old, changes)
+    assert not errors
+    assert task.snapshot() == parts
