@@ -40,7 +40,7 @@ from monitor.events import Batch, RecordBatch, TopicPartition
 from monitor.panes.grid import decode_grid
 from monitor.panes.ledger import Activation, PartitionSet, decode_entry, encode_entry, kind_of, new_change
 from monitor.profile.partition import PartitionFold
-from monitor.runner.evaluate import rules_change
+from monitor.runner.announce import rules_change
 from monitor.runner.memory import resident_bytes
 
 TOPIC, PARTITIONS, POLL = "endurance", 2, 2500

@@ -60,7 +60,8 @@ class Replay:
         # a partition that no set names was never read
         self._tasks = {tp: task for tp, task in tasks.items() if task.fold.join(log.activations)}
         self._waiting: dict[TopicPartition, list[RecordBatch]] = {}
-        read_notices = [notice for notice in log.notices if notice.topic in read]
+        models = {contract.model for contract in log.contracts}
+        read_notices = [n for n in log.notices if n.topic in read or dict(n.labels).get("model") in models]
         self._noticed = [o for n in read_notices for o in self._evaluate.read(n) if isinstance(o, Message)]
 
     def _task(self, tp: TopicPartition, stamped: bool, grids: Iterable[Grid]) -> ProfileTask:

@@ -160,6 +160,18 @@ def tail(
 
 
 @app.command()
+def rebuild(
+    model: Annotated[str, typer.Option(help="The model that was stopped.")],
+    bus: BusUrl = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the service has done it.")] = True,
+) -> None:
+    """Fold a stopped model again from the ledger's start; the running service does it when it reads the command."""
+    from monitor.cli import rebuild as command
+
+    command.rebuild(model, bus, wait)
+
+
+@app.command()
 def check(config: ConfigFile = None) -> None:
     """Check alerts.yaml; all errors at once, each with its place and a suggestion."""
     from monitor.cli import check as command

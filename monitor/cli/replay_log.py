@@ -18,7 +18,7 @@ from monitor.errors import ConfigurationError
 from monitor.evaluate.model import RulesContent
 from monitor.panes.grid import decode_grid
 from monitor.panes.ledger import Activation, Change, PartitionSet, new_change
-from monitor.runner.evaluate import rules_change
+from monitor.runner.announce import rules_change
 from monitor.sources.recordings import Recording
 from monitor.sources.references import reference_changes
 

@@ -63,6 +63,11 @@ class Assembler:
         self._compacted = compacted
         self._parts: dict[_Key, tuple[bytes, list[bytes]]] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no value waits for the rest of its chunks."""
+        return not self._parts
+
     def feed(self, record: Record) -> bytes | None:
         """The whole value that ends with this record, or None; raises FormatError for a missing or damaged chunk.
 

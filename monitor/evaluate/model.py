@@ -61,6 +61,8 @@ class ModelFold:
         self._first_rows: dict[StreamName, FirstRows] = {}
         self._panes: dict[int, list[Pane | RawPane]] = {}
         self._next: int | None = None
+        self.folded = 0
+        """Panes folded since this object was made."""
         self._active: dict[_ChangeKey, str] = {}
         self._used: dict[_ChangeKey, str] = {}
         self._place = place
@@ -160,6 +162,7 @@ class ModelFold:
         return all(part.stream in self._streams for part in parts)
 
     def _fold(self, parts: list[Pane | RawPane]) -> Iterator[Output]:
+        self.folded += 1
         merged = {stream: self._merged(stream, parts) for stream in self._streams}
         index = parts[0].index
         yield from self._judge.pane(self._streams, merged, (index + 1) * self._pane_ms)

@@ -99,6 +99,16 @@ class EvaluateTask:
             said.add(output)
         return outputs
 
+    @property
+    def folded(self) -> int:
+        """Panes of all models that were folded since this object was made."""
+        return sum(fold.folded for fold in self._models.values())
+
+    def stop(self, name: str) -> None:
+        """Pass over a model from now on, until it is rebuilt."""
+        self._models.pop(name, None)
+        self._stopped.add(name)
+
     def outputs_digest(self) -> str:
         """Digest of each model's outputs so far: a restored task must reach it again."""
         parts = [f"{model}:{self._said[model].digest}" for model in sorted(self._said)]

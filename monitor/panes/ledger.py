@@ -17,7 +17,7 @@ from monitor.errors import FormatError
 from monitor.events import Headers, Outgoing, StreamName, TopicPartition
 from monitor.panes.pane import Pane, RawPane, decode_pane, decode_raw, encode_pane, encode_raw
 
-KIND = "sd-kind"
+KIND, COMMAND = "sd-kind", "command"
 ChangeKind = Literal["set", "grid", "reference", "rules"]
 
 
@@ -39,8 +39,8 @@ class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     watermark: int
 
 
-NoticeAlert = Literal["CardinalityLimited", "RecordQuarantined", "DataLost"]
-OF_CRASHES: frozenset[NoticeAlert] = frozenset(("RecordQuarantined", "DataLost"))
+NoticeAlert = Literal["CardinalityLimited", "RecordQuarantined", "DataLost", "ModelStopped"]
+OF_CRASHES: frozenset[NoticeAlert] = frozenset(("RecordQuarantined", "DataLost", "ModelStopped"))
 """Notices that no log of the input says again: a capture takes them along. The others are functions of it."""
 
 
@@ -59,6 +59,13 @@ class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partition: int
     labels: tuple[tuple[str, str], ...]
     text: str
+
+
+class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What somebody wants done: `rebuild` folds a stopped model again from the ledger's start."""
+
+    command: Literal["rebuild"]
+    model: str
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,6 +161,19 @@ def encode_entry(entry: Entry, topic: str, partition: int) -> Outgoing:
             kind = type(entry).__name__.lower()
             key, value = f"{entry.topic}/{entry.partition}", msgspec.json.encode(entry)
     return Outgoing(topic, partition, key.encode(), value, ((KIND, kind.encode()),))
+
+
+def encode_command(command: Command, topic: str, partition: int) -> Outgoing:
+    """The ledger record of a command. It has no number: people write it, and twice is as good as once."""
+    return Outgoing(topic, partition, command.model.encode(), msgspec.json.encode(command), ((KIND, COMMAND.encode()),))
+
+
+def decode_command(value: bytes) -> Command:
+    """The command of its bytes; raises FormatError."""
+    try:
+        return msgspec.json.decode(value, type=Command)
+    except msgspec.DecodeError as error:
+        raise FormatError(f"not a command: {error}") from error
 
 
 def kind_of(headers: Headers) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from monitor.errors import FormatError
 
-FORMAT = "streamdrift.position/2"
+FORMAT = "streamdrift.position/3"
 
 
 class RowState(msgspec.Struct, frozen=True, order=True):
@@ -36,7 +36,8 @@ class ProfilePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `contract`: digest of the contracts that the fold used. `buckets`: records counted since the first start;
     `gaps`: offsets since then that hold none; `held`: rows that wait for their neighbours (`profile/accounting.py`).
     `watermark`: at `position`; `natural`: as records alone have moved it; `told`: up to which panes were published.
-    `quarantined`: offsets of those left out after `low`.
+    `quarantined`: offsets of those left out after `low`. `before`: the commit before this one; `tails`: the offset
+    behind its records in each output partition, so that what the last commit wrote can be looked up, and done again.
     """
 
     format: str
@@ -56,15 +57,48 @@ class ProfilePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     held: int
     quarantined: tuple[int, ...]
     sequences: dict[str, int]
+    tails: dict[str, int] = {}
+    before: ProfilePosition | None = None
+
+
+Numbers = dict[str, dict[str, int]]
+"""Of each model (empty: of none) the next number of its outputs, by output partition as "topic/partition"."""
+
+
+class Stopped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model that is not evaluated: what it says was published up to `position`; `why` it was stopped."""
+
+    position: int
+    why: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A snapshot of an evaluate task: the next ledger offset to fold, and where its records begin in `state`.
+
+    `parts`: digest of each part. `numbers`: of the outputs up to `position`.
+    """
+
+    position: int
+    start: int
+    parts: dict[str, str]
+    numbers: Numbers
 
 
 class EvaluatePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where an evaluate task stands. `outputs`: digest of all that it published so far."""
+    """Where an evaluate task stands. `low`: its snapshot, None as long as there is none.
+
+    `outputs`: digest of all that each model published so far. `before` and `tails`: numbers of the outputs at the last
+    commit but one, and the offset behind them in each output partition; so what the last one wrote can be looked up.
+    """
 
     format: str
+    low: Snapshot | None
     position: int
-    outputs: str
-    sequences: dict[str, int]
+    outputs: dict[str, str]
+    numbers: Numbers
+    before: Numbers
+    tails: dict[str, int]
+    stopped: dict[str, Stopped]
 
 
 class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -53,10 +53,11 @@ class ProfileTask:
         """The position up to which the task folds again; where it doesn't, the position that it has reached."""
         return self._target.position if self._target is not None else self.fold.position
 
-    def restore(self, position: ProfilePosition, is_whole: bool = True) -> None:
+    def restore(self, position: ProfilePosition, is_whole: bool = True, later: Iterable[tuple[int, int]] = ()) -> None:
         """Go back to the low-water mark of `position`; feed from `position.low.offset` on.
 
-        `is_whole`: whether the log still has all records from there on; else the state can't be checked.
+        `is_whole`: whether the log still has all records from there on; else the state can't be checked. `later`:
+        heartbeats behind the position that are in the ledger already, as (offset, watermark).
         """
         if position.contract != self.fold.contract_digest:
             raise StateDivergence(
@@ -69,7 +70,7 @@ class ProfileTask:
         self._marks = sorted(
             [_Mark(offset, False, watermark) for offset, watermark in position.heartbeats]
             + [_Mark(position.position, True, 0)]
-        )
+        ) + sorted(_Mark(offset, False, watermark) for offset, watermark in later)
         self.fold.go_back(position)
         self.reached(position.low.offset)
 

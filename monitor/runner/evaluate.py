@@ -1,101 +1,147 @@
-"""The evaluate stage on a bus: one task a ledger partition, restored by folding the ledger from its start."""
+"""The evaluate stage on a bus: one task a ledger partition, restored from its snapshot and the ledger behind it.
+
+A commit is one transaction of outputs, offsets and position records. Every so many panes another one follows, which
+writes a snapshot of all models at that position and moves the low-water mark there; it writes no message, so all that
+was said up to a snapshot can be looked up, and what was said behind it be folded again.
+
+A model whose snapshot can't be used is stopped: a notice in the ledger raises its alert, the other models go on, and
+the command `rebuild` folds it again from the ledger's start.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
 from monitor.bus.port import Bus, Committed
 from monitor.codec.chunks import Assembler
-from monitor.config.resolved import Config, ModelConfig, ModelRules
-from monitor.errors import ConfigurationError, StateDivergence
+from monitor.codec.snapshot import digest_of_part
+from monitor.config.resolved import Config
+from monitor.errors import FormatError, StateDivergence
 from monitor.evaluate.alerts import Place
-from monitor.evaluate.messages import Message
-from monitor.evaluate.model import Output, RulesContent
 from monitor.evaluate.task import EvaluateTask
-from monitor.events import Outgoing, RecordBatch, StreamName, TopicPartition
+from monitor.events import Outgoing, Record, RecordBatch, TopicPartition
 from monitor.panes import position as positions
-from monitor.panes.ledger import (
-    Change,
-    LedgerTopics,
-    PartitionSet,
-    decode_entry,
-    encode_activation,
-    encode_entry,
-    kind_of,
-    new_change,
-)
-from monitor.panes.position import EvaluatePosition
+from monitor.panes.ledger import COMMAND, Change, LedgerTopics, decode_command, decode_entry, kind_of
+from monitor.panes.position import EvaluatePosition, Snapshot, Stopped
+from monitor.runner.activations import Activations
+from monitor.runner.announce import ReferenceChanges, changes_of, rules_change
 from monitor.runner.loop import Work
+from monitor.runner.outbox import Outbox
 from monitor.runner.positions import Positions
+from monitor.runner.rebuild import rebuilt, stop_notice
 from monitor.runner.reloading import refuse_reload
-from monitor.runner.sequences import Sequencer, writer_and_sequence
+from monitor.runner.sequences import writer_and_sequence
+from monitor.runner.snapshots import Snapshots
 from monitor.runner.topics import records_of
 from monitor.telemetry import Log
 
-_CLOUD_EVENT = (("content-type", b"application/cloudevents+json"),)
-"""By this header the readers of CloudEvents over Kafka know a message in structured JSON."""
-
-Streams = dict[StreamName, tuple[str, int]]
-"""Topic and number of partitions of each stream."""
-ReferenceChanges = Callable[[ModelConfig], list[Change]]
-"""Gives grid and reference changes of a model whose configuration names a file or a topic's range."""
+SNAPSHOT_PANES = 60
+"""Panes of all models of a ledger partition together between two snapshots of it."""
+SNAPSHOT_RECORDS = 20_000
+"""Ledger records between two snapshots at most: watermarks and heartbeats come where no pane does."""
 
 
+@dataclass
 class _Partition:
-    """One ledger partition: its task, what it has to say, and how far folding again has to go."""
+    """One ledger partition: its task, what it has to say, and how far folding again has to go.
 
-    def __init__(self, task: EvaluateTask, sequencer: Sequencer, target: EvaluatePosition | None, end: int) -> None:
-        self.task = task
-        self.sequencer = sequencer
-        self.target = target
-        self.caught_up_at = end
-        self.assembler = Assembler()
-        self.position = 0
-        self.committed = 0
-        self.announced = False
-        self.said: list[Output] = []
-        self.changes: list[Change] = []
-        self.told: dict[tuple[str, str, str], str] = {}
-        """Digests of the changes announced since the task began, by (model, kind, stream), read back yet or not."""
+    `folded`, `read`: panes folded by the task at the last snapshot, and records since.
+    """
+
+    task: EvaluateTask
+    outbox: Outbox
+    target: EvaluatePosition | None
+    caught_up_at: int
+    low: Snapshot | None = None
+    position: int = 0
+    committed: int = 0
+    stopped: dict[str, Stopped] = field(default_factory=dict)
+    assembler: Assembler = field(default_factory=Assembler)
+    announced: bool = False
+    told: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    """Digests of the changes announced since the task began, by (model, kind, stream), read back yet or not."""
+    folded: int = 0
+    read: int = 0
 
 
 class EvaluateStage:
-    """Evaluate over the ledger, for the models of a configuration."""
+    """Evaluate over the ledger, for the models of a configuration. `snapshot_panes`: see SNAPSHOT_PANES."""
 
     def __init__(
-        self, bus: Bus, config: Config, topics: LedgerTopics, place: Place, references: ReferenceChanges, log: Log
+        self,
+        bus: Bus,
+        config: Config,
+        topics: LedgerTopics,
+        place: Place,
+        references: ReferenceChanges,
+        log: Log,
+        snapshot_panes: int = SNAPSHOT_PANES,
     ) -> None:
         self.group = f"{topics.prefix}evaluate"
+        self.positions = Positions(bus, topics, self.group)
         self._bus = bus
         self._config = config
         self._ledger = topics
         self._place = place
         self._references = references
         self._log = log
-        self.positions = Positions(bus, topics, self.group)
+        self._snapshot_panes = snapshot_panes
+        self._activations = Activations(bus, topics)
+        self._snapshots = Snapshots(bus, topics)
         self._partitions: dict[TopicPartition, _Partition] = {}
+        self._handed: tuple[TopicPartition, ...] = ()
 
     @property
     def topics(self) -> tuple[str, ...]:
         return (self._ledger.name("ledger"),)
 
+    # ------------------------------------------------------------------ partitions come and go
+
     def begin(self, tp: TopicPartition, committed: Committed | None) -> int:
         value = self.positions.of(tp, committed)
         target = positions.decode_evaluate(value) if value is not None else None
-        sequencer = Sequencer(f"{self.group}/{tp.topic}/{tp.partition}")
-        held = _Partition(EvaluateTask(self._place), sequencer, target, self._bus.end(tp))
+        outbox = Outbox(self.group, tp, self._ledger)
+        self._activations.read()
+        held = _Partition(EvaluateTask(self._place), outbox, target, self._bus.end(tp))
+        if target is not None:
+            held.committed, held.stopped = target.position, dict(target.stopped)
+            self._restore(tp, held, target)
         self._partitions[tp] = held
-        start = self._bus.beginning(tp)
-        if target is not None and start > 0:
+        start = self._bus.beginning(tp) if held.low is None else held.low.position
+        if target is not None and self._bus.beginning(tp) > (0 if held.low is None else start):
             raise StateDivergence(
-                f"{tp.topic}/{tp.partition} begins at {start}: evaluate restores itself from the ledger's start, and "
-                "that has been deleted; keep the ledger longer"
+                f"{tp.topic}/{tp.partition}: the ledger begins at {self._bus.beginning(tp)} and has to be folded again "
+                f"from {0 if held.low is None else start} on; keep the ledger longer"
             )
-        held.committed = target.position if target is not None else 0
+        held.position = start
         self._log.info("ledger_opened", partition=tp.partition, offset=start, fold_again_to=held.committed)
         return start
+
+    def _restore(self, tp: TopicPartition, held: _Partition, target: EvaluatePosition) -> None:
+        """Take up the newest snapshot, where there is one that can be used."""
+        if target.low is not None:
+            parts = self._snapshots.read(tp.partition, target.low.start)
+            changes, digests = self._activations.changes, target.low.parts
+            try:
+                held.task, corrupt = EvaluateTask.restored(self._place, parts, changes, digests)
+                held.low = target.low
+                self._stop(tp, held, {model: str(error) for model, error in corrupt.items()})
+            except FormatError as error:
+                # what belongs to no model can be had from the ledger alone, and so can the models
+                self._log.warning("snapshot_unusable", partition=tp.partition, why=str(error))
+                target = held.target = msgspec.structs.replace(target, low=None)
+                held.stopped = {}
+        held.outbox.restore(target, self._bus)
+
+    def _stop(self, tp: TopicPartition, held: _Partition, why: Mapping[str, str]) -> None:
+        """These models are not evaluated any more, and an alert says so, once."""
+        for model in sorted(why.keys() - held.stopped.keys()):
+            held.stopped[model] = Stopped(held.committed, why[model])
+            held.outbox.entries.append(stop_notice(model, why[model], tp, held.task.watermarks))
+            self._log.error("model_stopped", model=model, why=why[model], remedy=f"streamdrift rebuild --model {model}")
 
     def position(self, tp: TopicPartition) -> int:
         return self._partitions[tp].committed
@@ -118,14 +164,24 @@ class EvaluateStage:
     def _fold(self, held: _Partition, records: RecordBatch) -> None:
         if not records.offsets:
             return
+        said = []
         for record in records_of(records):
+            kind = kind_of(record.headers)
+            if kind == COMMAND:
+                said += held.task.advance()  # what is read before the command is folded before it
+                held.outbox.say(said, self._activations.keys)
+                said = []
+                self._obey(held, record)
+                continue
             if held.task.is_repeat(*writer_and_sequence(record.headers)):
                 continue
             value = held.assembler.feed(record)
             if value is not None:
-                held.said += held.task.read(decode_entry(kind_of(record.headers), value))
-        held.said += held.task.advance()
+                said += held.task.read(decode_entry(kind, value))
+        said += held.task.advance()
+        held.outbox.say(said, self._activations.keys)
         held.position = records.offsets[-1] + 1
+        held.read += len(records)
 
     def reached(self, tp: TopicPartition, position: int) -> None:
         held = self._partitions[tp]
@@ -141,20 +197,30 @@ class EvaluateStage:
         target, held.target = held.target, None
         if target is None:
             return
-        if held.task.outputs_digest() != target.outputs:
+        same = held.outbox.has_reached(target, held.stopped)
+        outputs = {model: held.task.digest_of(model) for model in target.outputs if model not in held.stopped}
+        if not same or any(target.outputs[model] != digest for model, digest in outputs.items()):
             raise StateDivergence(
                 f"{tp.topic}/{tp.partition}: folding the ledger again to {target.position} gave other messages than "
                 "those published"
             )
-        held.sequencer.go_on(target.sequences)
-        held.said = []
         self._log.info("ledger_restored", partition=tp.partition, to=target.position)
 
     def quarantine(self, record: RecordBatch) -> None:
-        raise StateDivergence(f"{record.topic}/{record.partition}@{record.offsets[0]} ends the process")
-
-    def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
-        """Nothing yet."""
+        """The model of a ledger record that ends the process is stopped; a record of no model can't be left out."""
+        held, (found,) = self._partitions[record.tp], records_of(record)
+        held.position = found.offset + 1
+        if kind_of(found.headers) == COMMAND:
+            self._log.error("command_ignored", partition=found.partition, offset=found.offset)
+            return
+        model = (found.key or b"").split(b"\0")[0].decode("utf-8", "replace")
+        if model not in held.task.models:
+            raise StateDivergence(
+                f"{found.topic}/{found.partition}@{found.offset} ends the process, and is of no model"
+            )
+        held.task.is_repeat(*writer_and_sequence(found.headers))
+        held.task.stop(model)
+        self._stop(record.tp, held, {model: f"the ledger record at offset {found.offset} ended the process 3 times"})
 
     def tick(self) -> None:
         """Nothing: evaluate knows no clock."""
@@ -165,23 +231,14 @@ class EvaluateStage:
     def limits(self) -> Mapping[TopicPartition, int]:
         return {}
 
-    # ------------------------------------------------------------------ configuration
+    # ------------------------------------------------------------------ what people say
 
     def _announce(self, tp: TopicPartition, held: _Partition) -> None:
-        """Write what alerts.yaml says and the ledger does not: partitions, references, and last the rules."""
+        """Write what alerts.yaml says and the ledger does not."""
         for model in self._config.models:
-            if self._ledger.partition_of(model.contract.model) == tp.partition:
-                fold = held.task.model(model.contract.model)
-                partitions = self._partition_set(model, fold.active_set)
-                wanted = [
-                    new_change(model.contract.model, "set", msgspec.json.encode(partitions).decode()),
-                    *self._references(model),
-                    rules_change(model),
-                ]
-                changes = [c for c in wanted if fold.active.get((c.kind, c.stream)) != c.digest]
-                if fold.rules is not None:
-                    _refuse_another_reference(model, fold.rules, changes)
-                self._tell(held, changes)
+            name = model.contract.model
+            if self._ledger.partition_of(name) == tp.partition and name not in held.stopped:
+                self._tell(held, changes_of(model, held.task.model(name), self._bus, self._references))
 
     def reload(self, config: Config) -> None:
         """Rules count from the first pane not yet folded when they are read back; references stay as they are."""
@@ -194,82 +251,92 @@ class EvaluateStage:
 
     def _is_known(self, held: _Partition, change: Change) -> bool:
         """Whether that is the newest of its kind, read back or on its way."""
+        if change.model in held.stopped:
+            return True  # announced when the model is back
         active = held.task.model(change.model).active.get((change.kind, change.stream))
         return held.told.get((change.model, change.kind, change.stream), active) == change.digest
 
     def _tell(self, held: _Partition, changes: Iterable[Change]) -> None:
         for change in changes:
-            held.changes.append(change)
+            held.outbox.entries.append(change)
             held.told[change.model, change.kind, change.stream] = change.digest
             self._log.info("change_announced", model=change.model, kind=change.kind, digest=change.digest)
 
-    def _partition_set(self, model: ModelConfig, active: PartitionSet | None) -> PartitionSet:
-        streams: Streams = {
-            stream.stream: (stream.topic, self._bus.partitions(stream.topic) or 0) for stream in model.contract.streams
-        }
-        if active is not None and not _only_grown(active.streams, streams):
-            raise ConfigurationError(
-                f"model {model.contract.model}: its topics have changed from {_spelled(active.streams)} to "
-                f"{_spelled(streams)}; only adding partitions is supported"
-            )
-        return PartitionSet(streams)
+    def _obey(self, held: _Partition, record: Record) -> None:
+        """A command: carried out once, when it is read first."""
+        command = decode_command(record.value or b"")
+        stopped = held.stopped.get(command.model)
+        if held.target is not None:
+            return
+        if stopped is None:
+            self._log.warning("rebuild_ignored", model=command.model, why="the model is not stopped")
+            return
+        tp = TopicPartition(record.topic, record.partition)
+        self._activations.read()
+        activations = [a for a in self._activations.all if a.change.model == command.model]
+        again = rebuilt(self._bus, tp, command.model, self._place, activations, (stopped.position, record.offset))
+        del held.stopped[command.model]
+        held.task.adopt(again.fold, command.model, again.digest)
+        held.outbox.say(again.said, self._activations.keys)
+        held.announced = False  # alerts.yaml may have changed meanwhile
+        held.folded = -self._snapshot_panes  # the next commit is followed by a snapshot that has the model
+        self._log.info("model_rebuilt", model=command.model, messages=len(again.said))
 
     # ------------------------------------------------------------------ what to commit
 
     def work(self) -> Work | None:
+        return self._outputs() or self._snapshot()
+
+    def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
+        for tp in self._handed:
+            self._partitions[tp].outbox.confirm(ends)
+
+    def _outputs(self) -> Work | None:
+        """All that was said and folded since the last commit."""
         outgoing: list[Outgoing] = []
         offsets: dict[TopicPartition, Committed] = {}
         for tp, held in sorted(self._partitions.items()):
-            if held.target is not None or (held.position <= held.committed and not held.changes):
-                continue
-            outputs = held.sequencer.number(self._outputs(tp, held))
-            record = EvaluatePosition(
-                positions.FORMAT,
-                held.position,
-                held.task.outputs_digest(),
-                dict(sorted(held.sequencer.sequences.items())),
-            )
-            value = positions.encode(record)
-            held.committed = held.position
-            outgoing += [*outputs, self.positions.outgoing(tp, value)]
-            offsets[tp] = Committed(held.position, positions.digest(value))
+            if held.target is None and (held.position > held.committed or not held.outbox.is_empty):
+                outgoing += held.outbox.take()
+                self._put(tp, held, outgoing, offsets)
+        self._handed = tuple(offsets)
         return Work(outgoing, offsets) if offsets else None
 
-    def _outputs(self, tp: TopicPartition, held: _Partition) -> Iterable[Outgoing]:
-        said, held.said = held.said, []
-        changes, held.changes = held.changes, []
-        for output in said:
-            if isinstance(output, Message):
-                topic = self._ledger.name(output.topic)
-                yield Outgoing(topic, tp.partition, output.key.encode(), output.value, _CLOUD_EVENT)
-            else:
-                yield encode_activation(output, self._ledger.name("grid"))
-        for change in changes:
-            yield encode_entry(change, tp.topic, tp.partition)
+    def _snapshot(self) -> Work | None:
+        """The snapshot of one ledger partition that is due, with the position it stands at."""
+        for tp, held in sorted(self._partitions.items()):
+            if held.target is None and self._is_due(held):
+                parts = held.task.snapshot()
+                digests = {name: digest_of_part(part) for name, part in sorted(parts.items())}
+                start = self._snapshots.end(tp.partition)
+                held.low = Snapshot(held.position, start, digests, held.outbox.numbers())
+                held.folded, held.read = held.task.folded, 0
+                outgoing = self._snapshots.outgoing(tp.partition, parts)
+                offsets: dict[TopicPartition, Committed] = {}
+                self._put(tp, held, outgoing, offsets)
+                self._handed = (tp,)
+                return Work(outgoing, offsets)
+        return None
 
+    def _is_due(self, held: _Partition) -> bool:
+        panes = held.task.folded - held.folded
+        return held.assembler.is_empty and (panes >= self._snapshot_panes or held.read >= SNAPSHOT_RECORDS)
 
-def _refuse_another_reference(model: ModelConfig, active: ModelRules, changes: Iterable[Change]) -> None:
-    """A running model keeps its grids and references: what it has written stands on them."""
-    spec = model.rules.reference
-    if spec != active.reference or any(change.kind in ("grid", "reference") for change in changes):
-        raise ConfigurationError(
-            f"model {model.contract.model}: `reference` (or what the file holds) has changed since the model was first "
-            "seen, which is not supported yet; go back to it, or start anew under another STREAMDRIFT_PREFIX"
+    def _put(
+        self, tp: TopicPartition, held: _Partition, outgoing: list[Outgoing], offsets: dict[TopicPartition, Committed]
+    ) -> None:
+        """The position record and the offset that go with the outputs."""
+        record = EvaluatePosition(
+            format=positions.FORMAT,
+            low=held.low,
+            position=held.position,
+            outputs={model: held.task.digest_of(model) for model in sorted({"", *held.task.models, *held.stopped})},
+            tails=dict(sorted(held.outbox.tails.items())),
+            before=held.outbox.before(),
+            numbers=held.outbox.numbers(),
+            stopped=dict(sorted(held.stopped.items())),
         )
-
-
-def rules_change(model: ModelConfig) -> Change:
-    """The model's rules and contract as a change."""
-    content = RulesContent(model.rules.model_dump_json(by_alias=True), model.contract)
-    return new_change(model.contract.model, "rules", msgspec.json.encode(content).decode())
-
-
-def _only_grown(before: Streams, after: Streams) -> bool:
-    """The same topics, none with fewer partitions."""
-    return before.keys() == after.keys() and all(
-        before[s][0] == after[s][0] and before[s][1] <= after[s][1] for s in before
-    )
-
-
-def _spelled(streams: Streams) -> str:
-    return ", ".join(f"{topic} ({partitions} partitions)" for topic, partitions in streams.values())
+        value = positions.encode(record)
+        held.committed = held.position
+        outgoing.append(self.positions.outgoing(tp, value))
+        offsets[tp] = Committed(held.low.position if held.low is not None else 0, positions.digest(value))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from monitor.bus.port import Bus, Committed
 from monitor.codec.chunks import Assembler
-from monitor.codec.dead_letters import dead_letter
+from monitor.codec.dead_letters import SUFFIX, dead_letter
 from monitor.codec.decode import Decoder
 from monitor.config.resolved import Config
 from monitor.contract import ModelContract
@@ -22,6 +24,7 @@ from monitor.runner.heartbeats import heartbeat, is_worth_it
 from monitor.runner.loop import Work
 from monitor.runner.pacing import Pace, readers_of
 from monitor.runner.positions import Positions
+from monitor.runner.reconcile import Present, look_up
 from monitor.runner.reloading import refuse_reload
 from monitor.runner.sequences import Sequencer
 from monitor.runner.topics import read_whole, whole_values
@@ -39,6 +42,9 @@ class _Input:
         self.notices: list[Notice] = []
         self.committed = -1
         self.joined = True
+        self.present = Present()
+        self.tails: dict[str, int] = {}
+        self.before: ProfilePosition | None = None
 
 
 class ProfileStage:
@@ -69,6 +75,7 @@ class ProfileStage:
         self._paused: frozenset[TopicPartition] = frozenset()
         self._again: frozenset[TopicPartition] = frozenset()
         self._decided = Decided(bus, topics)
+        self._handed: tuple[TopicPartition, ...] = ()
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -88,6 +95,7 @@ class ProfileStage:
         self._inputs[tp] = held
         self._pace.begin(tp, self._clock())
         if value is None:
+            held.tails = {f"{p.topic}/{p.partition}": self._bus.end(p) for p in self._places(tp, held)}
             start = self._first_start(tp)
             fold.position = start
             held.joined = fold.join(self._decided.sets)
@@ -97,11 +105,11 @@ class ProfileStage:
             self._log.info("partition_started", topic=tp.topic, partition=tp.partition, offset=start)
             return start
         position = positions.decode_profile(value)
-        held.sequencer.go_on(position.sequences)
+        position, later = self._reconciled(tp, held, position)
         held.committed = position.position
         self._pace.see(tp, position.natural, position.watermark, position.first_watermark, self._clock())
         beginning = self._bus.beginning(tp)
-        task.restore(position, is_whole=beginning <= position.low.offset)
+        task.restore(position, is_whole=beginning <= position.low.offset, later=later)
         self._again = restoring(self._inputs)
         if beginning > position.low.offset:
             self._log.warning(
@@ -112,6 +120,29 @@ class ProfileStage:
             "partition_restored", topic=tp.topic, partition=tp.partition, low=position.low.offset, to=position.position
         )
         return max(position.low.offset, beginning)
+
+    def _reconciled(
+        self, tp: TopicPartition, held: _Input, position: ProfilePosition
+    ) -> tuple[ProfilePosition, set[tuple[int, int]]]:
+        """The commit to go on from, and heartbeats behind it: as the output topics say, not as the record hopes."""
+        held.present = look_up(self._bus, held.sequencer.name, self._places(tp, held), position)
+        held.sequencer.go_on(held.present.sequences)
+        known, held.tails, held.before = position, dict(position.tails), msgspec.structs.replace(position, before=None)
+        if held.present.lacks(position) and position.before is not None:
+            self._log.warning(
+                "outputs_lost", topic=tp.topic, partition=tp.partition, again_from=position.before.position
+            )
+            known, held.before = position.before, position.before
+        later = {beat for beat in held.present.heartbeats if beat[0] >= known.position} - set(known.heartbeats)
+        if known is not position:
+            later |= {beat for beat in position.heartbeats if beat[0] >= known.position} - set(known.heartbeats)
+        return known, later
+
+    def _places(self, tp: TopicPartition, held: _Input) -> list[TopicPartition]:
+        """The output partitions of an input partition."""
+        ledger = self._ledger.name("ledger")
+        numbers = sorted({self._ledger.partition_of(model) for model in held.models})
+        return [*(TopicPartition(ledger, n) for n in numbers), TopicPartition(tp.topic + SUFFIX, tp.partition)]
 
     def _first_start(self, tp: TopicPartition) -> int:
         starts = {model.start for model in readers_of(self._config.models, tp.topic)}
@@ -207,17 +238,22 @@ class ProfileStage:
         for tp, held in sorted(self._inputs.items()):
             if tp in self._again or not held.joined:
                 continue
-            outputs = held.sequencer.number(self._outputs(tp, held))
+            outputs = held.sequencer.number(held.present.without(self._outputs(tp, held)))
             if not outputs and held.task.fold.position <= held.committed:
                 continue
-            value = positions.encode(held.task.snapshot(held.sequencer.sequences))
+            position = held.task.snapshot(held.sequencer.sequences)
+            value = positions.encode(msgspec.structs.replace(position, tails=held.tails, before=held.before))
+            held.before = position
             held.committed = held.task.fold.position
             outgoing += [*outputs, self.positions.outgoing(tp, value)]
             offsets[tp] = Committed(held.task.fold.low().offset, positions.digest(value))
+        self._handed = tuple(offsets)
         return Work(outgoing, offsets) if offsets else None
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
-        """Nothing: the tails of its outputs are looked up from the numbers alone."""
+        for tp in self._handed:
+            held = self._inputs[tp]
+            held.tails |= {f"{p.topic}/{p.partition}": ends[p] for p in self._places(tp, held) if p in ends}
 
     def _outputs(self, tp: TopicPartition, held: _Input) -> list[Outgoing]:
         drained = held.task.drain()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from monitor.bus.port import Bus
 from monitor.codec.chunks import split
 from monitor.errors import FormatError
-from monitor.events import Headers, Outgoing
+from monitor.events import Headers, Outgoing, TopicPartition
+from monitor.runner.topics import read_whole, records_of
 
 WRITER, SEQUENCE = "sd-writer", "sd-seq"
 
@@ -15,7 +17,7 @@ class Sequencer:
     """Numbers the outputs of one task, chunk by chunk. `writer`: the task's name."""
 
     def __init__(self, writer: str, start: Mapping[str, int] | None = None) -> None:
-        self._name = writer
+        self.name = writer
         self._writer = (WRITER, writer.encode())
         self._next = dict(start or {})
 
@@ -39,6 +41,17 @@ class Sequencer:
                 headers = (*part.headers, self._writer, (SEQUENCE, b"%d" % number))
                 numbered.append(Outgoing(part.topic, part.partition, part.key, part.value, headers, part.timestamp))
         return numbered
+
+
+def numbers_from(bus: Bus, tp: TopicPartition, start: int) -> dict[str, int]:
+    """Of each writer with records at or after `start`, the number behind its newest there."""
+    found: dict[str, int] = {}
+    for batch in read_whole(bus, tp, start):
+        for record in records_of(batch):
+            if any(name == SEQUENCE for name, _ in record.headers):
+                writer, number = writer_and_sequence(record.headers)
+                found[writer] = max(found.get(writer, 0), number + 1)
+    return found
 
 
 def writer_and_sequence(headers: Headers) -> tuple[str, int]:

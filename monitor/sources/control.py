@@ -54,7 +54,7 @@ class Control:
         return Control(
             tuple(a for a in self.activations if a.change.model in models),
             tuple(h for h in self.heartbeats if h.topic in inputs),
-            tuple(n for n in self.notices if n.topic in inputs),
+            tuple(n for n in self.notices if n.topic in inputs or dict(n.labels).get("model") in models),
         )
 
 

@@ -22,7 +22,7 @@ from monitor.evaluate.messages import Message
 from monitor.events import RecordBatch, TopicPartition
 from monitor.panes.ledger import Activation, Heartbeat, PartitionSet, new_change
 from monitor.replay import Replay, ReplayLog, in_order
-from monitor.runner.evaluate import rules_change
+from monitor.runner.announce import rules_change
 
 START = 1_790_000_000_000
 LEDGER_PARTITIONS = 8

@@ -15,7 +15,7 @@ from monitor.evaluate.messages import Message
 from monitor.events import RecordBatch, StreamName, TopicPartition
 from monitor.panes.ledger import Activation, PartitionSet, new_change
 from monitor.replay import Replay, ReplayLog, in_order
-from monitor.runner.evaluate import rules_change
+from monitor.runner.announce import rules_change
 
 A, B, EMPTY = TopicPartition("t", 0), TopicPartition("t", 1), TopicPartition("t", 2)
 START = 1_790_000_000_000

@@ -20,7 +20,7 @@ from monitor.events import StreamName, TopicPartition
 from monitor.panes.grid import encode_grid
 from monitor.panes.ledger import Activation, Change, PartitionSet, Watermark, new_change
 from monitor.panes.pane import Pane
-from monitor.runner.evaluate import rules_change
+from monitor.runner.announce import rules_change
 from tests.unit.making import GRID, TOPIC, TP, pane, rows
 
 PANE = 2000

@@ -20,7 +20,7 @@ from monitor.evaluate.messages import Message
 from monitor.evaluate.model import Output
 from monitor.evaluate.task import EvaluateTask
 from monitor.panes.ledger import Activation, Change, Entry, Notice, PartitionSet, new_change
-from monitor.runner.evaluate import rules_change
+from monitor.runner.announce import rules_change
 from tests.determinism import logs
 
 PLACE = Place("/s", "http://localhost", "0", "c")

@@ -17,6 +17,7 @@ from monitor.events import Outgoing, TopicPartition
 from monitor.panes.ledger import LedgerTopics, PartitionSet, joined_at
 from monitor.panes.position import decode_profile
 from monitor.replay import Replay, ReplayLog, in_order
+from monitor.runner.announce import partition_set
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop
 from monitor.runner.positions import Positions
@@ -124,7 +125,6 @@ def test_a_topic_with_fewer_partitions_is_refused() -> None:
     bus = MemoryBus(clock=lambda: 0)
     bus.create("in", 1)
     create_topics(bus, TOPICS, ("in",))
-    stage = EvaluateStage(bus, CONFIG, TOPICS, PLACE, lambda _: [], get_log("test"))
-    assert stage._partition_set(CONFIG.models[0], None) == PartitionSet({"features": ("in", 1)})
+    assert partition_set(CONFIG.models[0], None, bus) == PartitionSet({"features": ("in", 1)})
     with pytest.raises(ConfigurationError, match="only adding"):
-        stage._partition_set(CONFIG.models[0], PartitionSet({"features": ("in", 2)}))
+        partition_set(CONFIG.models[0], PartitionSet({"features": ("in", 2)}), bus)

@@ -1,0 +1,50 @@
+"""`streamdrift rebuild`: the command to fold a stopped model again, written to the ledger for the service to read."""
+
+from __future__ import annotations
+
+import time
+
+import typer
+
+from monitor.cli.shell import open_settings_bus, settings_of
+from monitor.errors import BusError, ConfigurationError
+from monitor.events import TopicPartition
+from monitor.panes.ledger import Command, encode_command
+from monitor.panes.position import EvaluatePosition, decode_evaluate
+from monitor.runner.positions import Positions
+from monitor.service import ledger_topics
+
+PATIENCE_S = 600.0
+
+
+def rebuild(model: str, bus_url: str | None, wait: bool) -> None:
+    """Write the command, and wait until the model runs again."""
+    settings = settings_of(bus=bus_url)
+    bus = open_settings_bus(settings)
+    topics = ledger_topics(settings)
+    ledger = topics.name("ledger")
+    if bus.partitions(ledger) is None:
+        raise ConfigurationError(f"{bus.name} has no topic {ledger}: the service never ran there")
+    tp = TopicPartition(ledger, topics.partition_of(model))
+    positions = Positions(bus, topics, f"{topics.prefix}evaluate")
+
+    def position() -> EvaluatePosition | None:
+        value = positions.of(tp, None)
+        return None if value is None else decode_evaluate(value)
+
+    now = position()
+    if now is None or model not in now.stopped:
+        names = ", ".join(sorted(now.stopped)) if now is not None else ""
+        raise ConfigurationError(f"model {model} is not stopped; " + (f"stopped: {names}" if names else "no model is"))
+    sender = bus.sender()
+    sender.send(encode_command(Command("rebuild", model), tp.topic, tp.partition))
+    sender.flush()
+    typer.echo(f"{model}: the command is written; it was stopped because {now.stopped[model].why}", err=True)
+    until = time.monotonic() + PATIENCE_S
+    while wait and ((now := position()) is None or model in now.stopped):
+        if time.monotonic() > until:
+            raise BusError(f"the service has not rebuilt {model} within {PATIENCE_S:g} s: is it running?")
+        time.sleep(0.5)
+    if wait:
+        typer.echo(f"{model}: rebuilt")
+    bus.close()

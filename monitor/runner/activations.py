@@ -1,0 +1,32 @@
+"""Follows what evaluate has decided, as the grid topic keeps it: sets of partitions, grids, references, rules."""
+
+from __future__ import annotations
+
+from monitor.bus.port import Bus
+from monitor.codec.chunks import Assembler
+from monitor.events import TopicPartition
+from monitor.panes.ledger import Activation, Change, LedgerTopics, decode_activation
+from monitor.runner.topics import read_whole, whole_values
+
+
+class Activations:
+    """All activations so far. `changes`: each change by its digest. `keys`: of the records that are there."""
+
+    def __init__(self, bus: Bus, topics: LedgerTopics) -> None:
+        self.all: list[Activation] = []
+        self.changes: dict[str, Change] = {}
+        self.keys: set[bytes] = set()
+        self._bus = bus
+        self._tp = TopicPartition(topics.name("grid"), 0)
+        self._read_to = 0
+        self._assembler = Assembler(compacted=True)
+
+    def read(self) -> None:
+        """Take what has come to the grid topic since the last time."""
+        for batch in read_whole(self._bus, self._tp, self._read_to):
+            self._read_to = batch.offsets[-1] + 1
+            for record, value in whole_values(self._assembler, batch):
+                activation = decode_activation(value)
+                self.all.append(activation)
+                self.changes[activation.change.digest] = activation.change
+                self.keys.add(record.key or b"")

@@ -1,0 +1,71 @@
+"""What alerts.yaml says and the ledger does not: a model's partitions, references and rules, as changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from monitor.bus.port import Bus
+from monitor.config.resolved import ModelConfig, ModelRules
+from monitor.errors import ConfigurationError
+from monitor.evaluate.model import ModelFold, RulesContent
+from monitor.events import StreamName
+from monitor.panes.ledger import Change, PartitionSet, new_change
+
+Streams = dict[StreamName, tuple[str, int]]
+"""Topic and number of partitions of each stream."""
+ReferenceChanges = Callable[[ModelConfig], list[Change]]
+"""Gives grid and reference changes of a model whose configuration names a file or a topic's range."""
+
+
+def changes_of(model: ModelConfig, fold: ModelFold, bus: Bus, references: ReferenceChanges) -> list[Change]:
+    """What a model's fold does not know yet: its partitions, references, and last its rules."""
+    partitions = partition_set(model, fold.active_set, bus)
+    wanted = [
+        new_change(model.contract.model, "set", msgspec.json.encode(partitions).decode()),
+        *references(model),
+        rules_change(model),
+    ]
+    changes = [c for c in wanted if fold.active.get((c.kind, c.stream)) != c.digest]
+    if fold.rules is not None:
+        _refuse_another_reference(model, fold.rules, changes)
+    return changes
+
+
+def partition_set(model: ModelConfig, active: PartitionSet | None, bus: Bus) -> PartitionSet:
+    """The partitions of a model's topics now; raises ConfigurationError where some are gone."""
+    streams: Streams = {s.stream: (s.topic, bus.partitions(s.topic) or 0) for s in model.contract.streams}
+    if active is not None and not _only_grown(active.streams, streams):
+        raise ConfigurationError(
+            f"model {model.contract.model}: its topics have changed from {_spelled(active.streams)} to "
+            f"{_spelled(streams)}; only adding partitions is supported"
+        )
+    return PartitionSet(streams)
+
+
+def _refuse_another_reference(model: ModelConfig, active: ModelRules, changes: Iterable[Change]) -> None:
+    """A running model keeps its grids and references: what it has written stands on them."""
+    spec = model.rules.reference
+    if spec != active.reference or any(change.kind in ("grid", "reference") for change in changes):
+        raise ConfigurationError(
+            f"model {model.contract.model}: `reference` (or what the file holds) has changed since the model was first "
+            "seen, which is not supported yet; go back to it, or start anew under another STREAMDRIFT_PREFIX"
+        )
+
+
+def rules_change(model: ModelConfig) -> Change:
+    """The model's rules and contract as a change."""
+    content = RulesContent(model.rules.model_dump_json(by_alias=True), model.contract)
+    return new_change(model.contract.model, "rules", msgspec.json.encode(content).decode())
+
+
+def _only_grown(before: Streams, after: Streams) -> bool:
+    """The same topics, none with fewer partitions."""
+    return before.keys() == after.keys() and all(
+        before[s][0] == after[s][0] and before[s][1] <= after[s][1] for s in before
+    )
+
+
+def _spelled(streams: Streams) -> str:
+    return ", ".join(f"{topic} ({partitions} partitions)" for topic, partitions in streams.values())

@@ -1,0 +1,137 @@
+"""What one ledger partition's task has to say: numbered, and without what is in the topics already.
+
+The outputs of each model are numbered for themselves, since they are a function of the ledger, while the order between
+models depends on how it was polled. So folding again gives each message its number again, and one comparison decides:
+what is below the number that is `present` in its output partition is not written. That is the mute after a restart, and
+the reconciliation after a broker has lost a part of a transaction: a message that is there is skipped, one that is
+missing is written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from monitor.bus.port import Bus
+from monitor.evaluate.messages import Message
+from monitor.evaluate.model import Output
+from monitor.events import Headers, Outgoing, TopicPartition
+from monitor.panes.ledger import Activation, Entry, LedgerTopics, encode_activation, encode_entry
+from monitor.panes.position import EvaluatePosition, Numbers
+from monitor.runner.sequences import Sequencer, numbers_from, writer_and_sequence
+
+_CLOUD_EVENT: Headers = (("content-type", b"application/cloudevents+json"),)
+"""By this header the readers of CloudEvents over Kafka know a message in structured JSON."""
+MESSAGES = ("alerts", "retraining", "observations")
+
+
+class Outbox:
+    """Outputs of the models of ledger partition `tp`, and entries that the task itself writes into the ledger."""
+
+    def __init__(self, group: str, tp: TopicPartition, topics: LedgerTopics) -> None:
+        self._writer = f"{group}/{tp.topic}/{tp.partition}"
+        self._tp = tp
+        self._topics = topics
+        self._sequencers: dict[str, Sequencer] = {}
+        self._present: dict[tuple[str, str], int] = {}
+        self._waiting: list[Outgoing] = []
+        self._before: Numbers = {}
+        self.tails: dict[str, int] = {}
+        self.entries: list[Entry] = []
+
+    # ------------------------------------------------------------------ restoring
+
+    def restore(self, target: EvaluatePosition, bus: Bus) -> None:
+        """Go on from a committed position, folding again from its snapshot."""
+        for model, numbers in (target.low.numbers if target.low is not None else {}).items():
+            self._sequencer(model).go_on(numbers)
+        self.tails, self._before = dict(target.tails), target.numbers
+        self._present = {}
+        for tp in self.places():
+            place = _place(tp)
+            found = self._found(tp, target, bus)
+            for model, numbers in target.numbers.items():
+                if place in numbers:
+                    # nothing behind the tail: the last commit wrote nothing there, or it is lost
+                    last = target.before.get(model, {}).get(place, 0)
+                    self._present[self.writer(model), place] = numbers[place] if found is None else last
+            self._present |= {(writer, place): number for writer, number in (found or {}).items()}
+        own = self._present.get((self._writer, _place(self._tp)), 0)
+        self._sequencer("").go_on({_place(self._tp): own} if own else {})
+
+    def _found(self, tp: TopicPartition, target: EvaluatePosition, bus: Bus) -> dict[str, int] | None:
+        """Of each writer the number behind its newest record that lies behind the tail; None where that was deleted."""
+        tail = target.tails.get(_place(tp), 0)
+        return numbers_from(bus, tp, tail) if bus.beginning(tp) <= tail else None
+
+    def has_reached(self, target: EvaluatePosition, stopped: Collection[str]) -> bool:
+        """Whether folding again gave as many outputs as were committed; those of stopped models are taken as said."""
+        for model in stopped:
+            self._sequencer(model).go_on(target.numbers.get(model, {}))
+        now = self.numbers()
+        return all(now.get(model, {}) == numbers for model, numbers in target.numbers.items() if model)
+
+    def places(self) -> list[TopicPartition]:
+        """The output partitions whose records are numbered."""
+        return [self._tp, *(TopicPartition(self._topics.name(topic), self._tp.partition) for topic in MESSAGES)]
+
+    # ------------------------------------------------------------------ saying
+
+    def say(self, outputs: Iterable[Output], known: set[bytes]) -> None:
+        """Outputs of models, in each model's order. `known`: keys of the activations that have been written."""
+        for output in outputs:
+            if isinstance(output, Message):
+                topic = self._topics.name(output.topic)
+                record = Outgoing(topic, self._tp.partition, output.key.encode(), output.value, _CLOUD_EVENT)
+                numbered = self._sequencer(output.model).number([record])
+                self._waiting += [part for part in numbered if not self._is_there(part)]
+            else:
+                self._activate(output, known)
+
+    def _activate(self, activation: Activation, known: set[bytes]) -> None:
+        # not numbered: which stream's grid is made first depends on how the ledger was polled
+        record = encode_activation(activation, self._topics.name("grid"))
+        if record.key is not None and record.key not in known:
+            known.add(record.key)
+            self._waiting.append(record)
+
+    def _is_there(self, record: Outgoing) -> bool:
+        writer, number = writer_and_sequence(record.headers)
+        return number < self._present.get((writer, f"{record.topic}/{record.partition}"), 0)
+
+    def take(self) -> list[Outgoing]:
+        """All that is to be written now, and once."""
+        entries = [encode_entry(entry, self._tp.topic, self._tp.partition) for entry in self.entries]
+        waiting, self._waiting, self.entries = self._waiting, [], []
+        return [*waiting, *self._sequencer("").number(entries)]
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._waiting and not self.entries
+
+    # ------------------------------------------------------------------ numbers
+
+    def numbers(self) -> Numbers:
+        """The next numbers of all that has been said so far, written or not."""
+        return {name: dict(sorted(self._sequencers[name].sequences.items())) for name in sorted(self._sequencers)}
+
+    def before(self) -> Numbers:
+        """The numbers at the last commit; from now on those of this one."""
+        before, self._before = self._before, self.numbers()
+        return before
+
+    def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
+        """The offsets behind what a commit has written."""
+        self.tails |= {_place(tp): ends[tp] for tp in self.places() if tp in ends}
+
+    def _sequencer(self, model: str) -> Sequencer:
+        if model not in self._sequencers:
+            self._sequencers[model] = Sequencer(self.writer(model))
+        return self._sequencers[model]
+
+    def writer(self, model: str) -> str:
+        """What the records of a model name as their writer."""
+        return f"{self._writer}/{model}" if model else self._writer
+
+
+def _place(tp: TopicPartition) -> str:
+    return f"{tp.topic}/{tp.partition}"

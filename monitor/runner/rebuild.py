@@ -1,0 +1,64 @@
+"""A model folded again from the ledger's start, when its snapshot can't be used; the notice that it stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from monitor.bus.port import Bus
+from monitor.codec.chunks import Assembler
+from monitor.evaluate.alerts import Place
+from monitor.evaluate.model import ModelFold, Output
+from monitor.evaluate.task import EvaluateTask
+from monitor.events import RecordBatch, TopicPartition
+from monitor.panes.ledger import COMMAND, Activation, Entry, Notice, Watermark, decode_entry, kind_of
+from monitor.runner.topics import read_whole, records_of
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A model's fold, the digest of all that it has said, and what of it was not published before."""
+
+    fold: ModelFold
+    digest: str
+    said: list[Output]
+
+
+def rebuilt(
+    bus: Bus, tp: TopicPartition, model: str, place: Place, activations: Sequence[Activation], new: tuple[int, int]
+) -> Rebuilt:
+    """Folds the ledger from its first record for one model. `new`: offsets of the entries whose outputs are new.
+
+    What it said below them is muted. Where the ledger's start has been deleted the model's newest activations of the
+    grid topic stand in for what was there.
+    """
+    published, end = new
+    task, said = EvaluateTask(place), list[Output]()
+    if bus.beginning(tp) > 0:
+        for change in {(a.change.kind, a.change.stream): a.change for a in activations}.values():
+            task.read(change)
+    assembler = Assembler()
+    for batch in read_whole(bus, tp, to=end):
+        known = sum(1 for offset in batch.offsets if offset < published)
+        for part, is_new in ((batch.cut(0, known), False), (batch.cut(known, len(batch)), True)):
+            outputs = [output for entry in _entries(part, model, assembler) for output in task.read(entry)]
+            outputs += task.advance()
+            said += outputs if is_new else []
+    return Rebuilt(task.model(model), task.digest_of(model), said)
+
+
+def _entries(batch: RecordBatch, model: str, assembler: Assembler) -> Iterable[Entry]:
+    """What of the records is about the model: its own, and the watermarks of all inputs."""
+    for record in records_of(batch):
+        kind = kind_of(record.headers)
+        value = assembler.feed(record) if kind != COMMAND else None
+        own = kind == "watermark" or (record.key or b"").split(b"\0")[0] == model.encode()
+        if value is not None and own:
+            yield decode_entry(kind, value)
+
+
+def stop_notice(model: str, why: str, tp: TopicPartition, watermarks: Mapping[TopicPartition, Watermark]) -> Notice:
+    """What raises the alert of a model that is not evaluated any more."""
+    at = max((watermark.watermark for watermark in watermarks.values()), default=0)
+    text = f"{model} is not evaluated any more: {why}. Run: streamdrift rebuild --model {model}"
+    return Notice("", "ModelStopped", at, tp.topic, tp.partition, (("model", model),), text)

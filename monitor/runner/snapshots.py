@@ -1,0 +1,56 @@
+"""Snapshots of a ledger partition's task in the compacted topic `state`: one value a model, and one for all models.
+
+They are written in the transaction that commits the position they stand at, and the position record says from which
+offset on they lie there and what digest each part has; so a restore reads the newest ones only, and takes nothing that
+is not what was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from monitor.bus.port import Bus
+from monitor.codec.chunks import Assembler, split
+from monitor.errors import FormatError
+from monitor.events import Outgoing, TopicPartition
+from monitor.panes.ledger import LedgerTopics
+from monitor.runner.topics import read_whole, records_of
+
+
+class Snapshots:
+    """The parts of all ledger partitions, by partition and name; the name of what belongs to no model is empty."""
+
+    def __init__(self, bus: Bus, topics: LedgerTopics) -> None:
+        self._bus = bus
+        self._topic = topics.name("state")
+
+    def end(self, partition: int) -> int:
+        """Where the next snapshot of a partition will begin, or later."""
+        return self._bus.end(TopicPartition(self._topic, partition))
+
+    def outgoing(self, partition: int, parts: Mapping[str, bytes]) -> list[Outgoing]:
+        """The records of a snapshot, each of less than 512 KiB."""
+        return [
+            chunk
+            for name in sorted(parts)
+            for chunk in split(Outgoing(self._topic, partition, _key(partition, name), parts[name]))
+        ]
+
+    def read(self, partition: int, start: int) -> dict[str, bytes]:
+        """The newest value of each part from offset `start` on; what can't be put together is empty."""
+        parts: dict[str, bytes] = {}
+        assembler = Assembler(compacted=True)
+        for batch in read_whole(self._bus, TopicPartition(self._topic, partition), start):
+            for record in records_of(batch):
+                name = (record.key or b"").split(b"\0")[0].decode("utf-8", "replace").partition("/")[2]
+                try:
+                    value = assembler.feed(record)
+                except FormatError:
+                    value = b""
+                if value is not None:
+                    parts[name] = value
+        return parts
+
+
+def _key(partition: int, name: str) -> bytes:
+    return f"{partition}/{name}".encode()

@@ -1,0 +1,125 @@
+"""A restart from snapshots: damaged ones stop their model alone, lost outputs are written again, and no others."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from monitor.bus.memory import MemoryBus
+from monitor.events import TopicPartition
+from monitor.panes.ledger import Command, encode_command
+from monitor.panes.position import decode_evaluate
+from monitor.runner.positions import Positions
+from tests.unit.runner.test_end_to_end import TOPICS, Service, check_once, published, replayed, serve
+
+
+def restart(service: Service, turns: int = 4) -> None:
+    """The evaluate process is killed, and another one comes as far as it can."""
+    service.loops.pop("evaluate", None)
+    for _ in range(turns):
+        service.turn("evaluate")
+
+
+def messages(bus: MemoryBus) -> Counter[tuple[str, str, bytes]]:
+    return Counter(published(bus))
+
+
+def names(bus: MemoryBus) -> set[str]:
+    alerts = [msgspec.json.decode(value)["data"]["labels"] for topic, _, value in published(bus) if topic == "alerts"]
+    return {f"{labels['alertname']}/{labels.get('model', '')}" for labels in alerts}
+
+
+def damage(bus: MemoryBus, model: str) -> None:
+    """Flip a bit in the middle of every snapshot of a model."""
+    log = bus.log(TopicPartition(TOPICS.name("state"), TOPICS.partition_of(model)))
+    for i, (key, value) in enumerate(zip(log.keys, log.values, strict=True)):
+        if value is not None and (key or b"").endswith(b"/" + model.encode()):
+            log.values[i] = (
+                value[: len(value) // 2] + bytes([value[len(value) // 2] ^ 1]) + value[len(value) // 2 + 1 :]
+            )
+
+
+def rebuild(service: Service) -> None:
+    partition = TOPICS.partition_of("m")
+    service.bus.sender().send(encode_command(Command("rebuild", "m"), TOPICS.name("ledger"), partition))
+
+
+def stop_and_rebuild(service: Service, second: int) -> None:
+    if second == 50:
+        damage(service.bus, "m")
+        service.loops.pop("evaluate", None)
+    if second == 80:
+        rebuild(service)
+
+
+def test_a_damaged_snapshot_stops_its_model_and_a_rebuild_brings_it_back() -> None:
+    """The model's alert names the command; the others go on; after it, all is as if nothing had been."""
+    with capture_logs() as logs:
+        service = serve(3, None)
+        before = messages(service.bus)
+        damage(service.bus, "m")
+        restart(service)
+        assert "ModelStopped/m" in names(service.bus)
+        assert sum(log["event"] == "model_stopped" for log in logs) == 1
+        restart(service)
+        assert sum(log["event"] == "model_stopped" for log in logs) == 1
+        rebuild(service)
+        for _ in range(4):
+            service.turn("evaluate")
+        assert any(log["event"] == "model_rebuilt" for log in logs)
+        restart(service)
+    assert sum(log["event"] == "model_stopped" for log in logs) == 1
+    after = messages(service.bus)
+    assert {k: n for k, n in (after - before).items() if b"ModelStopped" not in k[2]} == {}
+    assert after[next(k for k in after if b"ModelStopped" in k[2])] == 1
+    check_once(service)
+
+
+def test_what_a_stopped_model_missed_is_said_after_its_rebuild() -> None:
+    """Panes that came while it stood still are folded by the rebuild, and their messages published once."""
+    with capture_logs():
+        service = serve(4, None, meanwhile=stop_and_rebuild)
+    check_once(service)
+    live = [message for message in published(service.bus) if b"ModelStopped" not in message[2]]
+    assert sorted(live) == sorted(
+        (m.topic, m.key, m.value) for m in replayed(service) if b"ModelStopped" not in m.value
+    )
+
+
+TORN = [
+    ("evaluate", "sd.alerts"),
+    ("evaluate", "sd.observations"),
+    ("evaluate", "sd.positions"),
+    ("profile", "sd.ledger"),
+    ("profile", "ml.features.dlq"),
+    ("profile", "sd.positions"),
+]
+
+
+@pytest.mark.parametrize("loses", TORN, ids="/".join)
+@pytest.mark.parametrize("seed", [5, 6])
+def test_a_commit_that_a_broker_tore_is_mended(loses: tuple[str, str], seed: int) -> None:
+    """What it lost of the outputs is written again; where it lost the position, nothing is written twice."""
+    with capture_logs():
+        service = serve(seed, None, snapshot_panes=10_000 if loses[0] == "evaluate" else 7, loses=loses)
+    assert service.deaths == 1
+    check_once(service)
+    assert sorted(published(service.bus)) == sorted((m.topic, m.key, m.value) for m in replayed(service))
+
+
+def test_a_snapshot_is_the_low_water_mark() -> None:
+    """The committed offset is where the snapshot stands, and the position lies behind it."""
+    with capture_logs():
+        service = serve(7, None)
+    positions = Positions(service.bus, TOPICS, "sd.evaluate")
+    tp = TopicPartition(TOPICS.name("ledger"), TOPICS.partition_of("m"))
+    committed = service.bus.group("sd.evaluate").committed[tp]
+    value = positions.of(tp, committed)
+    assert value is not None
+    position = decode_evaluate(value)
+    assert position.low is not None
+    assert 0 < position.low.position == committed.offset <= position.position
+    assert set(position.low.parts) >= {"", "m"}
