@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from monitor import __version__
 from monitor.alerts_file import Followed, load_config
-from monitor.bus.port import Bus
+from monitor.bus.port import Bus, Needs
 from monitor.config.resolved import Config
 from monitor.errors import ConfigurationError, LeaseTaken
 from monitor.evaluate.alerts import Place
@@ -16,7 +17,7 @@ from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.memory import Budget
 from monitor.runner.profile import ProfileStage, input_topics
-from monitor.runner.topics import create_topics
+from monitor.runner.topics import create_topics, our_topics
 from monitor.settings import Settings
 from monitor.signals import LEAVE_S, Stopping, ignore_hangups
 from monitor.sources.references import reference_changes
@@ -37,9 +38,12 @@ def ledger_topics(settings: Settings) -> LedgerTopics:
     return LedgerTopics(settings.prefix, settings.ledger_partitions)
 
 
-def prepare(bus: Bus, config: Config, settings: Settings) -> None:
-    """Create our topics where they are missing, and check those that are there."""
-    create_topics(bus, ledger_topics(settings), input_topics(config))
+def prepare(bus: Bus, config: Config, settings: Settings, stages: Sequence[str] = STAGES) -> None:
+    """Check that the stages may do what they will; create our topics where they are missing, and check the others."""
+    topics, inputs = ledger_topics(settings), input_topics(config)
+    members = tuple((f"{topics.prefix}{name}", instance_of(settings.instance, name)) for name in stages)
+    bus.check_rights(Needs(inputs, tuple(our_topics(topics, inputs, lambda topic: 1)), members))
+    create_topics(bus, topics, inputs)
 
 
 def run_stage(name: str, bus: Bus, settings: Settings, log: Log) -> None:

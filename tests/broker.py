@@ -22,6 +22,7 @@ from base64 import urlsafe_b64encode
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import kafka.admin
 from kafka import errors as kafka_errors
@@ -177,7 +178,7 @@ class Broker:
             self.close()
             raise BrokerUnavailable(f"{arguments[0]} failed: {error}") from error
 
-    def start(self) -> Broker:
+    def start(self) -> Self:
         """Returns when the broker answers Metadata, not when its port opens."""
         self.launch()
         return self.wait()
@@ -195,7 +196,7 @@ class Broker:
                 start_new_session=True,
             )
 
-    def wait(self) -> Broker:
+    def wait(self) -> Self:
         """Until a launched broker answers."""
         self._wait_for_port()
         try:

@@ -10,10 +10,11 @@ from monitor.errors import ConfigurationError
 FORMS = "kafka://host:port[,host:port], sqlite:///path or memory:"
 
 
-def open_bus(url: str, options: Mapping[str, object] | None = None) -> Bus:
+def open_bus(url: str, options: Mapping[str, object] | None = None, at_once: bool = False) -> Bus:
     """The bus at `url`. `options`: settings for every Kafka client, by kafka-python's names; only Kafka takes them.
 
     `sqlite:///drift.db` is relative to the working directory, `sqlite:////var/drift.db` absolute.
+    `at_once`: who is not let in is told why at once; else brokers that are just starting are waited for first.
     Raises ConfigurationError for an address of no known form, BusUnreachable when nobody answers there.
     """
     scheme, _, rest = url.partition(":")
@@ -26,8 +27,13 @@ def open_bus(url: str, options: Mapping[str, object] | None = None) -> Bus:
         )
     if scheme == "kafka" and rest.startswith("//"):
         from monitor.bus.kafka import KafkaBus
+        from monitor.bus.kafka_probe import diagnosis
 
-        return KafkaBus(_servers(url, rest[2:]), options or {})
+        servers = _servers(url, rest[2:])
+        problem = diagnosis(servers, options or {}) if at_once else None
+        if problem is not None:
+            raise problem
+        return KafkaBus(servers, options or {})
     if scheme == "sqlite" and rest.startswith("///") and len(rest) > 3:
         from monitor.bus.embedded import EmbeddedBus
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from monitor.bus.lease import RENEW_MS, Lease
-from monitor.bus.port import Committed, Polled
+from monitor.bus.port import Committed, Needs, Polled
 from monitor.bus.records import POLL_BYTES, choose_partition, now_ms, share_out
 from monitor.bus.sqlite_log import OFFSET_BITS, OFFSET_MASK, SqliteLog
 from monitor.errors import BusError, StaleGeneration, TransactionFailed
@@ -32,6 +32,9 @@ class EmbeddedBus:
         self._log = SqliteLog(path, clock)
         self._given = ExitStack()
         self._given.callback(self._log.close)
+
+    def check_rights(self, needs: Needs) -> None:
+        """Who may open the file may do everything."""
 
     def partitions(self, topic: str) -> int | None:
         found = self._log.topic(topic)

@@ -12,7 +12,9 @@ from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 
 from monitor.bus.kafka_clients import KafkaClients, kafka_tp, poll, record_batch
 from monitor.bus.kafka_group import REQUEST_MS, KafkaMember
+from monitor.bus.kafka_rights import TOPIC, Right, lacking
 from monitor.bus.kafka_writer import KafkaSender, KafkaWriter
+from monitor.bus.port import Needs
 from monitor.errors import BusError
 from monitor.events import RecordBatch, TopicPartition
 
@@ -33,6 +35,12 @@ class KafkaBus:
         self._given.callback(self._admin.close)
         self._reader: KafkaReader | None = None
 
+    def check_rights(self, needs: Needs) -> None:
+        with self._clients.translated("asking for the user's rights"):
+            rights = lacking(self._admin, needs)
+        if rights:
+            raise self._clients.refusal(rights)
+
     def partitions(self, topic: str) -> int | None:
         with self._clients.translated(f"looking up topic {topic!r}"):
             (found,) = self._admin.describe_topics([topic])
@@ -51,6 +59,8 @@ class KafkaBus:
                 self._admin.create_topics(asked)
             except kafka_errors.TopicAlreadyExistsError:
                 return
+            except kafka_errors.AuthorizationError:
+                raise self._clients.refusal([Right("CREATE", TOPIC, topic)]) from None
             self._admin.wait_for_topics([topic])
 
     def topics(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ The client ships no types, so it is `Any` here and nowhere else is it handed on.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
+from monitor.bus.kafka_probe import diagnosis
+from monitor.bus.kafka_rights import Right, refusal
 from monitor.bus.kafka_security import read_secret
 from monitor.errors import BusError, BusUnreachable, ConfigurationError
 from monitor.events import Headers, RecordBatch, TopicPartition
@@ -32,6 +34,7 @@ class KafkaClients:
 
     def __init__(self, servers: Sequence[str], options: Mapping[str, object]) -> None:
         self.name = "kafka://" + ",".join(servers)
+        self._servers = servers
         self._options = options
         self._common = {"bootstrap_servers": list(servers), "bootstrap_timeout_ms": BOOTSTRAP_MS}
         kinds = (kafka.KafkaConsumer, kafka.KafkaProducer, kafka.admin.KafkaAdminClient)
@@ -70,11 +73,17 @@ class KafkaClients:
         try:
             return kind(**(self._common | settings | known))
         except kafka_errors.KafkaTimeoutError as error:
-            raise BusUnreachable(f"{self.name}: no broker answers there (waited {BOOTSTRAP_MS // 1000} s)") from error
+            found = diagnosis(self._servers, self._options)
+            waited = BusUnreachable(f"{self.name}: no broker answers there (waited {BOOTSTRAP_MS // 1000} s)")
+            raise (found or waited) from error
         except kafka_errors.KafkaConfigurationError as error:
             raise ConfigurationError(f"{self.name}: {error}") from error
         except kafka_errors.KafkaError as error:
             raise BusError(f"{self.name}: {error}") from error
+
+    def refusal(self, rights: Iterable[Right]) -> BusError:
+        """The error that names rights which the user lacks."""
+        return refusal(self.name, self._options, rights)
 
     @contextmanager
     def translated(self, what: str) -> Iterator[None]:

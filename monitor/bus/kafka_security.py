@@ -34,12 +34,13 @@ SECRETS = ("kafka_password", "kafka_key_password")
 
 ENCRYPTED = {"SSL": True, "SASL_SSL": True, "PLAINTEXT": False, "SASL_PLAINTEXT": False}
 MOST_SECRET_BYTES = 64 << 10
-_NEEDS = {
+MECHANISMS = {
     "PLAIN": ("kafka_username", "kafka_password"),
     "SCRAM-SHA-256": ("kafka_username", "kafka_password"),
     "SCRAM-SHA-512": ("kafka_username", "kafka_password"),
     "OAUTHBEARER": ("kafka_token_file",),
 }
+"""SASL mechanisms that have settings, and the settings that they need."""
 _CREDENTIALS = ("kafka_username", "kafka_password", "kafka_token_file")
 _TLS = ("kafka_ca_file", "kafka_cert_file", "kafka_key_file", "kafka_key_password")
 
@@ -133,9 +134,9 @@ def _contradictions(given: Mapping[str, object], plaintext_allowed: bool) -> Ite
 
 def _sasl(given: Mapping[str, object], protocol: str, mechanism: object, plaintext_allowed: bool) -> Iterator[str]:
     if not isinstance(mechanism, str):
-        yield f"{_told('kafka_sasl_mechanism')}: {protocol} needs one of {', '.join(_NEEDS)}"
+        yield f"{_told('kafka_sasl_mechanism')}: {protocol} needs one of {', '.join(MECHANISMS)}"
         return
-    if missing := [_told(name) for name in _NEEDS.get(mechanism, ()) if not given.get(OPTIONS[name])]:
+    if missing := [_told(name) for name in MECHANISMS.get(mechanism, ()) if not given.get(OPTIONS[name])]:
         yield f"{', '.join(missing)}: {mechanism} needs {'it' if len(missing) == 1 else 'them'}"
     # Kerberos proves the user without handing over anything that another could use; all others do.
     if protocol == "SASL_PLAINTEXT" and mechanism != "GSSAPI" and not plaintext_allowed:

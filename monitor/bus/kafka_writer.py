@@ -16,6 +16,7 @@ from kafka.structs import OffsetAndMetadata
 
 from monitor.bus.kafka_clients import KafkaClients, kafka_tp
 from monitor.bus.kafka_group import Generation
+from monitor.bus.kafka_rights import TRANSACTIONAL_ID, Right
 from monitor.bus.port import Committed, Polled
 from monitor.bus.watchdog import watchdog
 from monitor.errors import BusError, StaleGeneration, TransactionFailed
@@ -44,7 +45,10 @@ class KafkaWriter:
             linger_ms=5,
         )
         with watchdog(f"opening the writer {self._name!r}", HANGING_SECONDS), clients.translated("opening the writer"):
-            self._producer.init_transactions()
+            try:
+                self._producer.init_transactions()
+            except kafka_errors.TransactionalIdAuthorizationFailedError:
+                raise clients.refusal([Right("WRITE", TRANSACTIONAL_ID, self._name)]) from None
 
     def commit(
         self,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from monitor.bus.port import Committed, Polled
+from monitor.bus.port import Committed, Needs, Polled
 from monitor.bus.records import choose_partition, is_compacted, is_stamped, now_ms, share_out
 from monitor.errors import BusError, StaleGeneration, TransactionFailed
 from monitor.events import Headers, Outgoing, RecordBatch, TopicPartition
@@ -93,6 +93,9 @@ class MemoryBus:
         self._groups: dict[str, _Group] = {}
         self._writers: dict[str, MemoryWriter] = {}
         self._turn = count()
+
+    def check_rights(self, needs: Needs) -> None:
+        """Nobody else is here."""
 
     def partitions(self, topic: str) -> int | None:
         return len(self._logs[topic]) if topic in self._logs else None

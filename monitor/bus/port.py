@@ -28,6 +28,18 @@ class Committed(NamedTuple):
     metadata: str
 
 
+class Needs(NamedTuple):
+    """What a process is going to do on a bus, for a bus that knows users and rights.
+
+    `inputs`: topics that it reads. `outputs`: those that it reads and writes, and creates where they are missing.
+    `members`: group and instance of its consumers and writers.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    members: tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Polled:
     """What one poll brought, and the assignment it belongs to.
@@ -104,6 +116,9 @@ class Bus(Protocol):
     """What messages call it: `kafka://host:9092`, `sqlite:///drift.db`, `memory:`."""
     unsupported: frozenset[str]
     """What this member can't do and refuses by name: `sharing a group` (LeaseTaken)."""
+
+    def check_rights(self, needs: Needs) -> None:
+        """Raises BusError that names all rights which are lacking, where the bus knows users."""
 
     def partitions(self, topic: str) -> int | None:
         """Number of partitions, or None where there is no such topic."""

@@ -27,8 +27,8 @@ def run(config: Path | None, bus: str | None, stages: str, instance: str | None)
         raise ConfigurationError(f"--stages {stages}: there are {' and '.join(STAGES)}")
     with tempfile.TemporaryDirectory(prefix="streamdrift-") as folder:
         accepted = Accepted(settings.config, Path(folder) / "alerts.yaml")
-        opened = open_settings_bus(settings)
-        prepare(opened, accepted.config, settings)
+        opened = open_settings_bus(settings, at_once=True)
+        prepare(opened, accepted.config, settings, names)
         place = f"{opened.cluster_id()}/{settings.prefix}"
         opened.close()
         with held(place, settings.instance, names):

@@ -15,6 +15,6 @@ def settings_of(config: Path | None = None, bus: str | None = None, instance: st
     return load_settings(config=config, bus=bus, instance=instance)
 
 
-def open_settings_bus(settings: Settings) -> Bus:
-    """The bus that the settings name."""
-    return open_bus(settings.bus, client_options(settings))
+def open_settings_bus(settings: Settings, at_once: bool = False) -> Bus:
+    """The bus that the settings name. `at_once`: as `open_bus` has it."""
+    return open_bus(settings.bus, client_options(settings), at_once)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
@@ -27,8 +27,20 @@ def create_topics(bus: Bus, topics: LedgerTopics, inputs: tuple[str, ...]) -> No
             f"{bus.name}: there is no topic {', '.join(missing)}; create it, or correct alerts.yaml "
             "(Streamdrift never creates the topics that it reads)"
         )
+    for topic, (partitions, config) in our_topics(topics, inputs, bus.partitions).items():
+        found = bus.partitions(topic)
+        if found is None:
+            bus.create(topic, partitions, config)
+        elif found != partitions:
+            raise ConfigurationError(f"{bus.name}: topic {topic} has {found} partitions; {partitions} are needed")
+
+
+def our_topics(
+    topics: LedgerTopics, inputs: tuple[str, ...], count: Callable[[str], int | None]
+) -> dict[str, tuple[int, dict[str, str]]]:
+    """Our topics, each with its partitions and how it is kept. `count`: gives the partitions of an input."""
     n = topics.partitions
-    wanted: dict[str, tuple[int, dict[str, str]]] = {
+    return {
         topics.name("ledger"): (n, _days(90)),
         topics.name("positions"): (1, _COMPACTED),
         topics.name("grid"): (1, _COMPACTED),
@@ -36,14 +48,8 @@ def create_topics(bus: Bus, topics: LedgerTopics, inputs: tuple[str, ...]) -> No
         topics.name("alerts"): (n, _days(90)),
         topics.name("retraining"): (n, _days(90)),
         topics.name("observations"): (n, _days(7)),
-        **{f"{topic}.dlq": (bus.partitions(topic) or 1, _days(14)) for topic in inputs},
+        **{f"{topic}.dlq": (count(topic) or 1, _days(14)) for topic in inputs},
     }
-    for topic, (partitions, config) in wanted.items():
-        found = bus.partitions(topic)
-        if found is None:
-            bus.create(topic, partitions, config)
-        elif found != partitions:
-            raise ConfigurationError(f"{bus.name}: topic {topic} has {found} partitions; {partitions} are needed")
 
 
 def read_whole(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 DAYS = "2"
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on the path")
 
 
@@ -30,14 +31,14 @@ class Authority:
         self._folder.mkdir(parents=True)
         self.ca, self._key = self._folder / "ca.pem", self._folder / "ca.key"
         subject: list[str] = ["-subj", f"/CN={name}", "-days", DAYS]
-        _openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, "-keyout", self._key, "-out", self.ca)
+        _openssl("req", "-x509", *NEW_KEY, *subject, "-keyout", self._key, "-out", self.ca)
 
     def sign(self, name: str, hosts: tuple[str, ...] = (), password: str = "") -> Certificate:
         """A certificate for CN=`name`, valid for `hosts` (as in DNS:localhost); its key is encrypted by `password`."""
         stem = f"{name}-locked" if password else name
         plain, request, extensions = (self._folder / f"{stem}.{end}" for end in ("plain", "csr", "ext"))
         made = Certificate(*(self._folder / f"{stem}.{end}" for end in ("pem", "key", "store")))
-        _openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", plain, "-out", request)
+        _openssl("req", *NEW_KEY, "-subj", f"/CN={name}", "-keyout", plain, "-out", request)
         extensions.write_text(f"subjectAltName={','.join(hosts)}\n" if hosts else "")
         signed_by: list[str | Path] = ["-CA", self.ca, "-CAkey", self._key, "-CAcreateserial", "-days", DAYS]
         _openssl("x509", "-req", "-in", request, *signed_by, "-extfile", extensions, "-out", made.cert)
