@@ -31,7 +31,7 @@ def held(place: str, name: str, stages: Sequence[str]) -> Iterator[None]:
     opened: list[int] = []
     try:
         for stage in stages:
-            opened.append(_open(_file(place, instance_of(name, stage))))
+            opened.append(_open(file_of(place, instance_of(name, stage), "lock")))
             try:
                 fcntl.flock(opened[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -45,10 +45,10 @@ def held(place: str, name: str, stages: Sequence[str]) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _file(place: str, instance: str) -> Path:
-    """The file stays when its lock is gone: one that is deleted could be locked twice."""
+def file_of(place: str, instance: str, what: str) -> Path:
+    """A file of the instance on this host. It stays when its lock is gone: a deleted one could be locked twice."""
     named = hashlib.sha256(f"{place}\n{instance}".encode()).hexdigest()[:24]
-    return Path(tempfile.gettempdir()) / f"streamdrift-instance-{named}.lock"
+    return Path(tempfile.gettempdir()) / f"streamdrift-instance-{named}.{what}"
 
 
 def _open(path: Path) -> int:

@@ -11,13 +11,14 @@ from monitor.bus.port import Bus, Needs
 from monitor.config.resolved import Config
 from monitor.errors import ConfigurationError, LeaseTaken
 from monitor.evaluate.alerts import Place
-from monitor.instances import instance_of
+from monitor.instances import file_of, instance_of
 from monitor.panes.ledger import LedgerTopics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.memory import Budget
 from monitor.runner.profile import ProfileStage, input_topics
 from monitor.runner.topics import create_topics, our_topics
+from monitor.runner.witness import FileWitness, NoWitness, Witness
 from monitor.settings import Settings
 from monitor.signals import LEAVE_S, Stopping, ignore_hangups
 from monitor.sources.references import reference_changes
@@ -81,7 +82,14 @@ def _opened(name: str, bus: Bus, config: Config, settings: Settings, log: Log, s
     deadline = time.monotonic() + _LEASE_PATIENCE_S
     while not stopping.asked:
         try:
-            return Loop(bus, stage, instance, time.monotonic, settings.commit_interval_ms / 1000)
+            return Loop(
+                bus,
+                stage,
+                instance,
+                time.monotonic,
+                settings.commit_interval_ms / 1000,
+                witness=_witness(bus, settings, instance),
+            )
         except LeaseTaken as taken:
             if time.monotonic() > deadline:
                 raise
@@ -90,9 +98,19 @@ def _opened(name: str, bus: Bus, config: Config, settings: Settings, log: Log, s
     return None
 
 
+def _witness(bus: Bus, settings: Settings, instance: str) -> Witness:
+    """What the process before was doing when it ended; nothing where the host keeps no file of it."""
+    try:
+        return FileWitness(file_of(f"{bus.cluster_id()}/{settings.prefix}", instance, "witness"))
+    except OSError:
+        return NoWitness()
+
+
 def _stage(name: str, bus: Bus, config: Config, settings: Settings, log: Log) -> Stage:
     topics = ledger_topics(settings)
     if name == "profile":
         return ProfileStage(bus, config, topics, time.monotonic, log, Budget(settings.memory_mb << 20, log).measure)
     place = place_of(bus, settings)
-    return EvaluateStage(bus, config, topics, place, lambda model: reference_changes(bus, model), log)
+    return EvaluateStage(
+        bus, config, topics, place, lambda model: reference_changes(bus, model), log, settings.snapshot_panes
+    )

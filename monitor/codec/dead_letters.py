@@ -26,9 +26,10 @@ def reject(records: RecordBatch, i: int, reason: str) -> Rejected:
     )
 
 
-def dead_letter(rejected: Rejected) -> Outgoing:
-    """The dead letter of a rejected record: in the partition of the same number, at most 64 KiB of key and of value.
+def dead_letter(rejected: Rejected, partitions: int) -> Outgoing:
+    """The dead letter of a rejected record: at most 64 KiB of key and of value.
 
+    It goes to the partition of the same number, as long as its topic has as many (`partitions`) as the input.
     `sd-length` and `sd-value-sha256` are of the whole value.
     """
     headers = {
@@ -42,7 +43,7 @@ def dead_letter(rejected: Rejected) -> Outgoing:
     }
     return Outgoing(
         rejected.topic + SUFFIX,
-        rejected.partition,
+        rejected.partition % partitions,
         rejected.key,
         rejected.value,
         tuple((name, text.encode()) for name, text in headers.items()),

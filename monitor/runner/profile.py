@@ -34,10 +34,13 @@ from monitor.telemetry import Log
 class _Input:
     """One input partition: its task, the numbers of its outputs, and what it has to say."""
 
-    def __init__(self, task: ProfileTask, sequencer: Sequencer, models: tuple[str, ...]) -> None:
+    def __init__(
+        self, task: ProfileTask, sequencer: Sequencer, models: tuple[str, ...], dead_letter_partitions: int
+    ) -> None:
         self.task = task
         self.sequencer = sequencer
         self.models = models
+        self.dead_letter_partitions = dead_letter_partitions
         self.heartbeats: list[Heartbeat] = []
         self.notices: list[Notice] = []
         self.committed = -1
@@ -89,7 +92,8 @@ class ProfileStage:
         fold = PartitionFold(tp, contracts, self._bus.log_append_time(tp.topic))
         task = ProfileTask(fold, Decoder(tp.topic, contracts))
         sequencer = Sequencer(f"{self.group}/{tp.topic}/{tp.partition}")
-        held = _Input(task, sequencer, tuple(contract.model for contract in contracts))
+        dead_letter_partitions = self._bus.partitions(tp.topic + SUFFIX) or 1
+        held = _Input(task, sequencer, tuple(contract.model for contract in contracts), dead_letter_partitions)
         self._decided.read()
         self._use_grids(held)
         self._inputs[tp] = held
@@ -142,7 +146,8 @@ class ProfileStage:
         """The output partitions of an input partition."""
         ledger = self._ledger.name("ledger")
         numbers = sorted({self._ledger.partition_of(model) for model in held.models})
-        return [*(TopicPartition(ledger, n) for n in numbers), TopicPartition(tp.topic + SUFFIX, tp.partition)]
+        dead = TopicPartition(tp.topic + SUFFIX, tp.partition % held.dead_letter_partitions)
+        return [*(TopicPartition(ledger, n) for n in numbers), dead]
 
     def _first_start(self, tp: TopicPartition) -> int:
         starts = {model.start for model in readers_of(self._config.models, tp.topic)}
@@ -265,7 +270,7 @@ class ProfileStage:
         notices, held.notices = held.notices, []
         outputs += [encode_entry(n, ledger, self._ledger.partition_of(n.model or held.models[0])) for n in notices]
         outputs += [encode_entry(entry, ledger, partition) for partition in partitions for entry in shared]
-        outputs += [dead_letter(rejected) for rejected in drained.rejected]
+        outputs += [dead_letter(rejected, held.dead_letter_partitions) for rejected in drained.rejected]
         return outputs
 
 

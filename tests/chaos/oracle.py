@@ -36,7 +36,7 @@ class _Undisturbed(Replay):
 
     def drained(self, tp: TopicPartition) -> Drained:
         drained = super().drained(tp)
-        for letter in map(dead_letter, drained.rejected):
+        for letter in (dead_letter(rejected, tp.partition + 1) for rejected in drained.rejected):
             self.dead_letters[tp.partition].append((letter.key, _with_headers(letter.value or b"", letter.headers)))
         return drained
 

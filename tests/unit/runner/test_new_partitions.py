@@ -84,7 +84,6 @@ def test_a_new_partition_counts_from_a_recorded_pane_and_older_rows_are_late() -
     turn(loops)
 
     bus.grow("in", 2)
-    bus.grow("in.dlq", 2)
     new = TopicPartition("in", 1)
     send(bus, range(40, 50), 2, rng)  # in the new partition: older than what is folded, so late
     turn(loops[:1])
