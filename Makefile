@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 # PYTHON: the interpreter to make the virtual environment with; the first of these that works and is new enough.
 PYTHON ?= python3.13 python3.12 python3.11 python3 python
 PYTEST_ARGS ?=
+# make fuzz: so many bad records, and as many good ones
+RECORDS ?= 100000
 # LOCK_ARGS=--upgrade takes the newest versions; without it those in the lock stay where they can.
 LOCK_ARGS ?=
 # make chaos: how much of what; the full run is KILLS=200 EVENTS=2000000 FREEZES=50 JOINS=100 RESTARTS=20
@@ -22,12 +24,13 @@ DIR ?= .cache/chaos
 NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint chaos lock setup
+.PHONY: help demo test lint chaos fuzz lock setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables: PYTHON (interpreter), PYTEST_ARGS (make test), LOCK_ARGS (make lock),"
 	@echo "    KILLS, EVENTS, FREEZES, JOINS, RESTARTS, BROKERS, BROKER_KILLS, IDLE, SEED, DIR (make chaos)"
+	@echo "    RECORDS, SEED (make fuzz)"
 
 demo: $(STAMP) ## show drift being found, on this machine, without a broker
 	@$(BIN)/streamdrift demo --once
@@ -49,6 +52,9 @@ lint: $(STAMP) ## ruff, mypy and import contracts
 chaos: $(STAMP) ## kill and freeze the service on real Kafka, and compare it with an undisturbed replay
 	@$(BIN)/python -m tests.chaos.run --kills $(KILLS) --events $(EVENTS) --freezes $(FREEZES) --joins $(JOINS) \
 		--restarts $(RESTARTS) --brokers $(BROKERS) --broker-kills $(BROKER_KILLS) --idle $(IDLE) --seed $(SEED) --dir $(DIR)
+
+fuzz: $(STAMP) ## bad records among good ones: RECORDS, SEED
+	@$(BIN)/python -m tests.fuzz.run --records $(RECORDS) --seed $(SEED)
 
 lock: $(STAMP) ## resolve the dependencies of pyproject.toml again into requirements.lock
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -1,0 +1,97 @@
+"""Fuzz the input: bad records mixed one to one with good ones, and the twin with tombstones in their place.
+
+    python -m tests.fuzz.run [--records N] [--seed S]
+
+Prints what became of the records of each recipe, and ends with 1 where a promise is broken. A seed repeats its run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from monitor.codec.reasons import QUARANTINED, SENTENCES
+from tests.fuzz.mutants import is_json
+from tests.fuzz.service import Line, Outcome, a_log, serve, twin
+
+LEAST_JSON = 0.3
+LEAST_OF_A_REASON = 0.005
+"""Of the bad records: each reason 500 times in 100,000."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run and its twin. `fates`: by recipe and fate, how many records."""
+
+    lines: Sequence[Line]
+    first: Outcome
+    second: Outcome
+    json_share: float
+    fates: Counter[tuple[str, str]]
+
+    def broken(self) -> list[str]:
+        """The promises that this run breaks; `serve` itself has checked that every record is in its bucket."""
+        records = sum(self.fates.values())
+        reasons = Counter(self.first.dead.values())
+        few = [r for r in SENTENCES if r != QUARANTINED and reasons[r] < LEAST_OF_A_REASON * records]
+        alerts = Counter(json.loads(value)["data"]["labels"]["alertname"] for value in self.first.alerts)
+        found = {
+            f"only {self.json_share:.0%} of the bad records are JSON": self.json_share < LEAST_JSON,
+            f"too few dead letters of {few} to prove anything": bool(few),
+            f"the drift was not found: {dict(alerts)}": not alerts["Psi"],
+            "the twin's alerts are others": self.first.alerts != self.second.alerts,
+            "the twin's observations are others": self.first.observations != self.second.observations,
+            "the twin has dead letters": bool(self.second.dead),
+            "a good record is a dead letter": any(self.fates["good", reason] for reason in SENTENCES),
+        }
+        return [promise for promise, is_broken in found.items() if is_broken]
+
+
+def run(records: int, seed: int) -> Result:
+    """Both runs of one seed."""
+    lines = a_log(records, seed)
+    bad = [line for line in lines if line.recipe is not None]
+    json_share = sum(is_json(line.value or b"") for line in bad) / len(bad)
+    first = serve(lines)
+    second = serve(twin(lines, first.dead))
+    return Result(lines, first, second, json_share, fates(lines, first))
+
+
+def fates(lines: Sequence[Line], outcome: Outcome) -> Counter[tuple[str, str]]:
+    """How many records of each recipe became what."""
+    found: Counter[tuple[str, str]] = Counter()
+    offsets: Counter[tuple[str, int]] = Counter()
+    for line in lines:
+        place = (line.topic, line.partition)
+        found[line.recipe or "good", outcome.dead.get((*place, offsets[place]), "row")] += 1
+        offsets[place] += 1
+    return found
+
+
+def main(
+    records: Annotated[int, typer.Option(min=1000, help="Bad records, and as many good ones.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="Seed of the log.")] = 1,
+) -> None:
+    """Fuzz the input of the service."""
+    typer.echo(f"seed {seed}, {records} bad records and as many good ones")
+    result = run(records, seed)
+    for (recipe, fate), count in sorted(result.fates.items()):
+        typer.echo(f"  {recipe:<18} {fate:<18} {count:>8}")
+    buckets = {name: count for name, count in sorted(result.first.buckets.items()) if count}
+    typer.echo(f"{result.json_share:.0%} of the bad ones are JSON; buckets: {buckets}")
+    typer.echo(
+        f"{len(result.first.alerts)} alerts, {result.first.observations} observations, the twin's the same bytes"
+    )
+    broken = result.broken()
+    for promise in broken:
+        typer.echo(f"BROKEN: {promise}")
+    raise typer.Exit(1 if broken else 0)
+
+
+if __name__ == "__main__":
+    typer.run(main)
