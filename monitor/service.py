@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from monitor import __version__
 from monitor.alerts_file import Followed, load_config
@@ -17,6 +18,7 @@ from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.memory import Budget
 from monitor.runner.profile import ProfileStage, input_topics
+from monitor.runner.status import Reporter
 from monitor.runner.topics import create_topics, our_topics
 from monitor.runner.witness import FileWitness, NoWitness, Witness
 from monitor.settings import Settings
@@ -47,38 +49,61 @@ def prepare(bus: Bus, config: Config, settings: Settings, stages: Sequence[str] 
     create_topics(bus, topics, inputs)
 
 
-def run_stage(name: str, bus: Bus, settings: Settings, log: Log) -> None:
-    """One stage in this process, until SIGTERM or SIGINT; where its alerts.yaml is replaced, the new one is taken."""
+def run_stage(name: str, bus: Bus, settings: Settings, log: Log, status: Path | None = None) -> None:
+    """One stage in this process, until SIGTERM or SIGINT; where its alerts.yaml is replaced, the new one is taken.
+
+    `status`: the file that tells the supervisor how it goes.
+    """
     stopping = Stopping(LEAVE_S)
     ignore_hangups()
     followed = Followed(settings.config)  # before it is read, so that no change is missed
-    loop = _opened(name, bus, load_config(settings.config), settings, log, stopping)
+    config = load_config(settings.config)
+    stage = _stage(name, bus, config, settings, log)
+    loop = _opened(stage, name, bus, settings, log, stopping)
     if loop is None:
         return
+    rules = _Rules(followed, loop, config.alerts_yaml_sha256, log)
+    reporter = Reporter(name, stage, loop, bus, status) if status is not None else None
+
+    def between() -> None:
+        rules.follow()
+        if reporter is not None:
+            reporter.turned(rules.alerts_yaml_sha256)
+
     log.info("stage_started", stage=name, bus=bus.name)
-    loop.run(lambda: stopping.asked, lambda: _follow(followed, loop, log))
+    loop.run(lambda: stopping.asked, between)
     log.info("stage_stopped", stage=name)
 
 
-def _follow(followed: Followed, loop: Loop, log: Log) -> None:
-    """Take another alerts.yaml where there is one."""
-    if not followed.changed():
-        return
-    try:
-        config = load_config(followed.path)
-        loop.reload(config)
-    except ConfigurationError as error:
-        log.error("config_refused", why=str(error), kept="the rules of before")
-    else:
-        log.info("config_taken", alerts_yaml_sha256=config.alerts_yaml_sha256)
+class _Rules:
+    """The alerts.yaml that a loop runs on."""
+
+    def __init__(self, followed: Followed, loop: Loop, alerts_yaml_sha256: str, log: Log) -> None:
+        self.alerts_yaml_sha256 = alerts_yaml_sha256
+        self._followed = followed
+        self._loop = loop
+        self._log = log
+
+    def follow(self) -> None:
+        """Take another one where there is one."""
+        if not self._followed.changed():
+            return
+        try:
+            config = load_config(self._followed.path)
+            self._loop.reload(config)
+        except ConfigurationError as error:
+            self._log.error("config_refused", why=str(error), kept="the rules of before")
+        else:
+            self.alerts_yaml_sha256 = config.alerts_yaml_sha256
+            self._log.info("config_taken", alerts_yaml_sha256=config.alerts_yaml_sha256)
 
 
-def _opened(name: str, bus: Bus, config: Config, settings: Settings, log: Log, stopping: Stopping) -> Loop | None:
+def _opened(stage: Stage, name: str, bus: Bus, settings: Settings, log: Log, stopping: Stopping) -> Loop | None:
     """The stage's loop, or None when asked to stop before there is one.
 
     A lease may be that of a process just killed: it is waited for until that must have run out.
     """
-    stage, instance = _stage(name, bus, config, settings, log), instance_of(settings.instance, name)
+    instance = instance_of(settings.instance, name)
     deadline = time.monotonic() + _LEASE_PATIENCE_S
     while not stopping.asked:
         try:
@@ -106,7 +131,7 @@ def _witness(bus: Bus, settings: Settings, instance: str) -> Witness:
         return NoWitness()
 
 
-def _stage(name: str, bus: Bus, config: Config, settings: Settings, log: Log) -> Stage:
+def _stage(name: str, bus: Bus, config: Config, settings: Settings, log: Log) -> ProfileStage | EvaluateStage:
     topics = ledger_topics(settings)
     if name == "profile":
         return ProfileStage(bus, config, topics, time.monotonic, log, Budget(settings.memory_mb << 20, log).measure)

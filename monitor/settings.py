@@ -38,6 +38,11 @@ class Settings(BaseSettings):
     )
     source: str = Field("/streamdrift", min_length=1, description="CloudEvents `source` of our messages")
     web_url: str = Field("http://localhost:8787", pattern=r"^https?://\S+$", description="base of links in messages")
+    web: str | None = Field(
+        None,
+        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$",
+        description="host:port at which `run` answers /live, /ready and /metrics (default: nowhere)",
+    )
     ledger_partitions: int = Field(8, ge=1, le=1024, description="partitions of the ledger, when it is created")
     snapshot_panes: int = Field(60, ge=1, le=100_000, description="panes of a ledger partition between two snapshots")
     commit_interval_ms: int = Field(1000, ge=10, le=60_000, description="time between commits")

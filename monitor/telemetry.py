@@ -1,10 +1,10 @@
-"""What the shell says of itself: structured logs on stderr."""
+"""What the shell says of itself: structured logs on stderr, and the list of its metrics."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import structlog
 
@@ -56,3 +56,63 @@ def get_log(name: str) -> Log:
     """The logger of a part of the service."""
     log: Log = structlog.get_logger(f"monitor.{name}")
     return log
+
+
+# ---------------------------------------------------------------------- metrics
+
+
+class Metric(NamedTuple):
+    """One metric of the endpoint. `labels`: all that each of its samples has."""
+
+    name: str
+    kind: Literal["gauge", "counter"]
+    labels: tuple[str, ...]
+    meaning: str
+
+
+class Sample(NamedTuple):
+    """One number of one metric. `labels`: their values, in the metric's order."""
+
+    name: str
+    labels: tuple[str, ...]
+    value: float
+
+
+_INPUT = ("topic", "partition")
+_ALL = (
+    Metric("streamdrift_info", "gauge", ("version", "instance"), "1"),
+    Metric("streamdrift_config_info", "gauge", ("stage", "sha256"), "1 for the alerts.yaml that the stage runs on"),
+    Metric("streamdrift_config_reload_failed", "gauge", (), "1 when the newest SIGHUP found a file that was refused"),
+    Metric("streamdrift_config_reload_seconds", "gauge", (), "when alerts.yaml was last taken, seconds since 1970"),
+    Metric("streamdrift_stage_up", "gauge", ("stage",), "1 while the stage's process runs"),
+    Metric("streamdrift_stage_ready", "gauge", ("stage",), "1 when it has its partitions and folds nothing again"),
+    Metric("streamdrift_stage_starts_total", "counter", ("stage",), "starts of its process; the first is none to mend"),
+    Metric("streamdrift_stage_turn_age_seconds", "gauge", ("stage",), "time since it last ended a turn"),
+    Metric("streamdrift_stage_commit_age_seconds", "gauge", ("stage",), "time since its process last committed"),
+    Metric("streamdrift_stage_transactions_total", "counter", ("stage",), "transactions of its process"),
+    Metric("streamdrift_stage_memory_bytes", "gauge", ("stage",), "resident memory of its process"),
+    Metric(
+        "streamdrift_input_records_total", "counter", (*_INPUT, "bucket"), "consumed records by what became of them"
+    ),
+    Metric("streamdrift_input_unaccounted_records", "gauge", _INPUT, "offsets in no bucket; anything but 0 is a bug"),
+    Metric("streamdrift_input_position", "gauge", _INPUT, "offset that profile reads next"),
+    Metric("streamdrift_input_lag_records", "gauge", _INPUT, "offsets between that and the end, every 10 s"),
+    Metric("streamdrift_input_watermark_seconds", "gauge", _INPUT, "event time that is sealed, seconds since 1970"),
+    Metric("streamdrift_input_folding_again", "gauge", _INPUT, "1 while it is folded again after a start"),
+    Metric("streamdrift_input_paused", "gauge", _INPUT, "1 while it waits for others, or for a grid"),
+    Metric("streamdrift_ledger_position", "gauge", ("partition",), "offset that evaluate reads next"),
+    Metric("streamdrift_ledger_lag_records", "gauge", ("partition",), "offsets between that and the end, every 10 s"),
+    Metric("streamdrift_ledger_folding_again", "gauge", ("partition",), "1 while it is folded again after a start"),
+    Metric("streamdrift_model_waiting", "gauge", ("model",), "1 while the model has not one pane: nothing ever came"),
+    Metric("streamdrift_model_judged_seconds", "gauge", ("model",), "event time that is judged, seconds since 1970"),
+    Metric("streamdrift_model_alerts", "gauge", ("model", "state"), "alerts by state: firing, pending"),
+)
+METRICS = {metric.name: metric for metric in _ALL}
+"""All metrics, in the order in which they are shown."""
+
+
+def sample(name: str, value: float, *labels: object) -> Sample:
+    """A number of a metric of the list; labels in its order."""
+    if len(labels) != len(METRICS[name].labels):
+        raise ValueError(f"{name} has the labels {METRICS[name].labels}")
+    return Sample(name, tuple(map(str, labels)), float(value))

@@ -89,11 +89,14 @@ def run(
     instance: Annotated[
         str | None, typer.Option(help="Name of this process in its group (default: host name).")
     ] = None,
+    web: Annotated[
+        str | None, typer.Option(help="host:port for /live, /ready and /metrics [env: STREAMDRIFT_WEB]")
+    ] = None,
 ) -> None:
     """Run the service: watch the topics of alerts.yaml, publish alerts and retraining requests."""
     from monitor.cli import run as command
 
-    raise typer.Exit(command.run(config, bus, stages, instance))
+    raise typer.Exit(command.run(config, bus, stages, instance, web))
 
 
 @app.command(hidden=True)
@@ -103,11 +106,12 @@ def stage(
     bus: BusUrl = None,
     instance: str | None = None,
     parent: int | None = None,
+    status: Path | None = None,
 ) -> None:
     """One stage in this process: what `run` supervises."""
     from monitor.cli import run as command
 
-    command.stage(name, config, bus, instance, parent)
+    command.stage(name, config, bus, instance, parent, status)
 
 
 @app.command()

@@ -10,9 +10,11 @@ from monitor.bus.port import Bus
 from monitor.settings import Settings, load_settings
 
 
-def settings_of(config: Path | None = None, bus: str | None = None, instance: str | None = None) -> Settings:
+def settings_of(
+    config: Path | None = None, bus: str | None = None, instance: str | None = None, web: str | None = None
+) -> Settings:
     """Settings, flags first."""
-    return load_settings(config=config, bus=bus, instance=instance)
+    return load_settings(config=config, bus=bus, instance=instance, web=web)
 
 
 def open_settings_bus(settings: Settings, at_once: bool = False) -> Bus:

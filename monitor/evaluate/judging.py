@@ -62,22 +62,29 @@ class Judge:
         self._retraining.use(rules)
         return self._say(self._alerts.withdraw(at, rules.rules))
 
+    @property
+    def alerts(self) -> Mapping[str, int]:
+        """How many alerts fire, and how many are pending."""
+        return {"firing": len(self._alerts.firing()), "pending": len(self._alerts.pending())}
+
     def state(self) -> JudgeState:
         """All that later messages depend on, beside the rules."""
         if self._rules is None:
-            return JudgeState((), (), ())
-        return JudgeState(self._alerts.state(self._rules.rules), self._retraining.state(), tuple(self._offsets))
+            return JudgeState((), (), (), None)
+        alerts, asked = self._alerts.state(self._rules.rules), self._retraining.state()
+        return JudgeState(alerts, asked, tuple(self._offsets), self._begun_at)
 
     def restore(self, state: JudgeState, streams: Streams) -> None:
         """Go on from there, once the rules have been given. Raises FormatError."""
         self._streams = streams
         if self._rules is None:
-            if state != JudgeState((), (), ()):
+            if state != JudgeState((), (), (), None):
                 raise FormatError("not a snapshot: alerts of a model without rules")
             return
         self._alerts.restore(state.alerts, self._rules.rules, self._model)
         self._retraining.restore(state.asked)
         self._offsets.extend(state.offsets)
+        self._begun_at = state.begun_at
 
     # ------------------------------------------------------------------ panes
 

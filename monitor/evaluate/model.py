@@ -84,6 +84,16 @@ class ModelFold:
         return self._rules
 
     @property
+    def judged_to(self) -> int | None:
+        """End of the newest pane that is folded, ms; None before the first."""
+        return None if self._next is None else self._next * self._pane_ms
+
+    @property
+    def alerts(self) -> Mapping[str, int]:
+        """How many alerts fire, and how many are pending."""
+        return self._judge.alerts
+
+    @property
     def active_set(self) -> PartitionSet | None:
         return self._set
 

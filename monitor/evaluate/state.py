@@ -143,11 +143,15 @@ class AskedState(_Struct, frozen=True):
 
 
 class JudgeState(_Struct, frozen=True):
-    """Alerts by fingerprint, triggers by name, and which offsets each stretch of event time holds."""
+    """Alerts by fingerprint, triggers by name, and which offsets each stretch of event time holds.
+
+    `begun_at`: event time from which the silence of streams without a row counts, ms; None before the first pane.
+    """
 
     alerts: tuple[AlertValue, ...]
     asked: tuple[AskedState, ...]
     offsets: tuple[tuple[int, tuple[OffsetRange, ...]], ...]
+    begun_at: int | None
 
 
 class FirstRowsState(_Struct, frozen=True):

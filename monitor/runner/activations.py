@@ -8,14 +8,20 @@ from monitor.events import TopicPartition
 from monitor.panes.ledger import Activation, Change, LedgerTopics, decode_activation
 from monitor.runner.topics import read_whole, whole_values
 
+Pane = tuple[str, str, str, int | None]
+"""Model, kind and stream of a change, and the pane that it counts from."""
+
 
 class Activations:
-    """All activations so far. `changes`: each change by its digest. `keys`: of the records that are there."""
+    """All activations so far. `changes`: each change by its digest. `newest`: by pane the digest that counts there.
+
+    Rules may change more than once before a pane is folded, and go back: the one that was written last counts.
+    """
 
     def __init__(self, bus: Bus, topics: LedgerTopics) -> None:
         self.all: list[Activation] = []
         self.changes: dict[str, Change] = {}
-        self.keys: set[bytes] = set()
+        self.newest: dict[Pane, str] = {}
         self._bus = bus
         self._tp = TopicPartition(topics.name("grid"), 0)
         self._read_to = 0
@@ -25,8 +31,14 @@ class Activations:
         """Take what has come to the grid topic since the last time."""
         for batch in read_whole(self._bus, self._tp, self._read_to):
             self._read_to = batch.offsets[-1] + 1
-            for record, value in whole_values(self._assembler, batch):
+            for _, value in whole_values(self._assembler, batch):
                 activation = decode_activation(value)
                 self.all.append(activation)
                 self.changes[activation.change.digest] = activation.change
-                self.keys.add(record.key or b"")
+                self.newest[pane_of(activation)] = activation.change.digest
+
+
+def pane_of(activation: Activation) -> Pane:
+    """Where an activation counts."""
+    change = activation.change
+    return change.model, change.kind, change.stream, activation.pane

@@ -10,7 +10,7 @@ the command `rebuild` folds it again from the ledger's start.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -29,6 +29,7 @@ from monitor.panes.position import EvaluatePosition, Snapshot, Stopped
 from monitor.runner.activations import Activations
 from monitor.runner.announce import ReferenceChanges, changes_of, rules_change
 from monitor.runner.loop import Work
+from monitor.runner.numbers import Standing, ledger_numbers, model_numbers
 from monitor.runner.outbox import Outbox
 from monitor.runner.positions import Positions
 from monitor.runner.rebuild import rebuilt, stop_notice
@@ -36,7 +37,7 @@ from monitor.runner.reloading import refuse_reload
 from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.snapshots import Snapshots
 from monitor.runner.topics import records_of
-from monitor.telemetry import Log
+from monitor.telemetry import Log, Sample
 
 SNAPSHOT_PANES = 60
 """Panes of all models of a ledger partition together between two snapshots of it."""
@@ -169,7 +170,7 @@ class EvaluateStage:
             kind = kind_of(record.headers)
             if kind == COMMAND:
                 said += held.task.advance()  # what is read before the command is folded before it
-                held.outbox.say(said, self._activations.keys)
+                held.outbox.say(said, self._activations.newest)
                 said = []
                 self._obey(held, record)
                 continue
@@ -179,7 +180,7 @@ class EvaluateStage:
             if value is not None:
                 said += held.task.read(decode_entry(kind, value))
         said += held.task.advance()
-        held.outbox.say(said, self._activations.keys)
+        held.outbox.say(said, self._activations.newest)
         held.position = records.offsets[-1] + 1
         held.read += len(records)
 
@@ -227,6 +228,16 @@ class EvaluateStage:
 
     def paused(self) -> frozenset[TopicPartition]:
         return frozenset()
+
+    def standings(self) -> dict[TopicPartition, Standing]:
+        """Where each ledger partition stands."""
+        return {tp: Standing(held.position, not held.announced) for tp, held in self._partitions.items()}
+
+    def numbers(self) -> Iterator[Sample]:
+        """What is shown of them and of the models."""
+        yield from ledger_numbers(self.standings())
+        for _, held in sorted(self._partitions.items()):
+            yield from model_numbers(held.task.models.values())
 
     def limits(self) -> Mapping[TopicPartition, int]:
         return {}
@@ -277,7 +288,7 @@ class EvaluateStage:
         again = rebuilt(self._bus, tp, command.model, self._place, activations, (stopped.position, record.offset))
         del held.stopped[command.model]
         held.task.adopt(again.fold, command.model, again.digest)
-        held.outbox.say(again.said, self._activations.keys)
+        held.outbox.say(again.said, self._activations.newest)
         held.announced = False  # alerts.yaml may have changed meanwhile
         held.folded = -self._snapshot_panes  # the next commit is followed by a snapshot that has the model
         self._log.info("model_rebuilt", model=command.model, messages=len(again.said))

@@ -105,6 +105,9 @@ class Loop:
         self._guard = Guard(stage.positions, alone, self._witness)
         self._known: set[TopicPartition] = set()
         self._committed_at = clock()
+        self.joined = False
+        """Whether the group has given its share to this process, be it nothing."""
+        self.transactions = 0
 
     def run(self, stopping: Callable[[], bool], between: Callable[[], None] = lambda: None) -> None:
         """Turn after turn; at the end what is folded is committed and the group is left. `between`: after each turn."""
@@ -124,6 +127,7 @@ class Loop:
     def turn(self, wait_ms: int = POLL_MS, last: bool = False) -> None:
         """One poll, all folding that it allows, and a commit when one is due."""
         polled = self._consumer.poll(wait_ms, MAX_ALONE if self._guard.anything_alone else MAX_RECORDS)
+        self.joined = self.joined or polled.epoch > 0
         try:
             self._fold(polled)
             now = self._clock()
@@ -228,3 +232,4 @@ class Loop:
             if alone is not None and alone in work.offsets and self._guard.is_alone(alone):
                 marks = self._guard.next_alone(alone, self._stage.position(alone))
             self._stage.confirm(self._writer.commit([*work.outgoing, *marks], work.offsets, polled))
+            self.transactions += 1

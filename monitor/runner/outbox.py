@@ -17,6 +17,7 @@ from monitor.evaluate.model import Output
 from monitor.events import Headers, Outgoing, TopicPartition
 from monitor.panes.ledger import Activation, Entry, LedgerTopics, encode_activation, encode_entry
 from monitor.panes.position import EvaluatePosition, Numbers
+from monitor.runner.activations import Pane, pane_of
 from monitor.runner.sequences import Sequencer, numbers_from, writer_and_sequence
 
 _CLOUD_EVENT: Headers = (("content-type", b"application/cloudevents+json"),)
@@ -76,8 +77,8 @@ class Outbox:
 
     # ------------------------------------------------------------------ saying
 
-    def say(self, outputs: Iterable[Output], known: set[bytes]) -> None:
-        """Outputs of models, in each model's order. `known`: keys of the activations that have been written."""
+    def say(self, outputs: Iterable[Output], known: dict[Pane, str]) -> None:
+        """Outputs of models, in each model's order. `known`: by pane the newest activation that has been written."""
         for output in outputs:
             if isinstance(output, Message):
                 topic = self._topics.name(output.topic)
@@ -87,12 +88,12 @@ class Outbox:
             else:
                 self._activate(output, known)
 
-    def _activate(self, activation: Activation, known: set[bytes]) -> None:
+    def _activate(self, activation: Activation, known: dict[Pane, str]) -> None:
         # not numbered: which stream's grid is made first depends on how the ledger was polled
-        record = encode_activation(activation, self._topics.name("grid"))
-        if record.key is not None and record.key not in known:
-            known.add(record.key)
-            self._waiting.append(record)
+        pane, digest = pane_of(activation), activation.change.digest
+        if known.get(pane) != digest:
+            known[pane] = digest
+            self._waiting.append(encode_activation(activation, self._topics.name("grid")))
 
     def _is_there(self, record: Outgoing) -> bool:
         writer, number = writer_and_sequence(record.headers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -22,13 +22,14 @@ from monitor.profile.partition import PartitionFold
 from monitor.profile.task import ProfileTask
 from monitor.runner.heartbeats import heartbeat, is_worth_it
 from monitor.runner.loop import Work
+from monitor.runner.numbers import Standing, account_numbers, input_numbers
 from monitor.runner.pacing import Pace, readers_of
 from monitor.runner.positions import Positions
 from monitor.runner.reconcile import Present, look_up
 from monitor.runner.reloading import refuse_reload
 from monitor.runner.sequences import Sequencer
 from monitor.runner.topics import read_whole, whole_values
-from monitor.telemetry import Log
+from monitor.telemetry import Log, Sample
 
 
 class _Input:
@@ -222,6 +223,18 @@ class ProfileStage:
     def accounts(self) -> dict[TopicPartition, Account]:
         """Of each partition that is not folded again, where its offsets have gone."""
         return {tp: held.task.fold.account() for tp, held in self._inputs.items() if not held.task.restoring}
+
+    def standings(self) -> dict[TopicPartition, Standing]:
+        """Where each partition stands."""
+        return {
+            tp: Standing(held.task.fold.position, tp in self._again, held.task.fold.watermark, tp in self._paused)
+            for tp, held in self._inputs.items()
+        }
+
+    def numbers(self) -> Iterator[Sample]:
+        """What is shown of all that."""
+        yield from input_numbers(self.standings())
+        yield from account_numbers(self.accounts())
 
     def paused(self) -> frozenset[TopicPartition]:
         return self._paused

@@ -8,6 +8,7 @@ import re
 import pytest
 from ruamel.yaml import YAML
 
+from monitor import telemetry
 from monitor.bus.memory import MemoryBus
 from monitor.codec.captured import CapturedHeader
 from monitor.codec.reasons import SENTENCES
@@ -18,7 +19,7 @@ from monitor.config.resolve import BUILT_IN
 from monitor.config.shape import NOT_YET_KEYS, NOT_YET_VALUES
 from monitor.panes.ledger import LedgerTopics
 from monitor.runner.topics import create_topics
-from tests.unit.pages import ALERTS, ARCHITECTURE, MESSAGES, ROOT, STATISTICS, rows, section, spans
+from tests.unit.pages import ALERTS, ARCHITECTURE, MESSAGES, OPERATIONS, ROOT, STATISTICS, rows, section, spans
 
 # ---------------------------------------------------------------------- alerts.yaml
 
@@ -124,6 +125,15 @@ def test_every_metric_is_explained_under_its_subject() -> None:
         assert subject == metric.subject
         assert metric.subject != "column" or kinds[cells[1]] == metric.kinds, name
         assert (metric.most == 1.0) == any(cell in ("0 to 1", "0 or 1") for cell in cells), name
+
+
+def test_every_metric_of_the_endpoint_is_listed_as_it_is() -> None:
+    """Word for word, in the order of the list."""
+    told = [cells[:4] for cells in rows(section(OPERATIONS, "Metrics"))]
+    assert told == [
+        [f"`{metric.name}`", metric.kind, ", ".join(f"`{label}`" for label in metric.labels), metric.meaning]
+        for metric in telemetry.METRICS.values()
+    ]
 
 
 def test_every_reason_of_dead_letters_is_explained_in_its_order() -> None:

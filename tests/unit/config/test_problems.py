@@ -52,7 +52,7 @@ SHAPE = [
     ("version: 1\n", "»", "the key 'version' is missing"),
     ("lateness: 1m", "lateness: »60", 'a duration is text with its unit: write "30s" or "5m"'),
     ("lateness: 1m", "pane: »0s", "must be longer than 0s"),
-    ("lateness: 1m", "no_data: »never", 'a duration is text with its unit: write "30s" or "5m", or off'),
+    ("lateness: 1m", "no_data: »never", "'never' is not a duration"),
     ("lateness: 1m", "start: »soon", "'soon' is not a time with its offset"),
     ("lateness: 1m", "window: {events: »0}", "should be greater than or equal to 1"),
     ("lateness: 1m", "window: »{events: 5, time: 1m}", "a window has either `events` or `time`"),

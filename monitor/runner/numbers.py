@@ -1,0 +1,66 @@
+"""The numbers that the stages show of themselves: where each partition and each model stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from monitor.evaluate.model import ModelFold
+from monitor.events import TopicPartition
+from monitor.profile.accounting import Account
+from monitor.telemetry import Sample, sample
+
+
+class Standing(NamedTuple):
+    """Where a partition stands. `watermark`: sealed event time, ms; None where there is none."""
+
+    position: int
+    folding_again: bool
+    watermark: int | None = None
+    paused: bool = False
+
+
+def input_numbers(standings: Mapping[TopicPartition, Standing]) -> Iterator[Sample]:
+    """Of the partitions that profile reads."""
+    for tp, standing in sorted(standings.items()):
+        yield sample("streamdrift_input_position", standing.position, *tp)
+        yield sample("streamdrift_input_folding_again", standing.folding_again, *tp)
+        yield sample("streamdrift_input_paused", standing.paused, *tp)
+        if standing.watermark is not None:
+            yield sample("streamdrift_input_watermark_seconds", standing.watermark / 1000, *tp)
+
+
+def account_numbers(accounts: Mapping[TopicPartition, Account]) -> Iterator[Sample]:
+    """What became of the records."""
+    for tp, account in sorted(accounts.items()):
+        for bucket, records in sorted(account.buckets.items()):
+            yield sample("streamdrift_input_records_total", records, *tp, bucket)
+        yield sample("streamdrift_input_unaccounted_records", account.difference, *tp)
+
+
+def ledger_numbers(standings: Mapping[TopicPartition, Standing]) -> Iterator[Sample]:
+    """Of the ledger partitions that evaluate reads."""
+    for tp, standing in sorted(standings.items()):
+        yield sample("streamdrift_ledger_position", standing.position, tp.partition)
+        yield sample("streamdrift_ledger_folding_again", standing.folding_again, tp.partition)
+
+
+def model_numbers(models: Iterable[ModelFold]) -> Iterator[Sample]:
+    """Of the models that evaluate judges."""
+    for fold in models:
+        if fold.rules is None:
+            continue
+        yield sample("streamdrift_model_waiting", fold.judged_to is None, fold.model)
+        if fold.judged_to is not None:
+            yield sample("streamdrift_model_judged_seconds", fold.judged_to / 1000, fold.model)
+        for state, alerts in fold.alerts.items():
+            yield sample("streamdrift_model_alerts", alerts, fold.model, state)
+
+
+LAGS = {"profile": "streamdrift_input_lag_records", "evaluate": "streamdrift_ledger_lag_records"}
+
+
+def lag_numbers(stage: str, lags: Mapping[TopicPartition, int]) -> Iterator[Sample]:
+    """How far the partitions are from their ends."""
+    for tp, lag in sorted(lags.items()):
+        yield sample(LAGS[stage], lag, *(tp if stage == "profile" else (tp.partition,)))

@@ -1,0 +1,112 @@
+"""What a stage tells its supervisor: that it turns, whether it is ready, and its numbers; a small file, written anew.
+
+A file and not a pipe or a port: the last word of a process that hangs or is gone can still be read, and nobody waits.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from monitor.bus.port import Bus
+from monitor.events import TopicPartition
+from monitor.runner.loop import Loop
+from monitor.runner.numbers import Standing, lag_numbers
+from monitor.telemetry import Sample, sample
+
+WRITE_S = 1.0
+LAG_S = 10.0
+
+
+class Status(msgspec.Struct, frozen=True):
+    """One word of a stage's process. Times: s, monotonic, one clock for all processes of a machine.
+
+    `unready`: why it is not ready; empty when it is.
+    """
+
+    pid: int
+    turned_at: float
+    committed_at: float
+    unready: str
+    samples: list[Sample]
+
+
+class Reporting(Protocol):
+    """What a stage tells of itself."""
+
+    def standings(self) -> Mapping[TopicPartition, Standing]:
+        """Where each of its partitions stands."""
+
+    def numbers(self) -> Iterable[Sample]:
+        """Its numbers, but for the lag."""
+
+
+class Reporter:
+    """Writes a stage's status after its turns, once a second at most."""
+
+    def __init__(self, name: str, stage: Reporting, loop: Loop, bus: Bus, path: Path) -> None:
+        self._name = name
+        self._stage = stage
+        self._loop = loop
+        self._bus = bus
+        self._path = path
+        self._written_at = self._looked_at = float("-inf")
+        self._transactions = 0
+        self._committed_at = time.monotonic()
+        self._lags: list[Sample] = []
+
+    def turned(self, alerts_yaml_sha256: str) -> None:
+        """The stage has ended a turn."""
+        now = time.monotonic()
+        if self._loop.transactions != self._transactions:
+            self._transactions, self._committed_at = self._loop.transactions, now
+        if now - self._written_at < WRITE_S:
+            return
+        self._written_at = now
+        standings = self._stage.standings()
+        again = sum(standing.folding_again for standing in standings.values())
+        why = "joining its group" if not self._loop.joined else f"folding {again} partitions again" if again else ""
+        samples = [*self._own(alerts_yaml_sha256), *self._stage.numbers(), *self._lag(now, standings)]
+        _replace(self._path, msgspec.json.encode(Status(os.getpid(), now, self._committed_at, why, samples)))
+
+    def _own(self, alerts_yaml_sha256: str) -> list[Sample]:
+        return [
+            sample("streamdrift_config_info", 1, self._name, alerts_yaml_sha256),
+            sample("streamdrift_stage_transactions_total", self._transactions, self._name),
+            sample("streamdrift_stage_memory_bytes", resident_bytes(), self._name),
+        ]
+
+    def _lag(self, now: float, standings: Mapping[TopicPartition, Standing]) -> list[Sample]:
+        """The ends are asked of the broker, so not each time."""
+        if now - self._looked_at >= LAG_S:
+            self._looked_at = now
+            lags = {tp: max(0, self._bus.end(tp) - standing.position) for tp, standing in standings.items()}
+            self._lags = list(lag_numbers(self._name, lags))
+        return self._lags
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; 0 where the system does not tell (it is Linux's /proc)."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _replace(path: Path, value: bytes) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(value)
+    fresh.replace(path)
+
+
+def read_status(path: Path) -> Status | None:
+    """The last word of a stage; None where it has not said any."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Status)
+    except (OSError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,1 @@
+"""Endpoints of the supervisor: /live, /ready and /metrics."""

@@ -1,0 +1,44 @@
+"""What the tests over real processes share."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitor.bus.address import open_bus
+from tests.kafka.service import Reached, Service, environment
+from tests.processes.running import PARTITIONS, PATIENCE_S, Running
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]:
+    """Commits come rarely while traffic flows: every minute, or when there is nothing to read."""
+    url = f"sqlite:///{tmp_path}/bus.db"
+    if request.param == "kafka":
+        url = f"kafka://{request.getfixturevalue('kafka_address')}"
+    bus, topic, prefix = open_bus(url), f"in-{uuid.uuid4().hex[:8]}", f"s{uuid.uuid4().hex[:8]}."
+    bus.create(topic, PARTITIONS)
+    config = tmp_path / "alerts.yaml"
+    web = f"127.0.0.1:{_free_port()}"
+    env = environment(url, prefix) | {"STREAMDRIFT_COMMIT_INTERVAL_MS": "60000", "STREAMDRIFT_WEB": web}
+    service = Service(env, config, tmp_path / "service.log")
+    one = Running(bus, topic, service, Reached(bus, topic, prefix), config, web)
+    one.write(50)
+    one.send(200)
+    service.start()
+    try:
+        service.wait_until(one.reached.has_read_all, "all was read", PATIENCE_S)
+        yield one
+    finally:
+        service.kill()
+        bus.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
