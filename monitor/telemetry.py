@@ -106,6 +106,7 @@ _ALL = (
     Metric("streamdrift_model_waiting", "gauge", ("model",), "1 while the model has not one pane: nothing ever came"),
     Metric("streamdrift_model_judged_seconds", "gauge", ("model",), "event time that is judged, seconds since 1970"),
     Metric("streamdrift_model_alerts", "gauge", ("model", "state"), "alerts by state: firing, pending"),
+    Metric("streamdrift_model_blind_detectors", "gauge", ("model",), "detectors for which DetectorBlind fires"),
 )
 METRICS = {metric.name: metric for metric in _ALL}
 """All metrics, in the order in which they are shown."""

@@ -1,4 +1,4 @@
-"""The rules that every model has, whatever alerts.yaml says: silence is not health."""
+"""The rules that every model has, whatever alerts.yaml says: silence is not health, and neither is blindness."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from monitor.config.resolved import Rule, WindowSpec
 
 GROUP = "streamdrift"
 """The group of these rules; alerts.yaml may have none of that name."""
-NO_DATA = "NoData"
-RESERVED = (NO_DATA,)
+NO_DATA, DETECTOR_BLIND = "NoData", "DetectorBlind"
+RESERVED = (NO_DATA, DETECTOR_BLIND)
 """Names of alerts that alerts.yaml may not use."""
 
 
 def built_in_rules(no_data: int | Literal["off"], window: WindowSpec) -> tuple[Rule, ...]:
     """The rules of a model. `no_data`: longest silence of a stream, ms of event time. `window`: the model's."""
+    blind = "{{ labels.model }}: {{ labels.detector }} can't see changes of {{ labels.column }} any more"
     silent = "{{ labels.model }}: nothing on {{ labels.stream }} for {{ value }} s"
     vanished = "{{ labels.model }}: {{ labels.column }} has no usable value any more ({{ events }} events)"
+    always = _rule(DETECTOR_BLIND, "detector_blind > 0", window, blind)
     if no_data == "off":
-        return ()
+        return (always,)
     return (
+        always,
         _rule(NO_DATA, f"seconds_since_last_event > {no_data / 1000:.15g}", window, silent),
         _rule(NO_DATA, "vanished > 0", window, vanished),
     )

@@ -52,6 +52,7 @@ _ALL = (
     Metric("late_rate", "stream", (), 1.0, "share of rows that came behind the watermark"),
     Metric("seconds_since_last_event", "stream", (), None, "event time since the newest row, or since the beginning"),
     Metric("change", "detector", _BOTH, 1.0, "1 at the judgement that covers a detection, else 0"),
+    Metric("detector_blind", "detector", _BOTH, 1.0, "1 when the detector can see no change any more, else 0"),
 )
 METRICS = {metric.name: metric for metric in _ALL}
 

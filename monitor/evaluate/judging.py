@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
+from monitor.config.built_in import DETECTOR_BLIND
 from monitor.config.expression import parse
 from monitor.config.resolved import ModelRules
 from monitor.contract import ModelContract
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import AlertContext, Place, alert_message
+from monitor.evaluate.detection import Sighting
 from monitor.evaluate.lifecycle import Alerts, Transition
 from monitor.evaluate.messages import Message
 from monitor.evaluate.observations import observation_key, observation_message
@@ -61,6 +63,11 @@ class Judge:
             return []
         self._retraining.use(rules)
         return self._say(self._alerts.withdraw(at, rules.rules))
+
+    @property
+    def blind_detectors(self) -> int:
+        """How many detectors have been told to be blind."""
+        return len(self._told_blind())
 
     @property
     def alerts(self) -> Mapping[str, int]:
@@ -147,7 +154,16 @@ class Judge:
             key, basis = observation_key(observation), value[value.index(b'"data":') :]
             yield Message("observations", observation.end, self._model, key, value, basis)
 
-    # ------------------------------------------------------------------ silence
+    # ------------------------------------------------------------------ silence and blindness
+
+    def _blind(self) -> dict[Sighting, bool]:
+        """Detectors that can see no change any more, and those whose alert fires: they may see again, or be gone."""
+        found = {sighting for fold in self._streams.values() for sighting in fold.blind()}
+        return {sighting: sighting in found for sighting in found | set(self._told_blind())}
+
+    def _told_blind(self) -> list[Sighting]:
+        verdicts = [alert.verdict for alert in self._alerts.firing() if alert.rule.alert == DETECTOR_BLIND]
+        return [(dict(v.labels)["detector"], v.stream, v.column) for v in verdicts if v.column is not None]
 
     def _begin(self, pane_end: int) -> None:
         """The first pane begins with the lateness before the first row of any stream, and that is no silence."""
@@ -170,6 +186,7 @@ class Judge:
                 observations={(s, name): o for s, fold in streams.items() for name, o in fold.observations().items()},
                 moved={(s, name) for s, fold in streams.items() for name in fold.take_moved()},
                 changes={key: value for fold in streams.values() for key, value in fold.take_seen().items()},
+                blind=self._blind(),
                 silence={s: {SILENCE: _seconds(at - last)} for s, last in self._last_events().items()},
                 spreads=self._spread,
             )

@@ -89,6 +89,11 @@ class ModelFold:
         return None if self._next is None else self._next * self._pane_ms
 
     @property
+    def blind_detectors(self) -> int:
+        """How many detectors have been told to be blind."""
+        return self._judge.blind_detectors
+
+    @property
     def alerts(self) -> Mapping[str, int]:
         """How many alerts fire, and how many are pending."""
         return self._judge.alerts

@@ -6,6 +6,8 @@ The rules of this file:
   judgement; with fewer events than `min_events` there is no verdict, nor without a score.
 - `seconds_since_last_event` is true of now and of no window: it is judged at every judgement, from the model's first
   pane on. `min_events` does not guard it: silence must be heard.
+- `detector_blind` is true of now, too: it is judged at every judgement, of detectors that are blind, and of those whose
+  alert has yet to be resolved. It is 1 or 0.
 - `change` is 1 at the judgement that covers a detection, else 0; a detector that saw no row since the last judgement
   has no verdict.
 - Value and threshold are rounded to 12 significant digits before they are compared.
@@ -24,10 +26,12 @@ from typing import NamedTuple
 from monitor.config.expression import Comparison, parse
 from monitor.config.metrics import METRICS
 from monitor.config.resolved import ModelRules, Rule
+from monitor.evaluate.detection import Sighting
 from monitor.events import STREAMS, Observation, Series, StreamName, Verdict
 from monitor.stats.exact import significant
 
 SILENCE = "seconds_since_last_event"
+BLIND = "detector_blind"
 QUANTILE = "quantile"
 
 WindowKey = tuple[StreamName, str]
@@ -42,14 +46,15 @@ class Judgement:
 
     `at`: the pane end, ms UTC. `observations`: the last closed window of each stream and specification. `moved`:
     those of them that closed since the last judgement. `changes`: (detector, stream, column) -> whether it detected a
-    change since the last judgement, for the detectors that saw a row. `silence`: `seconds_since_last_event` of each
-    stream as of now.
+    change since the last judgement, for the detectors that saw a row. `blind`: detectors -> whether they can see no
+    change any more. `silence`: `seconds_since_last_event` of each stream as of now.
     """
 
     at: int
     observations: Mapping[WindowKey, Observation]
     moved: AbstractSet[WindowKey]
-    changes: Mapping[tuple[str, StreamName, str], bool]
+    changes: Mapping[Sighting, bool]
+    blind: Mapping[Sighting, bool]
     silence: Mapping[StreamName, Series]
     spreads: Spreads
 
@@ -128,7 +133,8 @@ def _instances(compiled: _Compiled, judgement: Judgement) -> Iterator[_Instance]
     if METRICS[metric].subject == "stream":
         return _of_streams(compiled.rule, metric, judgement)
     if METRICS[metric].subject == "detector":
-        return _of_detectors(compiled.rule, judgement)
+        answers = judgement.blind if metric == BLIND else judgement.changes
+        return _of_detectors(compiled.rule, metric, answers, judgement)
     return _of_columns(compiled.rule, metric, judgement)
 
 
@@ -145,12 +151,14 @@ def _of_streams(rule: Rule, metric: str, judgement: Judgement) -> Iterator[_Inst
             yield _Instance(window.stream, None, metric, (), window.totals[metric], window)
 
 
-def _of_detectors(rule: Rule, judgement: Judgement) -> Iterator[_Instance]:
-    for detector, stream, column in sorted(judgement.changes):
-        value = 1.0 if judgement.changes[detector, stream, column] else 0.0
+def _of_detectors(
+    rule: Rule, metric: str, answers: Mapping[Sighting, bool], judgement: Judgement
+) -> Iterator[_Instance]:
+    for detector, stream, column in sorted(answers):
+        value = 1.0 if answers[detector, stream, column] else 0.0
         window = judgement.observations.get((stream, rule.window.name))
         extra = (("detector", detector),)
-        yield _Instance(stream, column, f"change/{detector}", extra, value, window)
+        yield _Instance(stream, column, f"{metric}/{detector}", extra, value, window)
 
 
 def _of_columns(rule: Rule, metric: str, judgement: Judgement) -> Iterator[_Instance]:

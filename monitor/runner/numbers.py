@@ -53,6 +53,7 @@ def model_numbers(models: Iterable[ModelFold]) -> Iterator[Sample]:
         yield sample("streamdrift_model_waiting", fold.judged_to is None, fold.model)
         if fold.judged_to is not None:
             yield sample("streamdrift_model_judged_seconds", fold.judged_to / 1000, fold.model)
+        yield sample("streamdrift_model_blind_detectors", fold.blind_detectors, fold.model)
         for state, alerts in fold.alerts.items():
             yield sample("streamdrift_model_alerts", alerts, fold.model, state)
 

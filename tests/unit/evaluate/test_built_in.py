@@ -1,4 +1,4 @@
-"""What alerts without a rule in alerts.yaml: silence of a stream, and columns without values."""
+"""What alerts without a rule in alerts.yaml: silence of a stream, columns without values, detectors gone blind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from monitor.evaluate.model import ModelFold
 from monitor.evaluate.reference import build_reference, encode_reference
 from monitor.events import Rows, TopicPartition
 from monitor.panes.grid import encode_grid, encode_rows
-from monitor.panes.ledger import Activation, PartitionSet, Watermark, new_change
+from monitor.panes.ledger import Activation, Change, PartitionSet, Watermark, new_change
 from monitor.panes.pane import Pane
 from monitor.runner.announce import rules_change
 from tests.unit.making import GRID, PREDICTIONS, TOPIC, pane, rows
@@ -37,22 +37,31 @@ models:
 """
 
 
+ADWIN = "detectors: {adwin: {class: ADWIN, params: {delta: 0.002}, input: x}}\n"
+
+
 def a_model(no_data: str) -> ModelConfig:
     return load(CONFIG.format(no_data=no_data).replace("y2", "z"), "f").models[0]
 
 
-def alerts(no_data: str, panes: list[Pane], seconds: int) -> list[tuple[str, dict[str, str], float]]:
-    """(status, labels, seconds since the first pane began) of all alerts, when so much event time passes."""
-    model = a_model(no_data)
+def changes(model: ModelConfig) -> list[Change]:
+    """What begins the model, with the grid of `making`."""
     reference = build_reference(GRID, rows(list(range(400)), list(range(400))), "test")
     content = msgspec.json.encode(PartitionSet({"features": (TOPIC, 1), "predictions": (PREDICTIONS, 1)})).decode()
-    changes = [
+    return [
         new_change("m", "set", content),
         new_change("m", "grid", encode_grid(GRID).decode(), "features"),
         new_change("m", "reference", encode_reference(reference), "features"),
         rules_change(model),
     ]
-    fold = ModelFold("m", Place("/s", "http://localhost", "0", "c"), [Activation(change, None) for change in changes])
+
+
+def alerts(no_data: str, panes: list[Pane], seconds: int) -> list[tuple[str, dict[str, str], float]]:
+    """(status, labels, seconds since the first pane began) of all alerts, when so much event time passes."""
+    model = a_model(no_data)
+    fold = ModelFold(
+        "m", Place("/s", "http://localhost", "0", "c"), [Activation(change, None) for change in changes(model)]
+    )
     for one in panes:
         fold.read(one)
     said = list(fold.advance({tp: Watermark(*tp, FIRST + seconds * 1000, FIRST) for tp in TPS}))
@@ -91,9 +100,9 @@ def test_a_stream_without_any_event_counts_from_the_beginning_and_its_lateness()
 
 
 def test_off_is_off() -> None:
-    """No rule is left."""
+    """Silence is not told; blindness is."""
     assert alerts("off", [pane(510, [1, 2, 3], TPS[0], 0, PANE)], 10_000) == []
-    assert a_model("off").rules.rules == ()
+    assert [rule.alert for rule in a_model("off").rules.rules] == ["DetectorBlind"]
 
 
 def test_within_the_time_nothing_is_said() -> None:
@@ -129,3 +138,37 @@ def test_a_column_that_never_had_values_has_not_vanished() -> None:
     empty = without_x(400)
     measure = Measure(GRID, build_reference(GRID, empty, "test"))
     assert "vanished" not in measure.columns(encode_rows(GRID, empty)[1])["x"]
+
+
+# ---------------------------------------------------------------------- detectors
+
+
+def test_a_blind_detector_alerts_until_it_begins_anew() -> None:
+    """New rules with other detectors build it again; where they have it no more, its alert is resolved, too."""
+    with_adwin = load(CONFIG.format(no_data="off").replace("y2", "z") + ADWIN, "f").models[0]
+    for after in (ADWIN.replace("0.002", "0.01"), ""):
+        fold = a_fold(with_adwin)
+        said = folded(fold, range(510, 513))
+        fold._streams["features"]._bank._watches[0].detector.update(np.array([np.nan]))
+        said += folded(fold, range(513, 516))
+        fold.read(rules_change(load(CONFIG.format(no_data="off").replace("y2", "z") + after, "f").models[0]))
+        said += folded(fold, range(516, 519))
+        statuses = [(m["data"]["status"], m["data"]["labels"]["alertname"]) for m in said]
+        assert statuses == [("firing", "DetectorBlind"), ("resolved", "DetectorBlind")]
+        assert said[0]["data"]["labels"]["detector"] == "adwin"
+
+
+def a_fold(model: ModelConfig) -> ModelFold:
+    fold = ModelFold("m", Place("/s", "http://localhost", "0", "c"))
+    for change in changes(model):
+        fold.read(change)
+    return fold
+
+
+def folded(fold: ModelFold, indices: range) -> list[dict[str, Any]]:
+    """Folds panes of five rows each; returns the alerts."""
+    for i in indices:
+        fold.read(pane(i, list(range(10 * i, 10 * i + 5)), TPS[0], 0, PANE))
+    end = indices.stop * PANE
+    said = list(fold.advance({tp: Watermark(*tp, end, indices.start * PANE) for tp in TPS}))
+    return [msgspec.json.decode(m.value) for m in said if isinstance(m, Message) and m.topic == "alerts"]

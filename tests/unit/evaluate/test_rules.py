@@ -65,6 +65,7 @@ def judge(
     *rules: Rule,
     moved: frozenset[tuple[StreamName, str]] = BOTH,
     changes: Mapping[tuple[str, StreamName, str], bool] | None = None,
+    blind: Mapping[tuple[str, StreamName, str], bool] | None = None,
     silence: Mapping[StreamName, Series] | None = None,
     spread: tuple[float, float] | None = None,
     asked: list[tuple[str, str, str]] | None = None,
@@ -75,7 +76,7 @@ def judge(
         return spread
 
     observations = {(o.stream, o.window): o for o in (FEATURES, PREDICTIONS)}
-    judgement = Judgement(60_000, observations, moved, changes or {}, silence or {}, spreads)
+    judgement = Judgement(60_000, observations, moved, changes or {}, blind or {}, silence or {}, spreads)
     return [verdict for _, verdict in RuleSet(model_rules(*rules)).judge(judgement)]
 
 
@@ -166,6 +167,17 @@ def test_change_is_one_at_the_judgement_of_a_detection() -> None:
     assert [(v.column, v.value, v.violated) for v in verdicts] == [("b_amount", 1.0, True), ("country", 0.0, False)]
     assert dict(verdicts[0].labels)["detector"] == "adwin"
     assert judge(a_rule("change > 0")) == []
+
+
+def test_blindness_is_judged_of_those_that_are_told() -> None:
+    """Whether or not they saw a row; it has the detector's labels."""
+    blind: dict[tuple[str, StreamName, str], bool] = {
+        ("adwin", "features", "country"): True,
+        ("adwin", "features", "b_amount"): False,
+    }
+    verdicts = judge(a_rule("detector_blind > 0"), moved=frozenset(), blind=blind)
+    assert [(v.column, v.value, v.violated) for v in verdicts] == [("b_amount", 0.0, False), ("country", 1.0, True)]
+    assert dict(verdicts[0].labels)["detector"] == "adwin"
 
 
 def test_reference_thresholds() -> None:
