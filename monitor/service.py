@@ -15,6 +15,7 @@ from monitor.evaluate.alerts import Place
 from monitor.instances import file_of, instance_of
 from monitor.panes.ledger import LedgerTopics
 from monitor.runner.evaluate import EvaluateStage
+from monitor.runner.hanging import HangingWatch, watched
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.memory import Budget
 from monitor.runner.profile import ProfileStage, input_topics
@@ -64,11 +65,13 @@ def run_stage(name: str, bus: Bus, settings: Settings, log: Log, status: Path | 
         return
     rules = _Rules(followed, loop, config.alerts_yaml_sha256, log)
     reporter = Reporter(name, stage, loop, bus, status) if status is not None else None
+    watch = HangingWatch(bus, time.monotonic, log)
 
     def between() -> None:
         rules.follow()
+        hanging = watch.look(watched(stage.standings(), ledger_topics(settings)))
         if reporter is not None:
-            reporter.turned(rules.alerts_yaml_sha256)
+            reporter.turned(rules.alerts_yaml_sha256, hanging)
 
     log.info("stage_started", stage=name, bus=bus.name)
     loop.run(lambda: stopping.asked, between)

@@ -100,6 +100,12 @@ _ALL = (
     Metric("streamdrift_input_watermark_seconds", "gauge", _INPUT, "event time that is sealed, seconds since 1970"),
     Metric("streamdrift_input_folding_again", "gauge", _INPUT, "1 while it is folded again after a start"),
     Metric("streamdrift_input_paused", "gauge", _INPUT, "1 while it waits for others, or for a grid"),
+    Metric(
+        "streamdrift_hanging_transaction_seconds",
+        "gauge",
+        ("stage", *_INPUT),
+        "how long a hanging transaction has held the partition back; absent where none does",
+    ),
     Metric("streamdrift_ledger_position", "gauge", ("partition",), "offset that evaluate reads next"),
     Metric("streamdrift_ledger_lag_records", "gauge", ("partition",), "offsets between that and the end, every 10 s"),
     Metric("streamdrift_ledger_folding_again", "gauge", ("partition",), "1 while it is folded again after a start"),

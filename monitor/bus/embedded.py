@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from monitor.bus.lease import RENEW_MS, Lease
-from monitor.bus.port import Committed, Needs, Polled
+from monitor.bus.port import Committed, Needs, OpenTransaction, Polled
 from monitor.bus.records import POLL_BYTES, choose_partition, now_ms, share_out
 from monitor.bus.sqlite_log import OFFSET_BITS, OFFSET_MASK, SqliteLog
 from monitor.errors import BusError, StaleGeneration, TransactionFailed
@@ -60,6 +60,12 @@ class EmbeddedBus:
         with self._log.reading():
             return self._log.end(partition)
 
+    def last_stable(self, tp: TopicPartition) -> int:
+        return self.end(tp)
+
+    def open_transactions(self, tp: TopicPartition) -> tuple[OpenTransaction, ...]:
+        return ()
+
     def offset_at(self, tp: TopicPartition, time: int) -> int:
         return self._first(tp, "timestamp>=?", time)
 
@@ -81,8 +87,12 @@ class EmbeddedBus:
                 until_offset = written if end is None else min(end, written)
                 batch, _ = self._log.batch(tp, start, until_offset, READ_RECORDS, POLL_BYTES)
             left = until - time.monotonic()
-            if batch or left <= 0 or (end is not None and end <= written):
+            if batch or (end is not None and end <= written):
                 return batch
+            if left <= 0:
+                if end is None:
+                    return batch
+                raise BusError(f"{self.name}: {tp.topic}/{tp.partition} ends at {written}, and {end} was asked for")
             self._log.wait(left)
 
     def cluster_id(self) -> str:

@@ -13,8 +13,9 @@ from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from monitor.bus.kafka_clients import KafkaClients, kafka_tp, poll, record_batch
 from monitor.bus.kafka_group import REQUEST_MS, KafkaMember
 from monitor.bus.kafka_rights import TOPIC, Right, lacking
+from monitor.bus.kafka_transactions import last_stable, open_transactions
 from monitor.bus.kafka_writer import KafkaSender, KafkaWriter
-from monitor.bus.port import Needs
+from monitor.bus.port import Needs, OpenTransaction
 from monitor.errors import BusError
 from monitor.events import RecordBatch, TopicPartition
 
@@ -80,6 +81,14 @@ class KafkaBus:
     def end(self, tp: TopicPartition) -> int:
         return self._offset(tp, OffsetSpec.LATEST)
 
+    def last_stable(self, tp: TopicPartition) -> int:
+        with self._clients.translated(f"looking up how far {tp.topic}/{tp.partition} can be read"):
+            return last_stable(self._admin, tp)
+
+    def open_transactions(self, tp: TopicPartition) -> tuple[OpenTransaction, ...]:
+        with self._clients.translated(f"looking for open transactions on {tp.topic}/{tp.partition}"):
+            return open_transactions(self._admin, tp)
+
     def offset_at(self, tp: TopicPartition, time: int) -> int:
         found = self._offset(tp, max(0, time))
         return self.end(tp) if found < 0 else found
@@ -94,7 +103,19 @@ class KafkaBus:
             self._reader = KafkaReader(self._clients)
             self._given.callback(self._reader.close)
         with self._clients.translated(f"reading {tp.topic}/{tp.partition}"):
-            return self._reader.read(tp, start, end, timeout_ms)
+            batch = self._reader.read(tp, start, end, timeout_ms)
+        if batch is None:
+            raise BusError(f"{self.name}: {end} was asked for, and {tp.topic}/{tp.partition} {self._obstacle(tp)}")
+        return batch
+
+    def _obstacle(self, tp: TopicPartition) -> str:
+        """Why reading did not come further."""
+        stable, end = self.last_stable(tp), self.end(tp)
+        if stable >= end:
+            return f"is written up to {end} and was not read any further in time"
+        found = self.open_transactions(tp)
+        first = f": {found[0]}; if it stays, abort it: {found[0].remedy(self.name, tp)}" if found else ""
+        return f"can be read up to {stable} and is written up to {end}{first}"
 
     def cluster_id(self) -> str:
         with self._clients.translated("asking for the cluster's id"):
@@ -128,8 +149,8 @@ class KafkaReader:
         self._clients = clients
         self._client = clients.consumer()
 
-    def read(self, tp: TopicPartition, start: int, end: int | None, timeout_ms: int) -> RecordBatch:
-        """As `Bus.read`."""
+    def read(self, tp: TopicPartition, start: int, end: int | None, timeout_ms: int) -> RecordBatch | None:
+        """As `Bus.read`; None where time is over before `end`."""
         until = time.monotonic() + timeout_ms / 1000
         self._turn_to(kafka_tp(tp), start)
         while True:
@@ -143,8 +164,10 @@ class KafkaReader:
                     f"{self._clients.name}: offset {start} of {tp.topic}/{tp.partition} is past the end of its log:"
                     " was the topic made anew?"
                 )
-            if kept or left_ms == 0 or (end is not None and position >= end):
+            if kept or (end is not None and position >= end):
                 return record_batch(tp, kept)
+            if left_ms == 0:
+                return record_batch(tp, kept) if end is None else None
 
     def _turn_to(self, tp: Any, start: int) -> None:
         others = self._client.assignment() - {tp}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from monitor.bus.port import Committed, Needs, Polled
+from monitor.bus.port import Committed, Needs, OpenTransaction, Polled
 from monitor.bus.records import choose_partition, is_compacted, is_stamped, now_ms, share_out
 from monitor.errors import BusError, StaleGeneration, TransactionFailed
 from monitor.events import Headers, Outgoing, RecordBatch, TopicPartition
@@ -128,13 +128,22 @@ class MemoryBus:
     def end(self, tp: TopicPartition) -> int:
         return self.log(tp).end
 
+    def last_stable(self, tp: TopicPartition) -> int:
+        return self.end(tp)
+
+    def open_transactions(self, tp: TopicPartition) -> tuple[OpenTransaction, ...]:
+        return ()
+
     def offset_at(self, tp: TopicPartition, time: int) -> int:
         log = self.log(tp)
         stamped = zip(log.offsets, log.timestamps, strict=True)
         return next((offset for offset, timestamp in stamped if timestamp >= time), log.end)
 
     def read(self, tp: TopicPartition, start: int, end: int | None, timeout_ms: int) -> RecordBatch:
-        return self.log(tp).batch(tp, start, end, READ_RECORDS)
+        batch = self.log(tp).batch(tp, start, end, READ_RECORDS)
+        if end is not None and not batch and self.end(tp) < end:
+            raise BusError(f"{self.name} {tp.topic}/{tp.partition} ends at {self.end(tp)}, and {end} was asked for")
+        return batch
 
     def cluster_id(self) -> str:
         return "memory"

@@ -28,6 +28,33 @@ class Committed(NamedTuple):
     metadata: str
 
 
+class OpenTransaction(NamedTuple):
+    """A transaction that has written to a partition and has not ended; `start`: offset of its first record there.
+
+    `writer` and `timeout_ms` (transactional id, and when its coordinator aborts it) are known where a coordinator looks
+    after it. Where none does, it hangs: nobody will ever end it by himself.
+    """
+
+    producer_id: int
+    epoch: int
+    start: int
+    writer: str | None = None
+    timeout_ms: int | None = None
+
+    def __str__(self) -> str:
+        known = "" if self.timeout_ms is None else f" of {self.writer!r} with a time-out of {self.timeout_ms // 1000} s"
+        return (
+            f"a transaction{known} is open since offset {self.start} (producer {self.producer_id}, epoch {self.epoch})"
+        )
+
+    def remedy(self, bus: str, tp: TopicPartition) -> str:
+        """The command that aborts it, for an administrator. `bus`: the bus's name."""
+        return (
+            f"kafka-transactions.sh --bootstrap-server {bus.removeprefix('kafka://')} abort --topic {tp.topic}"
+            f" --partition {tp.partition} --start-offset {self.start}"
+        )
+
+
 class Needs(NamedTuple):
     """What a process is going to do on a bus, for a bus that knows users and rights.
 
@@ -141,14 +168,21 @@ class Bus(Protocol):
     def end(self, tp: TopicPartition) -> int:
         """The high watermark: the offset that the next record would get, open transactions included."""
 
+    def last_stable(self, tp: TopicPartition) -> int:
+        """Where readers stop: the first offset of the oldest open transaction, or the end where none is open."""
+
+    def open_transactions(self, tp: TopicPartition) -> tuple[OpenTransaction, ...]:
+        """Transactions that have written to the partition and have not ended, the oldest first."""
+
     def offset_at(self, tp: TopicPartition, time: int) -> int:
         """First offset whose stamp is at or after `time` (ms), or the end."""
 
     def read(self, tp: TopicPartition, start: int, end: int | None, timeout_ms: int) -> RecordBatch:
         """Committed records from `start` on, below `end` (None: no bound), without any group.
 
-        Returns at most some thousand at once; an empty batch when `timeout_ms` passed without any. Where only
-        gaps or control records are left below `end` the batch is empty at once.
+        Returns at most some thousand at once. Where only gaps or control records are left below `end` the batch is
+        empty at once, and without `end` when `timeout_ms` passed. Raises BusError when it passed and `end` was not
+        reached, naming the open transaction that stands before it.
         """
 
     def cluster_id(self) -> str:

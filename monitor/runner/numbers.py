@@ -8,6 +8,7 @@ from typing import NamedTuple
 from monitor.evaluate.model import ModelFold
 from monitor.events import TopicPartition
 from monitor.profile.accounting import Account
+from monitor.runner.hanging import HangingTransaction
 from monitor.telemetry import Sample, sample
 
 
@@ -56,6 +57,12 @@ def model_numbers(models: Iterable[ModelFold]) -> Iterator[Sample]:
         yield sample("streamdrift_model_blind_detectors", fold.blind_detectors, fold.model)
         for state, alerts in fold.alerts.items():
             yield sample("streamdrift_model_alerts", alerts, fold.model, state)
+
+
+def hanging_numbers(stage: str, hanging: Iterable[HangingTransaction]) -> Iterator[Sample]:
+    """Of the partitions that an open transaction holds back for too long."""
+    for found in hanging:
+        yield sample("streamdrift_hanging_transaction_seconds", found.standing_s, stage, *found.tp)
 
 
 LAGS = {"profile": "streamdrift_input_lag_records", "evaluate": "streamdrift_ledger_lag_records"}

@@ -10,9 +10,6 @@ from monitor.panes import position as positions
 from monitor.panes.ledger import LedgerTopics
 from monitor.runner.topics import read_whole, whole_values
 
-_PATIENCE_MS = 10_000
-_GLANCE_MS = 20
-
 
 class Positions:
     """The newest position record of every task of a group."""
@@ -31,7 +28,7 @@ class Positions:
         Where Kafka has forgotten the group's offset the record alone is the position. Where both are there they have
         to agree, since one transaction wrote them.
         """
-        self._read(_PATIENCE_MS)
+        self._read()
         known = self.newest(tp)
         if committed is not None and (known is None or positions.digest(known) != committed.metadata):
             raise StateDivergence(f"{tp.topic}/{tp.partition}: the position record does not match the committed offset")
@@ -39,14 +36,14 @@ class Positions:
 
     def follow(self) -> None:
         """Take what has come, without waiting for transactions that are open."""
-        self._read(_GLANCE_MS)
+        self._read(self._bus.last_stable(self._tp))
 
     def newest(self, tp: TopicPartition) -> bytes | None:
         """The record of a task as of the last look at the topic; the same object as long as none has come."""
         return self._records.get(positions.key_of(self._group, *tp))
 
-    def _read(self, timeout_ms: int) -> None:
-        for batch in read_whole(self._bus, self._tp, self._read_to, timeout_ms):
+    def _read(self, to: int | None = None) -> None:
+        for batch in read_whole(self._bus, self._tp, self._read_to, to=to):
             self._read_to = batch.offsets[-1] + 1
             for record, value in whole_values(self._assembler, batch):
                 if record.key is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +15,9 @@ import msgspec
 
 from monitor.bus.port import Bus
 from monitor.events import TopicPartition
+from monitor.runner.hanging import HangingTransaction
 from monitor.runner.loop import Loop
-from monitor.runner.numbers import Standing, lag_numbers
+from monitor.runner.numbers import Standing, hanging_numbers, lag_numbers
 from monitor.telemetry import Sample, sample
 
 WRITE_S = 1.0
@@ -60,8 +61,8 @@ class Reporter:
         self._committed_at = time.monotonic()
         self._lags: list[Sample] = []
 
-    def turned(self, alerts_yaml_sha256: str) -> None:
-        """The stage has ended a turn."""
+    def turned(self, alerts_yaml_sha256: str, hanging: Sequence[HangingTransaction] = ()) -> None:
+        """The stage has ended a turn. `hanging`: what holds it back now."""
         now = time.monotonic()
         if self._loop.transactions != self._transactions:
             self._transactions, self._committed_at = self._loop.transactions, now
@@ -72,6 +73,7 @@ class Reporter:
         again = sum(standing.folding_again for standing in standings.values())
         why = "joining its group" if not self._loop.joined else f"folding {again} partitions again" if again else ""
         samples = [*self._own(alerts_yaml_sha256), *self._stage.numbers(), *self._lag(now, standings)]
+        samples += hanging_numbers(self._name, hanging)
         _replace(self._path, msgspec.json.encode(Status(os.getpid(), now, self._committed_at, why, samples)))
 
     def _own(self, alerts_yaml_sha256: str) -> list[Sample]:

@@ -52,10 +52,17 @@ def our_topics(
     }
 
 
+PATIENCE_MS = 30_000
+"""Longer than the transaction of a writer that died stays open: its time-out, 15 s, and 10 s until the broker looks."""
+
+
 def read_whole(
-    bus: Bus, tp: TopicPartition, start: int = 0, timeout_ms: int = 10_000, to: int | None = None
+    bus: Bus, tp: TopicPartition, start: int = 0, timeout_ms: int = PATIENCE_MS, to: int | None = None
 ) -> Iterator[RecordBatch]:
-    """All committed records from `start` to the high watermark of now, or to `to` where that is lower."""
+    """All committed records from `start` to the high watermark of now, or to `to` where that is lower.
+
+    Open transactions below it are waited for; raises BusError where one does not end in time.
+    """
     at, end = max(start, bus.beginning(tp)), bus.end(tp)
     end = end if to is None else min(end, to)
     while at < end:

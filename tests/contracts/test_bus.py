@@ -218,6 +218,26 @@ def test_reading_ends_where_only_gaps_are_left(place: Place) -> None:
     assert values(place.bus, topic) == [b"v"]
 
 
+def test_an_end_that_is_not_reached_is_no_silent_end(place: Place) -> None:
+    """Who asks for all records below an offset gets them, or an error: fewer would pass for all there are."""
+    topic = place.topic()
+    tp = TopicPartition(topic, 0)
+    send(place.bus, topic, b"v")
+    assert list(place.bus.read(tp, 0, 5, WAIT_MS).values) == [b"v"]
+    with pytest.raises(BusError, match="5 was asked for"):
+        place.bus.read(tp, 1, 5, SHORT_MS)
+
+
+def test_without_open_transactions_everything_can_be_read(place: Place) -> None:
+    """Where readers stop is the end."""
+    topic = place.topic()
+    tp = TopicPartition(topic, 0)
+    place.bus.writer(place.name("g"), "a").commit([Outgoing(topic, 0, None, b"v")], {}, None)
+    assert values(place.bus, topic) == [b"v"]  # the marker of a commit comes later than its return
+    assert place.bus.last_stable(tp) == place.bus.end(tp) >= 1
+    assert place.bus.open_transactions(tp) == ()
+
+
 def test_several_partitions_are_read_in_turns(place: Place) -> None:
     """Going back and forth between partitions loses and repeats nothing."""
     topic = place.topic("t", 3)

@@ -44,8 +44,10 @@ def test_records_of_an_open_transaction_are_invisible(bus: KafkaBus, topic: str,
     producer.begin_transaction()
     producer.send(topic, b"open", partition=0)
     producer.flush()
-    assert bus.end(tp) == 1
-    assert not bus.read(tp, 0, 1, 200)
+    assert (bus.last_stable(tp), bus.end(tp)) == (0, 1)
+    assert not bus.read(tp, 0, None, 200)
+    with pytest.raises(BusError, match="can be read up to 0 and is written up to 1"):
+        bus.read(tp, 0, 1, 200)
     producer.abort_transaction()
     producer.close()
     bus.writer("after", topic).commit([Outgoing(topic, 0, None, b"committed")], {}, None)
