@@ -147,14 +147,17 @@ class Crew:
             time.sleep(0.001)
         return None
 
-    def kill(self, member: Member) -> str:
-        """SIGKILL; returns the phases in which it struck."""
+    def kill(self, member: Member) -> str | None:
+        """SIGKILL; returns the phases in which it struck, or None where the process had just ended by itself."""
         process = member.process
         assert process is not None
-        process.kill()
+        os.kill(process.pid, signal.SIGKILL)
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         struck_at = member.phases
-        process.wait()
+        code = process.wait()
+        if code != -signal.SIGKILL:
+            self._ended(member, code, time.monotonic())
+            return None
         member.process, member.soon_ended = None, 0
         member.start_at = time.monotonic() + AGAIN_S
         return struck_at

@@ -217,6 +217,8 @@ class Chaos:
             targets = self._crew.targets()
             victim = targets[self._progress.faults_done * 7919 % len(targets)]
         struck = self._crew.kill(victim)
+        if struck is None:
+            return False
         counts["kill"] += 1
         counts[f"kill of {victim.stage}"] += 1
         counts["kill aimed" if fault.aim else "kill blind"] += 1
@@ -229,8 +231,8 @@ class Chaos:
         return True
 
     def _lag(self, reached: Reached) -> dict[str, int] | None:
-        """Of both stages; unknown while the broker does not answer."""
-        if self._broker_fault is not None and self._broker_fault.is_alive():
+        """Of both stages; unknown while no broker answers."""
+        if len(self._brokers) == 1 and self._broker_fault is not None and self._broker_fault.is_alive():
             return None
         try:
             return {"profile": reached.lag(INPUTS), "evaluate": reached.lag(LEDGER)}

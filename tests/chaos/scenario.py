@@ -35,6 +35,7 @@ defaults:
   pane: 2s
   interval: 2s
   idle_timeout: {idle_timeout}
+  max_lead: 30s
   max_clock_skew: 1m
 models:
 """
