@@ -1,0 +1,405 @@
+"""Recovery: from `kill -9` of the whole service to its first new alert, with many detectors and old snapshots.
+
+    python benchmarks/recovery.py [--detectors 50000] [--models 24] [--rows 5] [--json FILE] [--keep DIR]
+
+Twice: started again under the same instance name, and taken over by another instance, which first has to wait for the
+session of the killed one to run out. The drift that raises the new alert begins after the kill. More in
+benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import kafka
+import msgspec
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script's path lacks the checkout
+
+from monitor.bus.kafka import KafkaBus
+from monitor.codec.canonical import time_text
+from monitor.config import load
+from monitor.config.inputs import InputRefused, resolve_inputs
+from monitor.config.resolved import Config
+from monitor.events import Outgoing, TopicPartition
+from monitor.panes import position as positions
+from monitor.panes.ledger import LedgerTopics
+from monitor.runner.evaluate import SNAPSHOT_PANES
+from monitor.runner.positions import Positions
+from monitor.service import prepare
+from monitor.settings import load_settings
+from tests.broker import Broker
+
+TOPIC, PREFIX = "recovery.features", "recovery."
+PARTITIONS, LEDGER_PARTITIONS = 6, 8
+PANE_MS = 2000
+START_MS = 1_790_000_000_000
+REFERENCE_ROWS = 100
+GAPS = 0.03
+"""Share of values that are missing: what the detectors that eat 0 and 1 watch."""
+ON_RANKS = ("ADWIN", "PageHinkley")
+ON_GAPS = ("DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW")
+KSWIN_COLUMNS = 5
+"""Of each model: River's KSWIN takes 120 µs a value, a hundred times the others."""
+PATIENCE_S = 1200.0
+COMMAND = (sys.executable, "-m", "monitor.cli.main")
+
+HEAD = """
+version: 1
+defaults:
+  {window: {events: 50, every: 25}, lateness: 2s, pane: 2s, interval: 2s, idle_timeout: 1h}
+models:
+"""
+MODEL = """
+  %(model)s:
+    task: regression
+    streams: {features: {topic: %(topic)s}}
+    columns: {timestamp: event_time, numerical: [%(columns)s]}
+    reference: {first: %(reference)d}
+"""
+GROUP = """
+  - name: shift-%(model)s
+    model: %(model)s
+    rules: [{alert: Shift, expr: 'ks{column="c000"} > 0.7'}]
+"""
+
+
+class Recovery(msgspec.Struct, frozen=True):
+    """One kill. Seconds from the kill to: the stages' start, all state restored, the first new alert, one of each
+    model. `age_panes`: panes folded since the oldest snapshot."""
+
+    how: str
+    started_s: float
+    restored_s: float
+    first_alert_s: float
+    all_models_s: float
+    age_panes: int
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All that was measured. `detectors`: by River's class."""
+
+    models: int
+    ledger_partitions: int
+    columns: int
+    rows_per_pane: int
+    detectors: dict[str, int]
+    state_bytes: int
+    recoveries: list[Recovery]
+
+
+def model_names(count: int) -> list[str]:
+    """Names of models, evenly over the ledger partitions."""
+    topics = LedgerTopics(PREFIX, LEDGER_PARTITIONS)
+    wanted = Counter(dict.fromkeys(range(LEDGER_PARTITIONS), 0))
+    names: list[str] = []
+    for number in itertools.count():
+        if len(names) == count:
+            return names
+        name = f"model-{number:03d}"
+        if wanted[topics.partition_of(name)] == min(wanted.values()):
+            wanted[topics.partition_of(name)] += 1
+            names.append(name)
+    return names
+
+
+def column_count(detectors: int, models: int) -> int:
+    """Columns of each model, so that there are at least so many detectors in all."""
+    each = -(-detectors // models) - KSWIN_COLUMNS
+    return max(KSWIN_COLUMNS, -(-each // (len(ON_RANKS) + len(ON_GAPS))))
+
+
+def configuration(models: list[str], columns: int) -> str:
+    """alerts.yaml: every detector on every column, but for KSWIN."""
+    names = ", ".join(f"c{k:03d}" for k in range(columns))
+    common = {"topic": TOPIC, "columns": names, "reference": REFERENCE_ROWS}
+    parts = [HEAD, *(MODEL % {"model": model, **common} for model in models)]
+    parts.append("\ndetectors:\n")
+    parts += [f'  {kind.lower()}: {{class: {kind}, input: "*"}}\n' for kind in ON_RANKS]
+    parts += [f'  {kind.lower()}: {{class: {kind}, input: "missing(*)"}}\n' for kind in ON_GAPS]
+    parts += [f"  kswin{k}: {{class: KSWIN, input: c{k:03d}}}\n" for k in range(KSWIN_COLUMNS)]
+    return "".join([*parts, "groups:\n", *(GROUP % {"model": model} for model in models)])
+
+
+def detectors_of(config: Config) -> Counter[str]:
+    """How many detectors the configuration makes, by class."""
+    found: Counter[str] = Counter()
+    for model in config.models:
+        for spec in model.rules.detectors:
+            try:
+                found[spec.detector.class_] += len(resolve_inputs(spec, model.contract))
+            except InputRefused:
+                continue
+    return found
+
+
+class Panes:
+    """Records of one pane after the other, for all models. `shifted`: column c000 has moved far."""
+
+    def __init__(self, models: list[str], columns: int, rows: int) -> None:
+        self._models = models
+        self._names = [f"c{k:03d}" for k in range(columns)]
+        self._rows = rows
+        self._random = np.random.default_rng(1)
+        self.number = 0
+
+    def take(self, shifted: bool = False) -> Iterator[Outgoing]:
+        start = START_MS + self.number * PANE_MS
+        self.number += 1
+        for row in range(self._rows):
+            time_of = time_text(start + row * PANE_MS // self._rows)
+            for model in self._models:
+                values = np.round(self._random.standard_normal(len(self._names)), 3)
+                if shifted:
+                    values[0] += 5
+                cells: list[float | None] = values.tolist()
+                for k in np.flatnonzero(self._random.random(len(cells)) < GAPS).tolist():
+                    if k:
+                        cells[k] = None
+                features = dict(zip(self._names, cells, strict=True))
+                event_id = f"{model}-{self.number}-{row}"
+                event = {"event_id": event_id, "model": model, "event_time": time_of, "features": features}
+                yield Outgoing(TOPIC, (self.number * self._rows + row) % PARTITIONS, None, msgspec.json.encode(event))
+
+
+class Service:
+    """`streamdrift run` under an instance name, in a process group of its own."""
+
+    def __init__(self, address: str, config: Path, log: Path) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMDRIFT_")}
+        own = {"BUS": f"kafka://{address}", "PREFIX": PREFIX, "LEDGER_PARTITIONS": str(LEDGER_PARTITIONS)}
+        self._env = (
+            kept | {f"STREAMDRIFT_{name}": value for name, value in own.items()} | {"STREAMDRIFT_LOG_FORMAT": "json"}
+        )
+        self._config = config
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, instance: str) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*COMMAND, "run", "--config", str(self._config), "--instance", instance],
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        """SIGKILL to all its processes."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def check(self) -> None:
+        if self._process is not None and self._process.poll() is not None:
+            raise RuntimeError(f"the service ended:\n{self.log.read_text()[-3000:]}")
+
+    def times(self, event: str, begin: int) -> list[float]:
+        """When (s, epoch) the service said an event in its log behind byte `begin`."""
+        lines = self.log.read_bytes()[begin:].splitlines()
+        found = [msgspec.json.decode(line) for line in lines if f'"{event}"'.encode() in line]
+        return [np.datetime64(e["timestamp"].rstrip("Z"), "us").astype(int) / 1e6 for e in found]
+
+
+class Bench:
+    """The service on a broker, its traffic and how far it has come."""
+
+    def __init__(self, address: str, config: Path, panes: Panes, service: Service) -> None:
+        self._bus = KafkaBus([address], {})
+        self._bus.create(TOPIC, PARTITIONS)
+        settings = load_settings(prefix=PREFIX, ledger_partitions=LEDGER_PARTITIONS, config=config)
+        prepare(self._bus, load(config.read_text(), str(config)), settings)
+        self._sender = self._bus.sender()
+        self._panes = panes
+        self.service = service
+        self._address = address
+        topics = LedgerTopics(PREFIX, LEDGER_PARTITIONS)
+        self._topics = topics
+        self._evaluate = Positions(self._bus, topics, f"{PREFIX}evaluate")
+        self._profile = Positions(self._bus, topics, f"{PREFIX}profile")
+
+    def send(self, panes: int, shifted: bool = False) -> None:
+        for _ in range(panes):
+            for record in self._panes.take(shifted):
+                self._sender.send(record)
+        self._sender.flush()
+
+    def caught_up(self) -> bool:
+        """Whether all input is folded and all of the ledger judged."""
+        inputs = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
+        ledger = [TopicPartition(self._topics.name("ledger"), p) for p in range(LEDGER_PARTITIONS)]
+        for tp in inputs:
+            value = self._profile.of(tp, None)
+            if value is None or positions.decode_profile(value).position < self._bus.end(tp):
+                return False
+        for tp in ledger:
+            value = self._evaluate.of(tp, None)
+            if value is None or positions.decode_evaluate(value).position < self._bus.end(tp):
+                return False
+        return True
+
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
+        until = time.monotonic() + PATIENCE_S
+        while not condition():
+            self.service.check()
+            if time.monotonic() > until:
+                raise RuntimeError(f"not within {PATIENCE_S:g} s: {what}\n{self.service.log.read_text()[-3000:]}")
+            time.sleep(0.2)
+
+    def snapshots(self) -> tuple[int, ...]:
+        """Ends of the partitions of the state topic: they move when a snapshot is written."""
+        return tuple(self._bus.end(TopicPartition(self._topics.name("state"), p)) for p in range(LEDGER_PARTITIONS))
+
+    def age(self, models: int) -> int:
+        """Pane by pane until all partitions have written a snapshot, and on until just before the first writes again.
+
+        Returns the panes since the youngest snapshot.
+        """
+        cycle = SNAPSHOT_PANES // -(-models // LEDGER_PARTITIONS)
+        before, written = self.snapshots(), [0] * LEDGER_PARTITIONS
+        for pane in range(1, 4 * cycle):
+            self.send(1)
+            self.wait(self.caught_up, "a pane was judged")
+            now = self.snapshots()
+            written = [pane if a != b else old for a, b, old in zip(before, now, written, strict=True)]
+            before = now
+            if all(written) and pane - min(written) == cycle - 1:
+                return pane - max(written)
+        raise RuntimeError(f"the snapshots of the partitions came at {written}, not every {cycle} panes")
+
+    def ends(self) -> dict[Any, int]:
+        name = self._topics.name("alerts")
+        return {kafka.TopicPartition(name, p): self._bus.end(TopicPartition(name, p)) for p in range(LEDGER_PARTITIONS)}
+
+    def recover(self, how: str, instance: str, models: list[str], age: int) -> Recovery:
+        """Kill, start under a name, send the shift, and wait for the alerts."""
+        consumer = kafka.KafkaConsumer(
+            bootstrap_servers=self._address, isolation_level="read_committed", metrics_enabled=False
+        )
+        ends = self.ends()
+        consumer.assign(list(ends))
+        for tp, end in ends.items():
+            consumer.seek(tp, end)
+        log_size = self.service.log.stat().st_size
+        killed = time.time()
+        self.service.kill()
+        self.service.start(instance)
+        self.send(REFERENCE_ROWS // 2, shifted=True)
+        alerted: dict[str, float] = {}
+        until = killed + PATIENCE_S
+        while len(alerted) < len(models):
+            self.service.check()
+            if time.time() > until:
+                raise RuntimeError(
+                    f"{len(alerted)} of {len(models)} models alerted\n{self.service.log.read_text()[-3000:]}"
+                )
+            for records in consumer.poll(200).values():
+                for record in records:
+                    labels = msgspec.json.decode(record.value)["data"]["labels"]
+                    if labels["alertname"] == "Shift":
+                        alerted.setdefault(labels["model"], time.time() - killed)
+        consumer.close()
+        self.wait(self.caught_up, "everything was judged")
+        started = self.service.times("stage_started", log_size)
+        restored = self.service.times("ledger_restored", log_size)
+        return Recovery(
+            how,
+            round(max(started) - killed, 1),
+            round(max(restored) - killed, 1),
+            round(min(alerted.values()), 1),
+            round(max(alerted.values()), 1),
+            age,
+        )
+
+    def state_bytes(self) -> int:
+        """Bytes of the newest snapshots."""
+        newest: dict[tuple[int, bytes | None], int] = {}
+        for p in range(LEDGER_PARTITIONS):
+            tp = TopicPartition(self._topics.name("state"), p)
+            at, end = self._bus.beginning(tp), self._bus.end(tp)
+            while at < end and (batch := self._bus.read(tp, at, end, 10_000)).offsets:
+                newest |= {(p, key): len(value or b"") for key, value in zip(batch.keys, batch.values, strict=True)}
+                at = batch.offsets[-1] + 1
+        return sum(newest.values())
+
+    def close(self) -> None:
+        self._sender.close()
+        self._bus.close()
+
+
+def main(
+    detectors: Annotated[int, typer.Option(help="At least so many, of all eight kinds.")] = 50_000,
+    models: Annotated[
+        int, typer.Option(help="Models that they are spread over, evenly over 8 ledger partitions.")
+    ] = 24,
+    rows: Annotated[int, typer.Option(help="Rows of each model in a pane of 2 s.")] = 5,
+    json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
+) -> None:
+    """Measure, and print a table."""
+    names, columns = model_names(models), column_count(detectors, models)
+    text = configuration(names, columns)
+    counted = detectors_of(load(text, "alerts.yaml"))
+    print(f"{counted.total()} detectors of {len(counted)} kinds, {models} models, {columns} columns", flush=True)
+    with tempfile.TemporaryDirectory(prefix="recovery-") as folder:
+        config = Path(folder) / "alerts.yaml"
+        config.write_text(text)
+        broker = Broker(Path(folder) / "kafka").start()
+        bench = Bench(
+            broker.address, config, Panes(names, columns, rows), Service(broker.address, config, Path(folder) / "log")
+        )
+        try:
+            report = _measured(bench, names, columns, rows, counted)
+        finally:
+            bench.service.kill()
+            bench.close()
+            broker.close()
+    _show(report)
+    if json is not None:
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
+
+
+def _measured(bench: Bench, names: list[str], columns: int, rows: int, counted: Counter[str]) -> Report:
+    recoveries = []
+    bench.send(2 * REFERENCE_ROWS // rows)
+    bench.service.start("first")
+    bench.wait(lambda: bench.caught_up(), "the reference was made")
+    for how, instance in (("same instance", "first"), ("taken over", "second")):
+        age = bench.age(len(names))
+        print(f"{how}: snapshots are {age} panes old; kill -9", flush=True)
+        recoveries.append(bench.recover(how, instance, names, age))
+        print(recoveries[-1], flush=True)
+        bench.send(REFERENCE_ROWS)  # the shift passes, and its alerts resolve
+        bench.wait(bench.caught_up, "the shift has passed")
+    return Report(len(names), LEDGER_PARTITIONS, columns, rows, dict(counted), bench.state_bytes(), recoveries)
+
+
+def _show(report: Report) -> None:
+    table = Table("after kill -9", "snapshot age", "started", "restored", "first new alert", "every model's", box=None)
+    for r in report.recoveries:
+        times = (f"{s:g} s" for s in (r.started_s, r.restored_s, r.first_alert_s, r.all_models_s))
+        table.add_row(r.how, f"{r.age_panes} panes", *times)
+    console = Console()
+    console.print(table)
+    total = sum(report.detectors.values())
+    console.print(f"{total} detectors, {report.models} models, {report.state_bytes / 1e6:.1f} MB of snapshots")
+
+
+if __name__ == "__main__":
+    typer.run(main)
