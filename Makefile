@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 # PYTHON: the interpreter to make the virtual environment with; the first of these that works and is new enough.
 PYTHON ?= python3.13 python3.12 python3.11 python3 python
 PYTEST_ARGS ?=
+# make reload: so many mutated files
+CONFIGS ?= 1000
 # make fuzz: so many bad records, and as many good ones
 RECORDS ?= 100000
 # LOCK_ARGS=--upgrade takes the newest versions; without it those in the lock stay where they can.
@@ -24,13 +26,13 @@ DIR ?= .cache/chaos
 NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint chaos fuzz lock setup
+.PHONY: help demo test lint chaos reload fuzz lock setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables: PYTHON (interpreter), PYTEST_ARGS (make test), LOCK_ARGS (make lock),"
 	@echo "    KILLS, EVENTS, FREEZES, JOINS, RESTARTS, BROKERS, BROKER_KILLS, IDLE, SEED, DIR (make chaos)"
-	@echo "    RECORDS, SEED (make fuzz)"
+	@echo "    RECORDS, SEED (make fuzz); CONFIGS, SEED (make reload)"
 
 demo: $(STAMP) ## show drift being found, on this machine, without a broker
 	@$(BIN)/streamdrift demo --once
@@ -52,6 +54,9 @@ lint: $(STAMP) ## ruff, mypy and import contracts
 chaos: $(STAMP) ## kill and freeze the service on real Kafka, and compare it with an undisturbed replay
 	@$(BIN)/python -m tests.chaos.run --kills $(KILLS) --events $(EVENTS) --freezes $(FREEZES) --joins $(JOINS) \
 		--restarts $(RESTARTS) --brokers $(BROKERS) --broker-kills $(BROKER_KILLS) --idle $(IDLE) --seed $(SEED) --dir $(DIR)
+
+reload: $(STAMP) ## mutated alerts.yaml under traffic: CONFIGS, SEED
+	@$(BIN)/python -m tests.reload.run --configs $(CONFIGS) --seed $(SEED)
 
 fuzz: $(STAMP) ## bad records among good ones: RECORDS, SEED
 	@$(BIN)/python -m tests.fuzz.run --records $(RECORDS) --seed $(SEED)

@@ -12,7 +12,9 @@ from pathlib import Path
 from monitor.config import load
 from monitor.config.resolved import Config
 from monitor.errors import ConfigurationError
+from monitor.runner.loop import Loop
 from monitor.runner.reloading import refuse_reload
+from monitor.telemetry import Log
 
 
 def load_config(path: Path) -> Config:
@@ -53,20 +55,31 @@ class Accepted:
 
 
 class Followed:
-    """A file that is replaced as a whole, when it has something new to say: what a stage follows."""
+    """The alerts.yaml that a stage runs on; where another one stands in its place, that is taken between two turns."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._seen = self._state()
+    def __init__(self, path: Path, log: Log) -> None:
+        self._path = path
+        self._log = log
+        self._seen = self._state()  # before it is read, so that no change is missed
+        self.config = load_config(path)
 
-    def changed(self) -> bool:
-        """Whether another file stands there than at the last call."""
+    def follow(self, loop: Loop) -> None:
+        """Take another one where there is one; one that can't be taken changes nothing."""
         before, self._seen = self._seen, self._state()
-        return self._seen != before
+        if self._seen == before:
+            return
+        try:
+            config = load_config(self._path)
+            loop.reload(config)
+        except ConfigurationError as error:
+            self._log.error("config_refused", why=str(error), kept="the rules of before")
+        else:
+            self.config = config
+            self._log.info("config_taken", alerts_yaml_sha256=config.alerts_yaml_sha256)
 
     def _state(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self.path)
+            found = os.stat(self._path)
         except OSError:
             return None  # the supervisor is gone, and with it this process soon
         return found.st_ino, found.st_mtime_ns

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monitor import __version__
-from monitor.alerts_file import Followed, load_config
+from monitor.alerts_file import Followed
 from monitor.bus.port import Bus, Needs
 from monitor.config.resolved import Config
-from monitor.errors import ConfigurationError, LeaseTaken
+from monitor.errors import LeaseTaken
 from monitor.evaluate.alerts import Place
 from monitor.instances import file_of, instance_of
 from monitor.panes.ledger import LedgerTopics
@@ -57,48 +57,23 @@ def run_stage(name: str, bus: Bus, settings: Settings, log: Log, status: Path | 
     """
     stopping = Stopping(LEAVE_S)
     ignore_hangups()
-    followed = Followed(settings.config)  # before it is read, so that no change is missed
-    config = load_config(settings.config)
-    stage = _stage(name, bus, config, settings, log)
+    followed = Followed(settings.config, log)
+    stage = _stage(name, bus, followed.config, settings, log)
     loop = _opened(stage, name, bus, settings, log, stopping)
     if loop is None:
         return
-    rules = _Rules(followed, loop, config.alerts_yaml_sha256, log)
     reporter = Reporter(name, stage, loop, bus, status) if status is not None else None
     watch = HangingWatch(bus, time.monotonic, log)
 
     def between() -> None:
-        rules.follow()
+        followed.follow(loop)
         hanging = watch.look(watched(stage.standings(), ledger_topics(settings)))
         if reporter is not None:
-            reporter.turned(rules.alerts_yaml_sha256, hanging)
+            reporter.turned(followed.config.alerts_yaml_sha256, hanging)
 
     log.info("stage_started", stage=name, bus=bus.name)
     loop.run(lambda: stopping.asked, between)
     log.info("stage_stopped", stage=name)
-
-
-class _Rules:
-    """The alerts.yaml that a loop runs on."""
-
-    def __init__(self, followed: Followed, loop: Loop, alerts_yaml_sha256: str, log: Log) -> None:
-        self.alerts_yaml_sha256 = alerts_yaml_sha256
-        self._followed = followed
-        self._loop = loop
-        self._log = log
-
-    def follow(self) -> None:
-        """Take another one where there is one."""
-        if not self._followed.changed():
-            return
-        try:
-            config = load_config(self._followed.path)
-            self._loop.reload(config)
-        except ConfigurationError as error:
-            self._log.error("config_refused", why=str(error), kept="the rules of before")
-        else:
-            self.alerts_yaml_sha256 = config.alerts_yaml_sha256
-            self._log.info("config_taken", alerts_yaml_sha256=config.alerts_yaml_sha256)
 
 
 def _opened(stage: Stage, name: str, bus: Bus, settings: Settings, log: Log, stopping: Stopping) -> Loop | None:

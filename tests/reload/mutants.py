@@ -1,0 +1,130 @@
+"""Mutated alerts.yaml: sound ones with other thresholds, sound ones that a running service refuses, and broken ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+CONFIG = """version: 1
+defaults: {{window: {{events: 6, every: 1}}, lateness: 2s, pane: 2s, interval: {interval}s, max_clock_skew: 1m}}
+models:
+  m:
+    task: classification_binary
+    streams: {{features: {{topic: ml.features}}, predictions: {{topic: ml.predictions}}}}
+    columns: {{prediction: y_pred, numerical: [a], categorical: [c]}}
+    reference: {{first: 40}}
+groups:
+  - name: g
+    model: m
+    rules:
+      - {{alert: Always, expr: 'mean{{column="a"}} > -{always}', min_events: 1, labels: {{severity: {severity}}}}}
+      - {{alert: Psi, expr: psi > {psi}, for: {hold}s, keep_firing_for: {keep}s}}
+      - {{alert: Spread, expr: mean > reference_mean + 2 * reference_std, window: {{time: {window}s, every: 4s}}}}
+retraining:
+  - trigger: t
+    model: m
+    when: {{any: [Psi]}}
+    cooldown: {cooldown}s
+    training_window: {{since: change_point, max: 1h}}
+"""
+"""`Always` fires at its first judgement, so that each new threshold shows itself."""
+_NASTY = "{}[]:,'\"&*!|>%@`#\t \n\0é-0123456789.xX"
+_WORDS = (
+    "alert",
+    "expr",
+    "rules",
+    "models",
+    "m",
+    "g",
+    "psi",
+    "mean",
+    "events",
+    "null",
+    "true",
+    "NO",
+    "1e999",
+    "-1",
+    "2s",
+)
+
+
+def sound(rng: random.Random) -> str:
+    """A file that a running service takes."""
+    return CONFIG.format(
+        interval=rng.choice([2, 2, 2, 4]),
+        always=round(rng.uniform(100, 100_000), 3),
+        severity=rng.choice(["info", "warning", "critical"]),
+        psi=round(rng.uniform(0.05, 2), 3),
+        hold=rng.choice([0, 2, 4, 6]),
+        keep=rng.choice([0, 2, 8]),
+        window=rng.choice([8, 12, 20]),
+        cooldown=rng.choice([0, 10, 60]),
+    )
+
+
+def mutant(rng: random.Random) -> bytes:
+    """A file of any sort: two in five sound, one in ten refused by what runs, the others mutated one to three times."""
+    text, kind = sound(rng), rng.random()
+    if kind < 0.4:
+        return text.encode()
+    if kind < 0.5:
+        old, new = rng.choice(_REFUSED)
+        assert old in text
+        return text.replace(old, new, 1).encode()
+    if kind < 0.53:
+        return rng.choice([b"", b"\xff\xfe\x00", b"[" * 100_000, b"version: 1", text.encode()[:100] + b"\xc3"])
+    for _ in range(rng.randint(1, 3)):
+        text = rng.choice(_MUTATE)(rng, text)
+    return text.encode("utf-8", "surrogatepass")
+
+
+_REFUSED = (
+    ("numerical: [a]", "numerical: [a, b]"),
+    ("pane: 2s", "pane: 1s"),
+    ("lateness: 2s", "lateness: 5s"),
+    ("first: 40", "first: 50"),
+    ("topic: ml.predictions", "topic: ml.other"),
+)
+"""Sound by themselves; a model that runs can't take them."""
+
+
+def _delete(rng: random.Random, text: str) -> str:
+    at = rng.randrange(len(text))
+    return text[:at] + text[at + rng.randint(1, 4) :]
+
+
+def _insert(rng: random.Random, text: str) -> str:
+    at = rng.randrange(len(text))
+    return text[:at] + rng.choice(_NASTY) + text[at:]
+
+
+def _change(rng: random.Random, text: str) -> str:
+    at = rng.randrange(len(text))
+    return text[:at] + rng.choice(_NASTY) + text[at + 1 :]
+
+
+def _line(rng: random.Random, text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    at = rng.randrange(len(lines))
+    what = rng.choice(["drop", "double", "swap"])
+    if what == "drop":
+        del lines[at]
+    elif what == "double":
+        lines.insert(at, lines[at])
+    else:
+        other = rng.randrange(len(lines))
+        lines[at], lines[other] = lines[other], lines[at]
+    return "".join(lines)
+
+
+def _word(rng: random.Random, text: str) -> str:
+    words = text.split(" ")
+    words[rng.randrange(len(words))] = rng.choice(_WORDS)
+    return " ".join(words)
+
+
+def _cut(rng: random.Random, text: str) -> str:
+    return text[: rng.randrange(len(text))]
+
+
+_MUTATE: tuple[Callable[[random.Random, str], str], ...] = (_delete, _insert, _change, _change, _line, _word, _cut)

@@ -1,0 +1,288 @@
+"""Mutated configurations under traffic: `python -m tests.reload.run --configs 1000 --seed 1`.
+
+Both stages run over the bus in memory, on files as `streamdrift run` keeps them: the supervisor's side accepts or
+refuses each file, the stages follow what was accepted, and die at random in between. What has to hold is checked
+against the log alone:
+
+- each activation names a pane; every alert message is judged under the threshold of the newest activation at or before
+  its pane, and a new threshold shows itself at the first judgement that it may;
+- what was announced is what was accepted, in that order, the last one at the end;
+- an undisturbed replay of the log says the same bytes; nothing is missing, nothing twice, every record in its bucket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from structlog.testing import capture_logs
+
+from monitor.alerts_file import Accepted, Followed
+from monitor.codec.canonical import parse_time, time_text
+from monitor.codec.chunks import Assembler
+from monitor.config.expression import parse
+from monitor.config.resolved import ModelRules
+from monitor.errors import ConfigurationError
+from monitor.evaluate.model import RulesContent
+from monitor.events import Outgoing, TopicPartition
+from monitor.panes.ledger import Activation, Change, decode_activation, decode_entry, kind_of
+from monitor.runner.topics import create_topics, read_whole, whole_values
+from monitor.stats.exact import significant
+from monitor.telemetry import get_log
+from tests.reload.mutants import mutant, sound
+from tests.unit.runner.test_end_to_end import (
+    INPUTS,
+    START,
+    TOPICS,
+    FragileBus,
+    Service,
+    all_of,
+    published,
+    replayed,
+)
+
+PANE_MS = 2000
+STAGES = ("profile", "evaluate")
+QUIET_S = 30
+
+
+@dataclass
+class Report:
+    """What came of the configurations; `problems`: what did not hold."""
+
+    seed: int
+    outcomes: Counter[str] = field(default_factory=Counter)
+    deaths: int = 0
+    thresholds: int = 0
+    activations: int = 0
+    shown: int = 0
+    messages: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+
+class Reloads:
+    """A service under traffic whose alerts.yaml is replaced again and again."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self.report = Report(seed)
+        self._rng = random.Random(seed)
+        self._path = folder / "alerts.yaml"
+        self._path.write_text(sound(self._rng))
+        self._accepted = Accepted(self._path, folder / "accepted.yaml")
+        self.accepted = [self._accepted.config.models[0].rules]
+        bus = FragileBus(None)
+        bus.create(INPUTS[0], 2)
+        bus.create(INPUTS[1], 1)
+        create_topics(bus, TOPICS, INPUTS)
+        self.service = Service(bus, self._accepted.config, snapshot_panes=20)
+        self._followed: dict[str, Followed] = {}
+        self._second = self._number = 0
+        self._turn("evaluate")
+
+    def run(self, configs: int) -> Report:
+        for _ in range(40):
+            self._pass()
+        for _ in range(configs):
+            self._path.write_bytes(mutant(self._rng))
+            self._hang_up()
+            if self._rng.random() < 0.05:
+                self._die(self._rng.choice(STAGES))
+            for _ in range(self._rng.choice([0, 1, 2, 2, 3, 5])):
+                self._pass()
+        for _ in range(QUIET_S):
+            self._pass()
+        Check(self).all()
+        return self.report
+
+    def _hang_up(self) -> None:
+        """What SIGHUP does in the supervisor."""
+        try:
+            self._accepted.reload()
+        except ConfigurationError as error:
+            running = not error.problems and ("running" in str(error) or "restart" in str(error))
+            self.report.outcomes["refused by what runs" if running else "refused by its check"] += 1
+            return
+        rules = self._accepted.config.models[0].rules
+        self.report.outcomes["the same text" if rules == self.accepted[-1] else "accepted"] += 1
+        if rules != self.accepted[-1]:
+            self.accepted.append(rules)
+
+    def _pass(self) -> None:
+        """A second of traffic, and some turns of the stages in any order."""
+        self.service.now += 1
+        sender = self.service.bus.sender()
+        at, self._second = START + 1000 * self._second, self._second + 1
+        for i in range(6):
+            self._number += 1
+            event = {"event_id": str(self._number), "event_time": time_text(at + 150 * i), "model": "m"}
+            drifted = 3.0 if self._second % 60 > 45 else 0.0
+            features = {"a": self._rng.gauss(drifted, 1), "c": self._rng.choice("xyz")}
+            sender.send(Outgoing(INPUTS[0], i % 2, b"k", msgspec.json.encode({**event, "features": features})))
+            sender.send(Outgoing(INPUTS[1], 0, b"k", msgspec.json.encode({**event, "y_pred": i % 2})))
+        for _ in range(self._rng.choice([1, 2, 2, 3])):
+            self._turn(self._rng.choice(STAGES))
+        self._turn("profile")
+        self._turn("evaluate")
+
+    def _turn(self, name: str) -> None:
+        """A turn of a stage's process, which then looks at its file."""
+        if name not in self.service.loops:
+            self._followed[name] = Followed(self._accepted.copy, get_log("test"))
+            self.service.config = self._followed[name].config
+        self.service.turn(name)
+        self._followed[name].follow(self.service.loops[name])
+
+    def _die(self, name: str) -> None:
+        self.service.loops.pop(name, None)
+        self.report.deaths += 1
+
+
+class Check:
+    """What has to hold afterwards, by the log alone."""
+
+    def __init__(self, run: Reloads) -> None:
+        self._run = run
+        self._bus = run.service.bus
+        self._report = run.report
+        self._activations = self._all_activations()
+        self._rules = [_rules_of(activation.change) for activation in self._activations]
+        said = [msgspec.json.decode(value) for topic, _, value in published(self._bus) if topic == "alerts"]
+        self._alerts: list[dict[str, Any]] = said
+
+    def all(self) -> None:
+        """Every check; what fails is a problem of the report."""
+        self._report.activations = len(self._activations)
+        self._report.messages = Counter(topic for topic, _, _ in published(self._bus))
+        self._report.thresholds = len({_threshold(rules, "Always") for rules in self._rules}) - 1
+        self._announced()
+        self._governed()
+        self._shown()
+        self._replayed()
+
+    def _problem(self, text: str) -> None:
+        self._report.problems.append(text)
+
+    def _all_activations(self) -> list[Activation]:
+        assembler = Assembler(compacted=True)
+        grid = read_whole(self._bus, TopicPartition(TOPICS.name("grid"), 0))
+        found = [decode_activation(value) for batch in grid for _, value in whole_values(assembler, batch)]
+        return [activation for activation in found if activation.change.kind == "rules"]
+
+    def _announced(self) -> None:
+        """The ledger's changes are those accepted, in order; those replaced while evaluate was down may lack."""
+        entries = [r for r in all_of(self._bus, TOPICS.name("ledger")) if kind_of(r.headers) == "change"]
+        assembler = Assembler()
+        changes = [decode_entry("change", v) for r in entries if (v := assembler.feed(r)) is not None]
+        announced = [_rules_of(c) for c in changes if isinstance(c, Change) and c.kind == "rules"]
+        left = iter(self._run.accepted)
+        if not all(any(rules == one for one in left) for rules in announced):
+            self._problem("what was announced is not what was accepted, in that order")
+        if announced[-1] != self._run.accepted[-1] or self._rules[-1] != self._run.accepted[-1]:
+            self._problem("the last accepted file is not the one that counts at the end")
+        lacking = len(self._run.accepted) - len(announced)
+        if lacking > self._report.outcomes["accepted"] // 2:
+            self._problem(f"{lacking} accepted files were never announced")
+
+    def _at(self, pane: int) -> int:
+        """Which activation counts at a pane: the newest at or before it."""
+        return max(
+            (i for i, one in enumerate(self._activations) if one.pane is None or one.pane <= pane),
+            key=lambda i: (-1 if (found := self._activations[i].pane) is None else found, i),
+        )
+
+    def _governed(self) -> None:
+        """Every message's threshold is that of the rules that count at its pane."""
+        for message in self._alerts:
+            data, pane = message["data"], parse_time(message["time"]) // PANE_MS - 1
+            group, _, alert = data["config"]["rule"].partition("/")
+            if group == "streamdrift":
+                continue
+            expected = _threshold(self._rules[self._at(pane)], alert)
+            if expected is not None and data["evidence"]["threshold"] != expected:
+                self._problem(f"{message['id']}: threshold {data['evidence']['threshold']}, not {expected}")
+
+    def _shown(self) -> None:
+        """A threshold that counts at a judgement, and did not at the one before, fires there."""
+        fired = {
+            (parse_time(m["time"]), m["data"]["evidence"]["threshold"])
+            for m in self._alerts
+            if m["data"]["status"] == "firing" and m["data"]["labels"]["alertname"] == "Always"
+        }
+        last = max(time for time, _ in fired)
+        for i, activation in enumerate(self._activations):
+            if activation.pane is None or i != self._at(activation.pane):
+                continue  # replaced before a pane was judged
+            interval, first = self._rules[i].interval_ms, (activation.pane + 1) * PANE_MS
+            at = first + -first % interval
+            threshold, before = _threshold(self._rules[i], "Always"), _threshold(self._rules[i - 1], "Always")
+            if threshold in (None, before) or self._at(at // PANE_MS - 1) != i or at > last:
+                continue
+            self._report.shown += 1
+            if (at, threshold) not in fired:
+                self._problem(f"pane {activation.pane}: the threshold {threshold} did not show at its first judgement")
+
+    def _replayed(self) -> None:
+        live = Counter(published(self._bus))
+        again: Counter[tuple[str, str, bytes]] = Counter(
+            (str(m.topic), m.key, m.value) for m in replayed(self._run.service)
+        )
+        if live != again:
+            self._problem(f"a replay says {len(again - live)} other messages and lacks {len(live - again)}")
+        if max(Counter(msgspec.json.decode(value)["id"] for _, _, value in live.elements()).values()) > 1:
+            self._problem("an id is there twice")
+
+
+def _rules_of(change: Change) -> ModelRules:
+    return ModelRules.model_validate_json(msgspec.json.decode(change.content, type=RulesContent).rules)
+
+
+def _threshold(rules: ModelRules, alert: str) -> float | None:
+    """The constant threshold of a rule; None where there is none."""
+    for rule in rules.rules:
+        comparison = parse(rule.expr)
+        if rule.alert == alert and not comparison.needs_reference_spread:
+            return significant(comparison.threshold(None, None))
+    return None
+
+
+def run(configs: int, seed: int) -> Report:
+    """The whole run, in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder, capture_logs():
+        return Reloads(seed, Path(folder)).run(configs)
+
+
+def table(report: Report) -> str:
+    """The figures, a line each."""
+    lines = {
+        "seed": report.seed,
+        **dict(sorted(report.outcomes.items())),
+        "other thresholds": report.thresholds,
+        "activations": report.activations,
+        "thresholds shown at their first judgement": report.shown,
+        "deaths of a stage": report.deaths,
+        **{f"messages: {topic}": n for topic, n in sorted(report.messages.items())},
+        "problems": len(report.problems),
+    }
+    return "\n".join(f"{name:<45} {value}" for name, value in lines.items())
+
+
+def main() -> int:
+    """Prints the figures and the problems; 1 where there is one."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--configs", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    report = run(options.configs, options.seed)
+    print(table(report))
+    print("\n".join(report.problems[:20]))
+    return 1 if report.problems else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
