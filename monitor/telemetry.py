@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import structlog
+
+from monitor.log_lines import Limiter, SafeJson, escape_values
 
 
 def configure_logging(level: str, log_format: Literal["auto", "json", "console"]) -> None:
     """Send our logs, and warnings and errors of libraries, to stderr: one JSON object a line, or text for people.
 
     `level`: debug, info, warning or error. `log_format` auto is console on a terminal and json elsewhere. May be
-    called again: the last call counts.
+    called again: the last call counts. Of one kind of line some are written in a minute, and the others counted.
     """
+    limiter = Limiter(time.monotonic)
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[limiter, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
@@ -32,6 +37,7 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "console"]
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(console)],
         )
     )
+    handler.addFilter(_of_libraries(limiter))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     # kafka-python tells every connection at info; its warnings and errors are enough.
@@ -43,9 +49,14 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "console"]
 def _rendering(console: bool) -> list[Any]:
     # Plain tracebacks: structlog's other formatters print local variables, and options of the Kafka client are secrets.
     if console:
-        plain = structlog.dev.plain_traceback
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        return [structlog.processors.format_exc_info, escape_values, renderer]
+    return [structlog.processors.format_exc_info, SafeJson()]
+
+
+def _of_libraries(limiter: Limiter) -> Callable[[logging.LogRecord], bool]:
+    """The limiter for lines that come through the standard library alone; ours have passed it by then."""
+    return lambda record: isinstance(record.msg, dict) or limiter.filter(record)
 
 
 Log = structlog.typing.FilteringBoundLogger

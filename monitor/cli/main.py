@@ -19,6 +19,7 @@ from monitor.errors import (
     StreamdriftError,
     TransactionFailed,
 )
+from monitor.log_lines import escaped
 
 FOUND, USAGE, UNREACHABLE, DIVERGED = 1, 2, 3, 4
 
@@ -270,12 +271,12 @@ def main() -> None:
         app()
     except ConfigurationError as error:
         for problem in error.problems:
-            typer.echo(str(problem), err=True)
+            typer.echo(escaped(str(problem)), err=True)
         if not error.problems:
-            typer.echo(f"streamdrift: {error}", err=True)
+            typer.echo(escaped(f"streamdrift: {error}", keep="\n"), err=True)
         sys.exit(USAGE)
     except StreamdriftError as error:
-        typer.echo(f"streamdrift: {error}", err=True)
+        typer.echo(escaped(f"streamdrift: {error}", keep="\n"), err=True)
         sys.exit(exit_code(error))
     except BrokenPipeError:
         sys.exit(0)  # the reader of our output has enough

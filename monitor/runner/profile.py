@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -12,7 +13,7 @@ from monitor.codec.dead_letters import SUFFIX, dead_letter
 from monitor.codec.decode import Decoder
 from monitor.config.resolved import Config
 from monitor.contract import ModelContract
-from monitor.events import Outgoing, RecordBatch, TopicPartition
+from monitor.events import Outgoing, RecordBatch, Rejected, TopicPartition
 from monitor.panes import position as positions
 from monitor.panes.grid import Grid, decode_grid
 from monitor.panes.ledger import Activation, Entry, Heartbeat, LedgerTopics, Notice, decode_activation, encode_entry
@@ -284,7 +285,15 @@ class ProfileStage:
         outputs += [encode_entry(n, ledger, self._ledger.partition_of(n.model or held.models[0])) for n in notices]
         outputs += [encode_entry(entry, ledger, partition) for partition in partitions for entry in shared]
         outputs += [dead_letter(rejected, held.dead_letter_partitions) for rejected in drained.rejected]
+        self._tell_rejected(tp, drained.rejected)
         return outputs
+
+    def _tell_rejected(self, tp: TopicPartition, rejected: Sequence[Rejected]) -> None:
+        counts = Counter(record.reason for record in rejected)
+        for reason, records in sorted(counts.items()):
+            first = next(record.offset for record in rejected if record.reason == reason)
+            place = {"topic": tp.topic, "partition": tp.partition, "first_offset": first}
+            self._log.warning("records_rejected", reason=reason, records=records, **place)
 
 
 class Decided:
