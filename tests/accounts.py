@@ -37,9 +37,13 @@ def check_accounts(bus: Bus, topics: LedgerTopics, inputs: Iterable[str]) -> Cou
         dead = {name[5:]: n for name, n in account.buckets.items() if name.startswith("dead:") and n}
         letters: Counter[str] = Counter()
         seen: set[bytes] = set()
-        for batch in read_whole(bus, TopicPartition(f"{tp.topic}.dlq", tp.partition)):
+        dead_letters = f"{tp.topic}.dlq"
+        partition = tp.partition % (bus.partitions(dead_letters) or 1)
+        for batch in read_whole(bus, TopicPartition(dead_letters, partition)):
             for record in records_of(batch):
                 headers = dict(record.headers)
+                if int(headers["sd-partition"]) != tp.partition:
+                    continue
                 letters[headers["sd-reason"].decode()] += 1
                 assert headers["sd-offset"] not in seen, (tp, headers)
                 seen.add(headers["sd-offset"])

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
+from monitor.config.check_limits import check_limits
 from monitor.config.check_rules import check_rules
 from monitor.config.durations import duration_text
 from monitor.config.inputs import InputRefused, resolve_inputs, series_of
@@ -32,6 +33,7 @@ def check(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
     contracts = {name: contract_of(name, model, file.defaults) for name, model in file.models.items()}
     if not sheet.models and not sheet.lost(()) & {"models"}:
         yield sheet.problem(("models",), "there has to be at least one model")
+    yield from check_limits(file, contracts, sheet)
     for name, model in file.models.items():
         yield from _columns(name, model, contracts[name], sheet)
         yield from _settings(name, file, sheet)

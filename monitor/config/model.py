@@ -290,10 +290,24 @@ class RetrainingEntry(Shape):
     training_window: TrainingWindowEntry = Field(default_factory=TrainingWindowEntry)
 
 
+class LimitsEntry(Shape):
+    """How large what is watched may get: a file that asks for more is refused."""
+
+    models: Count = 1000
+    """Most models of the file."""
+    columns: Count = 1000
+    """Most series of a model: a list of numbers has three, any other column one."""
+    open_panes: Count = 1000
+    """Most panes that lateness may keep open in a partition of a model."""
+    window_slices: Count = 10_000
+    """Most slices of event time that a window of time is made of: its length by what divides length and step."""
+
+
 class AlertsFile(Shape):
     """alerts.yaml."""
 
     version: Literal[1]
+    limits: LimitsEntry = Field(default_factory=LimitsEntry)
     defaults: Settings = Field(default_factory=Settings)
     models: dict[Name, ModelEntry]
     detectors: dict[Identifier, DetectorEntry] = {}

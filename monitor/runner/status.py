@@ -17,6 +17,7 @@ from monitor.bus.port import Bus
 from monitor.events import TopicPartition
 from monitor.runner.hanging import HangingTransaction
 from monitor.runner.loop import Loop
+from monitor.runner.memory import resident_bytes
 from monitor.runner.numbers import Standing, hanging_numbers, lag_numbers
 from monitor.telemetry import Sample, sample
 
@@ -90,14 +91,6 @@ class Reporter:
             lags = {tp: max(0, self._bus.end(tp) - standing.position) for tp, standing in standings.items()}
             self._lags = list(lag_numbers(self._name, lags))
         return self._lags
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process; 0 where the system does not tell (it is Linux's /proc)."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
 
 
 def _replace(path: Path, value: bytes) -> None:

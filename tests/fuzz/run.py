@@ -84,9 +84,7 @@ def main(
         typer.echo(f"  {recipe:<18} {fate:<18} {count:>8}")
     buckets = {name: count for name, count in sorted(result.first.buckets.items()) if count}
     typer.echo(f"{result.json_share:.0%} of the bad ones are JSON; buckets: {buckets}")
-    typer.echo(
-        f"{len(result.first.alerts)} alerts, {result.first.observations} observations, the twin's the same bytes"
-    )
+    typer.echo(f"{len(result.first.alerts)} alerts, {result.first.observations} observations")
     broken = result.broken()
     for promise in broken:
         typer.echo(f"BROKEN: {promise}")

@@ -26,6 +26,7 @@ from tests.unit.pages import ALERTS, ARCHITECTURE, MESSAGES, OPERATIONS, ROOT, S
 SCHEMA = alerts_schema()
 SECTIONS = {
     "Top level": "",
+    "Limits": "LimitsEntry",
     "Settings": "Settings",
     "Streams": "StreamsEntry",
     "Stream": "StreamEntry",

@@ -85,6 +85,23 @@ SHAPE = [
     ),
 ]
 NAMES = [
+    (
+        "defaults: {lateness: 1m}\nmodels:\n  m:",
+        "limits: {models: 1}\nmodels:\n  »m:",
+        "2 models, and `limits.models` is 1; raise it",
+    ),
+    (
+        GOOD[len("version: 1\n") : GOOD.index("{prediction")],
+        "limits: {columns: 3}\n" + GOOD[len("version: 1\n") : GOOD.index("{prediction")] + "»",
+        "5 columns (a list of numbers is three), and `limits.columns` is 3",
+    ),
+    ("lateness: 1m", "lateness: »3h", "a lateness of 3h keeps 1080 panes open, and `limits.open_panes` is 1000"),
+    (
+        "lateness: 1m",
+        "window: »{time: 30h, every: 10s}",
+        "a window of 10800 slices, its length by its step",
+    ),
+    (RULE, "{alert: A, expr: psi > 1, window: »{time: 30h, every: 10s}}", "a window of 10800 slices, its length"),
     ("lateness: 1m", "lateness: 1m, »grid_rows: 50", "`reference: {first: n}` says how many rows"),
     ("  m:\n", "  m:\n    »grid_rows: 50\n", "`reference: {first: n}` says how many rows"),
     ("lateness: 1m", "interval: »25s", "interval has to be a multiple of the pane, 10s; found 25s, the next is 30s"),

@@ -1,0 +1,61 @@
+"""Limits: what a file asks for must not grow past its bounds, since the service keeps it all in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import gcd
+
+from monitor.config.durations import duration_text
+from monitor.config.inputs import series_of
+from monitor.config.model import AlertsFile, LimitsEntry, WindowEntry
+from monitor.config.resolve import effective
+from monitor.config.sheet import Path, Sheet
+from monitor.contract import ModelContract
+from monitor.errors import Problem
+
+
+def check_limits(file: AlertsFile, contracts: dict[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
+    """What the file asks for beyond its limits, each place once: what was found, the bound, and what would do."""
+    if len(file.models) > file.limits.models:
+        yield sheet.problem(("models",), _beyond(f"{len(file.models)} models", "models", file.limits.models))
+    for name, contract in contracts.items():
+        series = len(series_of(contract))
+        if series > file.limits.columns:
+            found = f"{series} columns (a list of numbers is three)"
+            yield sheet.problem(("models", name, "columns"), _beyond(found, "columns", file.limits.columns))
+    refusals = dict(_of_settings(file, sheet))  # by place: what stands under `defaults` is refused once
+    for path, refusal in refusals.items():
+        yield sheet.problem(path, refusal)
+
+
+def _of_settings(file: AlertsFile, sheet: Sheet) -> Iterator[tuple[Path, str]]:
+    for name, model in file.models.items():
+        settings = effective(model, file.defaults)
+        panes = -(-settings.lateness // settings.pane)
+        if panes > file.limits.open_panes:
+            found = f"a lateness of {duration_text(settings.lateness)} keeps {panes} panes open"
+            yield _written(name, "lateness", sheet), _beyond(found, "open_panes", file.limits.open_panes)
+        yield from _slices(settings.window, _written(name, "window", sheet), file.limits)
+    for g, group in enumerate(file.groups):
+        for r, rule in enumerate(group.rules):
+            if rule.window is not None:
+                yield from _slices(rule.window, ("groups", g, "rules", r, "window"), file.limits)
+
+
+def _slices(window: WindowEntry, path: Path, limits: LimitsEntry) -> Iterator[tuple[Path, str]]:
+    if window.time is None:
+        return
+    slices = window.time // gcd(window.time, window.every or window.time)
+    if slices > limits.window_slices:
+        found = f"a window of {slices} slices, its length by its step"
+        yield path, _beyond(found, "window_slices", limits.window_slices)
+
+
+def _beyond(found: str, limit: str, most: int) -> str:
+    return f"{found}, and `limits.{limit}` is {most}; raise it if there is memory for that"
+
+
+def _written(model: str, setting: str, sheet: Sheet) -> Path:
+    """Where a model's setting is written; the model itself where it is our default."""
+    places: tuple[Path, ...] = (("models", model, setting), ("defaults", setting))
+    return next((path for path in places if sheet.has(path)), ("models", model))
