@@ -1,0 +1,44 @@
+"""Several processes a stage in their groups say what one process says, whoever joins, leaves or dies on the way."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from structlog.testing import capture_logs
+
+from monitor.runner import loop
+from tests.unit.runner.fleet import Fleet, config, inputs_of, new_bus, published, replayed, send
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_fleet_that_changes_says_what_a_replay_says(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to three profile and three evaluate processes; every message is there once, in the bytes of the replay."""
+    monkeypatch.setattr(loop, "MAX_RECORDS", 200)
+    rng = random.Random(seed)
+    fleet = Fleet(new_bus(), config(rng.choice([5000, 600_000])))
+    names = [f"{stage}-{i}" for stage in ("profile", "evaluate") for i in range(3)]
+    changes = 0
+    with capture_logs():
+        for name in ("profile-0", "evaluate-0"):
+            fleet.join(name)
+        for second in range(0, 100, 2):
+            for tp in inputs_of(fleet.bus):
+                quiet = tp.partition == 1 and 40 <= second < 70
+                shift = 2.0 if second >= 50 else 0.0
+                send(fleet.bus, tp, (second + i / 10 for i in range(0 if quiet else 20)), shift)
+            fleet.now += 2
+            for name in rng.sample(sorted(fleet.loops), len(fleet.loops)):
+                fleet.turn(name)
+            if rng.random() < 0.4:
+                name = rng.choice(names)
+                same_stage = [other for other in fleet.loops if other.split("-")[0] == name.split("-")[0]]
+                if name not in fleet.loops or rng.random() < 0.3:
+                    fleet.join(name)  # new, or killed and started again under its name
+                elif len(same_stage) > 1:
+                    fleet.leave(name)
+                changes += 1
+        fleet.settle()
+    assert changes > 10
+    for topic in ("alerts", "observations"):
+        assert published(fleet.bus, topic) == replayed(fleet.bus, topic=topic) != []
