@@ -6,6 +6,8 @@ column the three numeric series `name.length`, `name.mean`, `name.norm`.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -69,3 +71,26 @@ class ModelContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     raw_rows: int
     trace_points: int
     streams: tuple[StreamContract, ...]
+
+
+class TopicContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What profile must know of one topic: the contracts of the models that read it, with their stream on it alone.
+
+    They agree in lateness, clock skew, idle timeout and time field. Sorted by model. Positions name it by digest.
+    """
+
+    topic: str
+    models: tuple[ModelContract, ...]
+
+    @property
+    def digest(self) -> str:
+        return "sha256:" + hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:32]
+
+
+def contract_of_topic(topic: str, contracts: Iterable[ModelContract]) -> TopicContract:
+    """The contract of a topic: of models that don't read it nothing is in it."""
+    restricted = (
+        msgspec.structs.replace(contract, streams=tuple(s for s in contract.streams if s.topic == topic))
+        for contract in contracts
+    )
+    return TopicContract(topic, tuple(sorted((c for c in restricted if c.streams), key=lambda c: c.model)))

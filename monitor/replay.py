@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from monitor.codec.decode import Decoder
-from monitor.contract import ModelContract
+from monitor.contract import ModelContract, TopicContract, contract_of_topic
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Batch, RecordBatch, TopicPartition
 from monitor.panes.grid import Grid, decode_grid
-from monitor.panes.ledger import Activation, Heartbeat, Notice, ledger_partition
+from monitor.panes.ledger import Activation, ContractSwitch, Heartbeat, Notice, ledger_partition
 from monitor.panes.rows import take
 from monitor.profile.partition import Drained, PartitionFold
-from monitor.profile.task import Decode, ProfileTask
+from monitor.profile.task import Decode, Mark, ProfileTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,9 @@ class ReplayLog:
     ends: bool
     ledger_partitions: int
     filtered: frozenset[str] = frozenset()
+    switches: Sequence[ContractSwitch] = ()
+    topic_contracts: Mapping[str, TopicContract] = field(default_factory=dict)
+    """By digest, those that `switches` name; a partition without any has that of `contracts` from the start."""
     notices: Sequence[Notice] = ()
     """Those that no log says again (`OF_CRASHES`)."""
     time_range: tuple[int | None, int | None] = (None, None)
@@ -64,16 +67,29 @@ class Replay:
         read_notices = [n for n in log.notices if n.topic in read or dict(n.labels).get("model") in models]
         self._noticed = [o for n in read_notices for o in self._evaluate.read(n) if isinstance(o, Message)]
 
-    def _task(self, tp: TopicPartition, stamped: bool, grids: Iterable[Grid]) -> ProfileTask:
-        contracts = [c for c in self._log.contracts if any(s.topic == tp.topic for s in c.streams)]
-        fold = PartitionFold(tp, contracts, stamped)
-        for grid in grids:
-            if fold.fits(grid):
-                fold.use_grid(grid)
+    def _task(self, tp: TopicPartition, stamped: bool, grids: Sequence[Grid]) -> ProfileTask:
+        first, switches = self._contracts_of(tp)
+        fold = PartitionFold(tp, first.models, stamped, grids)
         fold.quarantined |= {offset for at, offset in map(quarantined, self._log.notices) if at == tp}
-        beats = {(h.offset, h.watermark) for h in self._log.heartbeats if (h.topic, h.partition) == tp}
-        decoder = Decoder(tp.topic, contracts, self._log.filtered)
-        return ProfileTask(fold, TimeRange(decoder, *self._log.time_range), beats)
+        beats = {Mark(h.offset, h.watermark) for h in self._log.heartbeats if (h.topic, h.partition) == tp}
+        return ProfileTask(fold, self._decoder, [*switches, *beats])
+
+    def _decoder(self, contract: TopicContract) -> Decode:
+        return TimeRange(Decoder(contract.topic, contract.models, self._log.filtered), *self._log.time_range)
+
+    def _contracts_of(self, tp: TopicPartition) -> tuple[TopicContract, list[Mark]]:
+        """What a partition begins with and what it switches to, of the models that are replayed."""
+        wanted = {contract.model for contract in self._log.contracts}
+        marks = []
+        for switch in self._log.switches:
+            if (switch.topic, switch.partition) == tp:
+                models = [c for c in self._log.topic_contracts[switch.digest].models if c.model in wanted]
+                if models:
+                    marks.append(Mark(switch.offset, switch.watermark, contract_of_topic(tp.topic, models)))
+        marks.sort(key=lambda mark: mark.order)
+        if not marks or marks[0].contract is None:
+            return contract_of_topic(tp.topic, self._log.contracts), []
+        return marks[0].contract, marks[1:]
 
     def reads(self, tp: TopicPartition) -> bool:
         """Whether the replay folds that partition."""

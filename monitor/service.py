@@ -14,11 +14,12 @@ from monitor.errors import LeaseTaken
 from monitor.evaluate.alerts import Place
 from monitor.instances import file_of, instance_of
 from monitor.panes.ledger import LedgerTopics
+from monitor.runner.contracts import input_topics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.hanging import HangingWatch, watched
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.memory import Budget
-from monitor.runner.profile import ProfileStage, input_topics
+from monitor.runner.profile import ProfileStage
 from monitor.runner.status import Reporter
 from monitor.runner.topics import create_topics, our_topics
 from monitor.runner.witness import FileWitness, NoWitness, Witness

@@ -144,9 +144,11 @@ def _log(recording: Recording, options: Options, settings: Settings, bus: Bus | 
     """What the engine is given; says on stderr what is not as it was recorded."""
     if recording.control.contracts and options.config is None:
         (contracts, activations), whole = recorded(recording), list(recording.contracts)
+        switches, topic_contracts = recording.control.switches, recording.control.topic_contracts
     else:
         config = load_config(settings.config)
         contracts, activations = configured(recording, config, bus)
+        switches, topic_contracts = (), ()
         whole = [m.contract for m in config.models if m.contract.model in {c.model for c in contracts}]
         if recording.control.contracts:
             typer.echo(f"what-if: the rules of {settings.config}, not those recorded in the log", err=True)
@@ -165,6 +167,8 @@ def _log(recording: Recording, options: Options, settings: Settings, bus: Bus | 
         ends=recording.ends is None,
         ledger_partitions=recording.ledger_partitions or settings.ledger_partitions,
         filtered=frozenset(models) - wanted,
+        switches=switches,
+        topic_contracts={contract.digest: contract for contract in topic_contracts},
         notices=[n for n in recording.control.notices if n.model in {"", *wanted}],
         time_range=(
             None if options.start_at is None else _time("--from", options.start_at),

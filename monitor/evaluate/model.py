@@ -84,6 +84,11 @@ class ModelFold:
         return self._rules
 
     @property
+    def contract(self) -> ModelContract | None:
+        """The contract that the rules were checked with."""
+        return self._contract
+
+    @property
     def judged_to(self) -> int | None:
         """End of the newest pane that is folded, ms; None before the first."""
         return None if self._next is None else self._next * self._pane_ms
@@ -154,16 +159,17 @@ class ModelFold:
             target = self._target(watermarks)  # a recorded change may add partitions
 
     def _target(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
-        """The pane below which every partition has sealed; None as long as one has no watermark."""
+        """The pane below which every partition has sealed; None as long as one has no watermark for the model."""
         if self._set is None or self._rules is None:
             return None
-        known = [watermarks.get(tp) for tp in self._set.partitions]
-        sealed = [watermark for watermark in known if watermark is not None]
-        if len(sealed) < len(known) or not sealed:
+        told = [watermark for tp in self._set.partitions if (watermark := watermarks.get(tp)) is not None]
+        sealed = [at for watermark in told if (at := watermark.watermark_of(self.model)) is not None]
+        if len(sealed) < len(self._set.partitions) or not sealed:
             return None
         if self._next is None:
-            self._next = min(watermark.first for watermark in sealed) // self._pane_ms
-        return min(watermark.watermark for watermark in sealed) // self._pane_ms
+            firsts = [first for watermark in told if (first := watermark.first_of(self.model)) is not None]
+            self._next = min(firsts) // self._pane_ms
+        return min(sealed) // self._pane_ms
 
     def _end_of_run(self, target: int) -> int:
         """The first pane after `next` that holds something, starts a change or follows a notice; at most `target`."""
@@ -319,7 +325,7 @@ class ModelFold:
             contract = self._stream_contract(stream)
             if contract is None or self._contract is None or self._set is None or stream in self._grids:
                 continue
-            frontiers = _frontiers(self._set, contract, watermarks, self._contract.pane_ms)
+            frontiers = _frontiers(self.model, self._set, contract, watermarks, self._contract.pane_ms)
             rows = self._first_rows[stream].rows(frontiers, self._contract.raw_rows)
             if rows is None:
                 continue
@@ -352,12 +358,16 @@ _APPLY: Mapping[str, Callable[[ModelFold, Change], list[Output]]] = {
 
 
 def _frontiers(
-    partitions: PartitionSet, contract: StreamContract, watermarks: Mapping[TopicPartition, Watermark], pane_ms: int
+    model: str,
+    partitions: PartitionSet,
+    contract: StreamContract,
+    watermarks: Mapping[TopicPartition, Watermark],
+    pane_ms: int,
 ) -> dict[TopicPartition, int]:
-    """Of each partition of the stream's topic, the event time below which all its rows are sealed."""
+    """Of each partition of the stream's topic, the event time below which all the model's rows are sealed."""
     frontiers = {}
     for tp in partitions.partitions:
         if tp.topic == contract.topic:
-            watermark = watermarks.get(tp)
-            frontiers[tp] = -(1 << 62) if watermark is None else watermark.watermark // pane_ms * pane_ms
+            sealed = watermarks[tp].watermark_of(model) if tp in watermarks else None
+            frontiers[tp] = -(1 << 62) if sealed is None else sealed // pane_ms * pane_ms
     return frontiers

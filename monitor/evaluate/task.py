@@ -17,7 +17,7 @@ from monitor.evaluate.said import Said
 from monitor.evaluate.snapshots import decode_shared, encode_model, encode_shared, restore_model
 from monitor.evaluate.state import ModelEntry, SharedState
 from monitor.events import TopicPartition
-from monitor.panes.ledger import Activation, Change, Entry, Heartbeat, Notice, Watermark
+from monitor.panes.ledger import Activation, Change, ContractSwitch, Entry, Heartbeat, Notice, Watermark
 
 SHARED = ""
 """Under this name stands the part of a snapshot that belongs to no model."""
@@ -74,7 +74,7 @@ class EvaluateTask:
         if isinstance(entry, Watermark):
             self._watermarks[TopicPartition(entry.topic, entry.partition)] = entry
             return []
-        if isinstance(entry, Heartbeat):
+        if isinstance(entry, Heartbeat | ContractSwitch):
             return []  # its effect is in the watermarks; it is here for capture
         if isinstance(entry, Notice) and not entry.model:
             self._notices.hold(entry)

@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from monitor.contract import TopicContract
 from monitor.errors import FormatError
 from monitor.events import Headers, Outgoing, StreamName, TopicPartition
 from monitor.panes.pane import Pane, RawPane, decode_pane, decode_raw, encode_pane, encode_raw
@@ -22,12 +23,30 @@ ChangeKind = Literal["set", "grid", "reference", "rules"]
 
 
 class Watermark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All panes of that topic partition that end at or before `watermark` have been written. `first`: its first one."""
+    """All panes of that topic partition that end at or before `watermark` have been written. `first`: its first one.
+
+    `firsts`: by model, the watermark from which on its rows are folded there; None: all from `first`. `gone`: of
+    models that are folded no longer, where that began and ended. Of the models in this ledger partition.
+    """
 
     topic: str
     partition: int
     watermark: int
     first: int
+    firsts: dict[str, int] | None = None
+    gone: dict[str, tuple[int, int]] = {}
+
+    def first_of(self, model: str) -> int | None:
+        """From which watermark on the model's rows were folded; None where they have not been yet."""
+        if model in self.gone:
+            return self.gone[model][0]
+        return self.first if self.firsts is None else self.firsts.get(model)
+
+    def watermark_of(self, model: str) -> int | None:
+        """Up to which watermark the model's panes have been written."""
+        if model in self.gone:
+            return self.gone[model][1]
+        return None if self.first_of(model) is None else self.watermark
 
 
 class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +56,20 @@ class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partition: int
     offset: int
     watermark: int
+
+
+class ContractSwitch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """From `offset` on the records of a topic partition are folded under the contract `digest` of its topic.
+
+    `watermark`: its watermark then, which the new contract does not take back; None before its first one. A
+    partition's first record of this kind says what it began with.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    watermark: int | None
+    digest: str
 
 
 NoticeAlert = Literal["CardinalityLimited", "RecordQuarantined", "DataLost", "ModelStopped"]
@@ -113,11 +146,12 @@ def joined_at(tp: TopicPartition, model: str, activations: Iterable[Activation])
     return "not yet" if sets else None
 
 
-Entry = Pane | RawPane | Watermark | Heartbeat | Notice | Change
+Entry = Pane | RawPane | Watermark | Heartbeat | ContractSwitch | Notice | Change
 
-_JSON_KINDS: dict[str, type[Watermark | Heartbeat | Notice | Change]] = {
+_JSON_KINDS: dict[str, type[Watermark | Heartbeat | ContractSwitch | Notice | Change]] = {
     "watermark": Watermark,
     "heartbeat": Heartbeat,
+    "contractswitch": ContractSwitch,
     "notice": Notice,
     "change": Change,
 }
@@ -157,7 +191,7 @@ def encode_entry(entry: Entry, topic: str, partition: int) -> Outgoing:
             kind, key, value = "raw", entry.model, encode_raw(entry)
         case Change():
             kind, key, value = "change", entry.model, msgspec.json.encode(entry)
-        case Watermark() | Heartbeat() | Notice():
+        case Watermark() | Heartbeat() | ContractSwitch() | Notice():
             kind = type(entry).__name__.lower()
             key, value = f"{entry.topic}/{entry.partition}", msgspec.json.encode(entry)
     return Outgoing(topic, partition, key.encode(), value, ((KIND, kind.encode()),))
@@ -212,3 +246,20 @@ def decode_activation(value: bytes) -> Activation:
         return msgspec.json.decode(value, type=Activation)
     except msgspec.DecodeError as error:
         raise FormatError(f"not an activation: {error}") from error
+
+
+CONTRACT = "contract"
+
+
+def encode_contract(contract: TopicContract, topic: str) -> Outgoing:
+    """The record of the grid topic, under ("contract", topic, digest). The newest by offset is the one to take."""
+    key = f"{CONTRACT}/{contract.topic}/{contract.digest}".encode()
+    return Outgoing(topic, 0, key, msgspec.json.encode(contract), ((KIND, CONTRACT.encode()),))
+
+
+def decode_contract(value: bytes) -> TopicContract:
+    """The contract of its bytes; raises FormatError."""
+    try:
+        return msgspec.json.decode(value, type=TopicContract)
+    except msgspec.DecodeError as error:
+        raise FormatError(f"not a contract: {error}") from error

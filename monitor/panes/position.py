@@ -22,19 +22,24 @@ class RowState(msgspec.Struct, frozen=True, order=True):
 
 
 class ModelPosition(msgspec.Struct, frozen=True):
-    """Of one model: panes sealed below index `sealed_to`, rows sent raw, and whether a sample was sent."""
+    """Of one model: panes sealed below index `sealed_to`, rows sent raw, and whether a sample was sent.
+
+    `first`: the watermark from which on it is folded, where that is not the partition's first.
+    """
 
     sealed_to: int | None
     raw_sent: int
     sampled: bool
+    first: int | None
 
 
 class ProfilePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a profile task stands. `low`: state before the oldest record still needed; `position`: next to read.
 
     `heartbeats`: those after `low`, as (offset, watermark). `digest`: of the offsets in the open panes.
-    `contract`: digest of the contracts that the fold used. `buckets`: records counted since the first start;
-    `gaps`: offsets since then that hold none; `held`: rows that wait for their neighbours (`profile/accounting.py`).
+    `contract`: digest of the topic's contract at `low`; `switches`: to others after it, as (offset, watermark, digest).
+    `gone`: of models that are folded no longer, the watermarks where that began and ended. `buckets`: records counted
+    since the first start; `gaps`: offsets since then that hold none; `held`: rows that wait (`profile/accounting.py`).
     `watermark`: at `position`; `natural`: as records alone have moved it; `told`: up to which panes were published.
     `quarantined`: offsets of those left out after `low`. `before`: the commit before this one; `tails`: the offset
     behind its records in each output partition, so that what the last commit wrote can be looked up, and done again.
@@ -52,6 +57,8 @@ class ProfilePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: dict[str, ModelPosition]
     digest: str
     contract: str
+    switches: tuple[tuple[int, int | None, str], ...]
+    gone: dict[str, tuple[int, int]]
     buckets: dict[str, int]
     gaps: int
     held: int

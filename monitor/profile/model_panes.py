@@ -20,10 +20,14 @@ from monitor.panes.position import ModelPosition, RowState
 
 
 class ModelPanes:
-    """Open panes by index, and for each the state before its first row: from there it can be folded again."""
+    """Open panes by index, and for each the state before its first row: from there it can be folded again.
 
-    def __init__(self, contract: ModelContract, tp: TopicPartition) -> None:
+    `first`: the watermark from which on the model is folded, where that is not the partition's first.
+    """
+
+    def __init__(self, contract: ModelContract, tp: TopicPartition, first: int | None = None) -> None:
         self.contract = contract
+        self.first = first
         self.grid: Grid | None = None
         self._tp = tp
         self._stream = next(stream for stream in contract.streams if stream.topic == tp.topic)
@@ -107,12 +111,12 @@ class ModelPanes:
 
     def position(self) -> ModelPosition:
         """What a commit says of this model."""
-        return ModelPosition(self._sealed_to, self._raw_sent, self._sampled)
+        return ModelPosition(self._sealed_to, self._raw_sent, self._sampled, self.first)
 
     def arrive(self, position: ModelPosition) -> None:
         """End of folding again: panes that were sealed before the commit are forgotten."""
         self._sealed_to, self._raw_sent = position.sealed_to, position.raw_sent
-        self._sampled = position.sampled
+        self._sampled, self.first = position.sampled, position.first
         if self._sealed_to is not None:
             for index in [index for index in self._open if index < self._sealed_to]:
                 self._forget(index)

@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
 from monitor.codec.dead_letters import reject
 from monitor.codec.reasons import QUARANTINED, TIME_AHEAD
-from monitor.contract import ModelContract
+from monitor.contract import ModelContract, TopicContract, contract_of_topic
 from monitor.events import Batch, Int64s, RecordBatch, Rejected, Rows, TopicPartition
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid
@@ -42,15 +42,24 @@ class Drained:
 
 
 class PartitionFold:
-    """One input partition. All its models share a topic, and so lateness, clock skew and time field."""
+    """One input partition. All its models share a topic, and so lateness, clock skew and time field.
 
-    def __init__(self, tp: TopicPartition, contracts: Sequence[ModelContract], log_append_time: bool) -> None:
+    `grids`: those known, which models take that are there from the start or come later.
+    """
+
+    def __init__(
+        self, tp: TopicPartition, contracts: Sequence[ModelContract], log_append_time: bool, grids: Sequence[Grid] = ()
+    ) -> None:
         self.tp = tp
+        self.grids = grids
         self.log_append_time = log_append_time
         self.lateness = contracts[0].lateness_ms
         self.skew = contracts[0].max_clock_skew_ms
-        self.models = {contract.model: ModelPanes(contract, tp) for contract in contracts}
-        self.contract_digest = contracts_digest(contracts)
+        self.models = {contract.model: self._panes_of(contract, None) for contract in contracts}
+        self.contract = contract_of_topic(tp.topic, contracts)
+        self._contract_at_low = self.contract.digest
+        self.switches: list[tuple[int, int | None, str]] = []
+        self.gone: dict[str, tuple[int, int]] = {}
         self.position = 0
         self.start: int | None = None
         self.highest: int | None = None
@@ -68,6 +77,12 @@ class PartitionFold:
         self._rejected: list[Rejected] = []
         self._told: int | None = None
         self._folding_again = False
+
+    def _panes_of(self, contract: ModelContract, first: int | None) -> ModelPanes:
+        """A model without open panes, on its grid where that is known."""
+        model = ModelPanes(contract, self.tp, first)
+        model.grid = next((grid for grid in self.grids if model.fits(grid)), None)
+        return model
 
     # ------------------------------------------------------------------ input
 
@@ -127,6 +142,38 @@ class PartitionFold:
             self.floor = watermark
         self._seal()
 
+    def switch(self, contract: TopicContract, watermark: int | None) -> None:
+        """From here on another contract. `watermark`: of now; it is not taken back, and new models begin there."""
+        self.switches.append((self.position, watermark, contract.digest))
+        if watermark is not None:
+            self.floor = max(watermark, watermark if self.floor is None else self.floor)
+        self.contract = contract
+        self.lateness, self.skew = contract.models[0].lateness_ms, contract.models[0].max_clock_skew_ms
+        before, self.models = self.models, {}
+        for one in contract.models:
+            if one.model in before:
+                self.models[one.model] = before.pop(one.model)
+                self.models[one.model].contract = one
+            else:
+                began = self.gone[one.model][0] if one.model in self.gone else watermark
+                self.models[one.model] = self._panes_of(one, began)
+        self.gone = {name: span for name, span in self.gone.items() if name not in self.models}
+        if watermark is not None:
+            self.gone |= {name: (self._first_of(model), watermark) for name, model in before.items()}
+        self._let_go(before.keys())
+        self._seal()
+
+    def _first_of(self, model: ModelPanes) -> int:
+        """The watermark from which on a model is folded; once there is a watermark."""
+        if model.first is not None:
+            return model.first
+        return self.first_watermark if self.first_watermark is not None else self.watermark or 0
+
+    def _let_go(self, gone: AbstractSet[str]) -> None:
+        """Rows of models that are gone, as far as they wait for their neighbours, are nobody's any more."""
+        self.buckets["filtered"] += sum(len(rows) for rows in self._held if rows.model in gone)
+        self._hold([rows for rows in self._held if rows.model not in gone], None)
+
     def end(self) -> None:
         """The end of a plain file: what waits is decided, what is open is sealed."""
         self._admit_now(Flush(None))
@@ -170,7 +217,9 @@ class PartitionFold:
         watermark = None
         if told is not None and (self._told is None or self._ends_a_pane(self._told, told)):
             self._told = told
-            watermark = Watermark(*self.tp, told, self.first_watermark if self.first_watermark is not None else told)
+            firsts = {name: self._first_of(model) for name, model in sorted(self.models.items())}
+            first = told if self.first_watermark is None else self.first_watermark
+            watermark = Watermark(*self.tp, told, first, firsts, dict(sorted(self.gone.items())))
         drained = Drained(tuple(self._panes), tuple(self._rejected), watermark)
         self._panes, self._rejected = [], []
         return drained
@@ -214,6 +263,9 @@ class PartitionFold:
         # the floor of `low` holds all heartbeats up to it; with nothing open, all there were
         self.quarantined = {offset for offset in self.quarantined if offset >= low.offset}
         self.heartbeats = [beat for beat in self.heartbeats if low.offset < beat[0] and low.offset < self.position]
+        past = [s for s in self.switches if not (low.offset < s[0] and low.offset < self.position)]
+        self.switches = self.switches[len(past) :]
+        self._contract_at_low = past[-1][2] if past else self._contract_at_low
         return ProfilePosition(
             format=FORMAT,
             low=low,
@@ -226,7 +278,9 @@ class PartitionFold:
             told=self._told,
             models={name: model.position() for name, model in sorted(self.models.items())},
             digest=self.open_digest(),
-            contract=self.contract_digest,
+            contract=self._contract_at_low,
+            switches=tuple(self.switches),
+            gone=dict(sorted(self.gone.items())),
             buckets=dict(sorted(self.buckets.items())),
             gaps=self.gaps,
             held=sum(map(len, self._held)),
@@ -255,7 +309,8 @@ class PartitionFold:
         self.buckets, self.gaps = Counter(position.buckets), position.gaps
         for name, known in position.models.items():
             self.models[name].arrive(known)
-        self.heartbeats = list(position.heartbeats)
+        self.heartbeats, self.switches = list(position.heartbeats), list(position.switches)
+        self.gone = dict(position.gone)
         same = self.open_digest() == position.digest
         self._seal()
         return same
@@ -368,9 +423,3 @@ class PartitionFold:
             self.first_watermark = watermark
         for model in self.models.values():
             self._panes += model.seal(watermark)
-
-
-def contracts_digest(contracts: Iterable[ModelContract]) -> str:
-    """Names the contracts that a fold uses."""
-    encoded = msgspec.json.encode(sorted(contracts, key=lambda contract: contract.model))
-    return "sha256:" + hashlib.sha256(encoded).hexdigest()[:32]

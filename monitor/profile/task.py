@@ -1,16 +1,17 @@
 """The task of one input partition: decode, fold, and fold again from a committed position without publishing twice.
 
-What is to happen at a place of the log (a heartbeat, the committed position) is a mark. A mark at offset o counts when
-all records below o have been folded; offsets may have gaps.
+What is to happen at a place of the log (a heartbeat, another contract, the committed position) is a mark. A mark at
+offset o counts when all records below o have been folded; offsets may have gaps.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from monitor.contract import TopicContract
 from monitor.errors import StateDivergence
 from monitor.events import Batch, RecordBatch
 from monitor.panes.grid import Grid
@@ -24,22 +25,38 @@ class Decode(Protocol):
     def decode(self, batch: RecordBatch) -> Batch: ...
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Mark:
-    """Something that happens when the fold's position reaches `offset`; heartbeats before the arrival."""
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happens when the fold's position reaches `offset`: a heartbeat, or where `contract` is, a switch.
+
+    `watermark`: the heartbeat's, or the partition's at the switch.
+    """
 
     offset: int
-    arrival: bool
-    watermark: int
+    watermark: int | None
+    contract: TopicContract | None = None
+    is_arrival: bool = False
+
+    @property
+    def order(self) -> tuple[int, bool, int, bool]:
+        """As it happened: a heartbeat raises the watermark, so one at the same place came before if it is no higher."""
+        watermark = -(1 << 62) if self.watermark is None else self.watermark
+        return self.offset, self.is_arrival, watermark, self.contract is not None
 
 
 class ProfileTask:
-    """One input partition of a profile process. `heartbeats`: recorded ones, as (offset, watermark)."""
+    """One input partition of a profile process.
 
-    def __init__(self, fold: PartitionFold, decoder: Decode, heartbeats: Iterable[tuple[int, int]] = ()) -> None:
+    `decoder_of`: gives what decodes under a contract. `marks`: recorded ones, those of the same place as they happened.
+    """
+
+    def __init__(
+        self, fold: PartitionFold, decoder_of: Callable[[TopicContract], Decode], marks: Iterable[Mark] = ()
+    ) -> None:
         self.fold = fold
-        self._decoder = decoder
-        self._marks = sorted(_Mark(offset, False, watermark) for offset, watermark in heartbeats)
+        self._decoder_of = decoder_of
+        self._decoder = decoder_of(fold.contract)
+        self._marks = sorted(marks, key=lambda mark: mark.order)
         self._target: ProfilePosition | None = None
         self._is_whole = True
 
@@ -53,24 +70,26 @@ class ProfileTask:
         """The position up to which the task folds again; where it doesn't, the position that it has reached."""
         return self._target.position if self._target is not None else self.fold.position
 
-    def restore(self, position: ProfilePosition, is_whole: bool = True, later: Iterable[tuple[int, int]] = ()) -> None:
+    def restore(
+        self,
+        position: ProfilePosition,
+        is_whole: bool = True,
+        contracts: Mapping[str, TopicContract] | None = None,
+        later: Iterable[Mark] = (),
+    ) -> None:
         """Go back to the low-water mark of `position`; feed from `position.low.offset` on.
 
-        `is_whole`: whether the log still has all records from there on; else the state can't be checked. `later`:
-        heartbeats behind the position that are in the ledger already, as (offset, watermark).
+        The fold is under the contract that `position` names. `is_whole`: whether the log still has all records from
+        there on; else the state can't be checked. `contracts`: by digest, those that the position switches to. `later`:
+        marks behind the position that are in the ledger already.
         """
-        if position.contract != self.fold.contract_digest:
-            raise StateDivergence(
-                f"{self.fold.tp.topic}/{self.fold.tp.partition}: streams, columns or limits of its models have changed "
-                "since the last commit, which is not supported yet; go back to the former alerts.yaml, or start anew "
-                "under another STREAMDRIFT_PREFIX"
-            )
         self._target = position
         self._is_whole = is_whole
-        self._marks = sorted(
-            [_Mark(offset, False, watermark) for offset, watermark in position.heartbeats]
-            + [_Mark(position.position, True, 0)]
-        ) + sorted(_Mark(offset, False, watermark) for offset, watermark in later)
+        switches = [Mark(offset, at, (contracts or {})[digest]) for offset, at, digest in position.switches]
+        beats = [Mark(offset, watermark) for offset, watermark in position.heartbeats]
+        arrival = Mark(position.position, None, is_arrival=True)
+        self._marks = sorted([*switches, *beats], key=lambda mark: mark.order)
+        self._marks += [arrival, *sorted(later, key=lambda mark: mark.order)]
         self.fold.go_back(position)
         self.reached(position.low.offset)
 
@@ -104,10 +123,17 @@ class ProfileTask:
         while self._marks and self._marks[0].offset <= offset:
             mark = self._marks.pop(0)
             self.fold.skip_to(mark.offset)
-            if mark.arrival:
+            if mark.is_arrival:
                 self._arrive()
-            else:
+            elif mark.contract is not None:
+                self.switch(mark.contract, mark.watermark)
+            elif mark.watermark is not None:
                 self.fold.heartbeat(mark.watermark)
+
+    def switch(self, contract: TopicContract, watermark: int | None) -> None:
+        """From here on another contract. `watermark`: the partition's of now."""
+        self.fold.switch(contract, watermark)
+        self._decoder = self._decoder_of(contract)
 
     def _arrive(self) -> None:
         target, self._target = self._target, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
 from monitor.events import TopicPartition
-from monitor.panes.ledger import Activation, Change, LedgerTopics, decode_activation
+from monitor.panes.ledger import CONTRACT, Activation, Change, LedgerTopics, decode_activation, kind_of
 from monitor.runner.topics import read_whole, whole_values
 
 Pane = tuple[str, str, str, int | None]
@@ -31,7 +31,9 @@ class Activations:
         """Take what has come to the grid topic since the last time."""
         for batch in read_whole(self._bus, self._tp, self._read_to):
             self._read_to = batch.offsets[-1] + 1
-            for _, value in whole_values(self._assembler, batch):
+            for record, value in whole_values(self._assembler, batch):
+                if kind_of(record.headers) == CONTRACT:
+                    continue  # what profile agrees on
                 activation = decode_activation(value)
                 self.all.append(activation)
                 self.changes[activation.change.digest] = activation.change

@@ -12,6 +12,7 @@ from monitor.errors import ConfigurationError
 from monitor.evaluate.model import ModelFold, RulesContent
 from monitor.events import StreamName
 from monitor.panes.ledger import Change, PartitionSet, new_change
+from monitor.runner.reloading import contract_refusals
 
 Streams = dict[StreamName, tuple[str, int]]
 """Topic and number of partitions of each stream."""
@@ -30,6 +31,8 @@ def changes_of(model: ModelConfig, fold: ModelFold, bus: Bus, references: Refere
     changes = [c for c in wanted if fold.active.get((c.kind, c.stream)) != c.digest]
     if fold.rules is not None:
         _refuse_another_reference(model, fold.rules, changes)
+    if fold.contract is not None and (refused := contract_refusals(fold.contract, model.contract)):
+        raise ConfigurationError(f"model {model.contract.model}: {'; '.join(refused)}")
     return changes
 
 

@@ -18,7 +18,7 @@ import msgspec
 from monitor.bus.port import Bus, Committed
 from monitor.codec.chunks import Assembler
 from monitor.codec.snapshot import digest_of_part
-from monitor.config.resolved import Config
+from monitor.config.resolved import Config, ModelConfig
 from monitor.errors import FormatError, StateDivergence
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.task import EvaluateTask
@@ -257,8 +257,16 @@ class EvaluateStage:
         self._config = config
         for tp, held in self._partitions.items():
             mine = [m for m in config.models if self._ledger.partition_of(m.contract.model) == tp.partition]
-            if held.announced:  # else they are announced when the ledger has been read
-                self._tell(held, [change for change in map(rules_change, mine) if not self._is_known(held, change)])
+            for model in mine if held.announced else ():  # else they are announced when the ledger has been read
+                changes = self._changes(model, held)
+                self._tell(held, [change for change in changes if not self._is_known(held, change)])
+
+    def _changes(self, model: ModelConfig, held: _Partition) -> list[Change]:
+        """Of a model that is new, all that alerts.yaml says; of one that runs the rules."""
+        name = model.contract.model
+        if name in held.stopped or held.task.model(name).rules is not None:
+            return [rules_change(model)]
+        return changes_of(model, held.task.model(name), self._bus, self._references)
 
     def _is_known(self, held: _Partition, change: Change) -> bool:
         """Whether that is the newest of its kind, read back or on its way."""

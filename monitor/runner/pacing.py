@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from monitor.bus.port import Bus
-from monitor.config.resolved import Config, ModelConfig
+from monitor.config.resolve import BUILT_IN
+from monitor.config.resolved import Config
+from monitor.contract import TopicContract
 from monitor.events import TopicPartition
 from monitor.panes.position import decode_profile
 from monitor.runner.heartbeats import Pulse
@@ -22,9 +24,9 @@ FOLLOW_S = 0.2
 
 
 class Pace:
-    """The pulses of all partitions that models of a configuration read."""
+    """The pulses of all partitions of the topics that are read."""
 
-    def __init__(self, bus: Bus, config: Config, positions: Positions) -> None:
+    def __init__(self, bus: Bus, positions: Positions) -> None:
         self.pulses: dict[TopicPartition, Pulse] = {}
         self._bus = bus
         self._positions = positions
@@ -34,13 +36,19 @@ class Pace:
         self._followed_at: float | None = None
         self.is_crowded = False
         """Whether memory is short: then no partition may be ahead of the slowest by more than a pane."""
-        self.use(config)
+        self._topics: dict[str, TopicContract] = {}
+        self._least: dict[str, int] = {}
+        self._leads: dict[str, int] = {}
 
-    def use(self, config: Config) -> None:
-        """The models to read, with their limits."""
-        self._models = config.models
-        self._leads = {m.contract.model: max(m.max_lead_ms, m.contract.pane_ms) for m in config.models}
-        self._least = {m.contract.model: m.contract.pane_ms for m in config.models}
+    def use(self, contracts: Iterable[TopicContract], config: Config) -> None:
+        """Who reads which topic, and how far each model's partitions may be apart."""
+        self._topics = {contract.topic: contract for contract in contracts}
+        said = {model.contract.model: model.max_lead_ms for model in config.models}
+        self._least = {model.model: model.pane_ms for contract in self._topics.values() for model in contract.models}
+        self._leads = {name: max(said.get(name, BUILT_IN.max_lead or 0), least) for name, least in self._least.items()}
+        for tp, pulse in self.pulses.items():
+            fresh = self._pulse(tp.topic, pulse.moved_at)
+            pulse.models, pulse.idle_timeout_s, pulse.step_ms = fresh.models, fresh.idle_timeout_s, fresh.step_ms
         self._is_counted = False
 
     def begin(self, tp: TopicPartition, now: float) -> None:
@@ -71,19 +79,23 @@ class Pace:
         return [tp for tp in sorted(self._own) if tp not in busy and self.pulses[tp].idle(now)]
 
     def _pulse(self, topic: str, now: float) -> Pulse:
-        contracts = [model.contract for model in readers_of(self._models, topic)]
+        models = self._topics[topic].models
         return Pulse(
-            frozenset(contract.model for contract in contracts),
-            min(contract.idle_timeout_ms for contract in contracts) / 1000,
-            min(contract.pane_ms for contract in contracts),
+            frozenset(contract.model for contract in models),
+            min(contract.idle_timeout_ms for contract in models) / 1000,
+            min(contract.pane_ms for contract in models),
             now,
         )
 
-    def follow(self, now: float) -> None:
-        """Learn how far the partitions of other processes are. For every turn: it reads only now and then."""
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to look at what others have done; then it is not for a while."""
         if self._followed_at is not None and now - self._followed_at < FOLLOW_S:
-            return
+            return False
         self._followed_at = now
+        return True
+
+    def follow(self, now: float) -> None:
+        """Learn how far the partitions of other processes are."""
         self._positions.follow()
         if not self._is_counted:
             self._count(now)
@@ -97,8 +109,7 @@ class Pace:
     def _count(self, now: float) -> None:
         """Partitions that nobody has begun count too, for a while."""
         self._is_counted = True
-        topics = sorted({stream.topic for model in self._models for stream in model.contract.streams})
-        for topic in topics:
+        for topic in sorted(self._topics):
             for p in range(self._bus.partitions(topic) or 0):
                 self.pulses.setdefault(TopicPartition(topic, p), self._pulse(topic, now))
 
@@ -131,8 +142,3 @@ class Pace:
         slowest = {m: watermarks[m] + (firsts[m] if m in unknown else []) for m in self._leads}
         leads = self._least if self.is_crowded else self._leads
         return {model: min(known) + leads[model] for model, known in slowest.items() if known}
-
-
-def readers_of(models: Iterable[ModelConfig], topic: str) -> list[ModelConfig]:
-    """The models that read a topic."""
-    return [m for m in models if any(stream.topic == topic for stream in m.contract.streams)]

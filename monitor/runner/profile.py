@@ -8,48 +8,72 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import msgspec
 
 from monitor.bus.port import Bus, Committed
-from monitor.codec.chunks import Assembler
 from monitor.codec.dead_letters import SUFFIX, dead_letter
 from monitor.codec.decode import Decoder
 from monitor.config.resolved import Config
-from monitor.contract import ModelContract
+from monitor.contract import TopicContract
+from monitor.errors import StateDivergence
 from monitor.events import Outgoing, RecordBatch, Rejected, TopicPartition
 from monitor.panes import position as positions
-from monitor.panes.grid import Grid, decode_grid
-from monitor.panes.ledger import Activation, Entry, Heartbeat, LedgerTopics, Notice, decode_activation, encode_entry
-from monitor.panes.position import ProfilePosition
+from monitor.panes.ledger import (
+    ContractSwitch,
+    Entry,
+    Heartbeat,
+    LedgerTopics,
+    Notice,
+    Watermark,
+    encode_contract,
+    encode_entry,
+)
+from monitor.panes.position import ProfilePosition, decode_profile
 from monitor.profile.accounting import Account
 from monitor.profile.partition import PartitionFold
-from monitor.profile.task import ProfileTask
+from monitor.profile.task import Mark, ProfileTask
+from monitor.runner.contracts import Contracts, input_topics
+from monitor.runner.decided import Decided
 from monitor.runner.heartbeats import heartbeat, is_worth_it
 from monitor.runner.loop import Work
 from monitor.runner.numbers import Standing, account_numbers, input_numbers
-from monitor.runner.pacing import Pace, readers_of
+from monitor.runner.pacing import Pace
 from monitor.runner.positions import Positions
-from monitor.runner.reconcile import Present, look_up
+from monitor.runner.reconcile import Known, Present, to_go_on_from
 from monitor.runner.reloading import refuse_reload
 from monitor.runner.sequences import Sequencer
-from monitor.runner.topics import read_whole, whole_values
 from monitor.telemetry import Log, Sample
 
 
 class _Input:
     """One input partition: its task, the numbers of its outputs, and what it has to say."""
 
-    def __init__(
-        self, task: ProfileTask, sequencer: Sequencer, models: tuple[str, ...], dead_letter_partitions: int
-    ) -> None:
+    def __init__(self, task: ProfileTask, sequencer: Sequencer) -> None:
         self.task = task
         self.sequencer = sequencer
-        self.models = models
-        self.dead_letter_partitions = dead_letter_partitions
         self.heartbeats: list[Heartbeat] = []
+        self.switches: list[ContractSwitch] = []
+        self.touched: set[str] = set()
+        """Models that were let go since the last commit: their ledger partitions are told, too."""
         self.notices: list[Notice] = []
         self.committed = -1
         self.joined = True
         self.present = Present()
         self.tails: dict[str, int] = {}
         self.before: ProfilePosition | None = None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that read it, sorted."""
+        return tuple(sorted(self.task.fold.models))
+
+    def begin_contract(self) -> None:
+        """From its position on the fold is under its contract."""
+        fold = self.task.fold
+        self.switches.append(ContractSwitch(*fold.tp, fold.position, fold.watermark, fold.contract.digest))
+
+    def switch(self, contract: TopicContract) -> None:
+        """From its position on the fold is under another contract."""
+        self.touched.update(self.models)
+        self.task.switch(contract, self.task.fold.watermark)
+        self.begin_contract()
 
 
 class ProfileStage:
@@ -76,11 +100,15 @@ class ProfileStage:
         self._is_crowded = is_crowded
         self.positions = Positions(bus, topics, self.group)
         self._inputs: dict[TopicPartition, _Input] = {}
-        self._pace = Pace(bus, config, self.positions)
+        self._pace = Pace(bus, self.positions)
         self._paused: frozenset[TopicPartition] = frozenset()
         self._again: frozenset[TopicPartition] = frozenset()
-        self._decided = Decided(bus, topics)
+        self._older: list[str] = []
+        self._contracts = Contracts(config)
+        self._decided = Decided(bus, topics, self._contracts)
+        self._pace.use(self._contracts.all, config)
         self._handed: tuple[TopicPartition, ...] = ()
+        self._dead_letters: dict[str, int] = {}
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -90,69 +118,80 @@ class ProfileStage:
 
     def begin(self, tp: TopicPartition, committed: Committed | None) -> int:
         value = self.positions.of(tp, committed)  # first: where it raises, nothing has begun
-        contracts = contracts_of(self._config, tp.topic)
-        fold = PartitionFold(tp, contracts, self._bus.log_append_time(tp.topic))
-        task = ProfileTask(fold, Decoder(tp.topic, contracts))
-        sequencer = Sequencer(f"{self.group}/{tp.topic}/{tp.partition}")
-        dead_letter_partitions = self._bus.partitions(tp.topic + SUFFIX) or 1
-        held = _Input(task, sequencer, tuple(contract.model for contract in contracts), dead_letter_partitions)
         self._decided.read()
-        self._use_grids(held)
-        self._inputs[tp] = held
+        self._agree()
+        writer, position = f"{self.group}/{tp.topic}/{tp.partition}", None if value is None else decode_profile(value)
+        known = None if position is None else to_go_on_from(self._bus, writer, self._places(tp), position)
+        contract = self._contracts.newest(tp.topic) if known is None else self._contract(known.position.contract)
+        fold = PartitionFold(tp, contract.models, self._bus.log_append_time(tp.topic), self._decided.grids)
+        task = ProfileTask(fold, lambda contract: Decoder(contract.topic, contract.models))
+        held = self._inputs[tp] = _Input(task, Sequencer(writer))
         self._pace.begin(tp, self._clock())
-        if value is None:
-            held.tails = {f"{p.topic}/{p.partition}": self._bus.end(p) for p in self._places(tp, held)}
-            start = self._first_start(tp)
-            fold.position = start
-            held.joined = fold.join(self._decided.sets)
-            if not held.joined:
-                # evaluate, which owns the set, writes it when it starts
-                self._log.warning("partition_waits_for_its_set", topic=tp.topic, partition=tp.partition)
-            self._log.info("partition_started", topic=tp.topic, partition=tp.partition, offset=start)
-            return start
-        position = positions.decode_profile(value)
-        position, later = self._reconciled(tp, held, position)
+        return self._started(tp, held) if known is None else self._restored(tp, held, known)
+
+    def _started(self, tp: TopicPartition, held: _Input) -> int:
+        held.tails = {f"{p.topic}/{p.partition}": self._bus.end(p) for p in self._places(tp)}
+        fold = held.task.fold
+        fold.position = start = self._first_start(tp)
+        held.begin_contract()
+        held.joined = fold.join(self._decided.sets)
+        if not held.joined:
+            # evaluate, which owns the set, writes it when it starts
+            self._log.warning("partition_waits_for_its_set", topic=tp.topic, partition=tp.partition)
+        self._log.info("partition_started", topic=tp.topic, partition=tp.partition, offset=start)
+        return start
+
+    def _restored(self, tp: TopicPartition, held: _Input, known: Known) -> int:
+        position, low = known.position, known.position.low.offset
+        if known.is_again:
+            self._log.warning("outputs_lost", topic=tp.topic, partition=tp.partition, again_from=position.position)
+        held.present, held.tails, held.before = known.present, known.tails, known.before
+        held.sequencer.go_on(known.present.sequences)
         held.committed = position.position
         self._pace.see(tp, position.natural, position.watermark, position.first_watermark, self._clock())
         beginning = self._bus.beginning(tp)
-        task.restore(position, is_whole=beginning <= position.low.offset, later=later)
+        later = [Mark(offset, watermark) for offset, watermark in known.heartbeats]
+        later += [Mark(offset, at, self._contract(digest)) for offset, at, digest in known.switches]
+        contracts = {digest: self._contract(digest) for _, _, digest in position.switches}
+        held.task.restore(position, beginning <= low, contracts, later)
         self._again = restoring(self._inputs)
-        if beginning > position.low.offset:
-            self._log.warning(
-                "data_lost", topic=tp.topic, partition=tp.partition, start=position.low.offset, end=beginning
-            )
+        if beginning > low:
+            self._log.warning("data_lost", topic=tp.topic, partition=tp.partition, start=low, end=beginning)
             held.notices.append(data_lost(tp, position, beginning))
-        self._log.info(
-            "partition_restored", topic=tp.topic, partition=tp.partition, low=position.low.offset, to=position.position
-        )
-        return max(position.low.offset, beginning)
+        self._log.info("partition_restored", topic=tp.topic, partition=tp.partition, low=low, to=position.position)
+        return max(low, beginning)
 
-    def _reconciled(
-        self, tp: TopicPartition, held: _Input, position: ProfilePosition
-    ) -> tuple[ProfilePosition, set[tuple[int, int]]]:
-        """The commit to go on from, and heartbeats behind it: as the output topics say, not as the record hopes."""
-        held.present = look_up(self._bus, held.sequencer.name, self._places(tp, held), position)
-        held.sequencer.go_on(held.present.sequences)
-        known, held.tails, held.before = position, dict(position.tails), msgspec.structs.replace(position, before=None)
-        if held.present.lacks(position) and position.before is not None:
-            self._log.warning(
-                "outputs_lost", topic=tp.topic, partition=tp.partition, again_from=position.before.position
-            )
-            known, held.before = position.before, position.before
-        later = {beat for beat in held.present.heartbeats if beat[0] >= known.position} - set(known.heartbeats)
-        if known is not position:
-            later |= {beat for beat in position.heartbeats if beat[0] >= known.position} - set(known.heartbeats)
-        return known, later
+    def _contract(self, digest: str) -> TopicContract:
+        """A contract that something was folded under."""
+        found = self._contracts.get(digest)
+        if found is None:
+            grid = self._ledger.name("grid")
+            raise StateDivergence(f"the contract {digest} that was folded under is not in {grid}; was that deleted?")
+        return found
 
-    def _places(self, tp: TopicPartition, held: _Input) -> list[TopicPartition]:
-        """The output partitions of an input partition."""
+    def _agree(self) -> None:
+        """Compare the own contracts with those that were published."""
+        self._contracts.check(self._config)
+        self._pace.use(self._contracts.all, self._config)
+        if (older := self._contracts.older) and older != self._older:
+            self._log.warning("contract_older", topics=older, remedy="send SIGHUP to take what alerts.yaml says")
+        self._older = older
+
+    def _places(self, tp: TopicPartition) -> list[TopicPartition]:
+        """The output partitions of an input partition, whatever models have read it."""
         ledger = self._ledger.name("ledger")
-        numbers = sorted({self._ledger.partition_of(model) for model in held.models})
-        dead = TopicPartition(tp.topic + SUFFIX, tp.partition % held.dead_letter_partitions)
+        numbers = sorted({self._ledger.partition_of(model) for model in self._contracts.models_of(tp.topic)})
+        dead = TopicPartition(tp.topic + SUFFIX, tp.partition % self._dead_letter_partitions(tp.topic))
         return [*(TopicPartition(ledger, n) for n in numbers), dead]
 
+    def _dead_letter_partitions(self, topic: str) -> int:
+        if topic not in self._dead_letters:
+            self._dead_letters[topic] = self._bus.partitions(topic + SUFFIX) or 1
+        return self._dead_letters[topic]
+
     def _first_start(self, tp: TopicPartition) -> int:
-        starts = {model.start for model in readers_of(self._config.models, tp.topic)}
+        readers = [m for m in self._config.models if any(stream.topic == tp.topic for stream in m.contract.streams)]
+        starts = {model.start for model in readers}
         if "earliest" in starts:
             return self._bus.beginning(tp)
         times = [start for start in starts if isinstance(start, int)]
@@ -195,7 +234,9 @@ class ProfileStage:
                 held.joined = held.joined or held.task.fold.join(self._decided.sets)
         self._again = restoring(self._inputs)
         now = self._clock()
-        self._pace.follow(now)
+        if self._pace.is_due(now):
+            self._pace.follow(now)
+            self._follow_contracts()
         self._pace.is_crowded = self._is_crowded()
         waiting = {tp for tp, held in self._inputs.items() if not held.joined or held.task.fold.waiting}
         ahead = self._pace.ahead(now)
@@ -204,6 +245,19 @@ class ProfileStage:
         self._paused = frozenset((waiting | ahead | self._again) & self._inputs.keys() - flowing)
         for tp in self._pace.idle(now, self._paused | flowing):
             self._beat(tp, now)
+
+    def _follow_contracts(self) -> None:
+        """Partitions take the newest contract of their topic, wherever they are; the place goes into the ledger."""
+        newest = self._contracts.all
+        self._decided.glance()
+        if self._contracts.all != newest:
+            self._agree()
+        for tp, held in self._inputs.items():
+            contract = self._contracts.newest(tp.topic)
+            is_free = held.joined and tp not in self._again and not held.task.fold.waiting
+            if is_free and contract.digest in self._contracts.by_digest and contract != held.task.fold.contract:
+                held.switch(contract)
+                self._log.info("contract_taken", topic=tp.topic, partition=tp.partition, digest=contract.digest)
 
     def _use_grids(self, held: _Input) -> None:
         for grid in self._decided.grids:
@@ -246,8 +300,10 @@ class ProfileStage:
 
     def reload(self, config: Config) -> None:
         refuse_reload(self._config, config)
+        self._contracts.check(config)
         self._config = config
-        self._pace.use(config)
+        self._contracts.use(config)
+        self._pace.use(self._contracts.all, config)
 
     # ------------------------------------------------------------------ what to commit
 
@@ -267,24 +323,29 @@ class ProfileStage:
             outgoing += [*outputs, self.positions.outgoing(tp, value)]
             offsets[tp] = Committed(held.task.fold.low().offset, positions.digest(value))
         self._handed = tuple(offsets)
-        return Work(outgoing, offsets) if offsets else None
+        outgoing += [encode_contract(own, self._ledger.name("grid")) for own in self._contracts.to_publish]
+        return Work(outgoing, offsets) if outgoing else None
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
+        self._contracts.said()
         for tp in self._handed:
             held = self._inputs[tp]
-            held.tails |= {f"{p.topic}/{p.partition}": ends[p] for p in self._places(tp, held) if p in ends}
+            held.tails |= {f"{p.topic}/{p.partition}": ends[p] for p in self._places(tp) if p in ends}
 
     def _outputs(self, tp: TopicPartition, held: _Input) -> list[Outgoing]:
         drained = held.task.drain()
         ledger = self._ledger.name("ledger")
-        partitions = sorted({self._ledger.partition_of(model) for model in held.models})
+        readers = {self._ledger.partition_of(model) for model in held.touched.union(held.models)}
         outputs = [encode_entry(pane, ledger, self._ledger.partition_of(pane.model)) for pane in drained.panes]
-        shared: list[Entry] = [*held.heartbeats, *([drained.watermark] if drained.watermark else [])]
-        held.heartbeats = []
+        shared: list[Entry] = [*held.switches, *held.heartbeats]
+        held.switches, held.heartbeats, held.touched = [], [], set()
         notices, held.notices = held.notices, []
         outputs += [encode_entry(n, ledger, self._ledger.partition_of(n.model or held.models[0])) for n in notices]
-        outputs += [encode_entry(entry, ledger, partition) for partition in partitions for entry in shared]
-        outputs += [dead_letter(rejected, held.dead_letter_partitions) for rejected in drained.rejected]
+        for partition in sorted(readers):
+            told = [] if drained.watermark is None else [self._of_partition(drained.watermark, partition)]
+            outputs += [encode_entry(entry, ledger, partition) for entry in [*shared, *told]]
+        dead_letters = self._dead_letter_partitions(tp.topic)
+        outputs += [dead_letter(rejected, dead_letters) for rejected in drained.rejected]
         self._tell_rejected(tp, drained.rejected)
         return outputs
 
@@ -295,28 +356,12 @@ class ProfileStage:
             place = {"topic": tp.topic, "partition": tp.partition, "first_offset": first}
             self._log.warning("records_rejected", reason=reason, records=records, **place)
 
-
-class Decided:
-    """Follows what evaluate has decided and profile needs: grids, and sets of partitions."""
-
-    def __init__(self, bus: Bus, topics: LedgerTopics) -> None:
-        self.grids: list[Grid] = []
-        self.sets: list[Activation] = []
-        self._bus = bus
-        self._tp = TopicPartition(topics.name("grid"), 0)
-        self._read_to = 0
-        self._assembler = Assembler(compacted=True)
-
-    def read(self) -> None:
-        """Take what has come to the grid topic since the last time."""
-        for batch in read_whole(self._bus, self._tp, self._read_to):
-            self._read_to = batch.offsets[-1] + 1
-            for _record, value in whole_values(self._assembler, batch):
-                activation = decode_activation(value)
-                if activation.change.kind == "grid":
-                    self.grids.append(decode_grid(activation.change.content.encode()))
-                elif activation.change.kind == "set":
-                    self.sets.append(activation)
+    def _of_partition(self, watermark: Watermark, partition: int) -> Watermark:
+        """What it says of the models in that ledger partition."""
+        of = self._ledger.partition_of
+        firsts = {model: at for model, at in (watermark.firsts or {}).items() if of(model) == partition}
+        gone = {model: span for model, span in watermark.gone.items() if of(model) == partition}
+        return msgspec.structs.replace(watermark, firsts=firsts, gone=gone)
 
 
 def restoring(inputs: Mapping[TopicPartition, _Input]) -> frozenset[TopicPartition]:
@@ -342,13 +387,3 @@ def record_quarantined(tp: TopicPartition, offset: int, watermark: int | None) -
     text = f"{tp.topic}/{tp.partition}: the record at offset {offset} ended the process three times; see {tp.topic}.dlq"
     labels = (("offset", str(offset)), ("partition", str(tp.partition)), ("topic", tp.topic))
     return Notice("", "RecordQuarantined", watermark or 0, *tp, labels, text)
-
-
-def input_topics(config: Config) -> tuple[str, ...]:
-    """The topics that models of the configuration read, sorted."""
-    return tuple(sorted({stream.topic for model in config.models for stream in model.contract.streams}))
-
-
-def contracts_of(config: Config, topic: str) -> list[ModelContract]:
-    """Their contracts."""
-    return [model.contract for model in readers_of(config.models, topic)]

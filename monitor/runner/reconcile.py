@@ -2,8 +2,8 @@
 
 One transaction writes outputs, offsets and the position record; yet a broker that crashes can keep one part and lose
 the other. So a restart looks into the output topics, from where they ended before the last commit. Outputs that the
-position knows nothing of are not written again, and their heartbeats count; if some that it names are gone, the last
-commit is done again from the one before it.
+position knows nothing of are not written again, and their heartbeats and switches of contract count; if some that it
+names are gone, the last commit is done again from the one before it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import KIND, Heartbeat, decode_entry, kind_of
+from monitor.panes.ledger import KIND, ContractSwitch, Heartbeat, decode_entry, kind_of
 from monitor.panes.pane import Pane, RawPane
 from monitor.panes.position import ProfilePosition
 from monitor.runner.sequences import SEQUENCE, writer_and_sequence
@@ -34,6 +36,7 @@ class Present:
     sequences: dict[str, int] = field(default_factory=dict)
     names: dict[str, set[Name]] = field(default_factory=dict)
     heartbeats: set[tuple[int, int]] = field(default_factory=set)
+    switches: list[tuple[int, int | None, str]] = field(default_factory=list)
 
     def lacks(self, position: ProfilePosition) -> bool:
         """Whether outputs that a committed position names are not there."""
@@ -42,6 +45,42 @@ class Present:
     def without(self, outputs: Iterable[Outgoing]) -> list[Outgoing]:
         """The outputs that are not there yet."""
         return [o for o in outputs if _name(o) not in self.names.get(f"{o.topic}/{o.partition}", ())]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The commit to go on from, as the output topics say, not as the record hopes.
+
+    `heartbeats`, `switches`: behind its position, and in the ledger already. `is_again`: whether outputs of the last
+    commit are lost, so that it is done again from the one before.
+    """
+
+    position: ProfilePosition
+    before: ProfilePosition | None
+    tails: dict[str, int]
+    present: Present
+    heartbeats: frozenset[tuple[int, int]]
+    switches: tuple[tuple[int, int | None, str], ...]
+    is_again: bool
+
+
+def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last: ProfilePosition) -> Known:
+    """Compare the last commit of a task with what its output topics hold."""
+    present = look_up(bus, writer, places, last)
+    known, before = last, msgspec.structs.replace(last, before=None)
+    if present.lacks(last) and last.before is not None:
+        known = before = last.before
+    beats = present.heartbeats | (set(last.heartbeats) if known is not last else set())
+    switches = [*(last.switches if known is not last else ()), *present.switches]
+    return Known(
+        known,
+        before,
+        dict(last.tails),
+        present,
+        frozenset(b for b in beats if b[0] >= known.position) - set(known.heartbeats),
+        tuple(s for s in dict.fromkeys(switches) if s[0] >= known.position and s not in known.switches),
+        known is not last,
+    )
 
 
 def look_up(bus: Bus, writer: str, places: Iterable[TopicPartition], position: ProfilePosition) -> Present:
@@ -75,14 +114,20 @@ def _look_into(bus: Bus, tp: TopicPartition, tail: int, writer: str, present: Pr
             if value is not None:
                 output = Outgoing(record.topic, record.partition, record.key, value, record.headers)
                 names.add(_name(output))
-                present.heartbeats |= _heartbeat(output)
+                _remember(output, present)
 
 
-def _heartbeat(output: Outgoing) -> set[tuple[int, int]]:
-    if KIND not in dict(output.headers) or kind_of(output.headers) != "heartbeat":
-        return set()
-    beat = decode_entry("heartbeat", output.value or b"")
-    return {(beat.offset, beat.watermark)} if isinstance(beat, Heartbeat) else set()
+def _remember(output: Outgoing, present: Present) -> None:
+    """What has to happen again at its place of the log."""
+    kind = kind_of(output.headers) if KIND in dict(output.headers) else ""
+    if kind not in ("heartbeat", "contractswitch"):
+        return
+    entry = decode_entry(kind, output.value or b"")
+    if isinstance(entry, Heartbeat):
+        present.heartbeats.add((entry.offset, entry.watermark))
+    elif isinstance(entry, ContractSwitch):
+        switch = (entry.offset, entry.watermark, entry.digest)
+        present.switches += [switch] if switch not in present.switches else []
 
 
 def _name(output: Outgoing) -> Name:

@@ -11,23 +11,26 @@ import msgspec
 
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
-from monitor.contract import ModelContract
+from monitor.contract import ModelContract, TopicContract
 from monitor.errors import FormatError
 from monitor.evaluate.model import RulesContent
 from monitor.events import Record, RecordBatch, TopicPartition
 from monitor.panes.ledger import (
+    CONTRACT,
     OF_CRASHES,
     Activation,
+    ContractSwitch,
     Heartbeat,
     LedgerTopics,
     Notice,
     decode_activation,
+    decode_contract,
     decode_entry,
     kind_of,
 )
 from monitor.runner.topics import read_whole, records_of
 
-_OF_THE_LEDGER = ("heartbeat", "notice")
+_OF_THE_LEDGER = ("heartbeat", "contractswitch", "notice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Control:
     activations: tuple[Activation, ...]
     heartbeats: tuple[Heartbeat, ...]
     notices: tuple[Notice, ...] = ()
+    switches: tuple[ContractSwitch, ...] = ()
+    topic_contracts: tuple[TopicContract, ...] = ()
 
     @property
     def contracts(self) -> tuple[ModelContract, ...]:
@@ -55,6 +60,8 @@ class Control:
             tuple(a for a in self.activations if a.change.model in models),
             tuple(h for h in self.heartbeats if h.topic in inputs),
             tuple(n for n in self.notices if n.topic in inputs or dict(n.labels).get("model") in models),
+            tuple(s for s in self.switches if s.topic in inputs),
+            tuple(c for c in self.topic_contracts if c.topic in inputs),
         )
 
 
@@ -87,6 +94,8 @@ def is_about(record: Record, models: Collection[str], topics: Collection[str]) -
     key = (record.key or b"").decode("utf-8", "replace")
     if _is_of_a_topic(record):
         return key.rpartition("/")[0] in topics
+    if kind_of(record.headers) == CONTRACT:
+        return key.split("/")[1] in topics
     return key.partition("/")[0] in models
 
 
@@ -95,22 +104,29 @@ def decode_control(records: Iterable[Record], prefix: str) -> Control:
     assembler = Assembler(compacted=True)
     activations: list[Activation] = []
     heartbeats: dict[Heartbeat, None] = {}  # each stands in the ledger partitions of all its models
+    switches: dict[ContractSwitch, None] = {}
+    contracts: list[TopicContract] = []
     notices: dict[Notice, None] = {}
     for record in records:
         value = assembler.feed(record)
         if value is None:
             continue
         if record.topic == prefix + "grid":
-            activations.append(decode_activation(value))
+            if kind_of(record.headers) == CONTRACT:
+                contracts.append(decode_contract(value))
+            else:
+                activations.append(decode_activation(value))
             continue
         entry = decode_entry(kind_of(record.headers), value)
         if isinstance(entry, Heartbeat):
             heartbeats[entry] = None
+        elif isinstance(entry, ContractSwitch):
+            switches[entry] = None
         elif isinstance(entry, Notice):
             notices[entry] = None
         else:
             raise FormatError(f"{record.topic}/{record.partition}@{record.offset} is no control record")
-    return Control(tuple(activations), tuple(heartbeats), tuple(notices))
+    return Control(tuple(activations), tuple(heartbeats), tuple(notices), tuple(switches), tuple(contracts))
 
 
 def in_batches(records: Iterable[Record], stamped: dict[str, bool], most: int = 5000) -> Iterable[RecordBatch]:

@@ -18,9 +18,10 @@ from monitor.config.resolved import Config
 from monitor.evaluate.alerts import Place
 from monitor.events import Outgoing, TopicPartition
 from monitor.panes.ledger import LedgerTopics
+from monitor.runner.contracts import input_topics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop
-from monitor.runner.profile import ProfileStage, input_topics
+from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics, read_whole, records_of, whole_values
 from monitor.telemetry import get_log
 from tests.accounts import check_accounts

@@ -18,7 +18,7 @@ from monitor.events import Outgoing, TopicPartition
 from monitor.panes import position as positions
 from monitor.panes.ledger import LedgerTopics
 from monitor.panes.position import ProfilePosition
-from monitor.replay import Replay, ReplayLog, in_order
+from monitor.replay import Replay, ReplayLog
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.positions import Positions
@@ -34,7 +34,7 @@ PANE_MS, LATENESS_MS, IDLE_S = 2000, 2000, 5.0
 INPUTS = {"in.features": 3, "in.predictions": 2}
 CONFIG = """
 version: 1
-defaults: {window: {events: 60, every: 20}, lateness: 2s, pane: 2s, interval: 2s, idle_timeout: 5s}
+defaults: {window: {events: 120, every: 60}, lateness: 2s, pane: 2s, interval: 2s, idle_timeout: 5s}
 models:
   m:
     task: regression
@@ -103,14 +103,15 @@ class Fleet:
     stages: dict[str, Stage] = field(default_factory=dict)
     _known: Positions | None = None
 
-    def join(self, name: str) -> None:
-        """Start a process, or start it anew without closing the one before."""
+    def join(self, name: str, with_config: Config | None = None) -> None:
+        """Start a process, or start it anew without closing the one before; `with_config`: its own alerts.yaml."""
+        config = with_config or self.config
         log = get_log("test")
         clock = lambda: self.now  # noqa: E731 - read later
         if name.startswith("profile"):
-            self.stages[name] = ProfileStage(self.bus, self.config, TOPICS, clock, log, lambda: self.is_crowded)
+            self.stages[name] = ProfileStage(self.bus, config, TOPICS, clock, log, lambda: self.is_crowded)
         else:
-            self.stages[name] = EvaluateStage(self.bus, self.config, TOPICS, PLACE, lambda _: [], log)
+            self.stages[name] = EvaluateStage(self.bus, config, TOPICS, PLACE, lambda _: [], log)
         self.loops[name] = Loop(self.bus, self.stages[name], name, clock, 0.0)
 
     def leave(self, name: str) -> None:
@@ -161,14 +162,30 @@ def published(bus: MemoryBus, topic: str = "alerts") -> list[bytes]:
     return sorted(value for tp in tps for batch in read_whole(bus, tp) for _, value in whole_values(Assembler(), batch))
 
 
-def replayed(bus: MemoryBus, topics: Iterable[str] = tuple(INPUTS), topic: str = "alerts") -> list[bytes]:
-    """What a replay of the log says, sorted."""
+def replayed(bus: MemoryBus, topics: Iterable[str] = tuple(INPUTS)) -> dict[str, list[bytes]]:
+    """What a replay of the log says, by topic and sorted."""
     control = decode_control(control_records(bus, TOPICS), TOPICS.prefix)
     partitions = dict.fromkeys(inputs_of(bus, topics), False)
     log = ReplayLog(
-        control.contracts, partitions, control.heartbeats, control.activations, PLACE, False, TOPICS.partitions
+        control.contracts,
+        partitions,
+        control.heartbeats,
+        control.activations,
+        PLACE,
+        False,
+        TOPICS.partitions,
+        switches=control.switches,
+        topic_contracts={contract.digest: contract for contract in control.topic_contracts},
     )
     engine = Replay(log)
     messages: list[Message] = [m for tp in partitions for batch in read_whole(bus, tp) for m in engine.feed(batch)]
     messages += engine.finish({tp: bus.end(tp) for tp in partitions})
-    return sorted(m.value for m in in_order(messages, TOPICS.partitions) if m.topic == topic)
+    return {topic: sorted(m.value for m in messages if m.topic == topic) for topic in ("alerts", "observations")}
+
+
+def check_against_replay(bus: MemoryBus) -> list[bytes]:
+    """Alerts and observations are those of a replay, each once; gives the alerts."""
+    said = {topic: published(bus, topic) for topic in ("alerts", "observations")}
+    assert said == replayed(bus)
+    assert said["observations"]
+    return said["alerts"]

@@ -14,21 +14,21 @@ from structlog.testing import capture_logs
 from monitor.bus.memory import MemoryBus, MemoryWriter
 from monitor.bus.port import Committed, Polled
 from monitor.codec.canonical import time_text
-from monitor.codec.chunks import Assembler
 from monitor.config import load
 from monitor.config.resolved import Config
 from monitor.errors import StateDivergence, TransactionFailed
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.events import Outgoing, Record, TopicPartition
-from monitor.panes.ledger import Activation, Heartbeat, LedgerTopics, decode_activation, decode_entry, kind_of
+from monitor.panes.ledger import LedgerTopics, kind_of
 from monitor.replay import Replay, ReplayLog
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.profile import ProfileStage
 from monitor.runner.sequences import writer_and_sequence
-from monitor.runner.topics import create_topics, read_whole, records_of, whole_values
+from monitor.runner.topics import create_topics, read_whole, records_of
 from monitor.runner.witness import MemoryWitness
+from monitor.sources.control import control_records, decode_control
 from monitor.telemetry import get_log
 from tests.accounts import check_accounts
 
@@ -215,21 +215,22 @@ def published(bus: MemoryBus) -> list[tuple[str, str, bytes]]:
 
 
 def replayed(service: Service) -> list[Message]:
-    """The same log through the engine without a bus, with the heartbeats and activations that the service wrote."""
+    """The same log through the engine without a bus, with what the service decided while it was made."""
     bus = service.bus
-    heartbeats: dict[Heartbeat, None] = {}
-    for record in all_of(bus, TOPICS.name("ledger")):
-        if kind_of(record.headers) == "heartbeat":
-            entry = decode_entry("heartbeat", record.value or b"")
-            assert isinstance(entry, Heartbeat)
-            heartbeats[entry] = None
-    activations: list[Activation] = []
-    assembler = Assembler()
-    for batch in read_whole(bus, TopicPartition(TOPICS.name("grid"), 0)):
-        activations += [decode_activation(whole) for _, whole in whole_values(assembler, batch)]
+    control = decode_control(control_records(bus, TOPICS), TOPICS.prefix)
     partitions = {TopicPartition(topic, p): False for topic in INPUTS for p in range(bus.partitions(topic) or 0)}
-    contracts = [model.contract for model in service.config.models]
-    replay = Replay(ReplayLog(contracts, partitions, list(heartbeats), activations, PLACE, False, TOPICS.partitions))
+    log = ReplayLog(
+        [model.contract for model in service.config.models],
+        partitions,
+        control.heartbeats,
+        control.activations,
+        PLACE,
+        False,
+        TOPICS.partitions,
+        switches=control.switches,
+        topic_contracts={contract.digest: contract for contract in control.topic_contracts},
+    )
+    replay = Replay(log)
     messages = [m for tp in partitions for batch in read_whole(bus, tp) for m in replay.feed(batch)]
     return messages + replay.finish({tp: bus.end(tp) for tp in partitions})
 

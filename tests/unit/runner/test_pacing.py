@@ -11,30 +11,40 @@ from monitor.bus.memory import MemoryBus
 from monitor.events import TopicPartition
 from monitor.runner import loop
 from monitor.runner.evaluate import EvaluateStage
-from tests.unit.runner.fleet import INPUTS, PANE_MS, Fleet, config, inputs_of, new_bus, published, replayed, send
+from tests.unit.runner.fleet import (
+    INPUTS,
+    PANE_MS,
+    Fleet,
+    check_against_replay,
+    config,
+    inputs_of,
+    new_bus,
+    published,
+    send,
+)
 
 FEATURES = [TopicPartition("in.features", p) for p in range(3)]
 PREDICTIONS = [TopicPartition("in.predictions", p) for p in range(2)]
 
 
 def skewed_log(bus: MemoryBus) -> None:
-    """120 s in every partition; the first has few records in all that time, so one poll of it is much time."""
+    """90 s in every partition; the first has few records in all that time, so one poll of it is much time."""
     for tp in [*FEATURES, *PREDICTIONS]:
         every = 1.0 if tp == FEATURES[0] else 0.1
-        send(bus, tp, (i * every for i in range(int(60 / every))))
-        send(bus, tp, (60 + i * every for i in range(int(60 / every))), shift=2.0)
+        send(bus, tp, (i * every for i in range(int(45 / every))))
+        send(bus, tp, (45 + i * every for i in range(int(45 / every))), shift=2.0)
 
 
 def run(max_lead_ms: int, monkeypatch: pytest.MonkeyPatch) -> tuple[MemoryBus, int]:
     """The whole log through two profile processes and one evaluate; gives the most panes that a model held."""
-    monkeypatch.setattr(loop, "MAX_RECORDS", 50)
+    monkeypatch.setattr(loop, "MAX_RECORDS", 60)
     fleet = Fleet(new_bus(), config(max_lead_ms))
     skewed_log(fleet.bus)
     for name in ("profile-1", "profile-2", "evaluate-1"):
         fleet.join(name)
     most = 0
     with capture_logs():
-        for _ in range(300):
+        for _ in range(160):
             fleet.now += 0.25
             fleet.turn()
             most = max(most, held_panes(fleet))
@@ -55,8 +65,8 @@ def test_any_lead_gives_the_same_bytes_and_bounds_what_evaluate_holds(monkeypatc
     paced, held_paced = run(4000, monkeypatch)
     assert published(paced) == published(free) != []
     assert published(paced, "observations") == published(free, "observations")
-    assert published(paced) == replayed(paced)
-    assert held_free > 40
+    check_against_replay(paced)
+    assert held_free > 30
     assert held_paced <= 20
 
 
@@ -86,7 +96,7 @@ def test_whatever_lags_all_processes_finish(seed: int) -> None:
                     fleet.join(name)  # killed, and back at once
             fleet.turn("evaluate-1")
         fleet.settle(1500)
-        assert published(fleet.bus) == replayed(fleet.bus)
+        check_against_replay(fleet.bus)
 
 
 def test_a_partition_of_another_process_holds_back_and_is_held_back() -> None:

@@ -16,7 +16,7 @@ from monitor.config.resolved import Config, ModelRules
 from monitor.errors import ConfigurationError
 from monitor.evaluate.model import RulesContent
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import Activation, decode_activation
+from monitor.panes.ledger import Activation, decode_activation, kind_of
 from monitor.runner.topics import create_topics, read_whole, whole_values
 from tests.unit.runner.test_end_to_end import INPUTS, START, TOPICS, FragileBus, Service, published, replayed
 
@@ -86,7 +86,8 @@ def activations(traffic: Traffic) -> list[Activation]:
     """Those of rules, in the order of the topic."""
     assembler = Assembler(compacted=True)
     grid = read_whole(traffic.service.bus, TopicPartition(TOPICS.name("grid"), 0))
-    found = [decode_activation(value) for batch in grid for _, value in whole_values(assembler, batch)]
+    whole = [(record, value) for batch in grid for record, value in whole_values(assembler, batch)]
+    found = [decode_activation(value) for record, value in whole if kind_of(record.headers) == "activation"]
     return [activation for activation in found if activation.change.kind == "rules"]
 
 
@@ -138,9 +139,9 @@ def test_the_same_file_again_changes_nothing(traffic: Traffic) -> None:
 @pytest.mark.parametrize(
     ("new", "why"),
     [
-        (config(-60, more=", b"), "model m: its streams, columns"),
-        (config(-60, first=40), "model m: its `reference`|model m: its streams"),
-        (Config((), "x"), "model m is gone"),
+        (config(-60, more=", b"), "model m: its `columns`"),
+        (config(-60, first=40), "model m: its `reference`|model m: its `grid_rows`"),
+        (Config((), "x"), "other topics are read"),
     ],
 )
 def test_what_a_running_service_cannot_take_is_refused_and_the_old_one_stays(

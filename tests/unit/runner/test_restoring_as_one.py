@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from monitor.runner import loop
 from monitor.runner.profile import ProfileStage
-from tests.unit.runner.fleet import Fleet, config, inputs_of, new_bus, published, replayed, send
+from tests.unit.runner.fleet import Fleet, check_against_replay, config, inputs_of, new_bus, send
 
 
 def stage_of(fleet: Fleet, name: str) -> ProfileStage:
@@ -45,7 +45,7 @@ def test_none_passes_its_position_before_all_have_reached_theirs(seed: int, monk
             fleet.turn("profile-1")
         assert seen  # some had to wait
         fleet.settle()
-        assert published(fleet.bus) == replayed(fleet.bus)
+        check_against_replay(fleet.bus)
 
 
 def test_a_partition_that_joins_lets_the_others_of_its_models_wait() -> None:
@@ -66,4 +66,4 @@ def test_a_partition_that_joins_lets_the_others_of_its_models_wait() -> None:
         for tp in inputs_of(fleet.bus):
             send(fleet.bus, tp, (30 + i * 0.1 for i in range(300)), shift=2.0)
         fleet.settle()
-        assert published(fleet.bus) == replayed(fleet.bus)
+        check_against_replay(fleet.bus)

@@ -1,0 +1,50 @@
+"""Following the grid topic: what was decided for the profile processes, by evaluate and among themselves."""
+
+from __future__ import annotations
+
+from monitor.bus.port import Bus
+from monitor.codec.chunks import Assembler
+from monitor.events import TopicPartition
+from monitor.panes.grid import Grid, decode_grid
+from monitor.panes.ledger import CONTRACT, Activation, LedgerTopics, decode_activation, decode_contract, kind_of
+from monitor.runner.contracts import Contracts
+from monitor.runner.topics import read_whole, whole_values
+
+_PATIENCE_MS = 10_000
+_GLANCE_MS = 20
+
+
+class Decided:
+    """Grids and sets of partitions, which evaluate decides, and the contracts that were published."""
+
+    def __init__(self, bus: Bus, topics: LedgerTopics, contracts: Contracts) -> None:
+        self.grids: list[Grid] = []
+        self.sets: list[Activation] = []
+        self.contracts = contracts
+        self._bus = bus
+        self._tp = TopicPartition(topics.name("grid"), 0)
+        self._read_to = 0
+        self._assembler = Assembler(compacted=True)
+
+    def read(self) -> None:
+        """Take all that has come since the last time, to the end of now."""
+        self._read(_PATIENCE_MS)
+
+    def glance(self) -> None:
+        """Take what has come, without waiting for transactions that are open; but the first time for all there is."""
+        self._read(_GLANCE_MS if self._read_to else _PATIENCE_MS)
+
+    def _read(self, timeout_ms: int) -> None:
+        for batch in read_whole(self._bus, self._tp, self._read_to, timeout_ms):
+            self._read_to = batch.offsets[-1] + 1
+            for record, value in whole_values(self._assembler, batch):
+                if kind_of(record.headers) == CONTRACT:
+                    self.contracts.add(decode_contract(value))
+                else:
+                    self._take(decode_activation(value))
+
+    def _take(self, activation: Activation) -> None:
+        if activation.change.kind == "grid":
+            self.grids.append(decode_grid(activation.change.content.encode()))
+        elif activation.change.kind == "set":
+            self.sets.append(activation)
