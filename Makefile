@@ -22,17 +22,21 @@ BROKERS ?= 1
 BROKER_KILLS ?= 0
 IDLE ?= 1
 SEED ?= 1
+# make simulate: the full run is SCHEDULES=20000; RESUME keeps what is done, so that it can be gone on with
+SCHEDULES ?= 500
+JOBS ?= 1
+RESUME ?= .cache/simulation-$(SEED).jsonl
 DIR ?= .cache/chaos
 NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint chaos reload fuzz lock setup
+.PHONY: help demo test lint chaos simulate reload fuzz lock setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables: PYTHON (interpreter), PYTEST_ARGS (make test), LOCK_ARGS (make lock),"
 	@echo "    KILLS, EVENTS, FREEZES, JOINS, RESTARTS, BROKERS, BROKER_KILLS, IDLE, SEED, DIR (make chaos)"
-	@echo "    RECORDS, SEED (make fuzz); CONFIGS, SEED (make reload)"
+	@echo "    SCHEDULES, SEED, JOBS, RESUME (make simulate); RECORDS, SEED (make fuzz); CONFIGS, SEED (make reload)"
 
 demo: $(STAMP) ## show drift being found, on this machine, without a broker
 	@$(BIN)/streamdrift demo --once
@@ -54,6 +58,10 @@ lint: $(STAMP) ## ruff, mypy and import contracts
 chaos: $(STAMP) ## kill and freeze the service on real Kafka, and compare it with an undisturbed replay
 	@$(BIN)/python -m tests.chaos.run --kills $(KILLS) --events $(EVENTS) --freezes $(FREEZES) --joins $(JOINS) \
 		--restarts $(RESTARTS) --brokers $(BROKERS) --broker-kills $(BROKER_KILLS) --idle $(IDLE) --seed $(SEED) --dir $(DIR)
+
+simulate: $(STAMP) ## the whole service on one core, struck by faults: SCHEDULES from SEED on, by JOBS processes
+	@mkdir -p $(dir $(RESUME))
+	@$(BIN)/python -m tests.simulation.run --schedules $(SCHEDULES) --seed $(SEED) --jobs $(JOBS) --resume $(RESUME)
 
 reload: $(STAMP) ## mutated alerts.yaml under traffic: CONFIGS, SEED
 	@$(BIN)/python -m tests.reload.run --configs $(CONFIGS) --seed $(SEED)

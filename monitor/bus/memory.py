@@ -20,8 +20,8 @@ READ_RECORDS = 5_000
 
 
 @dataclass
-class _Log:
-    """One partition as columns of equal length; `end` is the next offset."""
+class MemoryLog:
+    """One partition as columns of equal length; `end` is the next offset. For this file, and for buses built on it."""
 
     compacted: bool
     stamped: bool
@@ -33,17 +33,26 @@ class _Log:
     newest: dict[bytes, int] = field(default_factory=dict)
     end: int = 0
 
+    @property
+    def stable(self) -> int:
+        """How far readers get: here everything is committed at once."""
+        return self.end
+
     def append(self, outgoing: Outgoing, now: int) -> None:
+        self.show(self.end, outgoing, now)
+        self.end += 1
+
+    def show(self, offset: int, outgoing: Outgoing, now: int) -> None:
+        """From now on readers see the record."""
         if self.compacted and outgoing.key is not None:
             self._forget(self.newest.get(outgoing.key))
-            self.newest[outgoing.key] = self.end
+            self.newest[outgoing.key] = offset
         own = None if self.stamped else outgoing.timestamp
-        self.offsets.append(self.end)
+        self.offsets.append(offset)
         self.timestamps.append(now if own is None else own)
         self.keys.append(outgoing.key)
         self.values.append(outgoing.value)
         self.headers.append(outgoing.headers)
-        self.end += 1
 
     def _forget(self, offset: int | None) -> None:
         if offset is not None:
@@ -89,7 +98,7 @@ class MemoryBus:
         self.name = "memory:"
         self._clock = clock
         self._markers = markers
-        self._logs: dict[str, list[_Log]] = {}
+        self._logs: dict[str, list[MemoryLog]] = {}
         self._groups: dict[str, _Group] = {}
         self._writers: dict[str, MemoryWriter] = {}
         self._turn = count()
@@ -103,15 +112,20 @@ class MemoryBus:
     def create(self, topic: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
         if topic not in self._logs:
             settings = config or {}
-            self._logs[topic] = [_Log(is_compacted(settings), is_stamped(settings)) for _ in range(partitions)]
+            compacted, stamped = is_compacted(settings), is_stamped(settings)
+            self._logs[topic] = [self.new_log(compacted, stamped) for _ in range(partitions)]
             for group in self._groups.values():
                 if any(topic in member.topics for member in group.members.values()):
                     group.generation += 1
 
+    def new_log(self, compacted: bool, stamped: bool) -> MemoryLog:
+        """An empty partition."""
+        return MemoryLog(compacted, stamped)
+
     def grow(self, topic: str, partitions: int) -> None:
         """Add partitions to a topic, as an administrator of a cluster would."""
         logs = self._logs[topic]
-        logs += [_Log(logs[0].compacted, logs[0].stamped) for _ in range(partitions - len(logs))]
+        logs += [self.new_log(logs[0].compacted, logs[0].stamped) for _ in range(partitions - len(logs))]
         for group in self._groups.values():
             group.generation += 1
 
@@ -129,7 +143,7 @@ class MemoryBus:
         return self.log(tp).end
 
     def last_stable(self, tp: TopicPartition) -> int:
-        return self.end(tp)
+        return self.log(tp).stable
 
     def open_transactions(self, tp: TopicPartition) -> tuple[OpenTransaction, ...]:
         return ()
@@ -162,7 +176,7 @@ class MemoryBus:
     def close(self) -> None:
         """The place stays: closing one user of it closes nothing for the others."""
 
-    def log(self, tp: TopicPartition) -> _Log:
+    def log(self, tp: TopicPartition) -> MemoryLog:
         """The partition's log. For this file's consumers."""
         logs = self._logs.get(tp.topic, [])
         if not 0 <= tp.partition < len(logs):
@@ -216,14 +230,15 @@ class MemoryConsumer:
         self._turn += 1
         cut = self._turn % len(flowing) if flowing else 0
         flowing = flowing[cut:] + flowing[:cut]
-        waiting = [max(0, self._bus.end(tp) - self._positions[tp]) for tp in flowing]
+        logs = [self._bus.log(tp) for tp in flowing]
+        waiting = [max(0, log.stable - self._positions[tp]) for tp, log in zip(flowing, logs, strict=True)]
         batches = []
-        for tp, share in zip(flowing, share_out(waiting, max_records), strict=True):
-            batch = self._bus.log(tp).batch(tp, self._positions[tp], None, share)
+        for tp, log, share in zip(flowing, logs, share_out(waiting, max_records), strict=True):
+            batch = log.batch(tp, self._positions[tp], None, share)
             if batch:
                 batches.append(batch)
             if share:
-                self._positions[tp] = batch.offsets[-1] + 1 if len(batch) == share else self._bus.end(tp)
+                self._positions[tp] = batch.offsets[-1] + 1 if len(batch) == share else log.stable
         return self._polled(tuple(batches), revoked)
 
     def _polled(self, batches: tuple[RecordBatch, ...], revoked: frozenset[TopicPartition]) -> Polled:
@@ -297,18 +312,22 @@ class MemoryWriter:
     ) -> dict[TopicPartition, int]:
         if polled is None and offsets:
             raise ValueError("offsets are committed with the poll that they came from")
-        if not self._bus.owns(self._name, self):
-            raise TransactionFailed(f"a newer writer {self._name!r} has fenced this one")
-        if polled is not None:
-            consumer, generation = _member(polled.generation)
-            if not consumer.holds(generation):
-                raise StaleGeneration("the group's assignment changed since the poll")
+        self.check(polled)
         try:
             ends = self._bus.write(outgoing, markers=True)
         except BusError as error:
             raise TransactionFailed(f"the commit was aborted: {error}") from error
         self._group.committed.update(offsets)
         return ends
+
+    def check(self, polled: Polled | None) -> None:
+        """Raises where a newer writer has this one's name, or the assignment is no longer that of the poll."""
+        if not self._bus.owns(self._name, self):
+            raise TransactionFailed(f"a newer writer {self._name!r} has fenced this one")
+        if polled is not None:
+            consumer, generation = _member(polled.generation)
+            if not consumer.holds(generation):
+                raise StaleGeneration("the group's assignment changed since the poll")
 
     def close(self) -> None: ...
 

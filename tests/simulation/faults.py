@@ -1,0 +1,207 @@
+"""What may go wrong: one function a fault. Each strikes the running process, or the place, in the phase that it is in.
+
+A fault counts when it has changed what somebody can observe (`Strike.seen`), which may come out later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from monitor.events import TopicPartition
+from tests.simulation.bus import SESSION_S, TRANSACTION_S
+from tests.simulation.configurations import VARIANTS
+from tests.simulation.processes import Process
+from tests.simulation.service import MOST_OF_A_STAGE, Service
+from tests.simulation.traffic import DISORDER_S
+from tests.simulation.world import Killed, Strike
+
+MOST_PARTITIONS = 4
+PHASES = (
+    "idle",
+    "polling",
+    "folding",
+    "folding again",
+    "before the commit",
+    "inside the commit",
+    "after the commit",
+    "snapshot",
+    "rebalance",
+    "waiting for a grid",
+)
+Fault = Callable[[Service, Process, Strike], None]
+
+
+def kill(service: Service, process: Process, strike: Strike) -> None:
+    """The process ends here, and comes back under its name sooner or later."""
+    strike.seen = True
+    process.start_at = service.world.now + service.world.rng.choice((0, 0, 1, 4))
+    raise Killed
+
+
+def take_over(service: Service, process: Process, strike: Strike) -> None:
+    """The process ends here and stays away until others have its partitions: what it left open hangs."""
+    strike.seen = True
+    process.start_at = service.world.now + SESSION_S + service.world.rng.uniform(2, 2 * TRANSACTION_S)
+    if len(service.of(process.stage)) < 2:
+        service.join(process.stage)
+    raise Killed
+
+
+def pause(service: Service, process: Process, strike: Strike) -> None:
+    """SIGSTOP, and SIGCONT within the session: the others have gone on meanwhile."""
+    before = service.world.now
+    service.world.wait(lambda: False, service.world.rng.uniform(0.5, 3))
+    strike.seen = service.world.now > before
+
+
+def zombie(service: Service, process: Process, strike: Strike) -> None:
+    """SIGSTOP for longer than the session; somebody else has its partitions when it goes on."""
+    if not any(p not in service.world.running for p in service.of(process.stage)):
+        service.join(process.stage)
+    process.lose_session()
+    service.world.wait(lambda: False, SESSION_S + service.world.rng.uniform(1, 4))
+    strike.seen = True
+
+
+def double(service: Service, process: Process, strike: Strike) -> None:
+    """A second process of the same name is started while this one is frozen, and fences it."""
+    if process.retired:
+        return
+    process.retired = True
+    service.processes.remove(process)
+    other = service.join(process.stage, process.name)
+    service.world.wait(lambda: other.loop is not None, 5)
+    strike.seen = other.loop is not None
+
+
+def join(service: Service, process: Process, strike: Strike) -> None:
+    """Another process of the stage joins: its partitions move."""
+    if len(service.of(process.stage)) < MOST_OF_A_STAGE:
+        service.join(process.stage).turn()
+        strike.seen = True
+
+
+def leave(service: Service, process: Process, strike: Strike) -> None:
+    """Another process of the stage leaves in good order."""
+    others = [p for p in service.of(process.stage) if p not in service.world.running and p.loop is not None]
+    if others:
+        service.leave(service.world.rng.choice(others))
+        strike.seen = True
+
+
+def late_markers(service: Service, process: Process, strike: Strike) -> None:
+    """For a while commits return before readers see them, partition after partition."""
+    weather, world = service.bus.weather, service.world
+    held = weather.held
+    weather.lag_s = world.rng.uniform(1, 4)
+
+    def end() -> None:
+        weather.lag_s = 0.0
+        strike.seen = weather.held > held
+
+    world.at(world.now + 6, end)
+
+
+def disk_full(service: Service, process: Process, strike: Strike) -> None:
+    """For a while the broker takes nothing."""
+    weather, world = service.bus.weather, service.world
+    refused = weather.refused
+    weather.full_until = world.now + world.rng.uniform(0.5, 2)
+
+    def end() -> None:
+        strike.seen = weather.refused > refused
+
+    world.at(weather.full_until, end)
+
+
+def broker_restart(service: Service, process: Process, strike: Strike) -> None:
+    """For a while the broker answers nobody."""
+    weather, world = service.bus.weather, service.world
+    refused = weather.refused
+    weather.down_until = world.now + world.rng.uniform(0.5, 3)
+
+    def end() -> None:
+        strike.seen = weather.refused > refused
+
+    world.at(weather.down_until, end)
+
+
+def late_rows(service: Service, process: Process, strike: Strike) -> None:
+    """Rows come in far behind the watermark, as a producer's backlog does."""
+    traffic, rng = service.traffic, service.world.rng
+    tp = rng.choice(traffic.partitions)
+    for _ in range(rng.choice((1, 3))):
+        traffic.send(tp, traffic.event(tp, service.world.now - rng.uniform(4, 12)))
+    strike.seen = True
+
+
+def future_rows(service: Service, process: Process, strike: Strike) -> None:
+    """A row of next year."""
+    tp = service.world.rng.choice(service.traffic.partitions)
+    service.traffic.send(tp, service.traffic.event(tp, service.world.now + 31_536_000))
+    strike.seen = True
+
+
+def broken_rows(service: Service, process: Process, strike: Strike) -> None:
+    """Records that can't be read, and tombstones."""
+    tp = service.world.rng.choice(service.traffic.partitions)
+    service.traffic.send(tp, service.world.rng.choice((None, b"{broken", b"[]", b'{"event_id": 1}')))
+    strike.seen = True
+
+
+def sent_twice(service: Service, process: Process, strike: Strike) -> None:
+    """A producer without acknowledgement sends its batch again."""
+    tp = service.world.rng.choice(service.traffic.partitions)
+    event = service.traffic.event(tp, service.world.now - service.world.rng.uniform(0, DISORDER_S))
+    for _ in range(2):
+        service.traffic.send(tp, event)
+    strike.seen = True
+
+
+def silence(service: Service, process: Process, strike: Strike) -> None:
+    """A partition falls silent for longer than `idle_timeout`."""
+    tp = service.world.rng.choice(service.traffic.partitions)
+    service.traffic.silence(tp, service.world.now + service.world.rng.uniform(7, 15))
+    strike.seen = True
+
+
+def reload(service: Service, process: Process, strike: Strike) -> None:
+    """alerts.yaml has other thresholds, and all processes are told so."""
+    service.reload(service.world.rng.choice([v for v in range(VARIANTS) if v != service.variant]))
+    strike.seen = True
+
+
+def more_partitions(service: Service, process: Process, strike: Strike) -> None:
+    """An administrator adds a partition to an input and to its dead letters, and starts evaluate again."""
+    if service.is_settled and len(service.traffic.partitions) < MOST_PARTITIONS:
+        topic = service.world.rng.choice(service.inputs)
+        number = service.bus.partitions(topic) or 0
+        service.bus.grow(f"{topic}.dlq", number + 1)
+        service.bus.grow(topic, number + 1)
+        service.traffic.add(TopicPartition(topic, number))
+        service.restart("evaluate")
+        strike.seen = True
+        if process.stage == "evaluate":
+            raise Killed
+
+
+FAULTS: Mapping[str, tuple[float, Fault]] = {
+    "kill": (3, kill),
+    "take-over": (1, take_over),
+    "pause": (2, pause),
+    "zombie": (1, zombie),
+    "double": (1, double),
+    "join": (1.5, join),
+    "leave": (1.5, leave),
+    "late markers": (1.5, late_markers),
+    "disk full": (1, disk_full),
+    "broker restart": (1, broker_restart),
+    "late rows": (1, late_rows),
+    "future rows": (1, future_rows),
+    "broken rows": (1, broken_rows),
+    "sent twice": (1, sent_twice),
+    "silence": (0.7, silence),
+    "reload": (0.7, reload),
+    "more partitions": (0.3, more_partitions),
+}
+"""Each with how often it is drawn, relative to the others."""

@@ -1,0 +1,172 @@
+"""What must hold at the end of a run: it says what a replay of its log says, and keeps its books.
+
+The replay gets the inputs as they stand in the topics, with the heartbeats and activations that the service wrote:
+that is what capture takes along.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from monitor.codec.canonical import time_text
+from monitor.evaluate.messages import Message
+from monitor.events import Record, Rejected, TopicPartition
+from monitor.panes import position as positions
+from monitor.replay import Replay, ReplayLog
+from monitor.runner.sequences import writer_and_sequence
+from monitor.runner.topics import read_whole, records_of
+from monitor.sources.control import control_records, decode_control
+from tests.simulation.bus import START_MS, SimulatedBus
+from tests.simulation.processes import PLACE, TOPICS
+from tests.simulation.schedule import Schedule
+
+_Said = Counter[tuple[str, bytes | None, bytes | None]]
+OUTPUTS = ("alerts", "retraining", "observations")
+
+
+class Broken(AssertionError):
+    """A promise that a run did not keep. `check`: which."""
+
+    def __init__(self, check: str, what: str) -> None:
+        super().__init__(f"{check}: {what}")
+        self.check = check
+
+
+class _Replay(Replay):
+    """A replay that keeps the rejected rows, too."""
+
+    def __init__(self, log: ReplayLog) -> None:
+        super().__init__(log)
+        self.rejected: list[Rejected] = []
+
+    def _evaluated(self, tp: TopicPartition) -> list[Message]:
+        self.rejected += self._tasks[tp].fold._rejected
+        return super()._evaluated(tp)
+
+
+class Ended:
+    """The end of a run: its topics, and its replay."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.bus = schedule.service.bus
+        self.inputs = schedule.service.traffic.partitions
+        self.said = [(topic, record) for topic in OUTPUTS for record in all_of(self.bus, TOPICS.name(topic))]
+        self.events = [(topic, msgspec.json.decode(record.value or b"")) for topic, record in self.said]
+        control = decode_control(control_records(self.bus, TOPICS), TOPICS.prefix)
+        contracts = [model.contract for model in schedule.service.config().models]
+        log = ReplayLog(
+            contracts,
+            dict.fromkeys(self.inputs, False),
+            control.heartbeats,
+            control.activations,
+            PLACE,
+            False,
+            TOPICS.partitions,
+            notices=control.notices,
+        )
+        self.replay = _Replay(log)
+        self.expected = list(self._replayed())
+        self.expected += self.replay.finish({tp: self.bus.end(tp) for tp in self.inputs})
+
+    def _replayed(self) -> Iterator[Message]:
+        for tp in self.inputs:
+            for batch in read_whole(self.bus, tp) if self.replay.reads(tp) else ():
+                yield from self.replay.feed(batch)
+
+
+def all_of(bus: SimulatedBus, topic: str) -> Iterator[Record]:
+    """Everything that readers see in a topic."""
+    for p in range(bus.partitions(topic) or 0):
+        for batch in read_whole(bus, TopicPartition(topic, p)):
+            yield from records_of(batch)
+
+
+def came_to_the_end(ended: Ended) -> None:
+    """Every task has folded and committed all that there is, within a bounded number of turns."""
+    if not ended.schedule.is_quiet():
+        raise Broken("liveness", f"after {ended.schedule.world.now:.0f} s not all is folded: {ended.bus.reached}")
+
+
+def numbers_have_no_gaps(ended: Ended) -> None:
+    """Of each writer the sequence numbers in each output partition are 0, 1, 2 and so on."""
+    found: dict[tuple[str, str, int], list[int]] = {}
+    for topic in ("ledger", *OUTPUTS):
+        for record in all_of(ended.bus, TOPICS.name(topic)):
+            writer, number = writer_and_sequence(record.headers)
+            found.setdefault((writer, record.topic, record.partition), []).append(number)
+    for place, numbers in found.items():
+        if numbers != list(range(len(numbers))):
+            raise Broken("sequence", f"numbers of {place} are {numbers}")
+
+
+def ids_come_once(ended: Ended) -> None:
+    """No id is published twice."""
+    ids = Counter((topic, event["id"]) for topic, event in ended.events)
+    twice = [key for key, times in ids.items() if times > 1]
+    if twice:
+        raise Broken("once", f"{len(twice)} messages came twice, first {twice[0]}")
+
+
+def says_what_a_replay_says(ended: Ended) -> None:
+    """Alerts, retraining requests and observations, byte for byte."""
+    live: _Said = Counter((topic, record.key, record.value) for topic, record in ended.said)
+    expected: _Said = Counter((m.topic, m.key.encode(), m.value) for m in ended.expected)
+    if live != expected:
+        missing, extra = expected - live, live - expected
+        first = next(iter(missing or extra))
+        raise Broken("replay", f"{missing.total()} messages missing, {extra.total()} too many; first {first!r}")
+
+
+def counts_every_record(ended: Ended) -> None:
+    """The buckets of each partition are those of the replay, and add up to its records."""
+    newest = {record.key: record.value for record in all_of(ended.bus, TOPICS.name("positions"))}
+    replayed = ended.replay.buckets()
+    for tp in ended.inputs:
+        position = positions.decode_profile(newest[positions.key_of("sd.profile", *tp)] or b"")
+        counted, records = sum(position.buckets.values()), len(ended.bus.log(tp).offsets)
+        if counted != records:
+            raise Broken("accounting", f"{tp}: {records} records, {counted} in buckets {position.buckets}")
+        if +Counter(position.buckets) != +replayed[tp]:
+            raise Broken("accounting", f"{tp}: buckets {position.buckets}, in the replay {dict(replayed[tp])}")
+
+
+def tells_every_rejected_record(ended: Ended) -> None:
+    """One dead letter for each record that the replay rejects, with its reason."""
+    live: Counter[tuple[str, ...]] = Counter()
+    for topic in ended.schedule.service.inputs:
+        for record in all_of(ended.bus, f"{topic}.dlq"):
+            headers = {name: value.decode() for name, value in record.headers}
+            live[tuple(headers[f"sd-{name}"] for name in ("topic", "partition", "offset", "reason"))] += 1
+    expected: Counter[tuple[str, ...]] = Counter(
+        (r.topic, str(r.partition), str(r.offset), r.reason) for r in ended.replay.rejected
+    )
+    if live != expected:
+        raise Broken("dead letters", f"missing {dict(expected - live)}, too many {dict(live - expected)}")
+
+
+def finds_the_drift(ended: Ended) -> None:
+    """After the last fault windows close in every model, and the drift that was put there is found."""
+    since = time_text(START_MS + int(ended.schedule.drift_from * 1000))
+    for model in ended.schedule.service.layout.models:
+        statuses = [
+            (event["time"], event["data"]["status"])
+            for topic, event in ended.events
+            if topic == "alerts" and event["data"]["labels"].items() >= {"alertname": "Live", "model": model}.items()
+        ]
+        if not statuses or (statuses[-1][1] != "firing" and statuses[-1][0] < since):
+            raise Broken("liveness", f"the drift of {model} since {since} was not found: {statuses}")
+
+
+CHECKS: tuple[Callable[[Ended], None], ...] = (
+    came_to_the_end,
+    numbers_have_no_gaps,
+    ids_come_once,
+    says_what_a_replay_says,
+    counts_every_record,
+    tells_every_rejected_record,
+    finds_the_drift,
+)

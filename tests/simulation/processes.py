@@ -1,0 +1,147 @@
+"""One process of one stage: it is started, takes turns, dies, is started again; and may be struck while it folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from monitor.bus.memory import MemoryConsumer
+from monitor.bus.port import Committed
+from monitor.config.resolved import Config
+from monitor.errors import BusError, TransactionFailed
+from monitor.evaluate.alerts import Place
+from monitor.events import RecordBatch, TopicPartition
+from monitor.panes.ledger import LedgerTopics
+from monitor.runner.evaluate import EvaluateStage
+from monitor.runner.loop import Loop, Stage
+from monitor.runner.profile import ProfileStage
+from monitor.runner.witness import MemoryWitness
+from monitor.telemetry import Log
+from tests.simulation.bus import SESSION_S, SimulatedBus
+from tests.simulation.world import Killed
+
+TOPICS = LedgerTopics("sd.", 2)
+PLACE = Place("/s", "http://localhost", "0", "memory")
+COMMIT_S = 0.6
+SNAPSHOT_PANES = 2
+ALONE = 8
+"""Records that are folded one by one where a process has ended twice."""
+
+
+class Silence:
+    """A logger that says nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args, **values: None
+
+
+LOG = cast(Log, Silence())
+
+
+class Watched:
+    """A stage that something may strike whenever its loop calls it."""
+
+    def __init__(self, stage: Stage, bus: SimulatedBus) -> None:
+        self._stage = stage
+        self._bus = bus
+
+    def begin(self, tp: TopicPartition, committed: Committed | None) -> int:
+        self._bus.world.phase("rebalance")
+        return self._stage.begin(tp, committed)
+
+    def feed(self, records: RecordBatch) -> None:
+        again = records.offsets[0] < self._bus.reached.get((self._stage.group, records.tp), 0)
+        self._bus.world.phase("folding again" if again else "folding")
+        self._stage.feed(records)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stage, name)
+
+
+class Process:
+    """`instance`: what it is called on the bus; a second one of that name is the same process to the bus."""
+
+    def __init__(self, bus: SimulatedBus, stage: str, instance: str, config: Callable[[], Config]) -> None:
+        self.stage = stage
+        self.name = instance
+        self.loop: Loop | None = None
+        self.start_at = 0.0
+        self.deaths: list[BaseException] = []
+        self.retired = False
+        self._bus = bus
+        self._config = config
+        self._told = False
+        self._stage: Stage | None = None
+        self._member: MemoryConsumer | None = None
+
+    @property
+    def idle_phase(self) -> str:
+        """What it is doing between two turns."""
+        waits = self._stage is not None and self._stage.paused()
+        return "waiting for a grid" if waits else "idle"
+
+    def reload(self) -> None:
+        """Take another configuration before the next turn, as SIGHUP does."""
+        self._told = True
+
+    def turn(self) -> None:
+        """One turn of the loop, or the start when it is time for it."""
+        world = self._bus.world
+        if self.loop is None and (self.retired or world.now < self.start_at):
+            return
+        world.running.append(self)
+        try:
+            if self.loop is None:
+                self._start()
+            else:
+                world.phase(self.idle_phase)
+                if self._told:
+                    self._told = False
+                    self.loop.reload(self._config())
+                self.loop.turn(wait_ms=0)
+        except (Killed, TransactionFailed, BusError) as end:
+            self._die(end)
+        finally:
+            world.running.pop()
+        if self.retired:
+            self.lose_session()
+
+    def stop(self) -> None:
+        """End it as SIGTERM does: what is folded is committed, and the group is left."""
+        self.retired = True
+        if self.loop is not None:
+            self._bus.world.running.append(self)
+            try:
+                self.loop.run(lambda: True)
+            except (Killed, TransactionFailed, BusError) as end:
+                self._die(end)
+            finally:
+                self._bus.world.running.pop()
+            self.loop = None
+
+    def _start(self) -> None:
+        bus = self._bus
+
+        def clock() -> float:
+            return bus.world.now
+
+        if self.stage == "profile":
+            stage: Stage = ProfileStage(bus, self._config(), TOPICS, clock, LOG)
+        else:
+            stage = EvaluateStage(bus, self._config(), TOPICS, PLACE, lambda model: [], LOG, SNAPSHOT_PANES)
+        self._stage = stage
+        witness = bus.witnesses.setdefault(self.name, MemoryWitness())
+        witness.begin()
+        self.loop = Loop(bus, cast(Stage, Watched(stage, bus)), self.name, clock, COMMIT_S, ALONE, witness)
+        self._member = bus.group(stage.group).members[self.name]
+
+    def _die(self, end: BaseException) -> None:
+        """Nothing is closed: the group learns of it when the session is over."""
+        self.loop = None
+        self.deaths.append(end)
+        self.lose_session()
+
+    def lose_session(self) -> None:
+        """From now on nothing is heard of it."""
+        if self._member is not None:
+            self._bus.world.at(self._bus.world.now + SESSION_S, self._member.close)

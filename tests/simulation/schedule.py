@@ -1,0 +1,111 @@
+"""One schedule: a seed draws service, traffic and faults; then comes good traffic, in which drift is to be found."""
+
+from __future__ import annotations
+
+from monitor.events import TopicPartition
+from tests.simulation.configurations import LAYOUTS
+from tests.simulation.faults import FAULTS, PHASES
+from tests.simulation.processes import TOPICS, Process
+from tests.simulation.service import Service
+from tests.simulation.world import Runs, Strike, World
+
+TURNS = 60
+FAULTS_WANTED = 55
+CALM_S, DRIFT_S, LAST_S = 8, 13, 8
+TURN_S, GOOD_TURN_S = 0.3, 1.0
+PATIENCE_ROUNDS = 40
+SOON_S = 0.05
+_RATES = {
+    "idle": 0.12,
+    "polling": 0.25,
+    "folding": 0.3,
+    "folding again": 0.4,
+    "before the commit": 0.25,
+    "inside the commit": 0.25,
+    "after the commit": 0.25,
+    "snapshot": 0.5,
+    "rebalance": 0.1,
+    "waiting for a grid": 0.5,
+}
+_NAMES = list(FAULTS)
+_WEIGHTS = [weight for weight, _ in FAULTS.values()]
+
+
+class Schedule:
+    """Run one seed to its end; then `service` is what the oracle looks at."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.world = World(seed)
+        self.service = Service(self.world, self.world.rng.choice(LAYOUTS))
+        self.strikes: list[Strike] = []
+        self.drift_from = 0.0
+        self.turns = 0
+
+    def run(self) -> None:
+        self.world.strike = self._strike
+        while self.turns < TURNS or (len(self.strikes) < FAULTS_WANTED and self.turns < 3 * TURNS):
+            self._turn(TURN_S)
+        self.world.strike = lambda process, phase: None
+        self._good_traffic()
+
+    def _turn(self, seconds: float) -> None:
+        self.turns += 1
+        self.world.pass_time(seconds)
+        self.service.turn()
+
+    def _strike(self, process: Runs, phase: str) -> None:
+        """Chance decides whether something goes wrong here, and what."""
+        rng = self.world.rng
+        if len(self.world.running) > 2 or len(self.strikes) >= FAULTS_WANTED or rng.random() >= _RATES[phase]:
+            return
+        assert isinstance(process, Process)
+        name = rng.choices(_NAMES, _WEIGHTS)[0]
+        strike = Strike(name, phase, process.name, self.world.now)
+        self.strikes.append(strike)
+        FAULTS[name][1](self.service, process, strike)
+
+    # ------------------------------------------------------------------ afterwards
+
+    def _good_traffic(self) -> None:
+        """No faults any more: quiet, then drift, then a little more so that its windows close."""
+        weather = self.service.bus.weather
+        weather.lag_s, weather.full_until, weather.down_until = 0.0, -1.0, -1.0
+        for stage in ("profile", "evaluate"):
+            if not self.service.of(stage):
+                self.service.join(stage)
+        for process in self.service.processes:
+            process.start_at = 0.0
+        self.service.traffic.be_good()
+        self._go_on(CALM_S)
+        self.drift_from = self.world.now
+        self.service.traffic.drifting = True
+        self._go_on(DRIFT_S)
+        self._go_on(LAST_S)
+        self.service.traffic.flowing = False
+        for _ in range(PATIENCE_ROUNDS):
+            before = self._ends()
+            for process in 2 * self.service.processes:
+                self.world.pass_time(SOON_S)
+                process.turn()
+            if self.is_quiet() and self._ends() == before:
+                return
+
+    def _go_on(self, seconds: float) -> None:
+        until = self.world.now + seconds
+        while self.world.now < until:
+            self._turn(GOOD_TURN_S)
+
+    def _ends(self) -> list[int]:
+        bus = self.service.bus
+        return [bus.end(TopicPartition(topic, p)) for topic in bus.topics() for p in range(bus.partitions(topic) or 0)]
+
+    def is_quiet(self) -> bool:
+        """Whether every task has committed the end of its partition."""
+        bus = self.service.bus
+        tasks = [("sd.profile", tp) for tp in self.service.traffic.partitions]
+        tasks += [("sd.evaluate", TopicPartition(TOPICS.name("ledger"), p)) for p in range(TOPICS.partitions)]
+        return all(bus.reached.get((group, tp), 0) >= bus.end(tp) for group, tp in tasks)
+
+
+assert set(_RATES) == set(PHASES)

@@ -1,0 +1,89 @@
+"""The simulated service: its processes over one bus, its traffic, and its configuration, which may change."""
+
+from __future__ import annotations
+
+import random
+
+from monitor.config.resolved import Config
+from monitor.events import TopicPartition
+from monitor.runner.topics import create_topics
+from tests.simulation.bus import SimulatedBus
+from tests.simulation.configurations import Layout, configuration
+from tests.simulation.processes import TOPICS, Process
+from tests.simulation.traffic import Traffic
+from tests.simulation.world import World
+
+STAGES = ("profile", "evaluate")
+MOST_OF_A_STAGE = 3
+
+
+class Service:
+    """Everything that one run moves."""
+
+    def __init__(self, world: World, layout: Layout) -> None:
+        rng = world.rng
+        self.world = world
+        self.layout = layout
+        self.variant = 0
+        self.bus = SimulatedBus(world, compacts=rng.random() < 0.5)
+        for topic, partitions in layout.topics:
+            self.bus.create(topic, partitions)
+        create_topics(self.bus, TOPICS, self.inputs)
+        self.traffic = Traffic(self.bus, layout, random.Random(rng.random()))
+        self.processes: list[Process] = []
+        self._number = 0
+        for stage in STAGES:
+            for _ in range(rng.choice((1, 1, 2))):
+                self.join(stage)
+        world.traffic = self.traffic.until
+        world.others = self.turn
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(topic for topic, _ in self.layout.topics)
+
+    def config(self) -> Config:
+        return configuration(self.layout.models, self.variant)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether evaluate has said which partitions each model has."""
+        keys = self.bus.log(TopicPartition(TOPICS.name("grid"), 0)).keys
+        return len({key for key in keys if key is not None and b"/set/" in key}) >= len(self.layout.models)
+
+    def of(self, stage: str) -> list[Process]:
+        return [p for p in self.processes if p.stage == stage]
+
+    def free(self) -> list[Process]:
+        """Processes that are not in the middle of a turn."""
+        return [p for p in self.processes if p not in self.world.running]
+
+    def turn(self) -> None:
+        """One of the processes takes its next turn."""
+        free = self.free()
+        if free:
+            self.world.rng.choice(free).turn()
+
+    def join(self, stage: str, instance: str | None = None) -> Process:
+        """Another process, which starts with its first turn."""
+        self._number += 1
+        process = Process(self.bus, stage, instance or f"{stage}-{self._number}", self.config)
+        self.processes.append(process)
+        return process
+
+    def leave(self, process: Process) -> None:
+        """A process is stopped as by SIGTERM."""
+        self.processes.remove(process)
+        process.stop()
+
+    def restart(self, stage: str) -> None:
+        """Every process of a stage that is not in the middle of a turn is stopped, and another one started for it."""
+        for process in [p for p in self.of(stage) if p not in self.world.running]:
+            self.leave(process)
+            self.join(stage)
+
+    def reload(self, variant: int) -> None:
+        """Another alerts.yaml: every process takes it before its next turn."""
+        self.variant = variant
+        for process in self.processes:
+            process.reload()

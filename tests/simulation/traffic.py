@@ -1,0 +1,84 @@
+"""The records of a run: each partition has its own pace, a column that drifts in waves, some disorder, bad records."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+
+from monitor.codec.canonical import time_text
+from monitor.events import Outgoing, TopicPartition
+from tests.simulation.bus import START_MS, SimulatedBus
+from tests.simulation.configurations import FEATURES, LIVE, PREDICTIONS, Layout
+
+DISORDER_S = 1.5
+WAVE_S = 14.0
+ENOUGH = 9.0
+"""Events per second of a partition in which drift is to be found soon."""
+
+
+class Traffic:
+    """Events of all partitions, as far as the time has come. `rates`: events per second."""
+
+    def __init__(self, bus: SimulatedBus, layout: Layout, rng: random.Random) -> None:
+        self.rates = {
+            TopicPartition(topic, p): rng.choice((0.8, 1.2, 1.8)) for topic, n in layout.topics for p in range(n)
+        }
+        self.flowing = True
+        self.drifting = False
+        self._bus = bus
+        self._models = layout.models
+        self._rng = rng
+        self._next = dict.fromkeys(self.rates, 0.0)
+        self._silent_until = dict.fromkeys(self.rates, -1.0)
+
+    @property
+    def partitions(self) -> list[TopicPartition]:
+        return sorted(self.rates)
+
+    def until(self, now: float) -> None:
+        """Send what is due by now."""
+        for tp in self.partitions:
+            while self._next[tp] <= now:
+                at = self._next[tp]
+                self._next[tp] += self._rng.expovariate(self.rates[tp])
+                if self.flowing and at > self._silent_until[tp]:
+                    self.send(tp, self.event(tp, at - self._rng.uniform(0, DISORDER_S)))
+
+    def be_good(self) -> None:
+        """From now on there is enough sound traffic in every partition."""
+        self.rates = dict.fromkeys(self.rates, ENOUGH)
+        self._silent_until = dict.fromkeys(self.rates, -1.0)
+
+    def silence(self, tp: TopicPartition, until: float) -> None:
+        """Nothing comes to that partition for a while."""
+        self._silent_until[tp] = until
+
+    def add(self, tp: TopicPartition) -> None:
+        """A partition that has come to a topic."""
+        self.rates[tp] = 1.2
+        self._next[tp] = self._bus.world.now
+        self._silent_until[tp] = -1.0
+
+    def send(self, tp: TopicPartition, value: bytes | None) -> None:
+        self._bus.write([Outgoing(tp.topic, tp.partition, b"k", value)], markers=False)
+
+    def event(self, tp: TopicPartition, at: float) -> bytes:
+        """A sound event of that time."""
+        rng = self._rng
+        readers = [m for m in self._models if _reads(m, tp.topic)]
+        event: dict[str, object] = {
+            "event_id": "e",
+            "event_time": time_text(START_MS + int(at * 1000)),
+            "model": rng.choice(readers),
+        }
+        if tp.topic == PREDICTIONS:
+            return msgspec.json.encode({**event, "y_pred": rng.randint(0, 1)})
+        shift = 3.0 if at % (2 * WAVE_S) > WAVE_S else 0.0
+        live = rng.gauss(9.0 if self.drifting else 0.0, 1)
+        features = {"a": rng.gauss(shift, 1), LIVE: live, "c": rng.choice("xyz")}
+        return msgspec.json.encode({**event, "features": features})
+
+
+def _reads(model: str, topic: str) -> bool:
+    return {"m": topic in (FEATURES, PREDICTIONS), "w": topic == FEATURES, "o": topic == "ml.orders"}[model]
