@@ -38,6 +38,7 @@ class Outbox:
         self._before: Numbers = {}
         self.tails: dict[str, int] = {}
         self.entries: list[Entry] = []
+        self._activated: dict[Pane, str] = {}
 
     # ------------------------------------------------------------------ restoring
 
@@ -77,7 +78,7 @@ class Outbox:
 
     # ------------------------------------------------------------------ saying
 
-    def say(self, outputs: Iterable[Output], known: dict[Pane, str]) -> None:
+    def say(self, outputs: Iterable[Output], known: Mapping[Pane, str]) -> None:
         """Outputs of models, in each model's order. `known`: by pane the newest activation that has been written."""
         for output in outputs:
             if isinstance(output, Message):
@@ -88,11 +89,11 @@ class Outbox:
             else:
                 self._activate(output, known)
 
-    def _activate(self, activation: Activation, known: dict[Pane, str]) -> None:
+    def _activate(self, activation: Activation, known: Mapping[Pane, str]) -> None:
         # not numbered: which stream's grid is made first depends on how the ledger was polled
         pane, digest = pane_of(activation), activation.change.digest
-        if known.get(pane) != digest:
-            known[pane] = digest
+        if self._activated.get(pane, known.get(pane)) != digest:
+            self._activated[pane] = digest  # not in `known`: it may never be committed, and the task be dropped
             self._waiting.append(encode_activation(activation, self._topics.name("grid")))
 
     def _is_there(self, record: Outgoing) -> bool:
