@@ -7,10 +7,15 @@ jars on the local Java. When none works Kafka tests are skipped, and the last li
 
 from __future__ import annotations
 
+import _pickle
 import os
+import pickle
 import socket
+import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,6 +27,33 @@ REQUIRED = os.environ.get("CI") == "true" or os.environ.get("STREAMDRIFT_REQUIRE
 
 _executed: set[str] = set()
 _missing: list[str] = []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_unpickled() -> Iterator[None]:
+    """Loading a pickle runs what is in it: for as long as tests run, whatever tries is stopped, whoever it is.
+
+    The functions are replaced, and an audit hook stops what has bound them before, as soon as a pickle names a class.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        for module, name in product((pickle, _pickle), ("load", "loads", "Unpickler")):
+            patched.setattr(module, name, _refuse_pickle)
+        _forbidden.add("pickle.find_class")
+        yield
+        _forbidden.clear()
+
+
+def _refuse_pickle(*arguments: object, **settings: object) -> NoReturn:
+    raise AssertionError("a pickle was loaded; state has explicit codecs")
+
+
+def _audit(event: str, arguments: tuple[object, ...]) -> None:
+    if event in _forbidden:
+        _refuse_pickle()
+
+
+_forbidden: set[str] = set()
+sys.addaudithook(_audit)  # there is no way to take one away again
 
 
 @pytest.fixture(scope="session")

@@ -90,11 +90,12 @@ class KafkaWriter:
 
     def close(self) -> None:
         """Never aborts: the next writer of this name does, and an abort can hang like a commit."""
-        if not self._failed:
-            self._producer.close(timeout=BLOCK_MS / 1000)
-            return
-        with suppress(kafka_errors.KafkaError):  # what a failed transaction has left unsent
-            self._producer.close(timeout=1)
+        with watchdog(f"closing the writer {self._name!r}", HANGING_SECONDS):
+            if not self._failed:
+                self._producer.close(timeout=BLOCK_MS / 1000)
+                return
+            with suppress(kafka_errors.KafkaError):  # what a failed transaction has left unsent
+                self._producer.close(timeout=1)
 
 
 def _generation(offsets: Mapping[TopicPartition, Committed], polled: Polled | None) -> Generation | None:

@@ -60,6 +60,15 @@ def test_what_is_dangerous_or_broken_is_refused_with_its_place(text: str, expect
     assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))
 
 
+def test_a_bomb_of_aliases_is_never_set_off() -> None:
+    """Each level stands for ten of the one below: a hundred million values in 300 characters."""
+    levels = [f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 10)}]" for i in range(1, 9)]
+    root, problems = compose("\n".join(["l0: &l0 [x]", *levels]), "f")
+    assert len(problems) == 9 + 80
+    assert root is not None
+    assert len(str(root.plain())) < 1_000
+
+
 def test_the_number_of_values_is_capped() -> None:
     """A small file can hold many values; they are counted while it is read."""
     found = lines("[" + "1," * MOST_NODES + "]")
