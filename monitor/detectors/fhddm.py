@@ -44,7 +44,7 @@ class FHDDMState(State, frozen=True, tag="FHDDM"):
 def _save(river: Any) -> FHDDMState:
     return FHDDMState(
         river._drift_detected,
-        bytes(x == 1.0 for x in river._sliding_window),
+        bytes([x == 1.0 for x in river._sliding_window]),
         float(river.n_one),
         float(river._u_max),
         None if river.short_window_size is None else float(river._u_short_max),

@@ -7,7 +7,7 @@ VALID are left out (they are counted apart), except for the input `missing(...)`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -57,10 +57,11 @@ class DetectorBank:
         self._watches: list[_Watch] = []
         # detectors that read the same share the numbers of its codes: NaN where the cell is left out
         inputs: dict[_Input, int] = {}
+        places = {name: place for place, name in enumerate(grid.series)}
         for spec in self._specs:
             for resolved in resolve_inputs(spec, contract):
                 if resolved.stream == grid.stream:
-                    read = _input(spec, resolved, grid)
+                    read = _input(spec, resolved, places)
                     seed = _seed(grid.model, grid.stream, spec.name, resolved.column, resolved.form)
                     sighting = (spec.name, grid.stream, resolved.column)
                     place = inputs.setdefault(read, len(inputs))
@@ -106,10 +107,10 @@ class DetectorBank:
         return hashlib.sha256("\n".join([*specs, *watched]).encode()).hexdigest()
 
 
-def _input(spec: DetectorSpec, resolved: ResolvedInput, grid: Grid) -> _Input:
+def _input(spec: DetectorSpec, resolved: ResolvedInput, places: Mapping[str, int]) -> _Input:
     # the forms `missing` and `class` are 0 and 1 for every detector
     eats = spec.detector.eats if resolved.form == "value" else "binary"
-    return _Input(grid.series.index(resolved.column), resolved.form, resolved.label, eats)
+    return _Input(places[resolved.column], resolved.form, resolved.label, eats)
 
 
 def _table(read: _Input, grid: Grid, reference: Reference) -> Float64s:

@@ -108,7 +108,7 @@ class Grid:
     def __post_init__(self) -> None:
         object.__setattr__(self, "digest", "sha256:" + hashlib.sha256(encode_grid(self)).hexdigest()[:32])
 
-    @property
+    @cached_property
     def series(self) -> tuple[str, ...]:
         """Names of all series, numeric first: the order of code columns."""
         return tuple(bins.name for bins in self.numeric) + tuple(bins.name for bins in self.categorical)

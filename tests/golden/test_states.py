@@ -1,0 +1,64 @@
+"""States written by the pinned version of River, kept as files, still load, and go on as they did when written."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from river import __version__
+
+from monitor.detectors.protocol import Detector
+from monitor.evaluate.messages import Message
+from monitor.evaluate.task import EvaluateTask
+from monitor.panes.ledger import decode_entry
+from tests.contracts.test_detector_states import CLASSES, encoded, plugin, restored
+from tests.golden.make_states import BEFORE, FOLDER, Golden, said, values_for
+from tests.unit.evaluate.test_snapshot import PLACE, forged, with_part
+
+FILE = FOLDER / f"river-{__version__}.msgpack"
+
+
+@pytest.fixture(scope="module")
+def golden() -> Golden:
+    assert FILE.exists(), (
+        f"River is {__version__}: run `python -m tests.golden.make_states`, and see what it says first"
+    )
+    return msgspec.msgpack.decode(FILE.read_bytes(), type=Golden)
+
+
+def test_all_eight_are_kept(golden: Golden) -> None:
+    """By two settings each, and each finds something in what comes after."""
+    assert golden.river == __version__ == "0.26.1"
+    assert {case.name for case in golden.detectors} == CLASSES.keys()
+    assert all(any(case.found for case in golden.detectors if case.name == name) for name in CLASSES)
+
+
+def test_every_detector_goes_on_as_it_did(golden: Golden) -> None:
+    """The same detections, the same state after them, and the state that was loaded says itself in the same bytes."""
+    for case in golden.detectors:
+        it = plugin(case.name, case.setting)
+        detector: Detector = restored(it, case.state)
+        assert encoded(detector) == case.state, case.name
+        assert detector.update(values_for(it, 1200)[BEFORE:]) == case.found, case.name
+        assert encoded(detector) == case.later, case.name
+
+
+def test_a_model_goes_on_as_it_did(golden: Golden) -> None:
+    """Windows, alerts, triggers and detectors of a snapshot: every message after it has the same bytes."""
+    task, errors = EvaluateTask.restored(PLACE, golden.parts, {change.digest: change for change in golden.changes})
+    assert not errors
+    assert task.snapshot() == golden.parts
+    messages: list[Message] = []
+    for kind, value in golden.entries:
+        outputs = [*task.read(decode_entry(kind, value)), *task.advance()]
+        messages += [output for output in outputs if isinstance(output, Message)]
+    assert {message.topic for message in messages} >= {"alerts", "observations"}
+    assert said(messages) == golden.messages
+
+
+def test_a_forged_version_is_refused(golden: Golden) -> None:
+    """Of River or of the codec, with the remedy; whatever numpy is installed does not matter."""
+    changes = {change.digest: change for change in golden.changes}
+    for part in (forged(golden.parts["m"], river="0.26.0"), forged(golden.parts["m"], version="0")):
+        _, errors = EvaluateTask.restored(PLACE, with_part(golden.parts, "m", part), changes)
+        assert "streamdrift rebuild --model m" in str(errors["m"])
+    assert b"numpy" not in golden.parts["m"].split(b"\n")[0]
