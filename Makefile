@@ -24,19 +24,20 @@ IDLE ?= 1
 SEED ?= 1
 # make simulate: the full run is SCHEDULES=20000; RESUME keeps what is done, so that it can be gone on with
 SCHEDULES ?= 500
+SEEDS ?= 300
 JOBS ?= 1
 RESUME ?= .cache/simulation-$(SEED).jsonl
 DIR ?= .cache/chaos
 NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint chaos simulate reload fuzz lock setup
+.PHONY: help demo test lint chaos simulate mutations reload fuzz lock setup
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables: PYTHON (interpreter), PYTEST_ARGS (make test), LOCK_ARGS (make lock),"
 	@echo "    KILLS, EVENTS, FREEZES, JOINS, RESTARTS, BROKERS, BROKER_KILLS, IDLE, SEED, DIR (make chaos)"
-	@echo "    SCHEDULES, SEED, JOBS, RESUME (make simulate); RECORDS, SEED (make fuzz); CONFIGS, SEED (make reload)"
+	@echo "    SCHEDULES, SEED, JOBS, RESUME (make simulate); SEEDS (make mutations); RECORDS, SEED (make fuzz); CONFIGS, SEED (make reload)"
 
 demo: $(STAMP) ## show drift being found, on this machine, without a broker
 	@$(BIN)/streamdrift demo --once
@@ -58,6 +59,9 @@ lint: $(STAMP) ## ruff, mypy and import contracts
 chaos: $(STAMP) ## kill and freeze the service on real Kafka, and compare it with an undisturbed replay
 	@$(BIN)/python -m tests.chaos.run --kills $(KILLS) --events $(EVENTS) --freezes $(FREEZES) --joins $(JOINS) \
 		--restarts $(RESTARTS) --brokers $(BROKERS) --broker-kills $(BROKER_KILLS) --idle $(IDLE) --seed $(SEED) --dir $(DIR)
+
+mutations: $(STAMP) ## break the protocol on purpose: the simulation has to notice each time
+	@$(BIN)/python -m tests.simulation.mutations --seeds $(SEEDS)
 
 simulate: $(STAMP) ## the whole service on one core, struck by faults: SCHEDULES from SEED on, by JOBS processes
 	@mkdir -p $(dir $(RESUME))

@@ -105,8 +105,8 @@ def kept(path: Path | None) -> list[Outcome]:
     return [msgspec.json.decode(line, type=Outcome) for line in path.read_bytes().splitlines()]
 
 
-def simulate(seeds: range, jobs: int, resume: Path | None) -> Report:
-    """Run what is not done yet."""
+def simulate(seeds: range, jobs: int, resume: Path | None, first_failure: bool = False) -> Report:
+    """Run what is not done yet, or up to the first failure."""
     report, known = Report(), kept(resume)
     for outcome in known:
         report.add(outcome)
@@ -121,6 +121,8 @@ def simulate(seeds: range, jobs: int, resume: Path | None) -> Report:
                 file.write(msgspec.json.encode(outcome) + b"\n")
         if outcome.check:
             print(f"seed {outcome.seed} FAILED: {outcome.why}", flush=True)
+            if first_failure:
+                break
         if n % every == 0:
             print(report.line(), flush=True)
     return report
@@ -151,12 +153,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="the first seed; the others follow it")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--resume", type=Path, help="file of what is done")
+    parser.add_argument("--first-failure", action="store_true", help="end with the first schedule that fails")
     parser.add_argument("--only", type=int, help="run this seed alone")
     parser.add_argument("-v", "--verbose", action="store_true")
     given = parser.parse_args()
     if given.only is not None:
         return only(given.only, given.verbose)
-    report = simulate(range(given.seed, given.seed + given.schedules), given.jobs, given.resume)
+    report = simulate(range(given.seed, given.seed + given.schedules), given.jobs, given.resume, given.first_failure)
     print(report.table())
     print(report.line())
     for cell in report.empty():

@@ -1,0 +1,260 @@
+"""python -m tests.simulation.mutations: break the protocol on purpose, and see the simulation notice.
+
+A mutation replaces text of production code that has to stand there exactly once, in a copy of `monitor/`. The
+simulation alone runs over the copy, seed by seed, until one of its checks fails. The gate is 100 %: every mutation is
+caught, and the code as it is passes all the seeds that any of them took. A text that is gone fails the gate, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.simulation.run import run_one
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`changes`: (file below monitor/, what stands there, what stands there instead)."""
+
+    name: str
+    changes: tuple[tuple[str, str, str], ...]
+
+
+MUTATIONS = (
+    Mutation(
+        "no mute",
+        (
+            (
+                "runner/outbox.py",
+                'return number < self._present.get((writer, f"{record.topic}/{record.partition}"), 0)',
+                "return False",
+            ),
+        ),
+    ),
+    Mutation(
+        "no mute in profile",
+        (
+            (
+                "profile/partition.py",
+                "        self._panes, self._rejected = [], []\n        self._told",
+                "        self._told",
+            ),
+        ),
+    ),
+    Mutation(
+        "position for low-water mark",
+        (
+            (
+                "runner/profile.py",
+                "return max(position.low.offset, beginning)",
+                "return max(position.position, beginning)",
+            ),
+        ),
+    ),
+    Mutation(
+        "position for low-water mark in evaluate",
+        (
+            (
+                "runner/evaluate.py",
+                "        held.position = start\n",
+                "        held.position = start = max(start, held.committed)\n",
+            ),
+        ),
+    ),
+    Mutation(
+        "stale generation accepted",
+        (
+            (
+                "bus/memory.py",
+                "if not consumer.holds(generation):",
+                "if not consumer.holds(consumer._group.generation):",
+            ),
+        ),
+    ),
+    Mutation(
+        "group metadata taken at commit",
+        (
+            (
+                "runner/loop.py",
+                "self._writer.commit([*work.outgoing, *marks], work.offsets, polled)",
+                "self._writer.commit([*work.outgoing, *marks], work.offsets, __import__('dataclasses').replace("
+                "polled, generation=(self._consumer, self._consumer._group.generation)))",
+            ),
+        ),
+    ),
+    Mutation(
+        "reconcile skipped",
+        (("runner/outbox.py", "found = self._found(tp, target, bus)", "found = None"),),
+    ),
+    Mutation(
+        "reconcile skipped in profile",
+        (
+            (
+                "runner/reconcile.py",
+                "        _look_into(bus, tp, tail, writer, present)\n",
+                "        present.sequences[place] = position.sequences.get(place, 0)\n",
+            ),
+        ),
+    ),
+    Mutation(
+        "heartbeat dropped on folding again",
+        (
+            (
+                "profile/task.py",
+                "[_Mark(offset, False, watermark) for offset, watermark in position.heartbeats]",
+                "[]",
+            ),
+        ),
+    ),
+    Mutation(
+        "restore to the last stable offset",
+        (
+            (
+                "runner/topics.py",
+                "max(start, bus.beginning(tp)), bus.end(tp)",
+                "max(start, bus.beginning(tp)), bus.last_stable(tp)",
+            ),
+        ),
+    ),
+    Mutation(
+        "a snapshot without one detector",
+        (
+            (
+                "evaluate/detection.py",
+                "for watch, detector in zip(self._watches, state.detectors, strict=True):",
+                "for watch, detector in zip(self._watches[:-1], state.detectors[:-1], strict=True):",
+            ),
+        ),
+    ),
+    Mutation(
+        "snapshot and offsets in two transactions",
+        (
+            (
+                "runner/evaluate.py",
+                "                self._put(tp, held, outgoing, offsets)\n                self._handed = (tp,)\n"
+                "                return Work(outgoing, offsets)\n",
+                "                held.committed = -1  # the offsets follow\n                self._handed = (tp,)\n"
+                "                return Work(outgoing, {})\n",
+            ),
+        ),
+    ),
+    Mutation(
+        "mute ended per partition",
+        (
+            (
+                "runner/outbox.py",
+                'return number < self._present.get((writer, f"{record.topic}/{record.partition}"), 0)',
+                'here = f"{record.topic}/{record.partition}"\n'
+                "        return number < max((n for (_, at), n in self._present.items() if at == here), default=0)",
+            ),
+        ),
+    ),
+    Mutation(
+        "global watermark",
+        (
+            (
+                "profile/partition.py",
+                "start = _NEVER if self.highest is None else self.highest",
+                "start = PartitionFold.__dict__.get('_all', _NEVER)\n"
+                "        setattr(PartitionFold, '_all', max(start, int(time.max())))",
+            ),
+        ),
+    ),
+    Mutation(
+        "no sort",
+        (("panes/merging.py", "parts = sorted(panes, key=lambda pane: pane.tp)", "parts = list(panes)"),),
+    ),
+    Mutation(
+        "a heartbeat that is not in the ledger",
+        (
+            (
+                "runner/profile.py",
+                "        held.heartbeats.append(Heartbeat(tp.topic, tp.partition, fold.position, watermark))\n",
+                "",
+            ),
+        ),
+    ),
+    Mutation(
+        "a kill counts as the record's doing",
+        (("runner/guard.py", "return first and self._witness.ended_in(tp) is False", "return False"),),
+    ),
+)
+
+
+@contextmanager
+def mutated(mutation: Mutation) -> Iterator[Path]:
+    """A folder with the mutated `monitor/` and all else as it is."""
+    with tempfile.TemporaryDirectory(prefix="streamdrift-mutation-") as name:
+        folder = Path(name)
+        shutil.copytree(ROOT / "monitor", folder / "monitor", ignore=shutil.ignore_patterns("__pycache__"))
+        for other in ("tests", "producers", "alerts.yaml"):
+            (folder / other).symlink_to(ROOT / other)
+        for file, old, new in mutation.changes:
+            path = folder / "monitor" / file
+            text = path.read_text(encoding="utf-8")
+            if text.count(old) != 1:
+                raise SystemExit(f"{mutation.name}: {file} has {text.count(old)} times, not once:\n{old}")
+            path.write_text(text.replace(old, new), encoding="utf-8")
+        yield folder
+
+
+def first_failure(mutation: Mutation, seeds: range) -> tuple[int, str] | None:
+    """The first seed that catches a mutation, and the check that failed."""
+    with mutated(mutation) as folder:
+        command = [sys.executable, "-m", "tests.simulation.run", "--first-failure"]
+        command += ["--seed", str(seeds.start), "--schedules", str(len(seeds))]
+        environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    failed = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
+    if not failed and done.returncode not in (0, 1):
+        raise SystemExit(f"{mutation.name}: the simulation did not run\n{done.stderr[-2000:]}")
+    if not failed:
+        return None
+    seed, _, check = failed[0].removeprefix("failed: seed ").partition(" ")
+    return int(seed), check.partition(")")[0].removeprefix("(")
+
+
+def gate(mutations: Sequence[Mutation], seeds: range) -> bool:
+    """Whether all are caught, and the code as it is passes the seeds that it took; prints a table."""
+    width, last, missed = max(len(m.name) for m in mutations), seeds.start - 1, 0
+    for mutation in mutations:
+        caught = first_failure(mutation, seeds)
+        told = "NOT CAUGHT" if caught is None else f"seed {caught[0]}: {caught[1]}"
+        print(f"{mutation.name:<{width}}  {told}", flush=True)
+        missed += caught is None
+        last = max(last, seeds.stop - 1 if caught is None else caught[0])
+    failed = [outcome for seed in range(seeds.start, last + 1) if (outcome := run_one(seed)).check]
+    for outcome in failed:
+        print(f"the code as it is fails seed {outcome.seed}: {outcome.why}")
+    print(
+        f"{len(mutations) - missed} of {len(mutations)} caught; as it is the code passes seeds {seeds.start} to {last}"
+    )
+    return not missed and not failed
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=200, help="how many are tried before a mutation counts as missed")
+    parser.add_argument("--seed", type=int, default=1, help="the first of them")
+    parser.add_argument("--only", help="mutations whose name holds this text")
+    given = parser.parse_args()
+    chosen = [m for m in MUTATIONS if given.only is None or given.only in m.name]
+    if not chosen:
+        parser.error(f"no mutation is called {given.only}; there are: {', '.join(m.name for m in MUTATIONS)}")
+    return 0 if gate(chosen, range(given.seed, given.seed + given.seeds)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
