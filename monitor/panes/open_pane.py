@@ -35,6 +35,8 @@ class OpenPane:
     last_offset: int = -1
     offset_sum: int = 0
     raw: list[Rows] = field(default_factory=list)
+    is_cut: bool = False
+    """Whether raw rows were forgotten: then the pane can't be summarised, and its log has to be folded again."""
     _on_grid: _OnGrid | None = None
 
     def add(self, rows: Rows, grid: Grid | None) -> None:
@@ -46,6 +48,16 @@ class OpenPane:
             self.raw.append(rows)
             return
         self._put_on(grid).add(rows)
+
+    def keep_first(self, n: int) -> int:
+        """Forget raw rows but the first `n` in canonical order; returns how many are kept."""
+        held = sum(map(len, self.raw))
+        if held <= n:
+            return held
+        rows = rows_of.concat(self.raw)
+        self.raw = [rows_of.take(rows, np.sort(rows_of.canonical_order(rows.time, rows.offset)[:n]))]
+        self.is_cut = True
+        return n
 
     def add_late(self, offset: Int64s) -> None:
         """Count rows that came late for a pane sealed before."""

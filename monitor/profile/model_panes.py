@@ -2,6 +2,10 @@
 
 A late row counts in the oldest pane that is open by its watermark. Without a grid panes are sealed raw, at most
 `raw_rows` rows in all; the pane that would exceed them sends its first rows as a sample, once, and waits.
+
+So of the raw rows of all open panes only the first `raw_rows` in canonical order, pane by pane, can ever travel. Where
+the log can be folded again (`may_cut`) the others are forgotten, however many come before the first pane is due; when
+the grid is there, they are folded again. What is kept is enough: rows that come later only take places away.
 """
 
 from __future__ import annotations
@@ -22,12 +26,17 @@ from monitor.panes.position import ModelPosition, RowState
 class ModelPanes:
     """Open panes by index, and for each the state before its first row: from there it can be folded again.
 
-    `first`: the watermark from which on the model is folded, where that is not the partition's first.
+    `first`: the watermark from which on the model is folded, where that is not the partition's first. `may_cut`: raw
+    rows that can't travel may be forgotten.
     """
 
-    def __init__(self, contract: ModelContract, tp: TopicPartition, first: int | None = None) -> None:
+    def __init__(
+        self, contract: ModelContract, tp: TopicPartition, first: int | None = None, may_cut: bool = False
+    ) -> None:
         self.contract = contract
         self.first = first
+        self._may_cut = may_cut
+        self._raw_held = 0
         self.grid: Grid | None = None
         self._tp = tp
         self._stream = next(stream for stream in contract.streams if stream.topic == tp.topic)
@@ -60,9 +69,24 @@ class ModelPanes:
             opened = self._open[k]
             if (in_time := mine & ~late).any():
                 opened.add(rows_of.take(rows, in_time), self.grid)
+                self._raw_held += int(in_time.sum()) if self.grid is None else 0
             if (too_late := mine & late).any():
                 opened.add_late(rows.offset[too_late])
+        if self._may_cut and self.grid is None and self._raw_held > 2 * self.contract.raw_rows:
+            self._cut()
         return int(late.sum())
+
+    def _cut(self) -> None:
+        """Forget raw rows that can't travel any more."""
+        left, self._raw_held = self._raw_left, 0
+        for _, pane in sorted(self._open.items()):
+            self._raw_held += pane.keep_first(max(0, left))
+            left -= pane.events
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether rows of an open pane were forgotten."""
+        return any(pane.is_cut for pane in self._open.values())
 
     # ------------------------------------------------------------------ sealing
 
@@ -70,7 +94,7 @@ class ModelPanes:
         """Seal all panes that are due, oldest first, as far as the grid and raw rows allow."""
         for index in self._due(watermark):
             pane = self._open[index]
-            if self.grid is None and pane.events > self._raw_left:
+            if self.grid is None and (pane.is_cut or pane.events > self._raw_left):
                 if not self._sampled:
                     self._sampled = True
                     yield pane.seal_raw(first_rows=self._raw_left)

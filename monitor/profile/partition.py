@@ -44,14 +44,21 @@ class Drained:
 class PartitionFold:
     """One input partition. All its models share a topic, and so lateness, clock skew and time field.
 
-    `grids`: those known, which models take that are there from the start or come later.
+    `grids`: those known, which models take that are there from the start or come later. `may_cut`: the log can be
+    folded again, so rows that are too many to travel raw need not be kept.
     """
 
     def __init__(
-        self, tp: TopicPartition, contracts: Sequence[ModelContract], log_append_time: bool, grids: Sequence[Grid] = ()
+        self,
+        tp: TopicPartition,
+        contracts: Sequence[ModelContract],
+        log_append_time: bool,
+        grids: Sequence[Grid] = (),
+        may_cut: bool = False,
     ) -> None:
         self.tp = tp
         self.grids = grids
+        self._may_cut = may_cut
         self.log_append_time = log_append_time
         self.lateness = contracts[0].lateness_ms
         self.skew = contracts[0].max_clock_skew_ms
@@ -77,10 +84,12 @@ class PartitionFold:
         self._rejected: list[Rejected] = []
         self._told: int | None = None
         self._folding_again = False
+        self.wants_again = False
+        """Whether a grid is there that needs rows which were forgotten: the fold is to begin again where it stands."""
 
     def _panes_of(self, contract: ModelContract, first: int | None) -> ModelPanes:
         """A model without open panes, on its grid where that is known."""
-        model = ModelPanes(contract, self.tp, first)
+        model = ModelPanes(contract, self.tp, first, self._may_cut)
         model.grid = next((grid for grid in self.grids if model.fits(grid)), None)
         return model
 
@@ -97,9 +106,14 @@ class PartitionFold:
         return True
 
     def use_grid(self, grid: Grid) -> None:
-        """From now on the model's panes are summarised on `grid`, open ones too; waiting panes are sealed."""
+        """From now on the model's panes are summarised on `grid`, open ones too; waiting panes are sealed.
+
+        Where rows of open panes were forgotten the log has to be folded again with the grid; until then it is not used.
+        """
         model = self.models[grid.model]
-        if model.grid is None:
+        if model.grid is None and model.is_cut:
+            self.wants_again = True
+        elif model.grid is None:
             model.grid = grid
             self._seal()
 

@@ -239,6 +239,10 @@ class EvaluateStage:
         for _, held in sorted(self._partitions.items()):
             yield from model_numbers(held.task.models.values())
 
+    def anew(self) -> frozenset[TopicPartition]:
+        """None: evaluate forgets nothing that it needs."""
+        return frozenset()
+
     def limits(self) -> Mapping[TopicPartition, int]:
         return {}
 

@@ -123,7 +123,8 @@ class ProfileStage:
         writer, position = f"{self.group}/{tp.topic}/{tp.partition}", None if value is None else decode_profile(value)
         known = None if position is None else to_go_on_from(self._bus, writer, self._places(tp), position)
         contract = self._contracts.newest(tp.topic) if known is None else self._contract(known.position.contract)
-        fold = PartitionFold(tp, contract.models, self._bus.log_append_time(tp.topic), self._decided.grids)
+        stamped = self._bus.log_append_time(tp.topic)
+        fold = PartitionFold(tp, contract.models, stamped, self._decided.grids, may_cut=True)
         task = ProfileTask(fold, lambda contract: Decoder(contract.topic, contract.models))
         held = self._inputs[tp] = _Input(task, Sequencer(writer))
         self._pace.begin(tp, self._clock())
@@ -297,6 +298,9 @@ class ProfileStage:
     def limits(self) -> Mapping[TopicPartition, int]:
         """Partitions of the same models restore as one: none passes its position before all have reached theirs."""
         return {tp: self._inputs[tp].task.committed for tp in self._again}
+
+    def anew(self) -> frozenset[TopicPartition]:
+        return frozenset(tp for tp, held in self._inputs.items() if held.task.fold.wants_again)
 
     def reload(self, config: Config) -> None:
         refuse_reload(self._config, config)

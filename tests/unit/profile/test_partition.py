@@ -258,6 +258,34 @@ def test_a_grid_that_comes_late_changes_nothing(seed: int) -> None:
     assert out[0] == out[1]
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_raw_rows_that_cannot_travel_are_forgotten_and_folded_again(seed: int) -> None:
+    """What is sent is the same as without the bound, raw or on the grid that comes late; few rows are held."""
+    rng = random.Random(seed)
+    steps = [step for step in a_log(rng) if not isinstance(step, int)]
+    raw_rows, at = rng.randint(1, 12), rng.randint(3, 25)
+    contracts = [contract(raw_rows=raw_rows)]
+    whole, cut = new_fold(contracts), PartitionFold(TP, contracts, log_append_time=False, may_cut=True)
+    outs = [Output(), Output()]
+    for i, piece in enumerate([*chunks(steps, lambda: 7), None]):
+        if i == at or piece is None:
+            whole.use_grid(GRIDS["m"])
+            cut.use_grid(GRIDS["m"])
+            if cut.wants_again:
+                cut = fold_again(contracts, cut.snapshot({}), steps, [GRIDS["m"]], 5)
+        for fold, out in ((whole, outs[0]), (cut, outs[1])):
+            if piece is None:
+                fold.end()
+            else:
+                feed(fold, piece)
+            out.take(fold)
+        kept = sum(len(rows) for pane in cut.models["m"]._open.values() for rows in pane.raw)
+        assert kept <= 2 * raw_rows + 7
+    assert outs[0].panes == outs[1].panes
+    assert outs[0].watermarks == outs[1].watermarks
+    assert whole.buckets == cut.buckets
+
+
 # ---------------------------------------------------------------------- folding again
 
 

@@ -11,9 +11,10 @@ from monitor.bus.memory import MemoryBus
 from monitor.runner import loop
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.memory import Budget, resident_bytes
+from monitor.runner.profile import ProfileStage
 from monitor.telemetry import get_log
 from tests.accounts import check_accounts
-from tests.unit.runner.fleet import INPUTS, TOPICS, Fleet, config, inputs_of, new_bus, published, send
+from tests.unit.runner.fleet import INPUTS, TOPICS, Fleet, config, inputs_of, new_bus, published, replayed, send
 
 MB = 1 << 20
 
@@ -68,3 +69,30 @@ def test_short_memory_is_a_matter_of_pace(monkeypatch: pytest.MonkeyPatch) -> No
     assert published(short) == published(free)
     assert check_accounts(short, TOPICS, INPUTS) == check_accounts(free, TOPICS, INPUTS)
     assert held_short <= 20 < held_free
+
+
+def test_rows_that_wait_for_a_grid_are_bounded_and_no_message_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dense traffic before the first grid: the partitions begin again with it, without a crash, and a replay agrees."""
+    monkeypatch.setattr(loop, "MAX_RECORDS", 300)
+    fleet = Fleet(new_bus(), config())
+    for tp in inputs_of(fleet.bus):
+        send(fleet.bus, tp, (i / 200 for i in range(200 * 12)))
+        send(fleet.bus, tp, (12 + i / 10 for i in range(300)), shift=2.0)
+    fleet.join("profile-1")
+    profile = fleet.stages["profile-1"]
+    assert isinstance(profile, ProfileStage)
+    most = 0
+    with capture_logs() as logs:
+        for _ in range(12):
+            fleet.now += 0.25
+            fleet.turn()
+            models = [model for held in profile._inputs.values() for model in held.task.fold.models.values()]
+            most = max([most, *(len(rows) for model in models for pane in model._open.values() for rows in pane.raw)])
+        fleet.join("evaluate-1")
+        fleet.settle()
+    assert 0 < most <= 2 * 60 + 300
+    assert [entry["event"] for entry in logs].count("partition_restored") >= 3
+    check_accounts(fleet.bus, TOPICS, INPUTS)
+    again = replayed(fleet.bus)
+    assert published(fleet.bus) == again["alerts"] != []
+    assert published(fleet.bus, "observations") == again["observations"]
