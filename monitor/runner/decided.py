@@ -10,9 +10,6 @@ from monitor.panes.ledger import CONTRACT, Activation, LedgerTopics, decode_acti
 from monitor.runner.contracts import Contracts
 from monitor.runner.topics import read_whole, whole_values
 
-_PATIENCE_MS = 10_000
-_GLANCE_MS = 20
-
 
 class Decided:
     """Grids and sets of partitions, which evaluate decides, and the contracts that were published."""
@@ -28,14 +25,14 @@ class Decided:
 
     def read(self) -> None:
         """Take all that has come since the last time, to the end of now."""
-        self._read(_PATIENCE_MS)
+        self._read(None)
 
     def glance(self) -> None:
         """Take what has come, without waiting for transactions that are open; but the first time for all there is."""
-        self._read(_GLANCE_MS if self._read_to else _PATIENCE_MS)
+        self._read(self._bus.last_stable(self._tp) if self._read_to else None)
 
-    def _read(self, timeout_ms: int) -> None:
-        for batch in read_whole(self._bus, self._tp, self._read_to, timeout_ms):
+    def _read(self, to: int | None) -> None:
+        for batch in read_whole(self._bus, self._tp, self._read_to, to=to):
             self._read_to = batch.offsets[-1] + 1
             for record, value in whole_values(self._assembler, batch):
                 if kind_of(record.headers) == CONTRACT:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from monitor.bus.port import Bus
@@ -36,18 +36,21 @@ def environment(bus: str, prefix: str) -> dict[str, str]:
 
 
 class Service:
-    """The service in a process group of its own. `log`: where its standard error goes."""
+    """The service in a process group of its own. `log`: where its standard error goes. `flags`: more of those of `run`."""
 
-    def __init__(self, env: Mapping[str, str], config: Path, log: Path) -> None:
+    def __init__(
+        self, env: Mapping[str, str], config: Path, log: Path, flags: Sequence[str] = ("--instance", "acceptance")
+    ) -> None:
         self._env = dict(env)
         self._config = config
         self.log = log
+        self._flags = flags
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*COMMAND, "run", "--config", str(self._config), "--instance", "acceptance"],
+                [*COMMAND, "run", "--config", str(self._config), *self._flags],
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -103,6 +106,13 @@ class Service:
         """Let it run; fails when it ends."""
         until = time.monotonic() + seconds
         self.wait_until(lambda: time.monotonic() > until, "a while passed", seconds + 10)
+
+    def wait_for_end(self, seconds: float) -> int:
+        """The exit code, when it ends by itself."""
+        assert self._process is not None
+        code = self._process.wait(seconds)
+        self._process = None
+        return code
 
     def tail(self) -> str:
         """The end of what it said."""
