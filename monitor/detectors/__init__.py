@@ -14,13 +14,24 @@ from monitor.detectors.hddm_a import HDDMA, HDDMAState
 from monitor.detectors.hddm_w import HDDMW, HDDMWState
 from monitor.detectors.kswin import KSWIN, KSWINState
 from monitor.detectors.page_hinkley import PageHinkley, PageHinkleyState
+from monitor.detectors.state import BlindState
 
 DetectorPlugin = Annotated[
     ADWIN | KSWIN | PageHinkley | DDM | EDDM | FHDDM | HDDMA | HDDMW, Field(discriminator="class_")
 ]
 """What `detectors:` in alerts.yaml holds, told apart by `class`."""
 
-DetectorState = ADWINState | KSWINState | PageHinkleyState | DDMState | EDDMState | FHDDMState | HDDMAState | HDDMWState
+DetectorState = (
+    BlindState
+    | ADWINState
+    | KSWINState
+    | PageHinkleyState
+    | DDMState
+    | EDDMState
+    | FHDDMState
+    | HDDMAState
+    | HDDMWState
+)
 """What a snapshot holds of a detector, told apart by River's class name: nothing else is ever loaded."""
 
 __all__ = [

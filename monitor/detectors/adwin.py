@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, Probability, River
-from monitor.detectors.state import Codec, State, require
+from monitor.detectors.state import BlindState, Codec, State, require
 from monitor.errors import FormatError
 from monitor.events import Float64s
 
@@ -145,8 +145,11 @@ class _Loop:
         return _is_blind(self._adwin)
 
     def state(self) -> State:
-        return _save(self._adwin)
+        return BlindState() if self.is_blind else _save(self._adwin)
 
     def restore(self, state: State) -> None:
+        if isinstance(state, BlindState):
+            self._adwin._helper.update(float("nan"))
+            return
         require(isinstance(state, ADWINState), f"of {type(state).__name__}, where ADWINState is due")
         _load(self._adwin, state)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from monitor.detectors.protocol import Detector, Eats, River
-from monitor.detectors.state import Codec, State, require
+from monitor.detectors.state import BlindState, Codec, State, require
 from monitor.events import Float64s
 
 
@@ -34,9 +34,12 @@ class RiverDetector:
         return self._codec.is_blind(self._river)
 
     def state(self) -> State:
-        return self._codec.save(self._river)
+        return BlindState() if self.is_blind else self._codec.save(self._river)
 
     def restore(self, state: State) -> None:
+        if isinstance(state, BlindState):
+            self._river.update(float("nan"))
+            return
         require(
             type(state) is self._codec.state, f"of {type(state).__name__}, where {self._codec.state.__name__} is due"
         )

@@ -30,6 +30,14 @@ class State(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """Base of the states of all detectors."""
 
 
+class BlindState(State, frozen=True, tag="blind"):
+    """Of a detector that can see no change any more, whichever: its numbers are none, and none may be loaded.
+
+    Nothing ever comes to that, for all input is gated. But if it does, it has to be told (DetectorBlind), and must not
+    stop the model at the next restart as well.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Codec:
     """How the state of one of River's classes is read and set.

@@ -99,7 +99,7 @@ def test_the_state_is_named_like_the_class_and_in_the_union(name: str) -> None:
     it = plugin(name)
     assert it.codec.state in get_args(DetectorState)
     assert it.codec.state.__struct_config__.tag == name == type(it).__name__
-    assert len(get_args(DetectorState)) == len(CLASSES)
+    assert len(get_args(DetectorState)) == len(CLASSES) + 1  # the blind
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -233,5 +233,8 @@ def test_a_blind_detector_is_told(name: str) -> None:
     detector.update(values_for(it, 1))
     assert not detector.is_blind
     detector.update(np.array([np.nan]))
-    detector.state()  # to write a snapshot of it does not fail
     assert detector.is_blind is (name != "EDDM")
+    # neither to write a snapshot of it fails nor to load it, and what is loaded is as blind
+    again = restored(it, encoded(detector))
+    assert encoded(again) == encoded(detector)
+    assert again.is_blind is detector.is_blind
