@@ -30,9 +30,10 @@ from monitor.config.expression import parse
 from monitor.config.resolved import ModelRules
 from monitor.errors import ConfigurationError
 from monitor.evaluate.model import RulesContent
-from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import Activation, Change, decode_activation, decode_entry, kind_of
-from monitor.runner.topics import create_topics, read_whole, whole_values
+from monitor.events import Outgoing
+from monitor.panes.ledger import Change, decode_entry, kind_of
+from monitor.runner.activations import Activations
+from monitor.runner.topics import create_topics
 from monitor.stats.exact import significant
 from monitor.telemetry import get_log
 from tests.reload.mutants import mutant, sound
@@ -150,7 +151,9 @@ class Check:
         self._run = run
         self._bus = run.service.bus
         self._report = run.report
-        self._activations = self._all_activations()
+        decided = Activations(self._bus, TOPICS)
+        decided.read()
+        self._activations = [activation for activation in decided.all if activation.change.kind == "rules"]
         self._rules = [_rules_of(activation.change) for activation in self._activations]
         said = [msgspec.json.decode(value) for topic, _, value in published(self._bus) if topic == "alerts"]
         self._alerts: list[dict[str, Any]] = said
@@ -167,12 +170,6 @@ class Check:
 
     def _problem(self, text: str) -> None:
         self._report.problems.append(text)
-
-    def _all_activations(self) -> list[Activation]:
-        assembler = Assembler(compacted=True)
-        grid = read_whole(self._bus, TopicPartition(TOPICS.name("grid"), 0))
-        found = [decode_activation(value) for batch in grid for _, value in whole_values(assembler, batch)]
-        return [activation for activation in found if activation.change.kind == "rules"]
 
     def _announced(self) -> None:
         """The ledger's changes are those accepted, in order; those replaced while evaluate was down may lack."""
