@@ -25,20 +25,20 @@ class Decided:
 
     def read(self) -> None:
         """Take all that has come since the last time, to the end of now."""
-        self._read(None)
+        self._read(self._bus.end(self._tp))
 
     def glance(self) -> None:
         """Take what has come, without waiting for transactions that are open; but the first time for all there is."""
-        self._read(self._bus.last_stable(self._tp) if self._read_to else None)
+        self._read(self._bus.last_stable(self._tp) if self._read_to else self._bus.end(self._tp))
 
-    def _read(self, to: int | None) -> None:
+    def _read(self, to: int) -> None:
         for batch in read_whole(self._bus, self._tp, self._read_to, to=to):
-            self._read_to = batch.offsets[-1] + 1
             for record, value in whole_values(self._assembler, batch):
                 if kind_of(record.headers) == CONTRACT:
                     self.contracts.add(decode_contract(value))
                 else:
                     self._take(decode_activation(value))
+        self._read_to = max(self._read_to, to)  # gaps at the end are behind us, too
 
     def _take(self, activation: Activation) -> None:
         if activation.change.kind == "grid":

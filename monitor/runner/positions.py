@@ -28,7 +28,7 @@ class Positions:
         Where Kafka has forgotten the group's offset the record alone is the position. Where both are there they have
         to agree, since one transaction wrote them.
         """
-        self._read()
+        self._read(self._bus.end(self._tp))
         known = self.newest(tp)
         if committed is not None and (known is None or positions.digest(known) != committed.metadata):
             raise StateDivergence(f"{tp.topic}/{tp.partition}: the position record does not match the committed offset")
@@ -42,12 +42,12 @@ class Positions:
         """The record of a task as of the last look at the topic; the same object as long as none has come."""
         return self._records.get(positions.key_of(self._group, *tp))
 
-    def _read(self, to: int | None = None) -> None:
+    def _read(self, to: int) -> None:
         for batch in read_whole(self._bus, self._tp, self._read_to, to=to):
-            self._read_to = batch.offsets[-1] + 1
             for record, value in whole_values(self._assembler, batch):
                 if record.key is not None:
                     self._records[record.key] = value
+        self._read_to = max(self._read_to, to)  # gaps at the end are behind us, too
 
     def mark_of(self, tp: TopicPartition) -> positions.Mark | None:
         """The newest mark of a task, as of the last look at the topic."""
