@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,6 +55,8 @@ ON_RANKS = ("ADWIN", "PageHinkley")
 ON_GAPS = ("DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW")
 KSWIN_COLUMNS = 5
 """Of each model: River's KSWIN takes 120 µs a value, a hundred times the others."""
+SHIFT_PANES = 20
+"""Enough for a window that is wholly shifted, and for every partition's watermark to pass its end."""
 PATIENCE_S = 1200.0
 COMMAND = (sys.executable, "-m", "monitor.cli.main")
 
@@ -235,10 +237,14 @@ class Bench:
         self._evaluate = Positions(self._bus, topics, f"{PREFIX}evaluate")
         self._profile = Positions(self._bus, topics, f"{PREFIX}profile")
 
-    def send(self, panes: int, shifted: bool = False) -> None:
+    def send(self, panes: int) -> None:
+        """Panes of ordinary traffic."""
         for _ in range(panes):
-            for record in self._panes.take(shifted):
-                self._sender.send(record)
+            self._send(self._panes.take())
+
+    def _send(self, records: Iterable[Outgoing]) -> None:
+        for record in records:
+            self._sender.send(record)
         self._sender.flush()
 
     def caught_up(self) -> bool:
@@ -298,10 +304,11 @@ class Bench:
         for tp, end in ends.items():
             consumer.seek(tp, end)
         log_size = self.service.log.stat().st_size
+        shift = [record for _ in range(SHIFT_PANES) for record in self._panes.take(shifted=True)]
         killed = time.time()
         self.service.kill()
         self.service.start(instance)
-        self.send(REFERENCE_ROWS // 2, shifted=True)
+        self._send(shift)
         alerted: dict[str, float] = {}
         until = killed + PATIENCE_S
         while len(alerted) < len(models):
@@ -353,6 +360,7 @@ def main(
     json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
 ) -> None:
     """Measure, and print a table."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing outlives it
     names, columns = model_names(models), column_count(detectors, models)
     text = configuration(names, columns)
     counted = detectors_of(load(text, "alerts.yaml"))
@@ -385,7 +393,7 @@ def _measured(bench: Bench, names: list[str], columns: int, rows: int, counted: 
         print(f"{how}: snapshots are {age} panes old; kill -9", flush=True)
         recoveries.append(bench.recover(how, instance, names, age))
         print(recoveries[-1], flush=True)
-        bench.send(REFERENCE_ROWS)  # the shift passes, and its alerts resolve
+        bench.send(2 * SHIFT_PANES)  # the shift passes, and its alerts resolve
         bench.wait(bench.caught_up, "the shift has passed")
     return Report(len(names), LEDGER_PARTITIONS, columns, rows, dict(counted), bench.state_bytes(), recoveries)
 

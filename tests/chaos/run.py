@@ -29,6 +29,7 @@ from typing import Any
 import msgspec
 
 from monitor.bus.kafka import KafkaBus
+from monitor.codec import reasons
 from monitor.config import load
 from monitor.errors import StreamdriftError
 from monitor.service import prepare
@@ -51,6 +52,7 @@ BETWEEN_BROKERS_S = 6.0
 """From a broker's return to the next fault of a broker: a partition is never short of two copies for long."""
 COMMIT_MS = 400
 CATCH_UP_S = 600.0
+QUARANTINED = f"dead:{reasons.QUARANTINED}"
 LINUX_ONLY = "the chaos run reads /proc: Linux only"
 
 
@@ -322,6 +324,8 @@ class Chaos:
         records = buckets.pop("records")
         if sum(buckets.values()) != records or +Counter(buckets) != +wanted.buckets:
             problems.append(f"buckets {buckets} of {records} records; a replay gives {dict(wanted.buckets)}")
+        if buckets.get(QUARANTINED, 0):
+            problems.append(f"{buckets[QUARANTINED]} records are quarantined")
         return {
             "options": asdict(self._options),
             "seconds": round(seconds),
@@ -332,7 +336,7 @@ class Chaos:
             "faults": dict(sorted(counts.items())),
             "catch_up_s": round(caught_up_s, 1),
             "topics": {name: asdict(verdict) for name, verdict in verdicts.items()},
-            "quarantined": buckets.get("quarantined", 0),
+            "quarantined": buckets.get(QUARANTINED, 0),
             "problems": problems + self._lacks(verdicts),
         }
 
