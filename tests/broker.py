@@ -29,7 +29,7 @@ from kafka import errors as kafka_errors
 
 ROOT = Path(__file__).resolve().parent.parent
 POM = ROOT / "tests" / "kafka" / "pom.xml"
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 30
 PR_SET_PDEATHSIG = 1
 

@@ -171,12 +171,7 @@ class Chaos:
         sending.start()
         before = time.monotonic()
         while self._progress.faults_done < len(self._plan):
-            if self._asked:
-                raise RunFailed("interrupted")
-            if sending.failed is not None:
-                raise RunFailed(f"the producer failed: {sending.failed!r}")
-            if self._broker_failed is not None:
-                raise RunFailed(f"a broker did not come back: {self._broker_failed!r}")
+            self._check(sending)
             now = time.monotonic()
             # The time for which an aimed kill waits does not count, so that the next one keeps its distance.
             self._progress.seconds += min(now - before, LONGEST_STEP_S)
@@ -197,6 +192,14 @@ class Chaos:
             if sending.sent == self._options.events:
                 raise RunFailed("the last event came before the last fault")
         self._crew.thaw()
+
+    def _check(self, sending: Sending | None = None) -> None:
+        if self._asked:
+            raise RunFailed("interrupted")
+        if sending is not None and sending.failed is not None:
+            raise RunFailed(f"the producer failed: {sending.failed!r}")
+        if self._broker_failed is not None:
+            raise RunFailed(f"a broker did not come back: {self._broker_failed!r}")
 
     def _strike(self, fault: Fault, reached: Reached) -> bool:
         """Do it; False where it has to wait for a better moment."""
@@ -305,8 +308,7 @@ class Chaos:
         self._say(f"waiting until {what}")
         until = time.monotonic() + CATCH_UP_S
         while not condition():
-            if self._asked:
-                raise RunFailed("interrupted")
+            self._check()
             if time.monotonic() > until:
                 raise RunFailed(f"not within {CATCH_UP_S:g} s: {what}; {dict(self._progress.counts)}")
             self._crew.look_after()
