@@ -9,7 +9,7 @@ import msgspec
 
 from monitor.errors import FormatError
 
-FORMAT = "streamdrift.position/3"
+FORMAT = "streamdrift.position/4"
 
 
 class RowState(msgspec.Struct, frozen=True, order=True):
@@ -109,12 +109,16 @@ class EvaluatePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How often folding has begun at a committed position. `alone_to`: records below are folded alone; 0: none are."""
+    """How often a process `ended` in the fold of what follows a committed position, and who writes it.
+
+    `alone_to`: records below are folded alone; 0: none are.
+    """
 
     format: str
     position: int
-    begun: int
+    ended: int
     alone_to: int
+    instance: str
 
 
 def key_of(group: str, topic: str, partition: int) -> bytes:

@@ -1,18 +1,16 @@
 """Records that end the process: found by marks, folded alone, and at last left out.
 
-A mark in the topic `positions` says how often folding has begun at a committed position. It is written in a small
-transaction of its own when a process goes on from where another has ended; the commit that follows makes it stale.
+A mark in the topic `positions` says how often a process has ended while it folded what follows a committed position.
+It is written in a small transaction of its own, before that is folded again; the commit that follows makes it stale.
 
-- A position without a mark has been begun at once, by the process that committed it. One that was begun twice and is
-  still the committed one ended its process twice: from there on, as many records as a poll may bring are folded one
-  by one, each in a transaction that marks the next.
-- A record that was begun alone three times, and is still not committed, is quarantined.
-- What counts is an end while the partition's records were folded. An end elsewhere (a kill while the process waits or
-  commits, a transaction that failed) is told apart by the witness, and does not count; nor does folding again up to the
-  committed position, which has been done before.
+- Where that happened twice, the batch is folded record by record, each in a transaction that marks the next.
+- A record that ended the process three times alone is quarantined.
+- Only an end in a fold of that partition counts. The witness of the process's name tells it from all others: a kill
+  while the process waits or commits, a transaction that failed. A partition that comes from another process, by a
+  rebalance, says nothing. Without a witness (a new container each time) a mark by the same name is taken for one.
 
-So a kill from outside counts only in the microseconds of a fold, and three of them in the fold of one and the same
-record do not happen by chance.
+So a kill from outside counts only in a fold that it interrupts, and three in the fold of one and the same record do not
+happen by chance. Folding again up to the committed position counts for nothing: that has been done before.
 """
 
 from __future__ import annotations
@@ -30,39 +28,45 @@ TWICE, THREE_TIMES = 2, 3
 
 @dataclass(slots=True)
 class _Guarded:
-    """One partition. `begun`: how often its position was begun before; `alone_to`: end of the records folded alone."""
+    """One partition. `ended`: how often a process ended behind `position`; `alone_to`: end of what is folded alone."""
 
     position: int
-    begun: int
+    ended: int
     alone_to: int
     marked: bool = False
 
 
 class Guard:
-    """The marks of one process's partitions. `records`: how many are folded alone behind a position of two deaths."""
+    """The marks of one process's partitions. `records`: how many are folded alone where no witness knows the batch."""
 
-    def __init__(self, positions: Positions, records: int, witness: Witness) -> None:
+    def __init__(self, positions: Positions, instance: str, records: int, witness: Witness) -> None:
         self._positions = positions
+        self._instance = instance
+        self._records = records
         self._witness = witness
         self._met: set[TopicPartition] = set()
-        self._records = records
         self._guarded: dict[TopicPartition, _Guarded] = {}
 
-    def begin(self, tp: TopicPartition, position: int, first: bool) -> None:
-        """A partition was assigned; `position` is what was committed of it. `first`: nothing was, ever."""
-        mark = self._positions.mark_of(tp)
-        known = mark is not None and mark.position == position
-        begun, alone_to = (mark.begun, mark.alone_to) if mark is not None and known else (not first, 0)
-        begun = max(0, begun - self._ended_elsewhere(tp))
-        if begun >= TWICE and not alone_to:
-            begun, alone_to = 0, position + self._records
-        self._guarded[tp] = _Guarded(position, begun, alone_to)
+    def begin(self, tp: TopicPartition, position: int) -> None:
+        """A partition was assigned; `position` is what was committed of it."""
+        newest = self._positions.mark_of(tp)
+        mark = newest if newest is not None and newest.position == position else None
+        ended, alone_to = (mark.ended, mark.alone_to) if mark is not None else (0, 0)
+        ended += self._ended_in_a_fold(tp, mark)
+        if ended >= TWICE and not alone_to:
+            ended, alone_to = 0, self._witness.folded_to(tp) or position + self._records
+        if ended or alone_to or not self._witness.knows:
+            self._guarded[tp] = _Guarded(position, ended, alone_to)
 
-    def _ended_elsewhere(self, tp: TopicPartition) -> bool:
-        """Whether it is known that the process before did not end in a fold of this partition."""
-        first = tp not in self._met  # later the partition comes from a process that still lives, or of another name
+    def _ended_in_a_fold(self, tp: TopicPartition, mark: Mark | None) -> bool:
+        """Whether the process of this name before ended in a fold of the partition. Asked once: later it did not."""
+        first = tp not in self._met
         self._met.add(tp)
-        return first and self._witness.ended_in(tp) is False
+        if not first:
+            return False
+        if self._witness.knows:
+            return self._witness.folded_to(tp) > 0
+        return mark is not None and mark.instance == self._instance
 
     def drop(self, tp: TopicPartition) -> None:
         self._guarded.pop(tp, None)
@@ -74,7 +78,7 @@ class Guard:
             guarded = self._guarded.get(tp)
             if guarded is not None and not guarded.marked:
                 guarded.marked = True
-                marks.append(self._mark(tp, Mark(FORMAT, guarded.position, guarded.begun + 1, guarded.alone_to)))
+                marks.append(self._mark(tp, guarded))
         return marks
 
     def committed(self, tp: TopicPartition, position: int) -> None:
@@ -86,8 +90,8 @@ class Guard:
     def next_alone(self, tp: TopicPartition, position: int) -> list[Outgoing]:
         """The mark of the next record of a partition that is folded alone, for the commit of the one before."""
         guarded = self._guarded[tp]
-        guarded.position, guarded.begun, guarded.marked = position, 0, True
-        return [self._mark(tp, Mark(FORMAT, position, 1, guarded.alone_to))]
+        guarded.position, guarded.ended, guarded.marked = position, 0, True
+        return [self._mark(tp, guarded)]
 
     def is_alone(self, tp: TopicPartition) -> bool:
         """Whether the partition's records are folded one by one."""
@@ -96,7 +100,7 @@ class Guard:
     def is_deadly(self, tp: TopicPartition) -> bool:
         """Whether the next record of the partition has ended its process three times."""
         guarded = self._guarded.get(tp)
-        return guarded is not None and guarded.alone_to > 0 and guarded.begun >= THREE_TIMES
+        return guarded is not None and guarded.alone_to > 0 and guarded.ended >= THREE_TIMES
 
     def position(self, tp: TopicPartition) -> int | None:
         """Where folding what is new begins; None for a partition that needs no guard."""
@@ -112,5 +116,6 @@ class Guard:
     def anything_alone(self) -> bool:
         return any(guarded.alone_to for guarded in self._guarded.values())
 
-    def _mark(self, tp: TopicPartition, mark: Mark) -> Outgoing:
+    def _mark(self, tp: TopicPartition, guarded: _Guarded) -> Outgoing:
+        mark = Mark(FORMAT, guarded.position, guarded.ended, guarded.alone_to, self._instance)
         return self._positions.mark(tp, mark)

@@ -105,7 +105,7 @@ class Loop:
         self._consumer: Consumer = bus.consumer(stage.group, stage.topics, instance)
         self._writer = bus.writer(stage.group, instance)
         self._witness = witness or NoWitness()
-        self._guard = Guard(stage.positions, alone, self._witness)
+        self._guard = Guard(stage.positions, instance, alone, self._witness)
         self._known: set[TopicPartition] = set()
         self._committed_at = clock()
         self.joined = False
@@ -182,7 +182,7 @@ class Loop:
             # somebody else has taken the partition over and committed, between two of our looks
             raise StaleGeneration(f"{tp.topic}/{tp.partition} was committed by another process") from None
         self._known.add(tp)
-        self._guard.begin(tp, self._stage.position(tp), first=committed is None)
+        self._guard.begin(tp, self._stage.position(tp))
         self._consumer.seek(tp, start)
 
     def _drop(self, tps: AbstractSet[TopicPartition]) -> None:
@@ -203,7 +203,7 @@ class Loop:
             self._writer.commit(marks, {}, None)
 
     def _feed(self, batch: RecordBatch) -> None:
-        self._witness.folding(batch.tp)
+        self._witness.folding(batch.tp, batch.offsets[-1] + 1)
         self._stage.feed(batch)
         self._witness.folding(None)
 

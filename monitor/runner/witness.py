@@ -8,71 +8,85 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from monitor.events import TopicPartition
 
-_WIDTH = 8
+_FORM = struct.Struct("<8sq")
+"""Digest of a partition, and the end of the batch of it that is folded."""
+_NOTHING = _FORM.pack(bytes(8), 0)
 
 
 class Witness(Protocol):
-    """Of one process name; asked at the start for what was, then told what is."""
+    """Of one process name; asked at the start for what was, then told what is. `knows`: whether it saw one end."""
 
-    def ended_in(self, tp: TopicPartition) -> bool | None:
-        """Whether the process before ended while it folded that partition; None where nobody knows."""
+    knows: bool
 
-    def folding(self, tp: TopicPartition | None) -> None:
-        """Records of a partition are folded from now on, or (None) no more."""
+    def folded_to(self, tp: TopicPartition) -> int:
+        """The end (exclusive offset) of the batch of that partition in whose fold the process before ended; 0: none."""
+
+    def folding(self, tp: TopicPartition | None, end: int = 0) -> None:
+        """Records of a partition below `end` are folded from now on, or (None) no more."""
 
 
 class NoWitness:
     """Knows nothing of the past, and keeps nothing."""
 
-    def ended_in(self, tp: TopicPartition) -> bool | None:
-        return None
+    knows = False
 
-    def folding(self, tp: TopicPartition | None) -> None: ...
+    def folded_to(self, tp: TopicPartition) -> int:
+        return 0
+
+    def folding(self, tp: TopicPartition | None, end: int = 0) -> None: ...
 
 
 class MemoryWitness:
     """For processes that share this one's memory, one object a name."""
 
+    knows = True
+
     def __init__(self) -> None:
-        self._now: TopicPartition | None = None
-        self._before: TopicPartition | None = None
+        self._now: tuple[TopicPartition | None, int] = (None, 0)
+        self._before = self._now
 
     def begin(self) -> None:
         """A new process begins."""
-        self._before, self._now = self._now, None
+        self._before, self._now = self._now, (None, 0)
 
-    def ended_in(self, tp: TopicPartition) -> bool | None:
-        return self._before == tp
+    def folded_to(self, tp: TopicPartition) -> int:
+        before, end = self._before
+        return end if before == tp else 0
 
-    def folding(self, tp: TopicPartition | None) -> None:
-        self._now = tp
+    def folding(self, tp: TopicPartition | None, end: int = 0) -> None:
+        self._now = (tp, end)
 
 
 class FileWitness:
-    """In a mapped file of eight bytes: the kernel keeps what was written last, however the process ends."""
+    """In a small mapped file: the kernel keeps what was written last, however the process ends."""
 
     def __init__(self, path: Path) -> None:
-        self._names: dict[TopicPartition | None, bytes] = {None: bytes(_WIDTH)}
-        self._before: bytes | None = None
+        self._digests: dict[TopicPartition, bytes] = {}
+        self._before = _NOTHING
+        self.knows = False
         with suppress(FileNotFoundError):
-            self._before = path.read_bytes()[:_WIDTH]
-        path.write_bytes(bytes(_WIDTH))
+            found = path.read_bytes()
+            self.knows = len(found) == _FORM.size
+            self._before = found if self.knows else _NOTHING
+        path.write_bytes(_NOTHING)
         with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), _WIDTH)
+            self._map = mmap.mmap(file.fileno(), _FORM.size)
 
-    def ended_in(self, tp: TopicPartition) -> bool | None:
-        return None if self._before is None else self._before == self._name(tp)
+    def folded_to(self, tp: TopicPartition) -> int:
+        digest, end = _FORM.unpack(self._before)
+        return int(end) if digest == self._digest(tp) else 0
 
-    def folding(self, tp: TopicPartition | None) -> None:
-        self._map[:_WIDTH] = self._name(tp)
+    def folding(self, tp: TopicPartition | None, end: int = 0) -> None:
+        self._map[: _FORM.size] = _NOTHING if tp is None else _FORM.pack(self._digest(tp), end)
 
-    def _name(self, tp: TopicPartition | None) -> bytes:
-        if tp not in self._names and tp is not None:
-            self._names[tp] = hashlib.sha256(f"{tp.topic}/{tp.partition}".encode()).digest()[:_WIDTH]
-        return self._names[tp]
+    def _digest(self, tp: TopicPartition) -> bytes:
+        if tp not in self._digests:
+            self._digests[tp] = hashlib.sha256(f"{tp.topic}/{tp.partition}".encode()).digest()[:8]
+        return self._digests[tp]

@@ -36,7 +36,7 @@ def environment(bus: str, prefix: str) -> dict[str, str]:
 
 
 class Service:
-    """The service in a process group of its own. `log`: where its standard error goes. `flags`: more of those of `run`."""
+    """The service in a process group of its own. `log`: where its standard error goes. `flags`: more of `run`'s."""
 
     def __init__(
         self, env: Mapping[str, str], config: Path, log: Path, flags: Sequence[str] = ("--instance", "acceptance")

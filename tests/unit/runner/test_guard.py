@@ -68,9 +68,9 @@ def bus_with(poison: frozenset[int], records: int = 60) -> MemoryBus:
     return bus
 
 
-def loop_of(bus: MemoryBus, witness: MemoryWitness | None = None) -> Loop:
+def loop_of(bus: MemoryBus, witness: MemoryWitness | None = None, name: str = "one") -> Loop:
     stage = ProfileStage(bus, CONFIG, TOPICS, lambda: 0.0, get_log("test"))
-    return Loop(bus, stage, "one", lambda: 0.0, 5.0, alone=40, witness=witness)
+    return Loop(bus, stage, name, lambda: 0.0, 5.0, alone=40, witness=witness)
 
 
 def run(bus: MemoryBus, turns: int = 400) -> int:
@@ -119,8 +119,8 @@ def test_what_was_left_out_stays_left_out_when_it_is_folded_again(deadly: Counte
     assert buckets(bus) == {"pane": 59, "dead:quarantined": 1}
 
 
-def test_without_a_witness_every_end_counts(deadly: Counter[int]) -> None:
-    """A process in a new place can't know; a record that ends every process is left out all the same."""
+def test_without_a_witness_a_mark_of_the_same_name_counts(deadly: Counter[int]) -> None:
+    """A process in a new place each time finds its own mark; so the record is left out there, too."""
     bus = bus_with(frozenset({31}))
     died, loop = 0, None
     for _ in range(100):
@@ -137,13 +137,24 @@ def test_a_witness_in_a_file_outlives_its_process(tmp_path: Path) -> None:
     """It says which partition was folded at the end, and knows nothing at first."""
     path, other = tmp_path / "w", TopicPartition("in", 1)
     first = FileWitness(path)
-    assert first.ended_in(INPUT) is None
-    first.folding(INPUT)
+    assert not first.knows
+    first.folding(INPUT, 7)
     second = FileWitness(path)
-    assert (second.ended_in(INPUT), second.ended_in(other)) == (True, False)
-    second.folding(INPUT)
+    assert second.knows
+    assert (second.folded_to(INPUT), second.folded_to(other)) == (7, 0)
+    second.folding(INPUT, 9)
     second.folding(None)
-    assert FileWitness(path).ended_in(INPUT) is False
+    assert FileWitness(path).folded_to(INPUT) == 0
+
+
+def test_a_rebalance_is_no_death(deadly: Counter[int]) -> None:
+    """However often partitions move before a commit, nothing is folded alone, let alone left out."""
+    bus = bus_with(frozenset())
+    for turn in range(8):
+        loops = [loop_of(bus, MemoryWitness(), f"p{turn}"), loop_of(bus, MemoryWitness(), "q")]
+        for loop in loops * 2:
+            loop.turn(wait_ms=0)
+        assert not any(loop._guard.anything_alone for loop in loops)
 
 
 def test_kills_from_outside_leave_nothing_out() -> None:
