@@ -50,7 +50,7 @@ class MemoryWitness:
 
     def __init__(self) -> None:
         self._now: tuple[TopicPartition | None, int] = (None, 0)
-        self._before = self._now
+        self._before: tuple[TopicPartition | None, int] = (None, 0)
 
     def begin(self) -> None:
         """A new process begins."""
