@@ -20,7 +20,7 @@ from monitor.evaluate.messages import Message
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Batch, RecordBatch, TopicPartition
 from monitor.panes.grid import Grid, decode_grid
-from monitor.panes.ledger import Activation, ContractSwitch, Heartbeat, Notice, ledger_partition
+from monitor.panes.ledger import Activation, ContractSwitch, Heartbeat, Notice, concerns, ledger_partition
 from monitor.panes.rows import take
 from monitor.profile.partition import Drained, PartitionFold
 from monitor.profile.task import Decode, Mark, ProfileTask
@@ -46,7 +46,7 @@ class ReplayLog:
     topic_contracts: Mapping[str, TopicContract] = field(default_factory=dict)
     """By digest, those that `switches` name; a partition without any has that of `contracts` from the start."""
     notices: Sequence[Notice] = ()
-    """Those that no log says again (`OF_CRASHES`)."""
+    """Those that no log says again (`is_of_the_run`)."""
     time_range: tuple[int | None, int | None] = (None, None)
     """Rows outside [from, to) of event time (ms) are filtered."""
 
@@ -64,7 +64,7 @@ class Replay:
         self._tasks = {tp: task for tp, task in tasks.items() if task.fold.join(log.activations)}
         self._waiting: dict[TopicPartition, list[RecordBatch]] = {}
         models = {contract.model for contract in log.contracts}
-        read_notices = [n for n in log.notices if n.topic in read or dict(n.labels).get("model") in models]
+        read_notices = [n for n in log.notices if concerns(n, models, read)]
         self._noticed = [o for n in read_notices for o in self._evaluate.read(n) if isinstance(o, Message)]
 
     def _task(self, tp: TopicPartition, stamped: bool, grids: Sequence[Grid]) -> ProfileTask:

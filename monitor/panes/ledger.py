@@ -7,7 +7,7 @@ digest of its name, ours and not the client's, so that every writer and reader a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,8 +73,6 @@ class ContractSwitch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 NoticeAlert = Literal["CardinalityLimited", "RecordQuarantined", "DataLost", "ModelStopped"]
-OF_CRASHES: frozenset[NoticeAlert] = frozenset(("RecordQuarantined", "DataLost", "ModelStopped"))
-"""Notices that no log of the input says again: a capture takes them along. The others are functions of it."""
 
 
 class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +90,24 @@ class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partition: int
     labels: tuple[tuple[str, str], ...]
     text: str
+
+
+def concerns(notice: Notice, models: Collection[str], topics: Collection[str]) -> bool:
+    """Whether a notice is about one of the models or of the input topics; evaluate's own name the ledger's topic."""
+    model = notice.model or dict(notice.labels).get("model", "")
+    return model in models or notice.topic in topics
+
+
+def is_of_the_run(notice: Notice) -> bool:
+    """Whether no log of the input says it again, since it tells of the run and not of the records.
+
+    A capture takes such a notice along; the others are functions of the log.
+    """
+    return notice.alert != "CardinalityLimited" or SNAPSHOT_BYTES in notice.labels
+
+
+SNAPSHOT_BYTES = ("bound", "snapshot_bytes")
+"""The label of the one bound that is met by what was written, and when, and not by the records."""
 
 
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -35,7 +35,7 @@ from monitor.runner.positions import Positions
 from monitor.runner.rebuild import rebuilt, stop_notice
 from monitor.runner.reloading import refuse_reload
 from monitor.runner.sequences import writer_and_sequence
-from monitor.runner.snapshots import Snapshots
+from monitor.runner.snapshots import Snapshots, too_large
 from monitor.runner.topics import records_of
 from monitor.telemetry import Log, Sample
 
@@ -66,6 +66,8 @@ class _Partition:
     """Digests of the changes announced since the task began, by (model, kind, stream), read back yet or not."""
     folded: int = 0
     read: int = 0
+    large: set[str] = field(default_factory=set)
+    """Models of which an alert was asked for, since their snapshot is too large."""
 
 
 class EvaluateStage:
@@ -331,6 +333,7 @@ class EvaluateStage:
             if held.target is None and self._is_due(held):
                 parts = held.task.snapshot()
                 digests = {name: digest_of_part(part) for name, part in sorted(parts.items())}
+                self._warn_of_size(tp, held, parts)
                 start = self._snapshots.end(tp.partition)
                 held.low = Snapshot(held.position, start, digests, held.outbox.numbers())
                 held.folded, held.read = held.task.folded, 0
@@ -340,6 +343,14 @@ class EvaluateStage:
                 self._handed = (tp,)
                 return Work(outgoing, offsets)
         return None
+
+    def _warn_of_size(self, tp: TopicPartition, held: _Partition, parts: Mapping[str, bytes]) -> None:
+        """One alert for a model whose snapshot is too large; said once by a process."""
+        judged_to = {name: fold.judged_to for name, fold in held.task.models.items() if name not in held.large}
+        for notice in too_large(parts, {name: at for name, at in judged_to.items() if at is not None}, tp):
+            held.large.add(notice.model)
+            held.outbox.entries.append(notice)
+            self._log.warning("snapshot_large", model=notice.model, bytes=len(parts[notice.model]))
 
     def _is_due(self, held: _Partition) -> bool:
         panes = held.task.folded - held.folded

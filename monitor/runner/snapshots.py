@@ -7,14 +7,28 @@ is not what was written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler, split
 from monitor.errors import FormatError
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import LedgerTopics
+from monitor.panes.ledger import SNAPSHOT_BYTES, LedgerTopics, Notice
 from monitor.runner.topics import read_whole, records_of
+
+MODEL_BYTES = 64 << 20
+"""Most bytes of a model's snapshot. A larger one is written all the same: without it there is no restart."""
+
+
+def too_large(parts: Mapping[str, bytes], judged_to: Mapping[str, int], tp: TopicPartition) -> Iterator[Notice]:
+    """What raises the alert of each model whose snapshot is beyond the bound. `judged_to`: ms, of models that judge."""
+    for model, part in sorted(parts.items()):
+        if len(part) > MODEL_BYTES and model in judged_to:
+            text = (
+                f"{model}: its snapshot has grown past {MODEL_BYTES >> 20} MiB, so restarts take long; "
+                "fewer columns, fewer detectors or longer steps of sliding windows make it smaller"
+            )
+            yield Notice(model, "CardinalityLimited", judged_to[model], *tp, (SNAPSHOT_BYTES,), text)
 
 
 class Snapshots:

@@ -17,15 +17,16 @@ from monitor.evaluate.model import RulesContent
 from monitor.events import Record, RecordBatch, TopicPartition
 from monitor.panes.ledger import (
     CONTRACT,
-    OF_CRASHES,
     Activation,
     ContractSwitch,
     Heartbeat,
     LedgerTopics,
     Notice,
+    concerns,
     decode_activation,
     decode_contract,
     decode_entry,
+    is_of_the_run,
     kind_of,
 )
 from monitor.runner.topics import read_whole, records_of
@@ -59,7 +60,7 @@ class Control:
         return Control(
             tuple(a for a in self.activations if a.change.model in models),
             tuple(h for h in self.heartbeats if h.topic in inputs),
-            tuple(n for n in self.notices if n.topic in inputs or dict(n.labels).get("model") in models),
+            tuple(n for n in self.notices if concerns(n, models, inputs)),
             tuple(s for s in self.switches if s.topic in inputs),
             tuple(c for c in self.topic_contracts if c.topic in inputs),
         )
@@ -82,7 +83,7 @@ def _is_carried(record: Record) -> bool:
     if kind != "notice" or record.value is None:
         return kind in _OF_THE_LEDGER
     entry = decode_entry(kind, record.value)
-    return isinstance(entry, Notice) and entry.alert in OF_CRASHES
+    return isinstance(entry, Notice) and is_of_the_run(entry)
 
 
 def _is_of_a_topic(record: Record) -> bool:
@@ -92,6 +93,9 @@ def _is_of_a_topic(record: Record) -> bool:
 def is_about(record: Record, models: Collection[str], topics: Collection[str]) -> bool:
     """Whether a control record is of one of the models, or of one of the input topics."""
     key = (record.key or b"").decode("utf-8", "replace")
+    notice = decode_entry("notice", record.value or b"") if kind_of(record.headers) == "notice" else None
+    if isinstance(notice, Notice):
+        return concerns(notice, models, topics)
     if _is_of_a_topic(record):
         return key.rpartition("/")[0] in topics
     if kind_of(record.headers) == CONTRACT:

@@ -16,7 +16,8 @@ from monitor.evaluate.alerts import Place
 from monitor.events import Outgoing, TopicPartition
 from monitor.panes.ledger import LedgerTopics, Notice, decode_entry, encode_entry, kind_of
 from monitor.replay import Replay, ReplayLog, in_order
-from monitor.runner.evaluate import EvaluateStage
+from monitor.runner import snapshots
+from monitor.runner.evaluate import SNAPSHOT_PANES, EvaluateStage
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics, read_whole, whole_values
@@ -56,12 +57,13 @@ def send(bus: MemoryBus, seconds: range, rng: random.Random, is_flooded: bool = 
                 sender.send(Outgoing("in", p, None, value))
 
 
-def serve(bus: MemoryBus) -> list[Loop]:
+def serve(bus: MemoryBus, snapshot_panes: int = SNAPSHOT_PANES) -> list[Loop]:
     """Both stages, started anew."""
     log = get_log("test")
+    evaluate = EvaluateStage(bus, CONFIG, TOPICS, PLACE, lambda _: [], log, snapshot_panes)
     return [
         Loop(bus, ProfileStage(bus, CONFIG, TOPICS, lambda: 0.0, log), "one-profile", lambda: 0.0, 0.0),
-        Loop(bus, EvaluateStage(bus, CONFIG, TOPICS, PLACE, lambda _: [], log), "one-evaluate", lambda: 0.0, 0.0),
+        Loop(bus, evaluate, "one-evaluate", lambda: 0.0, 0.0),
     ]
 
 
@@ -158,6 +160,23 @@ def test_what_retention_has_taken_is_one_alert_that_a_capture_takes_along(bus: M
     assert (alert["data"]["labels"]["topic"], alert["data"]["labels"]["partition"]) == ("in", "1")
     assert alert["subject"] == "in/1"
     assert [value for value in replayed(bus) if b"DataLost" in value] == alerts(bus)
+
+
+def test_a_snapshot_that_is_too_large_is_one_alert_and_is_written_all_the_same(
+    bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After restarts too; a capture takes the notice along, so a replay says the same bytes."""
+    monkeypatch.setattr(snapshots, "MODEL_BYTES", 1000)
+    rng = random.Random(9)
+    for second in range(0, 120, 20):
+        send(bus, range(second, second + 20), rng)
+        loops = serve(bus, snapshot_panes=4)
+        turn(loops)
+    (alert,) = [json.loads(value) for value in alerts(bus)]
+    assert alert["data"]["labels"]["bound"] == "snapshot_bytes"
+    assert alert["data"]["labels"]["model"] == "m"
+    assert bus.end(TopicPartition("sd.state", TOPICS.partition_of("m"))) > 4
+    assert replayed(bus) == alerts(bus)
 
 
 def test_a_notice_goes_through_its_bytes() -> None:
