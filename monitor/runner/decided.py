@@ -32,13 +32,15 @@ class Decided:
         self._read(self._bus.last_stable(self._tp) if self._read_to else self._bus.end(self._tp))
 
     def _read(self, to: int) -> None:
+        if to <= self._read_to:
+            return
         for batch in read_whole(self._bus, self._tp, self._read_to, to=to):
             for record, value in whole_values(self._assembler, batch):
                 if kind_of(record.headers) == CONTRACT:
                     self.contracts.add(decode_contract(value))
                 else:
                     self._take(decode_activation(value))
-        self._read_to = max(self._read_to, to)  # gaps at the end are behind us, too
+        self._read_to = to  # gaps at the end are behind us, too
 
     def _take(self, activation: Activation) -> None:
         if activation.change.kind == "grid":

@@ -43,11 +43,13 @@ class Positions:
         return self._records.get(positions.key_of(self._group, *tp))
 
     def _read(self, to: int) -> None:
+        if to <= self._read_to:
+            return
         for batch in read_whole(self._bus, self._tp, self._read_to, to=to):
             for record, value in whole_values(self._assembler, batch):
                 if record.key is not None:
                     self._records[record.key] = value
-        self._read_to = max(self._read_to, to)  # gaps at the end are behind us, too
+        self._read_to = to  # gaps at the end are behind us, too
 
     def mark_of(self, tp: TopicPartition) -> positions.Mark | None:
         """The newest mark of a task, as of the last look at the topic."""

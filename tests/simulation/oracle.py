@@ -66,6 +66,8 @@ class Ended:
             PLACE,
             False,
             TOPICS.partitions,
+            switches=control.switches,
+            topic_contracts={contract.digest: contract for contract in control.topic_contracts},
             notices=control.notices,
         )
         self.replay = _Replay(log)

@@ -16,7 +16,7 @@ from monitor.errors import ConfigurationError
 from monitor.events import TopicPartition
 from monitor.panes.ledger import ContractSwitch
 from monitor.runner.contracts import Contracts, contracts_of
-from monitor.sources.control import control_records, decode_control
+from monitor.sources.control import control_records, decode_control, is_about
 from tests.unit.runner.fleet import TOPICS, Fleet, check_against_replay, config, inputs_of, new_bus, published, send
 
 FEATURES = [TopicPartition("in.features", p) for p in range(3)]
@@ -79,6 +79,11 @@ def test_other_limits_count_from_a_recorded_place(fleet: Fleet) -> None:
         fleet.settle()
     assert {len(set(names)) for names in names_of(fleet).values()} == {2}
     assert all(switch.watermark is not None for switch in switches(fleet) if switch.offset)
+    records = control_records(fleet.bus, TOPICS)
+    captured = [record for record in records if is_about(record, {"m", "w"}, {tp.topic for tp in FEATURES})]
+    kept = decode_control(captured, TOPICS.prefix)
+    assert kept.switches == tuple(switch for switch in switches(fleet) if switch.topic == "in.features")
+    assert len(kept.topic_contracts) == 2
     assert check_against_replay(fleet.bus)
 
 
