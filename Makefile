@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+AUDIT := $(VENV)/audit
 # PYTHON: the interpreter to make the virtual environment with; the first of these that works and is new enough.
 PYTHON ?= python3.13 python3.12 python3.11 python3 python
 PYTEST_ARGS ?=
@@ -31,7 +32,7 @@ DIR ?= .cache/chaos
 NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint chaos simulate mutations reload fuzz lock setup
+.PHONY: help demo test lint chaos simulate mutations reload fuzz lock setup audit
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +78,14 @@ lock: $(STAMP) ## resolve the dependencies of pyproject.toml again into requirem
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile --quiet $(LOCK_ARGS) --universal --extra dev --generate-hashes --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock
+
+# An environment of its own: pip-audit's dependencies are not to be among ours, which are locked. Without --strict it
+# leaves out what the advisory service does not answer for, and calls that success.
+audit: $(STAMP) ## look for known vulnerabilities in the locked dependencies (asks an advisory service over the network)
+	@test -x $(AUDIT)/bin/pip-audit || { $(BIN)/python -m venv --clear $(AUDIT) \
+		&& $(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; }
+	@$(AUDIT)/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip --requirement requirements.lock \
+		|| { echo "make audit: FAILED: a vulnerability is listed above, or the advisory service could not be asked" >&2; exit 1; }
 
 setup: $(STAMP) ## make the virtual environment with the locked dependencies
 

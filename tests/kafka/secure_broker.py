@@ -12,6 +12,17 @@ import json
 import time
 from pathlib import Path
 
+from kafka.admin import (
+    ACL,
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    KafkaAdminClient,
+    ResourcePattern,
+    ResourceType,
+)
+
 from tests.broker import Broker, free_ports
 from tests.kafka.certificates import Authority
 
@@ -47,6 +58,22 @@ auto.create.topics.enable=false
 """
 
 
+Right = tuple[str, str, str]
+"""Operation, kind of resource, and its name; a name that ends in * is a prefix."""
+
+
+def everything(name: str) -> list[Right]:
+    """The rights that docs/operations.md asks for, on all resources of a name."""
+    topics = [(operation, "TOPIC", name) for operation in ("CREATE", "READ", "WRITE", "DESCRIBE_CONFIGS")]
+    return [*topics, ("READ", "GROUP", name), ("WRITE", "TRANSACTIONAL_ID", name)]
+
+
+def _acl(user: str, operation: str, kind: str, name: str) -> ACL:
+    how = ACLResourcePatternType.PREFIXED if name.endswith("*") else ACLResourcePatternType.LITERAL
+    resource = ResourcePattern(ResourceType[kind], name.removesuffix("*"), how)
+    return ACL(f"User:{user}", "*", ACLOperation[operation], ACLPermissionType.ALLOW, resource)
+
+
 class SecureBroker(Broker):
     """`listener` gives the address of each of LISTENERS; FOREIGN shows a certificate of another host."""
 
@@ -60,6 +87,21 @@ class SecureBroker(Broker):
 
     def listener(self, name: str) -> str:
         return f"127.0.0.1:{self._ports[name]}"
+
+    def allow(self, user: str, *rights: Right) -> None:
+        """Gives rights, as an administrator."""
+        admin = KafkaAdminClient(bootstrap_servers=self.address)
+        admin.create_acls([_acl(user, *right) for right in rights])
+        admin.close()
+
+    def take_away(self, user: str, *rights: Right) -> None:
+        """Takes rights back that were given."""
+        admin = KafkaAdminClient(bootstrap_servers=self.address)
+        filters = [_acl(user, *right) for right in rights]
+        admin.delete_acls(
+            [ACLFilter(f.principal, f.host, f.operation, f.permission_type, f.resource_pattern) for f in filters]
+        )
+        admin.close()
 
     def _java(self, *arguments: str) -> None:
         """Formats with our listeners and users too: of two lines with one key the later counts."""

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka.admin import (
-    ACL,
-    ACLOperation,
-    ACLPermissionType,
-    ACLResourcePatternType,
-    KafkaAdminClient,
-    ResourcePattern,
-    ResourceType,
-)
 
 from monitor.bus.kafka import KafkaBus
 from monitor.bus.kafka_probe import diagnosis
@@ -25,11 +15,9 @@ from monitor.bus.port import Committed, Needs
 from monitor.errors import BusError, TransactionFailed
 from monitor.events import Outgoing, TopicPartition
 from monitor.settings import load_settings
-from tests.broker import BrokerUnavailable
-from tests.conftest import REQUIRED
 from tests.kafka.certificates import needs_openssl
 from tests.kafka.scenario import CONFIG
-from tests.kafka.secure_broker import APP, APP_PASSWORD, POOR, POOR_PASSWORD, SecureBroker, token
+from tests.kafka.secure_broker import APP, APP_PASSWORD, POOR, POOR_PASSWORD, SecureBroker, everything, token
 from tests.kafka.service import COMMAND, environment
 
 pytestmark = [pytest.mark.kafka, needs_openssl]
@@ -37,21 +25,10 @@ WAIT_MS = 10_000
 KEY_LOCK = "key-password"
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
-    """A broker with a listener for each way in."""
-    try:
-        broker = SecureBroker(tmp_path_factory.mktemp("secure") / "broker")
-    except BrokerUnavailable as error:
-        (pytest.fail if REQUIRED else pytest.skip)(f"no Kafka broker of our own: {error}")
-    try:
-        broker.start()
-        for operation in ("CREATE", "READ", "WRITE", "DESCRIBE_CONFIGS"):
-            allow(broker, APP, (operation, "TOPIC", "way-*"))
-        allow(broker, APP, ("READ", "GROUP", "way-*"), ("WRITE", "TRANSACTIONAL_ID", "way-*"))
-        yield broker
-    finally:
-        broker.close()
+@pytest.fixture
+def broker(secure_broker: SecureBroker) -> SecureBroker:
+    secure_broker.allow(APP, *everything("way-*"))
+    return secure_broker
 
 
 def ways(broker: SecureBroker, folder: Path) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -175,28 +152,6 @@ def test_a_client_that_is_not_let_in_says_why(broker: SecureBroker, tmp_path: Pa
         KafkaBus([broker.listener(listener)], options | {"bootstrap_timeout_ms": 500})
 
 
-def allow(broker: SecureBroker, user: str, *rights: tuple[str, str, str]) -> None:
-    """Gives a user rights, by an administrator: operation, kind, name; a name that ends in * is a prefix."""
-    admin = KafkaAdminClient(bootstrap_servers=broker.address)
-    admin.create_acls(
-        [
-            ACL(
-                f"User:{user}",
-                "*",
-                ACLOperation[operation],
-                ACLPermissionType.ALLOW,
-                ResourcePattern(
-                    ResourceType[kind],
-                    name.removesuffix("*"),
-                    ACLResourcePatternType.PREFIXED if name.endswith("*") else ACLResourcePatternType.LITERAL,
-                ),
-            )
-            for operation, kind, name in rights
-        ]
-    )
-    admin.close()
-
-
 def test_lacking_rights_are_named_with_the_command_that_gives_them(broker: SecureBroker, tmp_path: Path) -> None:
     """All at once, by operation and resource; with the rights that the page asks for, everything is allowed."""
     listener, settings = ways(broker, tmp_path)["SCRAM-SHA-512"]
@@ -220,12 +175,10 @@ def test_lacking_rights_are_named_with_the_command_that_gives_them(broker: Secur
     for refused in (lambda: bus.create("r.ledger", 1), lambda: bus.writer("r.profile", "one")):
         with pytest.raises(BusError, match=r"user 'poor' lacks (CREATE|WRITE) on"):
             refused()
-    allow(broker, POOR, ("READ", "TOPIC", "in"), ("DESCRIBE", "TOPIC", "r.ledger"))
+    broker.allow(POOR, ("READ", "TOPIC", "in"), ("DESCRIBE", "TOPIC", "r.ledger"))
     with pytest.raises(BusError, match=r"lacks DESCRIBE_CONFIGS on topic in, .*CREATE on topic r.ledger,"):
         bus.check_rights(needs)
-    for operation in ("CREATE", "READ", "WRITE", "DESCRIBE_CONFIGS"):
-        allow(broker, POOR, (operation, "TOPIC", "in*"), (operation, "TOPIC", "r.*"))
-    allow(broker, POOR, ("READ", "GROUP", "r.*"), ("WRITE", "TRANSACTIONAL_ID", "r.*"))
+    broker.allow(POOR, *everything("in*"), *everything("r.*"))
     bus.check_rights(needs)
     bus.create("r.ledger", 1)
     writer = bus.writer("r.profile", "one")
