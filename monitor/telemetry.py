@@ -121,6 +121,12 @@ _ALL = (
     Metric("streamdrift_ledger_lag_records", "gauge", ("partition",), "offsets between that and the end, every 10 s"),
     Metric("streamdrift_ledger_folding_again", "gauge", ("partition",), "1 while it is folded again after a start"),
     Metric("streamdrift_model_waiting", "gauge", ("model",), "1 while the model has not one pane: nothing ever came"),
+    Metric(
+        "streamdrift_model_stopped",
+        "gauge",
+        ("model",),
+        "1 while its snapshot can't be used and it waits for a rebuild",
+    ),
     Metric("streamdrift_model_judged_seconds", "gauge", ("model",), "event time that is judged, seconds since 1970"),
     Metric("streamdrift_model_alerts", "gauge", ("model", "state"), "alerts by state: firing, pending"),
     Metric("streamdrift_model_blind_detectors", "gauge", ("model",), "detectors for which DetectorBlind fires"),

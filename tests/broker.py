@@ -220,6 +220,11 @@ class Broker:
         """SIGTERM, and waits until the process is gone."""
         self._end(signal.SIGTERM)
 
+    def send(self, number: signal.Signals) -> None:
+        """SIGSTOP freezes it, SIGCONT lets it go on."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def kill(self) -> None:
         """SIGKILL, as a crash."""
         self._end(signal.SIGKILL)

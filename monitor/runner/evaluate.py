@@ -29,7 +29,7 @@ from monitor.panes.position import EvaluatePosition, Snapshot, Stopped
 from monitor.runner.activations import Activations
 from monitor.runner.announce import ReferenceChanges, changes_of, rules_change
 from monitor.runner.loop import Work
-from monitor.runner.numbers import Standing, ledger_numbers, model_numbers
+from monitor.runner.numbers import Standing, ledger_numbers, model_numbers, stopped_numbers
 from monitor.runner.outbox import Outbox
 from monitor.runner.positions import Positions
 from monitor.runner.rebuild import rebuilt, stop_notice
@@ -240,6 +240,7 @@ class EvaluateStage:
         yield from ledger_numbers(self.standings())
         for _, held in sorted(self._partitions.items()):
             yield from model_numbers(held.task.models.values())
+            yield from stopped_numbers(held.task.models, held.stopped)
 
     def anew(self) -> frozenset[TopicPartition]:
         """None: evaluate forgets nothing that it needs."""

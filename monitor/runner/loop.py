@@ -132,7 +132,7 @@ class Loop:
         polled = self._consumer.poll(wait_ms, MAX_ALONE if self._guard.anything_alone else MAX_RECORDS)
         self.joined = self.joined or polled.epoch > 0
         try:
-            self._fold(polled)
+            self._fold(polled, begins=not last)
             now = self._clock()
             due = now - self._committed_at >= self._commit_interval_s or self._guard.hurries
             if last or due or not polled.batches:
@@ -145,9 +145,10 @@ class Loop:
             return
         self._consumer.pause(self._stage.paused())
 
-    def _fold(self, polled: Polled) -> None:
+    def _fold(self, polled: Polled, begins: bool) -> None:
+        """`begins`: whether new partitions are begun; a process that leaves does not restore for nothing."""
         self._drop(polled.revoked & self._known)
-        fresh = sorted(polled.assigned - self._known)
+        fresh = sorted(polled.assigned - self._known) if begins else []
         for tp in fresh:
             self._begin(tp)
         # what came with a new partition was fetched from elsewhere than the sought offset

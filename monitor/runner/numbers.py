@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from monitor.evaluate.model import ModelFold
@@ -63,6 +63,12 @@ def hanging_numbers(stage: str, hanging: Iterable[HangingTransaction]) -> Iterat
     """Of the partitions that an open transaction holds back for too long."""
     for found in hanging:
         yield sample("streamdrift_hanging_transaction_seconds", found.standing_s, stage, *found.tp)
+
+
+def stopped_numbers(models: Iterable[str], stopped: Collection[str]) -> Iterator[Sample]:
+    """Which models wait for a rebuild."""
+    for model in sorted({*models, *stopped}):
+        yield sample("streamdrift_model_stopped", model in stopped, model)
 
 
 LAGS = {"profile": "streamdrift_input_lag_records", "evaluate": "streamdrift_ledger_lag_records"}

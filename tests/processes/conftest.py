@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,16 +17,22 @@ from tests.processes.running import PARTITIONS, PATIENCE_S, Running
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]:
-    """Commits come rarely while traffic flows: every minute, or when there is nothing to read."""
+    """The service on each bus."""
     url = f"sqlite:///{tmp_path}/bus.db"
     if request.param == "kafka":
         url = f"kafka://{request.getfixturevalue('kafka_address')}"
+    with service_on(url, tmp_path) as one:
+        yield one
+
+
+@contextmanager
+def service_on(url: str, folder: Path) -> Iterator[Running]:
+    """A service that has read some events. It commits rarely while traffic flows: when there is nothing to read."""
     bus, topic, prefix = open_bus(url), f"in-{uuid.uuid4().hex[:8]}", f"s{uuid.uuid4().hex[:8]}."
     bus.create(topic, PARTITIONS)
-    config = tmp_path / "alerts.yaml"
-    web = f"127.0.0.1:{_free_port()}"
+    config, web = folder / "alerts.yaml", f"127.0.0.1:{_free_port()}"
     env = environment(url, prefix) | {"STREAMDRIFT_COMMIT_INTERVAL_MS": "60000", "STREAMDRIFT_WEB": web}
-    service = Service(env, config, tmp_path / "service.log")
+    service = Service(env, config, folder / "service.log")
     one = Running(bus, topic, service, Reached(bus, topic, prefix), config, web)
     one.write(50)
     one.send(200)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from monitor.web.pages import pages_of
+
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
@@ -54,6 +56,15 @@ def test_clients_wait_until_the_broker_answers(services: dict[str, Any]) -> None
     for name in ("produce", "service"):
         assert services[name]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
         assert services[name]["environment"]["STREAMDRIFT_BUS"] == "kafka://kafka:9092"
+
+
+def test_the_endpoints_are_published_on_loopback_only(services: dict[str, Any]) -> None:
+    """They have no login; the health check asks for one that exists."""
+    service = services["service"]
+    assert service["environment"]["STREAMDRIFT_WEB"] == "0.0.0.0:8787"
+    assert service["ports"] == ["127.0.0.1:8787:8787"]
+    assert "http://127.0.0.1:8787/live" in service["healthcheck"]["test"][-1]
+    assert "/live" in pages_of(list, list)
 
 
 def test_every_listener_is_advertised_and_mapped(services: dict[str, Any]) -> None:
