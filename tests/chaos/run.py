@@ -20,10 +20,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import msgspec
@@ -101,7 +101,9 @@ class Chaos:
         self._brokers = self._cluster.brokers if isinstance(self._cluster, Cluster) else [self._cluster]
         self._servers = self._cluster.address.split(",")
         self._crew = Crew(self._environment(), self._config, folder, self._progress.counts)
-        self._broker_fault: Thread | None = None
+        # One thread for the whole run: the kernel ends a broker with the very thread that has started it.
+        self._broker_thread = ThreadPoolExecutor(1)
+        self._broker_fault: Future[None] | None = None
         self._broker_failed: BaseException | None = None
         self._broker_back_at = 0.0
         self._asked = False
@@ -237,7 +239,7 @@ class Chaos:
 
     def _lag(self, reached: Reached) -> dict[str, int] | None:
         """Of both stages; unknown while no broker answers."""
-        if len(self._brokers) == 1 and self._broker_fault is not None and self._broker_fault.is_alive():
+        if len(self._brokers) == 1 and self._broker_fault is not None and not self._broker_fault.done():
             return None
         try:
             return {"profile": reached.lag(INPUTS), "evaluate": reached.lag(LEDGER)}
@@ -259,13 +261,12 @@ class Chaos:
         return True
 
     def _disturb_broker(self, fault: Fault) -> bool:
-        if self._broker_fault is not None and self._broker_fault.is_alive():
+        if self._broker_fault is not None and not self._broker_fault.done():
             return False
         if time.monotonic() < self._broker_back_at + (BETWEEN_BROKERS_S if len(self._brokers) > 1 else 0):
             return False
         broker = self._brokers[self._progress.faults_done * 31 % len(self._brokers)]
-        self._broker_fault = Thread(target=self._take_away, args=(broker, fault), daemon=True)
-        self._broker_fault.start()
+        self._broker_fault = self._broker_thread.submit(self._take_away, broker, fault)
         self._progress.counts[fault.kind.replace("_", " ")] += 1
         return True
 
