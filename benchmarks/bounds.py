@@ -34,7 +34,7 @@ from monitor.events import Outgoing, TopicPartition
 from monitor.panes.ledger import LedgerTopics
 from monitor.runner.topics import read_whole, whole_values
 from monitor.telemetry import configure_logging
-from tests.accounts import check_accounts
+from tests.accounts import accounts
 from tests.kafka.service import LEDGER_PARTITIONS, Reached, Service, environment
 
 PARTITIONS = 2
@@ -187,19 +187,29 @@ def serve(bus: KafkaBus, address: str, names: list[str], records: int, large_one
             service.wait_until(lambda: _measured(service, peaks) and reached.has_judged(ledger), "judged", 300)
         finally:
             service.kill()
-    buckets = check_accounts(bus, LedgerTopics(prefix, LEDGER_PARTITIONS), [topic])
+    peak_mb = {name: round(kb / 1024, 1) for name, kb in sorted(peaks.items())}
+    typer.echo(f"{topic}: {sent:,} records, {seconds:.0f} s, peak MB {peak_mb}")
+    buckets = _buckets(bus, topic, prefix)
     alerts = list(_alerts(bus, prefix))
     return Run(
         names,
         sent,
         round(seconds, 1),
-        {name: round(kb / 1024, 1) for name, kb in sorted(peaks.items())},
+        peak_mb,
         {name: n for name, n in sorted(buckets.items()) if n},
         sorted(
             _told(alert) for alert in alerts if alert["labels"].get("model") == "good" and _told(alert)[0] <= _end()
         ),
         sum(alert["labels"]["alertname"] == "CardinalityLimited" for alert in alerts),
     )
+
+
+def _buckets(bus: KafkaBus, topic: str, prefix: str) -> Counter[str]:
+    """What became of the records, by the position records: all of them are in a bucket, or wait."""
+    found = accounts(bus, LedgerTopics(prefix, LEDGER_PARTITIONS), [topic])
+    if any(account.difference or account.position < bus.end(tp) for tp, account in found.items()):
+        raise RuntimeError(f"records are in no bucket: {found}")
+    return sum((Counter(account.buckets) for account in found.values()), Counter())
 
 
 def _end() -> str:
@@ -265,9 +275,7 @@ def main(
             raise typer.BadParameter("there is no broker")
         bus = KafkaBus([address], {})
         alone = serve(bus, address, [], records, large_ones, memory)
-        typer.echo(f"alone:   {alone.records:>9,} records, {alone.seconds:.0f} s, peak MB {alone.peak_mb}")
         flooded = serve(bus, address, names, records, large_ones, memory)
-        typer.echo(f"flooded: {flooded.records:>9,} records, {flooded.seconds:.0f} s, peak MB {flooded.peak_mb}")
         typer.echo(f"buckets: {flooded.buckets}")
         typer.echo(f"alerts of the good model: {alone.alerts}")
         bus.close()
