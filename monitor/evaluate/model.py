@@ -297,11 +297,26 @@ class ModelFold:
             self._streams[part.stream].restore(part)
         for rows in state.first_rows:
             self._sampler(rows.stream).restore(rows)
+            for raw in self._sampler(rows.stream).parts:
+                self._refuse_a_stranger(raw)
         for pending in state.panes:
             pane = decode_raw(pending.value) if pending.raw else decode_pane(pending.value)
+            self._refuse_a_stranger(pane)
             self._panes.setdefault(pane.index, []).append(pane)
         self._judge.restore(state.judge, self._streams)
         self._notices.restore(state.notices)
+
+    def _refuse_a_stranger(self, pane: Pane | RawPane) -> None:
+        """A pane of another model, of a partition that is none of the model's, or on another grid."""
+        contract, grid = self._stream_contract(pane.stream), self._grids.get(pane.stream)
+        strange = pane.model != self.model
+        strange |= self._set is not None and pane.tp not in self._set.partitions
+        strange |= contract is not None and contract.topic != pane.tp.topic
+        if isinstance(pane, Pane) and grid is not None:
+            shape = (pane.grid, len(pane.counts), pane.codes.shape[1])
+            strange |= shape != (grid.digest, grid.layout.width, len(grid.series))
+        if strange:
+            raise FormatError(f"not a snapshot: {self.model} holds a pane that is none of its")
 
     def _use(self, used: Mapping[_ChangeKey, str], changes: Mapping[str, Change]) -> None:
         """Apply the changes in use again: a reference stands on a grid, and what has both is opened by the rules."""

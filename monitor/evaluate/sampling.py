@@ -21,14 +21,14 @@ class FirstRows:
     """Collects raw panes of one stream until its first rows are known for certain."""
 
     def __init__(self) -> None:
-        self._parts: list[RawPane] = []
+        self.parts: list[RawPane] = []
         self._sampled_to: dict[TopicPartition, tuple[int, int]] = {}
         self._known = 0
 
     def add(self, pane: RawPane) -> None:
         """Take a sealed raw pane, or the sample of one that waits."""
         if len(pane.rows):
-            self._parts.append(pane)
+            self.parts.append(pane)
             self._known += len(pane.rows)
         if not pane.complete and len(pane.rows):
             order = rows_of.canonical_order(pane.rows.time, pane.rows.offset)
@@ -36,7 +36,7 @@ class FirstRows:
 
     def state(self, stream: StreamName) -> FirstRowsState:
         """What has been collected; where a sample ends follows from its rows."""
-        return FirstRowsState(stream, tuple(encode_raw(part) for part in self._parts))
+        return FirstRowsState(stream, tuple(encode_raw(part) for part in self.parts))
 
     def restore(self, state: FirstRowsState) -> None:
         """Go on from there. Raises FormatError."""
@@ -50,9 +50,9 @@ class FirstRows:
         """
         if self._known < wanted:
             return None
-        joined = rows_of.concat([part.rows for part in self._parts])
+        joined = rows_of.concat([part.rows for part in self.parts])
         tps = sorted(frontiers)
-        place = np.concatenate([np.full(len(part.rows), tps.index(part.tp)) for part in self._parts])
+        place = np.concatenate([np.full(len(part.rows), tps.index(part.tp)) for part in self.parts])
         order = np.lexsort((joined.offset, place, joined.time))[:wanted]
         last = order[-1]
         time, key = int(joined.time[last]), (int(joined.time[last]), int(place[last]), int(joined.offset[last]))

@@ -111,7 +111,8 @@ class EvaluateTask:
 
     def outputs_digest(self) -> str:
         """Digest of each model's outputs so far: a restored task must reach it again."""
-        parts = [f"{model}:{self._said[model].digest}" for model in sorted(self._said)]
+        told = {model: self._said[model].digest for model in sorted(self._said)}
+        parts = [f"{model}:{digest}" for model, digest in told.items() if digest != Said().digest]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     def digest_of(self, model: str) -> str:
@@ -128,18 +129,21 @@ class EvaluateTask:
     def snapshot(self) -> dict[str, bytes]:
         """All that later messages depend on: a part for each model that runs, under its name, and the shared one."""
         parts = {name: encode_model(name, self._models[name].state()) for name in sorted(self._models)}
-        names = sorted(self._models.keys() | self._stopped)
-        shared = SharedState(
+        digests = {name: digest_of_part(part) for name, part in parts.items()}
+        return {SHARED: encode_shared(self._shared(digests)), **parts}
+
+    def _shared(self, digests: Mapping[str, str]) -> SharedState:
+        """What belongs to no model. `digests`: of the models' parts."""
+        return SharedState(
             watermarks=tuple(self._watermarks[tp] for tp in sorted(self._watermarks)),
             sequences=tuple(sorted(self._sequences.items())),
             notices=self._notices.state(),
             said=self.digest_of(""),
             models=tuple(
-                ModelEntry(name, self.digest_of(name), digest_of_part(parts[name]) if name in parts else "")
-                for name in names
+                ModelEntry(name, self.digest_of(name), digests.get(name, ""))
+                for name in sorted(self._models.keys() | self._stopped)
             ),
         )
-        return {SHARED: encode_shared(shared), **parts}
 
     @classmethod
     def restored(
@@ -171,6 +175,8 @@ class EvaluateTask:
             except FormatError as error:
                 task._stopped.add(entry.model)
                 errors[entry.model] = error
+        if task._shared({entry.model: entry.part for entry in state.models}) != state:
+            raise FormatError(f"the shared part of a snapshot holds what can't be; rebuild it: {remedy(SHARED)}")
         return task, errors
 
     def adopt(self, fold: ModelFold, name: str, digest: str) -> None:
