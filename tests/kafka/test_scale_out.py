@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from monitor.bus.kafka import KafkaBus
-from tests.kafka.scenario import LATENESS_MS, PANE_MS, PARTITIONS, Feed, Scenario, time_of
+from tests.kafka.scenario import PARTITIONS, Feed, Scenario, time_of
 from tests.kafka.service import COMMAND, Reached, Service, environment
 from tests.kafka.test_service import read_alerts
 
@@ -36,7 +36,7 @@ class Fleet:
         self.reached = Reached(bus, self.scenario.topic, self.prefix)
         self._folder = folder
         self._config = folder / "alerts.yaml"
-        self._config.write_text(self.scenario.config)
+        self._config.write_text(self.scenario.config.replace("lateness: 20s", "lateness: 5s"))
         self.services: dict[str, Service] = {}
 
     def start(self, instance: str, stage: str) -> Service:
@@ -104,8 +104,7 @@ def test_two_processes_a_stage_say_what_a_replay_says(fleet: Fleet, tmp_path: Pa
         fleet.services[instance].kill()
         fleet.start(instance, stage)
     with sending(fleet.bus, feed, EVENTS):
-        sealed = time_of(EVENTS) - LATENESS_MS - 2 * PANE_MS
-        fleet.wait_until(lambda: fleet.reached.has_read_all() and fleet.reached.has_sealed_all(sealed), "all was read")
+        fleet.wait_until(lambda: fleet.reached.has_sealed_all(time_of(EVENTS)), "all was read and sealed")
     ledger = fleet.reached.ledger()
     fleet.wait_until(lambda: fleet.reached.has_judged(ledger), "all was judged")
     fleet.stop()
