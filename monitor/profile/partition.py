@@ -325,7 +325,8 @@ class PartitionFold:
             self.models[name].arrive(known)
         self.heartbeats, self.switches = list(position.heartbeats), list(position.switches)
         self.gone = dict(position.gone)
-        same = self.open_digest() == position.digest
+        ended = position.switches[-1][2] if position.switches else position.contract
+        same = (self.open_digest(), self.contract.digest) == (position.digest, ended)
         self._seal()
         return same
 
