@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -217,7 +218,7 @@ class Service:
         """When (s, epoch) the service said an event in its log behind byte `begin`."""
         lines = self.log.read_bytes()[begin:].splitlines()
         found = [msgspec.json.decode(line) for line in lines if f'"{event}"'.encode() in line]
-        return [np.datetime64(e["timestamp"].rstrip("Z"), "us").astype(int) / 1e6 for e in found]
+        return [datetime.fromisoformat(e["timestamp"]).timestamp() for e in found]
 
 
 class Bench:
