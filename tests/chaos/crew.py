@@ -131,8 +131,8 @@ class Crew:
         member.start_at = now + AGAIN_S
 
     def targets(self) -> list[Member]:
-        """Whom a fault may hit: the permanent ones that run."""
-        return [member for member in self.members if member.running and not member.extra]
+        """Whom a fault may hit: the permanent ones that are past their start."""
+        return [member for member in self.members if member.running and not member.extra and member.phases]
 
     def all_joined(self) -> bool:
         return all(JOINED in member.phases for member in self.members)

@@ -47,6 +47,7 @@ PROFILES, EVALUATES = 3, 2
 LAST_SHARE = 0.02
 """Share of the events that is kept for after the last fault."""
 AIM_S, LONGEST_STEP_S = 2.0, 0.25
+AWAY_S = 5.0
 MOST_FROZEN = 2
 BETWEEN_BROKERS_S = 6.0
 """From a broker's return to the next fault of a broker: a partition is never short of two copies for long."""
@@ -105,7 +106,7 @@ class Chaos:
         self._broker_thread = ThreadPoolExecutor(1)
         self._broker_fault: Future[None] | None = None
         self._broker_failed: BaseException | None = None
-        self._broker_back_at = 0.0
+        self._broker_gone_at = self._broker_back_at = 0.0
         self._asked = False
 
     def _environment(self) -> dict[str, str]:
@@ -180,8 +181,11 @@ class Chaos:
             before = now
             self._crew.look_after()
             fault = self._plan[self._progress.faults_done]
-            if self._progress.seconds >= fault.at and self._strike(fault, reached):
-                self._progress.faults_done += 1
+            if self._progress.seconds >= fault.at:
+                if self._strike(fault, reached):
+                    self._progress.faults_done += 1
+                else:
+                    self._progress.seconds = fault.at  # time stands still, so that the next ones keep their distance
             if self._progress.seconds - told > 10:
                 told = self._progress.seconds
                 self._progress.sent = sending.sent
@@ -215,13 +219,15 @@ class Chaos:
 
     def _kill(self, fault: Fault, reached: Reached) -> bool:
         counts, targets = self._progress.counts, self._crew.targets()
-        if not targets:
+        if not targets or self._all_is_away():
             return False
         lag = self._lag(reached)
         flag = {"commit": COMMIT, "again": AGAIN, "": ""}[fault.aim]
         victim = self._crew.aimed(flag, AIM_S) if flag else None
         if victim is None:
             targets = self._crew.targets()
+            if not targets:
+                return False
             victim = targets[self._progress.faults_done * 7919 % len(targets)]
         struck = self._crew.kill(victim)
         if struck is None:
@@ -260,12 +266,18 @@ class Chaos:
         self._crew.hire(("profile", "evaluate")[number % 2], f"extra{number}", fault.lasts_s)
         return True
 
+    def _all_is_away(self) -> bool:
+        """Whether the only broker has been away for so long that nobody does anything a kill could disturb."""
+        away = len(self._brokers) == 1 and self._broker_fault is not None and not self._broker_fault.done()
+        return away and time.monotonic() > self._broker_gone_at + AWAY_S
+
     def _disturb_broker(self, fault: Fault) -> bool:
         if self._broker_fault is not None and not self._broker_fault.done():
             return False
         if time.monotonic() < self._broker_back_at + (BETWEEN_BROKERS_S if len(self._brokers) > 1 else 0):
             return False
         broker = self._brokers[self._progress.faults_done * 31 % len(self._brokers)]
+        self._broker_gone_at = time.monotonic()
         self._broker_fault = self._broker_thread.submit(self._take_away, broker, fault)
         self._progress.counts[fault.kind.replace("_", " ")] += 1
         return True

@@ -18,6 +18,7 @@ import kafka
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.profile import ProfileStage
 
+PREFIX = "chaos:"
 COMMIT, AGAIN, JOINED = "c", "a", "j"
 
 
@@ -32,16 +33,17 @@ class _Phase:
     def set(self, flag: str, on: bool) -> None:
         if self._flags.get(flag, False) != on:
             self._flags[flag] = on
-            os.write(self._file, f"chaos:{''.join(sorted(f for f, is_on in self._flags.items() if is_on))}".encode())
+            os.write(self._file, f"{PREFIX}{''.join(sorted(f for f, is_on in self._flags.items() if is_on))}".encode())
 
 
 def phases(pid: int) -> str:
     """The flags of a process, also of one that was killed and not yet waited for; "" where there is none."""
     try:
         with open(f"/proc/{pid}/comm") as file:
-            return file.read().strip().removeprefix("chaos:")
+            name = file.read().strip()
     except OSError:
         return ""
+    return name.removeprefix(PREFIX) if name.startswith(PREFIX) else ""
 
 
 def _watch(phase: _Phase) -> None:
