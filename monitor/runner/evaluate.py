@@ -39,6 +39,8 @@ from monitor.runner.snapshots import Snapshots, too_large
 from monitor.runner.topics import records_of
 from monitor.telemetry import Log, Sample
 
+MAX_RECORDS = 200
+"""Ledger records of a turn: a pane of a model with thousands of detectors takes seconds."""
 SNAPSHOT_PANES = 60
 """Panes of all models of a ledger partition together between two snapshots of it."""
 SNAPSHOT_RECORDS = 20_000
@@ -84,6 +86,7 @@ class EvaluateStage:
         snapshot_panes: int = SNAPSHOT_PANES,
     ) -> None:
         self.group = f"{topics.prefix}evaluate"
+        self.max_records = MAX_RECORDS
         self.positions = Positions(bus, topics, self.group)
         self._bus = bus
         self._config = config

@@ -41,6 +41,8 @@ class Stage(Protocol):
 
     group: str
     positions: Positions
+    max_records: int
+    """Records of a turn: what they cost must stay far below the time that the group waits for the next poll."""
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -129,7 +131,8 @@ class Loop:
 
     def turn(self, wait_ms: int = POLL_MS, last: bool = False) -> None:
         """One poll, all folding that it allows, and a commit when one is due."""
-        polled = self._consumer.poll(wait_ms, MAX_ALONE if self._guard.anything_alone else MAX_RECORDS)
+        most = min(MAX_RECORDS, self._stage.max_records)
+        polled = self._consumer.poll(wait_ms, MAX_ALONE if self._guard.anything_alone else most)
         self.joined = self.joined or polled.epoch > 0
         try:
             self._fold(polled, begins=not last)

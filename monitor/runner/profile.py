@@ -32,7 +32,7 @@ from monitor.profile.task import Mark, ProfileTask
 from monitor.runner.contracts import Contracts, input_topics
 from monitor.runner.decided import Decided
 from monitor.runner.heartbeats import heartbeat, is_worth_it
-from monitor.runner.loop import Work
+from monitor.runner.loop import MAX_RECORDS, Work
 from monitor.runner.numbers import Standing, account_numbers, input_numbers
 from monitor.runner.pacing import Pace
 from monitor.runner.positions import Positions
@@ -98,6 +98,7 @@ class ProfileStage:
         self._clock = clock
         self._log = log
         self._is_crowded = is_crowded
+        self.max_records = MAX_RECORDS
         self.positions = Positions(bus, topics, self.group)
         self._inputs: dict[TopicPartition, _Input] = {}
         self._pace = Pace(bus, self.positions)
