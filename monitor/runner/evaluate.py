@@ -70,6 +70,8 @@ class _Partition:
     read: int = 0
     large: set[str] = field(default_factory=set)
     """Models of which an alert was asked for, since their snapshot is too large."""
+    is_fresh: bool = False
+    """Whether it has neither committed nor folded anything, ever."""
 
 
 class EvaluateStage:
@@ -123,6 +125,7 @@ class EvaluateStage:
                 f"from {0 if held.low is None else start} on; keep the ledger longer"
             )
         held.position = start
+        held.is_fresh = value is None
         self._log.info("ledger_opened", partition=tp.partition, offset=start, fold_again_to=held.committed)
         return start
 
@@ -139,7 +142,8 @@ class EvaluateStage:
                 # what belongs to no model can be had from the ledger alone, and so can the models
                 self._log.warning("snapshot_unusable", partition=tp.partition, why=str(error))
                 target = held.target = msgspec.structs.replace(target, low=None)
-                held.stopped = {}
+                for model in held.stopped:
+                    held.task.stop(model)
         held.outbox.restore(target, self._bus)
 
     def _stop(self, tp: TopicPartition, held: _Partition, why: Mapping[str, str]) -> None:
@@ -187,6 +191,7 @@ class EvaluateStage:
         said += held.task.advance()
         held.outbox.say(said, self._activations.newest)
         held.position = records.offsets[-1] + 1
+        held.is_fresh = False
         held.read += len(records)
 
     def reached(self, tp: TopicPartition, position: int) -> None:
@@ -325,8 +330,11 @@ class EvaluateStage:
         outgoing: list[Outgoing] = []
         offsets: dict[TopicPartition, Committed] = {}
         for tp, held in sorted(self._partitions.items()):
-            if held.target is None and (held.position > held.committed or not held.outbox.is_empty):
-                outgoing += held.outbox.take()
+            has_work = held.is_fresh or held.position > held.committed or not held.outbox.is_empty
+            if held.target is None and has_work:
+                # a first start says where its outputs will begin before there are any, so that they can be looked up
+                outgoing += held.outbox.take() if not held.is_fresh else []
+                held.is_fresh = False
                 self._put(tp, held, outgoing, offsets)
         self._handed = tuple(offsets)
         return Work(outgoing, offsets) if offsets else None

@@ -54,6 +54,8 @@ class _Input:
         """Models that were let go since the last commit: their ledger partitions are told, too."""
         self.notices: list[Notice] = []
         self.committed = -1
+        self.start = -1
+        """Where a first start began; nothing is committed then."""
         self.joined = True
         self.present = Present()
         self.tails: dict[str, int] = {}
@@ -63,6 +65,11 @@ class _Input:
     def models(self) -> tuple[str, ...]:
         """The models that read it, sorted."""
         return tuple(sorted(self.task.fold.models))
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it has neither committed nor folded anything, ever."""
+        return self.committed < 0 and self.task.fold.position == self.start
 
     def begin_contract(self) -> None:
         """From its position on the fold is under its contract."""
@@ -134,7 +141,7 @@ class ProfileStage:
     def _started(self, tp: TopicPartition, held: _Input) -> int:
         held.tails = {f"{p.topic}/{p.partition}": self._bus.end(p) for p in self._places(tp)}
         fold = held.task.fold
-        fold.position = start = self._first_start(tp)
+        fold.position = held.start = start = self._first_start(tp)
         held.begin_contract()
         held.joined = fold.join(self._decided.sets)
         if not held.joined:
@@ -294,7 +301,8 @@ class ProfileStage:
         yield from account_numbers(self.accounts())
 
     def paused(self) -> frozenset[TopicPartition]:
-        return self._paused
+        # nothing is folded before the first commit, see `work`
+        return self._paused | {tp for tp, held in self._inputs.items() if held.is_fresh}
 
     def limits(self) -> Mapping[TopicPartition, int]:
         """Partitions of the same models restore as one: none passes its position before all have reached theirs."""
@@ -318,7 +326,8 @@ class ProfileStage:
         for tp, held in sorted(self._inputs.items()):
             if tp in self._again or not held.joined:
                 continue
-            outputs = held.sequencer.number(held.present.without(self._outputs(tp, held)))
+            # a first start says where its outputs will begin before there are any, so that they can be looked up
+            outputs = [] if held.is_fresh else self._new_outputs(tp, held)
             if not outputs and held.task.fold.position <= held.committed:
                 continue
             position = held.task.snapshot(held.sequencer.sequences)
@@ -336,6 +345,9 @@ class ProfileStage:
         for tp in self._handed:
             held = self._inputs[tp]
             held.tails |= {f"{p.topic}/{p.partition}": ends[p] for p in self._places(tp) if p in ends}
+
+    def _new_outputs(self, tp: TopicPartition, held: _Input) -> list[Outgoing]:
+        return held.sequencer.number(held.present.without(self._outputs(tp, held)))
 
     def _outputs(self, tp: TopicPartition, held: _Input) -> list[Outgoing]:
         drained = held.task.drain()

@@ -5,7 +5,7 @@ Generations, assignments and the refusal of stale commits are those of `monitor/
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -17,7 +17,7 @@ from monitor.errors import BusError, StaleGeneration, TransactionFailed
 from monitor.events import Outgoing, RecordBatch, TopicPartition
 from monitor.runner.witness import MemoryWitness
 from tests.simulation.logs import OFFSETS, SimulatedLog, Transaction
-from tests.simulation.world import World
+from tests.simulation.world import Strike, World
 
 QUICKER = 2.5
 """All time-outs are that much shorter than the service sets them on Kafka, so that a run is short."""
@@ -25,6 +25,8 @@ SESSION_S = 10.0 / QUICKER
 """How long a silent member stays in its group."""
 TRANSACTION_S = 15.0 / QUICKER
 """How long a transaction may stay open."""
+MOST_OF_A_POLL = 40
+"""Records."""
 REQUEST_S = 10.0 / QUICKER
 START_MS = 1_790_000_000_000
 
@@ -41,6 +43,10 @@ class Weather:
     down_until: float = -1.0
     refused: int = 0
     held: int = 0
+    tears: Callable[[Transaction], None] | None = None
+    """Called with the next commit when it is decided: the broker crashes, and loses a part of it."""
+    hangs: Callable[[Transaction], None] | None = None
+    """Called with the next transaction when it is open: its process ends, and nobody looks after it."""
 
 
 class SimulatedBus(MemoryBus):
@@ -52,6 +58,8 @@ class SimulatedBus(MemoryBus):
         self.weather = Weather()
         self.reached: dict[tuple[str, TopicPartition], int] = {}
         """The newest committed position of each task."""
+        self.poisoned: dict[TopicPartition, dict[int, Strike]] = {}
+        """Records that end the process which folds them."""
         self.witnesses: dict[str, MemoryWitness] = {}
         """What the processes of each name were folding when they ended."""
         self._compacts = compacts
@@ -66,6 +74,10 @@ class SimulatedBus(MemoryBus):
         return log
 
     # ------------------------------------------------------------------ reading
+
+    def logs(self, topic: str) -> list[SimulatedLog]:
+        """The partitions of a topic."""
+        return [self.log(TopicPartition(topic, p)) for p in range(self.partitions(topic) or 0)]
 
     def beginning(self, tp: TopicPartition) -> int:
         return 0  # aborted records and gaps don't move a log's start
@@ -117,10 +129,11 @@ class SimulatedBus(MemoryBus):
         """A transaction begins; left open, it is aborted after its time-out."""
         transaction = Transaction(writer, group)
         self._unsettled.append(transaction)
-        self.world.at(self.world.now + TRANSACTION_S, lambda: self.abort(transaction))
+        self.world.at(self.world.now + TRANSACTION_S, lambda: None if transaction.hangs else self.abort(transaction))
         return transaction
 
     def abort(self, transaction: Transaction) -> None:
+        """As its coordinator does, or an administrator; once."""
         if transaction.state == "open":
             transaction.state = "aborted"
             transaction.due = dict.fromkeys([*transaction.logs, OFFSETS], self.world.now)
@@ -145,12 +158,13 @@ class SimulatedBus(MemoryBus):
                 transaction.logs[tp].mark()
             elif counts:
                 self.group(transaction.group).committed.update(transaction.offsets)
+                self.reached.update({(transaction.group, at): p for at, p in transaction.positions.items()})
         if not transaction.due and transaction in self._unsettled:
             self._unsettled.remove(transaction)
 
     def end_of(self, writer: str) -> None:
         """The transactions of a name end before its next one begins: decided ones land, an open one is fenced."""
-        for transaction in [t for t in self._unsettled if t.writer == writer]:
+        for transaction in [t for t in self._unsettled if t.writer == writer and not t.hangs]:
             self.abort(transaction)
             self.land(transaction, everything=True)
 
@@ -177,7 +191,7 @@ class SimulatedConsumer(MemoryConsumer):
             weather.refused += 1
             return self._polled((), frozenset())
         before = self._generation
-        polled = super().poll(timeout_ms, max_records)
+        polled = super().poll(timeout_ms, min(max_records, MOST_OF_A_POLL))
         world.phase("polling" if self._generation == before else "rebalance")
         return polled
 
@@ -225,6 +239,9 @@ class SimulatedWriter(MemoryWriter):
         transaction = place.open(self._name, self._group_name)
         ends = place.append(outgoing, transaction)
         during = "snapshot" if any(o.topic.endswith(".state") for o in outgoing) else "before the commit"
+        if weather.hangs is not None and outgoing:
+            hangs, weather.hangs = weather.hangs, None
+            hangs(transaction)
         early = place.world.rng.random() < 0.5
         if early:
             place.world.phase(during)
@@ -233,21 +250,25 @@ class SimulatedWriter(MemoryWriter):
         except (StaleGeneration, TransactionFailed):
             place.abort(transaction)
             raise
-        transaction.offsets = dict(offsets)
+        transaction.offsets, transaction.positions = dict(offsets), self._positions(outgoing, offsets)
         if not early:
             place.world.phase(during)
         if transaction.state != "open":
             raise TransactionFailed("the transaction took too long, or a newer writer has fenced it")
         place.commit(transaction)
-        self._remember(outgoing, offsets)
+        if weather.tears is not None and during != "snapshot" and offsets:
+            tears, weather.tears = weather.tears, None
+            tears(transaction)
+            raise TransactionFailed("the broker crashed")
         place.world.phase("inside the commit")
         place.land(transaction)
         place.world.phase("after the commit")
         return ends
 
-    def _remember(self, outgoing: Sequence[Outgoing], offsets: Mapping[TopicPartition, Committed]) -> None:
+    def _positions(
+        self, outgoing: Sequence[Outgoing], offsets: Mapping[TopicPartition, Committed]
+    ) -> dict[TopicPartition, int]:
+        """The positions that position records say."""
         keys = {f"{self._group_name}/{tp.topic}/{tp.partition}".encode(): tp for tp in offsets}
-        for record in outgoing:
-            if record.key in keys and record.topic.endswith("positions"):
-                position = msgspec.json.decode(record.value or b"{}")["position"]
-                self._place.reached[(self._group_name, keys[record.key])] = position
+        records = [o for o in outgoing if o.key in keys and o.topic.endswith("positions")]
+        return {keys[o.key or b""]: msgspec.json.decode(o.value or b"{}")["position"] for o in records}

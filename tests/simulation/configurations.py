@@ -31,21 +31,21 @@ _MODELS = {
     task: classification_binary
     streams: {features: {topic: ml.features}, predictions: {topic: ml.predictions}}
     columns: {prediction: y_pred, numerical: [a, b]}
-    reference: {first: 16}
+    reference: {first: 12}
 """,
     "w": """
   w:
     task: classification_binary
     streams: {features: {topic: ml.features}}
     columns: {numerical: [a, b]}
-    reference: {first: 16}
+    reference: {first: 12}
 """,
     "o": """
   o:
     task: regression
     streams: {features: {topic: ml.orders}}
     columns: {numerical: [a, b], categorical: [c]}
-    reference: {first: 16}
+    reference: {first: 12}
 """,
 }
 _DETECTORS = """

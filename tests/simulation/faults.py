@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from monitor.events import TopicPartition
 from tests.simulation.bus import SESSION_S, TRANSACTION_S
 from tests.simulation.configurations import VARIANTS
-from tests.simulation.processes import Process
+from tests.simulation.logs import OFFSETS, Transaction
+from tests.simulation.processes import TOPICS, Process
 from tests.simulation.service import MOST_OF_A_STAGE, Service
-from tests.simulation.traffic import DISORDER_S
+from tests.simulation.traffic import DISORDER_S, POISON
 from tests.simulation.world import Killed, Strike
 
 MOST_PARTITIONS = 4
@@ -126,6 +127,55 @@ def broker_restart(service: Service, process: Process, strike: Strike) -> None:
     world.at(weather.down_until, end)
 
 
+def torn_outputs(service: Service, process: Process, strike: Strike) -> None:
+    """The broker crashes in the next commit: of it the outputs are there, but neither offsets nor position."""
+
+    def tear(transaction: Transaction) -> None:
+        lost = [tp for tp in transaction.logs if tp.topic == TOPICS.name("positions")]
+        transaction.torn = frozenset([OFFSETS, *lost])
+        service.bus.land(transaction, everything=True)
+        strike.seen = len(transaction.logs) > len(lost)
+
+    service.bus.weather.tears = tear
+
+
+def torn_position(service: Service, process: Process, strike: Strike) -> None:
+    """The broker crashes in the next commit: offsets and position are there, but not all outputs."""
+
+    def tear(transaction: Transaction) -> None:
+        outputs = sorted(tp for tp in transaction.logs if tp.topic != TOPICS.name("positions"))
+        lost = [tp for tp in outputs if service.world.rng.random() < 0.6]
+        transaction.torn = frozenset(lost)
+        service.bus.land(transaction, everything=True)
+        strike.seen = bool(lost)
+
+    service.bus.weather.tears = tear
+
+
+def hanging(service: Service, process: Process, strike: Strike) -> None:
+    """The next writer dies in its transaction, and the broker has forgotten it: until an administrator aborts it."""
+
+    def hang(transaction: Transaction) -> None:
+        transaction.hangs = True
+        world, held = service.world, service.bus.weather.held
+
+        def end() -> None:
+            strike.seen = service.bus.weather.held > held
+            service.bus.abort(transaction)
+
+        world.at(world.now + world.rng.uniform(1, 2) * TRANSACTION_S, end)
+        raise Killed
+
+    service.bus.weather.hangs = hang
+
+
+def poison(service: Service, process: Process, strike: Strike) -> None:
+    """A record that ends every process that folds it."""
+    tp = service.world.rng.choice(service.traffic.partitions)
+    service.bus.poisoned.setdefault(tp, {})[service.bus.end(tp)] = strike
+    service.traffic.send(tp, POISON)
+
+
 def late_rows(service: Service, process: Process, strike: Strike) -> None:
     """Rows come in far behind the watermark, as a producer's backlog does."""
     traffic, rng = service.traffic, service.world.rng
@@ -186,22 +236,26 @@ def more_partitions(service: Service, process: Process, strike: Strike) -> None:
 
 
 FAULTS: Mapping[str, tuple[float, Fault]] = {
-    "kill": (3, kill),
-    "take-over": (1, take_over),
-    "pause": (2, pause),
-    "zombie": (1, zombie),
-    "double": (1, double),
-    "join": (1.5, join),
-    "leave": (1.5, leave),
-    "late markers": (1.5, late_markers),
-    "disk full": (1, disk_full),
-    "broker restart": (1, broker_restart),
-    "late rows": (1, late_rows),
-    "future rows": (1, future_rows),
-    "broken rows": (1, broken_rows),
-    "sent twice": (1, sent_twice),
-    "silence": (0.7, silence),
-    "reload": (0.7, reload),
-    "more partitions": (0.3, more_partitions),
+    "kill": (2, kill),
+    "take-over": (0.5, take_over),
+    "pause": (1.5, pause),
+    "zombie": (0.5, zombie),
+    "double": (0.5, double),
+    "join": (0.8, join),
+    "leave": (0.8, leave),
+    "late markers": (1, late_markers),
+    "disk full": (0.8, disk_full),
+    "broker restart": (0.8, broker_restart),
+    "torn, outputs kept": (0.8, torn_outputs),
+    "torn, position kept": (0.8, torn_position),
+    "hanging": (0.4, hanging),
+    "poison": (0.2, poison),
+    "late rows": (1.4, late_rows),
+    "future rows": (1.4, future_rows),
+    "broken rows": (1.4, broken_rows),
+    "sent twice": (1.4, sent_twice),
+    "silence": (1, silence),
+    "reload": (1, reload),
+    "more partitions": (0.5, more_partitions),
 }
 """Each with how often it is drawn, relative to the others."""

@@ -28,12 +28,16 @@ class Transaction:
     group: str
     state: Literal["open", "committed", "aborted"] = "open"
     offsets: Mapping[TopicPartition, Committed] = field(default_factory=dict)
+    positions: dict[TopicPartition, int] = field(default_factory=dict)
+    """The positions that go with the offsets."""
     logs: dict[TopicPartition, SimulatedLog] = field(default_factory=dict)
     fates: dict[TopicPartition, bool] = field(default_factory=dict)
     due: dict[TopicPartition, float] = field(default_factory=dict)
     """When the markers of a decided transaction land."""
     torn: frozenset[TopicPartition] = frozenset()
     """Where a decided commit is lost all the same."""
+    hangs: bool = False
+    """Whether its coordinator has forgotten it: neither time nor its writer's name ends it."""
 
 
 @dataclass

@@ -15,6 +15,7 @@ from monitor.codec.canonical import time_text
 from monitor.evaluate.messages import Message
 from monitor.events import Record, Rejected, TopicPartition
 from monitor.panes import position as positions
+from monitor.panes.ledger import COMMAND, kind_of
 from monitor.replay import Replay, ReplayLog
 from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.topics import read_whole, records_of
@@ -98,6 +99,8 @@ def numbers_have_no_gaps(ended: Ended) -> None:
     found: dict[tuple[str, str, int], list[int]] = {}
     for topic in ("ledger", *OUTPUTS):
         for record in all_of(ended.bus, TOPICS.name(topic)):
+            if topic == "ledger" and kind_of(record.headers) == COMMAND:
+                continue
             writer, number = writer_and_sequence(record.headers)
             found.setdefault((writer, record.topic, record.partition), []).append(number)
     for place, numbers in found.items():

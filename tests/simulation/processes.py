@@ -17,14 +17,14 @@ from monitor.runner.loop import Loop, Stage
 from monitor.runner.profile import ProfileStage
 from monitor.runner.witness import MemoryWitness
 from monitor.telemetry import Log
-from tests.simulation.bus import SESSION_S, SimulatedBus
+from tests.simulation.bus import MOST_OF_A_POLL, SESSION_S, SimulatedBus
 from tests.simulation.world import Killed
 
 TOPICS = LedgerTopics("sd.", 2)
 PLACE = Place("/s", "http://localhost", "0", "memory")
 COMMIT_S = 0.6
 SNAPSHOT_PANES = 2
-ALONE = 8
+ALONE = MOST_OF_A_POLL
 """Records that are folded one by one where a process has ended twice."""
 
 
@@ -50,9 +50,18 @@ class Watched:
         return self._stage.begin(tp, committed)
 
     def feed(self, records: RecordBatch) -> None:
+        poisoned = self._bus.poisoned.get(records.tp, {})
+        for offset in records.offsets if poisoned else ():
+            if offset in poisoned:
+                poisoned[offset].seen = True
+                raise Killed
         again = records.offsets[0] < self._bus.reached.get((self._stage.group, records.tp), 0)
         self._bus.world.phase("folding again" if again else "folding")
         self._stage.feed(records)
+
+    def quarantine(self, record: RecordBatch) -> None:
+        self._bus.poisoned.get(record.tp, {}).pop(record.offsets[0], None)  # from now on it is left out
+        self._stage.quarantine(record)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stage, name)

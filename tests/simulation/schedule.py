@@ -9,23 +9,25 @@ from tests.simulation.processes import TOPICS, Process
 from tests.simulation.service import Service
 from tests.simulation.world import Runs, Strike, World
 
-TURNS = 60
+TURNS = 100
 FAULTS_WANTED = 55
 CALM_S, DRIFT_S, LAST_S = 8, 13, 8
 TURN_S, GOOD_TURN_S = 0.3, 1.0
 PATIENCE_ROUNDS = 40
 SOON_S = 0.05
+WARM, WARM_TURNS = 0.7, 24
+"""How many of the schedules have their grids before anything goes wrong, and after how many turns they should."""
 _RATES = {
-    "idle": 0.12,
-    "polling": 0.25,
-    "folding": 0.3,
-    "folding again": 0.4,
-    "before the commit": 0.25,
-    "inside the commit": 0.25,
-    "after the commit": 0.25,
-    "snapshot": 0.5,
-    "rebalance": 0.1,
-    "waiting for a grid": 0.5,
+    "idle": 0.1,
+    "polling": 0.1,
+    "folding": 0.1,
+    "folding again": 0.12,
+    "before the commit": 0.08,
+    "inside the commit": 0.08,
+    "after the commit": 0.08,
+    "snapshot": 0.4,
+    "rebalance": 0.06,
+    "waiting for a grid": 0.25,
 }
 _NAMES = list(FAULTS)
 _WEIGHTS = [weight for weight, _ in FAULTS.values()]
@@ -43,8 +45,11 @@ class Schedule:
         self.turns = 0
 
     def run(self) -> None:
+        if self.world.rng.random() < WARM:
+            for _ in range(WARM_TURNS):
+                self._turn(GOOD_TURN_S)
         self.world.strike = self._strike
-        while self.turns < TURNS or (len(self.strikes) < FAULTS_WANTED and self.turns < 3 * TURNS):
+        while self.turns < TURNS or (len(self.strikes) < FAULTS_WANTED and self.turns < 2 * TURNS):
             self._turn(TURN_S)
         self.world.strike = lambda process, phase: None
         self._good_traffic()
@@ -70,13 +75,20 @@ class Schedule:
     def _good_traffic(self) -> None:
         """No faults any more: quiet, then drift, then a little more so that its windows close."""
         weather = self.service.bus.weather
-        weather.lag_s, weather.full_until, weather.down_until = 0.0, -1.0, -1.0
+        weather.lag_s, weather.full_until, weather.down_until, weather.tears, weather.hangs = (
+            0.0,
+            -1.0,
+            -1.0,
+            None,
+            None,
+        )
         for stage in ("profile", "evaluate"):
             if not self.service.of(stage):
                 self.service.join(stage)
         for process in self.service.processes:
             process.start_at = 0.0
         self.service.traffic.be_good()
+        self.service.rebuild()
         self._go_on(CALM_S)
         self.drift_from = self.world.now
         self.service.traffic.drifting = True
@@ -88,8 +100,11 @@ class Schedule:
             for process in 2 * self.service.processes:
                 self.world.pass_time(SOON_S)
                 process.turn()
-            if self.is_quiet() and self._ends() == before:
+            if not self.is_quiet() or self._ends() != before:
+                continue
+            if not any(self.service.stopped().values()):
                 return
+            self.service.rebuild()
 
     def _go_on(self, seconds: float) -> None:
         until = self.world.now + seconds

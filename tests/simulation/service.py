@@ -6,6 +6,8 @@ import random
 
 from monitor.config.resolved import Config
 from monitor.events import TopicPartition
+from monitor.panes.ledger import Command, encode_command
+from monitor.panes.position import decode_evaluate, key_of
 from monitor.runner.topics import create_topics
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.configurations import Layout, configuration
@@ -81,6 +83,19 @@ class Service:
         for process in [p for p in self.of(stage) if p not in self.world.running]:
             self.leave(process)
             self.join(stage)
+
+    def stopped(self) -> dict[int, list[str]]:
+        """Models that stand still since their snapshot was found damaged, by ledger partition."""
+        log = self.bus.log(TopicPartition(TOPICS.name("positions"), 0))
+        newest = dict(zip(log.keys, log.values, strict=True))
+        keys = {p: key_of("sd.evaluate", TOPICS.name("ledger"), p) for p in range(TOPICS.partitions)}
+        return {p: sorted(decode_evaluate(newest[key] or b"").stopped) for p, key in keys.items() if key in newest}
+
+    def rebuild(self) -> None:
+        """What an operator does about them."""
+        for partition, models in self.stopped().items():
+            commands = [encode_command(Command("rebuild", m), TOPICS.name("ledger"), partition) for m in models]
+            self.bus.write(commands, markers=False)
 
     def reload(self, variant: int) -> None:
         """Another alerts.yaml: every process takes it before its next turn."""

@@ -11,8 +11,12 @@ from monitor.events import Outgoing, TopicPartition
 from tests.simulation.bus import START_MS, SimulatedBus
 from tests.simulation.configurations import FEATURES, LIVE, PREDICTIONS, Layout
 
+POISON = b'{"poison": true}'
+"""A record that ends the process that folds it."""
 DISORDER_S = 1.5
 WAVE_S = 14.0
+BRISK, BRISK_S = 3, 6.0
+"""So much more comes in the first seconds, so that there are grids soon."""
 ENOUGH = 9.0
 """Events per second of a partition in which drift is to be found soon."""
 
@@ -41,7 +45,7 @@ class Traffic:
         for tp in self.partitions:
             while self._next[tp] <= now:
                 at = self._next[tp]
-                self._next[tp] += self._rng.expovariate(self.rates[tp])
+                self._next[tp] += self._rng.expovariate(self.rates[tp] * (BRISK if at < BRISK_S else 1))
                 if self.flowing and at > self._silent_until[tp]:
                     self.send(tp, self.event(tp, at - self._rng.uniform(0, DISORDER_S)))
 
