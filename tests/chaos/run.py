@@ -48,6 +48,8 @@ LAST_SHARE = 0.02
 """Share of the events that is kept for after the last fault."""
 AIM_S, LONGEST_STEP_S = 2.0, 0.25
 AWAY_S = 5.0
+SWITCH_S = 0.0002
+"""An aimed kill must not wait for the thread of the producer: a commit takes some ten milliseconds."""
 MOST_FROZEN = 2
 BETWEEN_BROKERS_S = 6.0
 """From a broker's return to the next fault of a broker: a partition is never short of two copies for long."""
@@ -421,6 +423,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep the broker's data and the captured log")
     arguments = parser.parse_args()
     options = _options(arguments)
+    sys.setswitchinterval(SWITCH_S)
 
     def say(line: str) -> None:
         print(line, flush=True)
