@@ -216,6 +216,11 @@ class Broker:
                 return
             time.sleep(0.05)
 
+    def terminate(self) -> None:
+        """SIGTERM, without waiting."""
+        if self._process is not None:
+            self._process.terminate()
+
     def stop(self) -> None:
         """SIGTERM, and waits until the process is gone."""
         self._end(signal.SIGTERM)
@@ -262,6 +267,13 @@ class Cluster:
         for broker in self.brokers:
             broker.wait()
         return self
+
+    def stop(self) -> None:
+        """SIGTERM to all at once, so that none waits for a majority that has gone; returns when they are gone."""
+        for broker in self.brokers:
+            broker.terminate()
+        for broker in self.brokers:
+            broker.stop()
 
     def close(self) -> None:
         for broker in self.brokers:

@@ -439,6 +439,7 @@ def main() -> int:
         cluster.start()
         report = chaos.run()
     except RunFailed as failed:
+        cluster.stop()  # a single broker that is killed can leave a transaction that hangs for ever
         say(f"seed {options.seed}: {failed}; the same command with --dir {arguments.dir} goes on from there")
         return 1
     finally:
