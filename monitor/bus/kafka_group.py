@@ -114,10 +114,11 @@ class KafkaMember:
             heartbeat_interval_ms=HEARTBEAT_MS,
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
         )
-        for topic in self._topics:
-            client.partitions_for_topic(topic)
-        client.subscribe(self._topics, listener=self._assignment)
-        client.topics()
+        with self._clients.translated(f"opening a member of group {self._group!r}"):
+            for topic in self._topics:
+                client.partitions_for_topic(topic)
+            client.subscribe(self._topics, listener=self._assignment)
+            client.topics()
         return client
 
     def poll(self, timeout_ms: int, max_records: int) -> Polled:
