@@ -9,9 +9,9 @@ import pytest
 from tests.simulation.run import run_one
 from tests.simulation.schedule import Schedule
 
-SCHEDULES = int(os.environ.get("STREAMDRIFT_SCHEDULES", "500"))
-"""`make simulate` runs more of them; the environment may ask for fewer."""
-CHUNK = 50
+SCHEDULES = int(os.environ.get("STREAMDRIFT_SCHEDULES", "24"))
+"""`make simulate` runs more of them; the environment may ask for others."""
+CHUNK = 12
 
 
 @pytest.mark.slow
