@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.contract import ModelContract
 from monitor.evaluate import measure, stream
 from monitor.evaluate.detection import DetectorBank
 from monitor.evaluate.messages import Message
@@ -27,6 +26,7 @@ from monitor.panes import merging
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid
 from monitor.profile.partition import PartitionFold
+from monitor.replay import Replay
 from tests.determinism import logs, oracle
 
 LOGS = int(os.environ.get("STREAMDRIFT_DETERMINISM_LOGS", "300"))
@@ -145,21 +145,21 @@ def no_sort(patch: pytest.MonkeyPatch) -> None:
 
 def global_watermark(patch: pytest.MonkeyPatch) -> None:
     """Lateness by the largest event time of any partition seen so far in the run."""
-    runs: list[tuple[ModelContract, list[int]]] = []
-    prefix_maximum = PartitionFold._prefix_maximum
+    seen: list[int] = []
+    prefix_maximum, replay_of = PartitionFold._prefix_maximum, logs.replay_of
+
+    def fresh(log: logs.RandomLog) -> Replay:
+        seen.clear()
+        return replay_of(log)
 
     def shared(fold: PartitionFold, time: Int64s, accepted: np.ndarray) -> tuple[int | None, Int64s]:
-        contract = fold.models["m"].contract
-        seen = next((times for run, times in runs if run is contract), None)
-        if seen is None:
-            seen = []
-            runs.append((contract, seen))
         if len(time):
             fold.highest = max([*seen, fold.highest or 0])
         highest, before = prefix_maximum(fold, time, accepted)
         seen[:] = [max([*seen, highest or 0])]
         return highest, before
 
+    patch.setattr(logs, "replay_of", fresh)
     patch.setattr(PartitionFold, "_prefix_maximum", shared)
 
 

@@ -66,6 +66,7 @@ def _traffic(url: str, topic: str, first: int, stop: threading.Event) -> None:
 
 def test_sighup_takes_another_file_and_a_bad_one_keeps_the_old(running: Running) -> None:
     """The reason is said with its place; a stage that starts meanwhile runs on the old text, too."""
+    running.wait_for("change_announced", 2)  # the model's first set and rules
     running.write(60)
     running.service.signal(signal.SIGHUP)
     running.wait_for("config_taken", 2)

@@ -178,7 +178,7 @@ def test_a_second_service_on_one_file_is_refused_by_name(tmp_path: Path) -> None
         for line in holder.stderr:
             if "stage_started" in line:
                 break
-        second = streamdrift("run", "--bus", bus, "--stages", "profile", timeout=60)
+        second = streamdrift("run", "--bus", bus, "--stages", "profile", "--instance", "another", timeout=60)
     finally:
         holder.terminate()
         holder.communicate(timeout=15)
