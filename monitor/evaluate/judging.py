@@ -45,8 +45,8 @@ class Judge:
         self._rules: ModelRules | None = None
         self._begun_at: int | None = None
 
-    def use(self, rules: ModelRules, contract: ModelContract, at: int) -> list[Message]:
-        """New rules from the pane that begins at `at`; alerts of rules that are gone are resolved."""
+    def use(self, rules: ModelRules, contract: ModelContract) -> None:
+        """New rules from the next pane on; `withdraw` what those before had raised."""
         first = self._rules is None
         self._rules = rules
         self._pane_ms = contract.pane_ms
@@ -60,9 +60,12 @@ class Judge:
         self._silences = _silence_thresholds(rules)
         if first:
             self._retraining = Retraining(rules)
-            return []
-        self._retraining.use(rules)
-        return self._say(self._alerts.withdraw(at, rules.rules))
+        else:
+            self._retraining.use(rules)
+
+    def withdraw(self, at: int) -> list[Message]:
+        """Resolve, at the time `at` (ms), the alerts of rules that are gone."""
+        return self._say(self._alerts.withdraw(at, self._rules.rules)) if self._rules is not None else []
 
     @property
     def blind_detectors(self) -> int:
@@ -145,7 +148,7 @@ class Judge:
             for threshold in self._silences
             for step in (-1, 1)  # `>` changes its answer behind the threshold, `<` at it: judged just before, and after
         ]
-        times.append(self._retraining.next_due(at, firing))
+        times.append(self._retraining.next_due(at, firing, self._newest()))
         return min([time for time in times if time > at], default=_FOREVER)
 
     def _observed(self, observations: Iterable[Observation]) -> Iterator[Message]:
@@ -176,6 +179,10 @@ class Judge:
         last |= {stream: fold.last_time for stream, fold in self._streams.items() if fold.last_time is not None}
         return {stream: time for stream, time in last.items() if time is not None}
 
+    def _newest(self) -> int | None:
+        """Time of the model's newest row."""
+        return max((f.last_time for f in self._streams.values() if f.last_time is not None), default=None)
+
     # ------------------------------------------------------------------ judging
 
     def _judge(self, at: int) -> Iterator[Message]:
@@ -192,7 +199,7 @@ class Judge:
             )
         )
         yield from self._say(self._alerts.judge(at, judged))
-        for request in self._retraining.judge(at, self._alerts.firing()):
+        for request in self._retraining.judge(at, self._alerts.firing(), self._newest()):
             value = retraining_message(request, self._place, self._ranges)
             basis = repr((request.trigger, self._ranges(request.start, request.end))).encode()
             yield Message("retraining", at, self._model, self._model, value, basis)

@@ -54,6 +54,7 @@ class ModelFold:
         self._set: PartitionSet | None = None
         self._contract: ModelContract | None = None
         self._rules: ModelRules | None = None
+        self._next_rules: Change | None = None
         self._judge = Judge(model, place)
         self._grids: dict[StreamName, Grid] = {}
         self._references: dict[StreamName, Reference] = {}
@@ -74,9 +75,10 @@ class ModelFold:
         return self._active
 
     @property
-    def used(self) -> Mapping[_ChangeKey, str]:
-        """Digests of the changes that apply by (kind, stream): what a restore has to be given again."""
-        return self._used
+    def stands_on(self) -> frozenset[str]:
+        """Digests of the changes that a restore has to be given: those that apply, and rules that wait."""
+        waiting = () if self._next_rules is None else (self._next_rules.digest,)
+        return frozenset([*self._used.values(), *waiting])
 
     @property
     def rules(self) -> ModelRules | None:
@@ -126,7 +128,8 @@ class ModelFold:
         if self._is_replay or self._active.get((change.kind, change.stream)) == change.digest:
             return []
         at = self._next
-        return [Activation(change, at), *self._apply(change)]
+        self._take(change)
+        return [Activation(change, at)]
 
     def _noticed(self) -> Iterator[Message]:
         """The notices up to the newest pane that is folded; the others wait for their pane."""
@@ -141,13 +144,15 @@ class ModelFold:
 
     def advance(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
         """Fold all panes that every partition has sealed."""
-        yield from self._apply_recorded()
+        self._take_recorded()
         yield from self._make_grids(watermarks)
         target = self._target(watermarks)
         while target is not None and self._next is not None and self._next < target:
-            if self._next in self._panes:
-                if not self._foldable(self._panes[self._next]):
-                    return
+            parts = self._panes.get(self._next)
+            if parts is not None and not self._foldable(parts):
+                return
+            yield from self._begin_rules(self._next)
+            if parts is not None:
                 yield from self._fold(self._panes.pop(self._next))
                 self._next += 1
             else:
@@ -155,7 +160,7 @@ class ModelFold:
                 yield from self._judge.empty_run(self._streams, (self._next + 1) * pane_ms, stop * pane_ms)
                 self._next = stop
             yield from self._noticed()
-            yield from self._apply_recorded()
+            self._take_recorded()
             target = self._target(watermarks)  # a recorded change may add partitions
 
     def _target(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
@@ -208,50 +213,60 @@ class ModelFold:
 
     # ------------------------------------------------------------------ changes
 
-    def _apply_recorded(self) -> Iterator[Output]:
+    def _take_recorded(self) -> None:
         while self._recorded and (self._recorded[0].pane is None or self._is_reached(self._recorded[0].pane)):
-            yield from self._apply(self._recorded.pop(0).change)
+            self._take(self._recorded.pop(0).change)
 
     def _is_reached(self, pane: int) -> bool:
         return self._next is not None and pane <= self._next
 
-    def _apply(self, change: Change) -> list[Output]:
+    def _take(self, change: Change) -> None:
+        """Apply a change; but rules in the place of others wait for the next pane, for which the newest count."""
+        if change.kind == "rules" and self._rules is not None:
+            self._next_rules = change
+        else:
+            self._apply(change)
+        self._active[change.kind, change.stream] = change.digest
+
+    def _begin_rules(self, pane: int) -> list[Message]:
+        """What there is to say as other rules count from this pane on."""
+        change, self._next_rules = self._next_rules, None
+        if change is None:
+            return []
+        self._apply(change)
+        return self._judge.withdraw(pane * self._pane_ms)
+
+    def _apply(self, change: Change) -> None:
         key = (change.kind, change.stream)
         # a stream keeps its first grid
         if not (change.kind == "grid" and key in self._used):
             self._used[key] = change.digest
-        outputs = _APPLY[change.kind](self, change)
-        self._active[key] = change.digest
-        return outputs
+        _APPLY[change.kind](self, change)
 
-    def _apply_set(self, change: Change) -> list[Output]:
+    def _apply_set(self, change: Change) -> None:
         self._set = msgspec.json.decode(change.content, type=PartitionSet)
-        return []
 
-    def _apply_grid(self, change: Change) -> list[Output]:
+    def _apply_grid(self, change: Change) -> None:
         grid = decode_grid(change.content.encode())
         self._grids.setdefault(grid.stream, grid)
-        return []
 
-    def _apply_reference(self, change: Change) -> list[Output]:
+    def _apply_reference(self, change: Change) -> None:
         reference, _ = decode_reference(change.content, self._grids.values())
         self._references[reference.stream] = reference
         if reference.stream in self._streams:
             self._streams[reference.stream].compare_with(reference)
         else:
             self._open(reference.stream)
-        return []
 
-    def _apply_rules(self, change: Change) -> list[Output]:
+    def _apply_rules(self, change: Change) -> None:
         content = msgspec.json.decode(change.content, type=RulesContent)
         self._contract = content.contract
         self._rules = ModelRules.model_validate_json(content.rules)
-        outputs = self._judge.use(self._rules, content.contract, (self._next or 0) * content.contract.pane_ms)
+        self._judge.use(self._rules, content.contract)
         for stream in STREAMS:
             self._open(stream)
         for fold in self._streams.values():
             fold.use(self._rules)
-        return list(outputs)
 
     def _open(self, stream: StreamName) -> None:
         """Begin to fold a stream once its rules, grid and reference are there."""
@@ -290,6 +305,9 @@ class ModelFold:
         """Go on from there; of a fold just begun. `changes`: by digest, those in use among them. Raises FormatError."""
         self._use({(kind, stream): digest for kind, stream, digest in state.used}, changes)
         self._active = {(kind, stream): digest for kind, stream, digest in state.active}
+        newest = self._active.get(("rules", ""))
+        if newest != self._used.get(("rules", "")):
+            self._next_rules = self._change_of("rules", "", newest or "", changes)
         self._next = state.next
         if [part.stream for part in state.streams] != list(self._streams):
             raise FormatError(f"not a snapshot: {self.model} has other streams than its changes give")
@@ -321,16 +339,20 @@ class ModelFold:
     def _use(self, used: Mapping[_ChangeKey, str], changes: Mapping[str, Change]) -> None:
         """Apply the changes in use again: a reference stands on a grid, and what has both is opened by the rules."""
         for (kind, stream), digest in sorted(used.items(), key=lambda item: _ORDER.index(item[0][0])):
-            change = changes.get(digest)
-            if change is None:
-                raise FormatError(f"the {kind} {digest} that the snapshot of {self.model} stands on is not there")
             try:
-                # by its content: models on the same topics share a set
-                self._apply(new_change(self.model, kind, change.content, stream))
+                self._apply(self._change_of(kind, stream, digest, changes))
             except (msgspec.DecodeError, ValueError) as error:
                 raise FormatError(f"the {kind} {digest} of {self.model} can't be read: {error}") from error
         if self._used != used:
             raise FormatError(f"the changes that the snapshot of {self.model} stands on are damaged")
+
+    def _change_of(
+        self, kind: ChangeKind, stream: StreamName | Literal[""], digest: str, changes: Mapping[str, Change]
+    ) -> Change:
+        """By its content: models on the same topics share a set."""
+        if digest not in changes:
+            raise FormatError(f"the {kind} {digest} that the snapshot of {self.model} stands on is not there")
+        return new_change(self.model, kind, changes[digest].content, stream)
 
     # ------------------------------------------------------------------ grids
 
@@ -349,7 +371,7 @@ class ModelFold:
             for kind, content in (("grid", encode_grid(grid).decode()), ("reference", encode_reference(reference))):
                 change = new_change(self.model, _kind(kind), content, stream)
                 yield Activation(change, None)
-                yield from self._apply(change)
+                self._take(change)
 
 
 def _pending(pane: Pane | RawPane) -> PendingPane:
@@ -364,7 +386,7 @@ def _kind(kind: str) -> Literal["grid", "reference"]:
     return "grid" if kind == "grid" else "reference"
 
 
-_APPLY: Mapping[str, Callable[[ModelFold, Change], list[Output]]] = {
+_APPLY: Mapping[str, Callable[[ModelFold, Change], None]] = {
     "set": ModelFold._apply_set,
     "grid": ModelFold._apply_grid,
     "reference": ModelFold._apply_reference,

@@ -4,8 +4,8 @@ The rules of this file:
 
 - A trigger asks at a judgement where one of its alerts fires, if its cooldown has passed since it last asked. What
   fires only while the cooldown runs is not forgotten: it is asked for at its end, if it still fires then.
-- An alert that goes on firing asks again after every cooldown, as a new request: the remedy has not come or has not
-  helped. With a cooldown of 0 each firing asks once.
+- An alert that goes on firing asks again after every cooldown in which events came, as a new request: the remedy has
+  not come or has not helped. With a cooldown of 0 each firing asks once.
 - The reasons are all alerts of the trigger that fire at that judgement. The data to train on goes from the start of
   the oldest window that first violated one of them (without a window: one rule interval before that judgement), but no
   longer back than the trigger's `max`, to the end of the pane that decided.
@@ -64,12 +64,15 @@ class Retraining:
         self._interval_ms = rules.interval_ms
         self._triggers = rules.retraining
 
-    def judge(self, at: int, firing: Sequence[AlertState]) -> list[RetrainingRequest]:
-        """The requests to publish, in the triggers' order. `firing`: all alerts that fire after this judgement."""
+    def judge(self, at: int, firing: Sequence[AlertState], newest: int | None) -> list[RetrainingRequest]:
+        """The requests to publish, in the triggers' order. `firing`: all alerts that fire after this judgement.
+
+        `newest`: the time of the model's newest row, ms.
+        """
         requests: list[RetrainingRequest] = []
         for trigger in self._triggers:
             reasons = _reasons(trigger, firing)
-            if not self._due(trigger, at, reasons):
+            if not reasons or self._due_at(trigger, reasons, newest) > at:
                 continue
             self._asked[trigger.trigger] = _Asked(at, frozenset((a.fingerprint, a.episode) for a in reasons))
             start = max(min(self._data_since(alert) for alert in reasons), at - trigger.max_ms)
@@ -84,24 +87,23 @@ class Retraining:
         """Go on from there."""
         self._asked = {asked.trigger: _Asked(asked.at, frozenset(asked.reasons)) for asked in state}
 
-    def next_due(self, at: int, firing: Sequence[AlertState]) -> int:
+    def next_due(self, at: int, firing: Sequence[AlertState], newest: int | None) -> int:
         """When, after the judgement `at`, a trigger asks again if nothing changes; FOREVER if none will."""
-        return min(
-            (
-                asked.at + trigger.cooldown_ms
-                for trigger in self._triggers
-                if (asked := self._asked.get(trigger.trigger)) is not None and _reasons(trigger, firing)
-                if asked.at + trigger.cooldown_ms > at
-            ),
-            default=FOREVER,
-        )
+        due = [
+            self._due_at(trigger, reasons, newest)
+            for trigger in self._triggers
+            if (reasons := _reasons(trigger, firing)) and trigger.trigger in self._asked
+        ]
+        return min((time for time in due if time > at), default=FOREVER)
 
-    def _due(self, trigger: RetrainingTrigger, at: int, reasons: Sequence[AlertState]) -> bool:
+    def _due_at(self, trigger: RetrainingTrigger, reasons: Sequence[AlertState], newest: int | None) -> int:
+        """From when on the trigger asks for these reasons; FOREVER where there is nothing new to ask for."""
         asked = self._asked.get(trigger.trigger)
-        if not reasons or asked is None:
-            return bool(reasons)
+        if asked is None:
+            return -FOREVER
         is_new = any((alert.fingerprint, alert.episode) not in asked.reasons for alert in reasons)
-        return at - asked.at >= trigger.cooldown_ms and (is_new or trigger.cooldown_ms > 0)
+        has_data = newest is not None and newest >= asked.at
+        return asked.at + trigger.cooldown_ms if is_new or (trigger.cooldown_ms > 0 and has_data) else FOREVER
 
     def _data_since(self, alert: AlertState) -> int:
         return alert.pending_since - self._interval_ms if alert.data_since is None else alert.data_since

@@ -1,10 +1,12 @@
 """Which rows are from a plausible time: no row from the future closes windows.
 
 Where the broker stamps records itself, a row may not run ahead of its stamp by more than `skew`. Elsewhere a row
-further ahead than `skew` of the largest accepted time waits, with all rows behind it, for the next 32 rows (or a
-heartbeat, or the end): it is accepted if most of them are as far ahead as it is, give or take `skew`, else rejected.
-The median of the first 32 rows is where the partition starts. So the answer depends on the partition's log alone,
-never on how it was polled.
+further ahead than `skew` of the largest accepted time waits, with all rows behind it, for the next 32 rows (or the
+end): it is accepted if most of them are as far ahead as it is, give or take `skew`, else rejected. The median of the
+first 32 rows is where the partition starts. A heartbeat decides before that, as far as it can: it accepts what is no
+later than it says, and what most of the rows so far speak against is rejected. A row that few rows agree with waits on:
+two broken clocks in a row are no jury, and after them all that is true would be late.
+So the answer depends on the partition's log alone, never on how it was polled.
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ def admit(time: Int64s, reach: int | None, skew: int, flush: Flush | None = None
     if reach is None:
         if len(time) == 0 or (len(time) < JURY and flush is None):
             return _nothing(None)
-        reach = int(np.sort(time[:JURY])[(min(len(time), JURY) - 1) // 2])
+        median = int(np.sort(time[:JURY])[(min(len(time), JURY) - 1) // 2])
+        if len(time) < JURY and flush is not None and flush.plausible is not None and median > flush.plausible:
+            return _nothing(None)
+        reach = median
     accepted: list[NDArray[np.bool_]] = []
     before: list[Int64s] = []
     at = 0
@@ -87,6 +92,13 @@ def _jury(time: int, jury: Int64s, skew: int, flush: Flush | None) -> bool | Non
             return None
         if flush.plausible is not None and time <= flush.plausible:
             return True
+        if flush.plausible is not None and (len(jury) == 0 or _agrees(time, jury, skew)):
+            return None
         if len(jury) == 0:
-            return flush.plausible is None  # the last row of a file has nobody to contradict it
+            return True  # the last row of a file has nobody to contradict it
+    return _agrees(time, jury, skew)
+
+
+def _agrees(time: int, jury: Int64s, skew: int) -> bool:
+    """Whether most of the jury is as far ahead."""
     return 2 * int((jury >= time - skew).sum()) > len(jury)

@@ -13,7 +13,7 @@ TURNS = 100
 FAULTS_WANTED = 55
 CALM_S, DRIFT_S, LAST_S = 8, 13, 8
 TURN_S, GOOD_TURN_S = 0.3, 1.0
-PATIENCE_ROUNDS = 40
+PATIENCE_ROUNDS = 200
 SOON_S = 0.05
 WARM, WARM_TURNS = 0.7, 24
 """How many of the schedules have their grids before anything goes wrong, and after how many turns they should."""

@@ -47,16 +47,16 @@ def retraining(cooldown_ms: int, max_ms: int = 1000 * HOUR, any_: tuple[str, ...
 
 
 def asked(trigger: Retraining, *judgements: tuple[int, list[AlertState]]) -> list[int]:
-    return [request.at for at, alerts in judgements for request in trigger.judge(at, alerts)]
+    return [request.at for at, alerts in judgements for request in trigger.judge(at, alerts, at)]
 
 
 def test_it_asks_when_a_named_alert_fires() -> None:
     """Other alerts, and silence, ask for nothing."""
     drift, other = firing("Drift", HOUR), firing("Other", 0)
     trigger = retraining(24 * HOUR)
-    assert trigger.judge(0, []) == []
-    assert trigger.judge(0, [other]) == []
-    (request,) = trigger.judge(HOUR, [drift, other])
+    assert trigger.judge(0, [], 0) == []
+    assert trigger.judge(0, [other], 0) == []
+    (request,) = trigger.judge(HOUR, [drift, other], HOUR)
     assert (request.model, request.trigger, request.reasons) == ("m", "refresh", (drift,))
 
 
@@ -85,11 +85,11 @@ def test_without_cooldown_each_firing_asks_once() -> None:
 def test_the_data_starts_with_the_window_that_first_violated() -> None:
     """The oldest of the reasons counts; without a window, one interval before its start; `max` bounds it."""
     drift, concept = firing("Drift", 10 * HOUR, data_since=8 * HOUR), firing("Concept", 9 * HOUR)
-    (request,) = retraining(HOUR).judge(10 * HOUR, [concept, drift])
+    (request,) = retraining(HOUR).judge(10 * HOUR, [concept, drift], 10 * HOUR)
     assert (request.start, request.end) == (8 * HOUR, 10 * HOUR)
-    (request,) = retraining(HOUR).judge(10 * HOUR, [concept])
+    (request,) = retraining(HOUR).judge(10 * HOUR, [concept], 10 * HOUR)
     assert request.start == 9 * HOUR - INTERVAL
-    (request,) = retraining(HOUR, max_ms=HOUR).judge(10 * HOUR, [concept, drift])
+    (request,) = retraining(HOUR, max_ms=HOUR).judge(10 * HOUR, [concept, drift], 10 * HOUR)
     assert request.start == 9 * HOUR
 
 
@@ -97,13 +97,24 @@ def test_the_next_request_is_known_while_nothing_changes() -> None:
     """A quiet stretch may be skipped up to there: the end of a running cooldown, or never."""
     drift = firing("Drift", 0)
     trigger = retraining(24 * HOUR)
-    assert trigger.next_due(0, [drift]) == FOREVER
-    trigger.judge(0, [drift])
-    assert trigger.next_due(HOUR, [drift]) == 24 * HOUR
-    assert trigger.next_due(HOUR, []) == FOREVER
+    assert trigger.next_due(0, [drift], 0) == FOREVER
+    trigger.judge(0, [drift], 0)
+    assert trigger.next_due(HOUR, [drift], 0) == 24 * HOUR
+    assert trigger.next_due(HOUR, [], 0) == FOREVER
     once = retraining(0)
-    once.judge(0, [drift])
-    assert once.next_due(0, [drift]) == FOREVER
+    once.judge(0, [drift], 0)
+    assert once.next_due(0, [drift], 0) == FOREVER
+
+
+def test_it_asks_again_only_where_events_came_since() -> None:
+    """The same offsets would train the same model again; an alert that is new asks all the same."""
+    drift, concept = firing("Drift", 0), firing("Concept", 50 * HOUR)
+    trigger = retraining(24 * HOUR)
+    assert trigger.judge(HOUR, [drift], HOUR - 1)
+    assert trigger.next_due(HOUR, [drift], HOUR - 1) == FOREVER
+    assert trigger.judge(48 * HOUR, [drift], HOUR - 1) == []
+    assert trigger.judge(50 * HOUR, [drift, concept], HOUR - 1)
+    assert trigger.judge(80 * HOUR, [drift, concept], 79 * HOUR)
 
 
 def test_new_rules_keep_the_cooldown() -> None:

@@ -1,6 +1,7 @@
 """Law 7: no row from the future closes windows, and the answer depends on the log alone."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,11 +59,21 @@ def test_a_row_ahead_waits_for_its_jury() -> None:
 
 
 def test_a_heartbeat_vouches_for_a_row_that_is_no_later_than_it_says() -> None:
-    """A sparse stream's next row is accepted when the wall clock makes it plausible, and rejected otherwise."""
+    """A sparse stream's next row is accepted when the wall clock makes it plausible, and waits on otherwise."""
     row = np.array([10_000], dtype=np.int64)
     assert admit(row, 0, SKEW, Flush(10_000)).accepted.tolist() == [True]
-    assert admit(row, 0, SKEW, Flush(9_999)).accepted.tolist() == [False]
+    assert admit(row, 0, SKEW, Flush(9_999)).accepted.tolist() == []
     assert admit(row, 0, SKEW).accepted.tolist() == []
+
+
+@pytest.mark.parametrize("reach", [0, None])
+def test_few_rows_from_the_future_are_no_jury_for_each_other(reach: int | None) -> None:
+    """They wait while only a heartbeat asks, also as the very first; what most of the rows behind contradict is out."""
+    ahead = np.array([10_000_000] * 3, dtype=np.int64)
+    assert admit(ahead, reach, SKEW, Flush(100)).accepted.tolist() == []
+    more = np.concatenate([ahead, np.arange(4, dtype=np.int64)])
+    assert admit(more, reach, SKEW, Flush(100)).accepted.tolist() == [False] * 3 + [True] * 4
+    assert admit(np.repeat(ahead, JURY), reach, SKEW, Flush(100)).accepted.tolist()[0]
 
 
 def test_under_log_append_time_the_stamp_decides_at_once() -> None:

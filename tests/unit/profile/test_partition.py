@@ -145,7 +145,10 @@ class Oracle:
                 if len(self.waiting) < 32 and not flush:
                     return
                 first = sorted(time for _, time in self.waiting[:32])
-                self.reach = first[(len(first) - 1) // 2]
+                median = first[(len(first) - 1) // 2]
+                if len(first) < 32 and plausible is not None and median > plausible:
+                    return
+                self.reach = median
             offset, time = self.waiting[0]
             if time > self.reach + SKEW:
                 jury = [t for _, t in self.waiting[1:33]]
@@ -154,8 +157,10 @@ class Oracle:
                 votes = 2 * sum(t >= time - SKEW for t in jury) > len(jury)
                 if len(jury) < 32 and plausible is not None and time <= plausible:
                     votes = True
-                elif len(jury) == 0:
-                    votes = plausible is None
+                elif len(jury) < 32 and plausible is not None and (votes or not jury):
+                    return
+                elif not jury:
+                    votes = True
                 if not votes:
                     self.rejected.append(offset)
                     self.waiting.pop(0)
