@@ -46,7 +46,7 @@ class Outbox:
         """Go on from a committed position, folding again from its snapshot."""
         for model, numbers in (target.low.numbers if target.low is not None else {}).items():
             self._sequencer(model).go_on(numbers)
-        self.tails, self._before = dict(target.tails), target.numbers
+        self.tails = dict(target.tails)
         self._present = {}
         for tp in self.places():
             place = _place(tp)
@@ -57,6 +57,11 @@ class Outbox:
                     last = target.before.get(model, {}).get(place, 0)
                     self._present[self.writer(model), place] = numbers[place] if found is None else last
             self._present |= {(writer, place): number for writer, number in (found or {}).items()}
+        # what the last commit claims and has lost is not there until the next one has written it again
+        self._before = {
+            model: {place: self._present[self.writer(model), place] for place in numbers}
+            for model, numbers in target.numbers.items()
+        }
         own = self._present.get((self._writer, _place(self._tp)), 0)
         self._sequencer("").go_on({_place(self._tp): own} if own else {})
 

@@ -22,6 +22,7 @@ from monitor.panes.position import ProfilePosition
 from monitor.runner.sequences import SEQUENCE, writer_and_sequence
 from monitor.runner.topics import read_whole, records_of
 
+DEAD_LETTER = "dead letter"
 Name = tuple[str | int, ...]
 """What names an output, whenever it is made again: a pane by model, stream and index, a dead letter by its offset."""
 
@@ -44,7 +45,13 @@ class Present:
 
     def without(self, outputs: Iterable[Outgoing]) -> list[Outgoing]:
         """The outputs that are not there yet."""
-        return [o for o in outputs if _name(o) not in self.names.get(f"{o.topic}/{o.partition}", ())]
+        return [o for o in outputs if not self._has(o)]
+
+    def _has(self, output: Outgoing) -> bool:
+        name = _name(output)
+        if name[0] == DEAD_LETTER:  # wherever it went when the topic had fewer partitions
+            return any(name in names for names in self.names.values())
+        return name in self.names.get(f"{output.topic}/{output.partition}", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +91,14 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
 
 
 def look_up(bus: Bus, writer: str, places: Iterable[TopicPartition], position: ProfilePosition) -> Present:
-    """What is there of a writer's outputs. Where what lay behind the tail is deleted, all counts as there."""
-    present = Present()
+    """What is there of a writer's outputs. Where what lay behind the tail is deleted, all counts as there.
+
+    `places`: where it writes now. Where it wrote before a topic got more partitions counts, too.
+    """
     before = position.before.sequences if position.before is not None else {}
-    for tp in places:
+    present = Present(dict(position.sequences))
+    left = [_partition_of(place) for place, number in position.sequences.items() if number != before.get(place)]
+    for tp in sorted({*places, *left}):
         place = f"{tp.topic}/{tp.partition}"
         tail = position.tails.get(place, 0)
         if bus.beginning(tp) > tail:
@@ -96,6 +107,11 @@ def look_up(bus: Bus, writer: str, places: Iterable[TopicPartition], position: P
         present.sequences[place] = before.get(place, 0)
         _look_into(bus, tp, tail, writer, present)
     return present
+
+
+def _partition_of(place: str) -> TopicPartition:
+    topic, _, partition = place.rpartition("/")
+    return TopicPartition(topic, int(partition))
 
 
 def _look_into(bus: Bus, tp: TopicPartition, tail: int, writer: str, present: Present) -> None:
@@ -133,7 +149,7 @@ def _remember(output: Outgoing, present: Present) -> None:
 def _name(output: Outgoing) -> Name:
     headers: Mapping[str, bytes] = dict(output.headers)
     if KIND not in headers:
-        return ("dead letter", int(headers["sd-offset"]))
+        return (DEAD_LETTER, int(headers["sd-offset"]))
     kind = kind_of(output.headers)
     entry = decode_entry(kind, output.value or b"")
     if isinstance(entry, Pane | RawPane):
