@@ -51,19 +51,17 @@ class Outbox:
         for tp in self.places():
             place = _place(tp)
             found = self._found(tp, target, bus)
-            for model, numbers in target.numbers.items():
-                if place in numbers:
-                    # nothing behind the tail: the last commit wrote nothing there, or it is lost
-                    last = target.before.get(model, {}).get(place, 0)
-                    self._present[self.writer(model), place] = numbers[place] if found is None else last
+            for model in target.numbers.keys() | target.before.keys():
+                # nothing behind the tail: the last commit wrote nothing there, or it is lost
+                last = target.before.get(model, {}).get(place, 0)
+                claimed = target.numbers.get(model, {}).get(place, 0)
+                self._present[self.writer(model), place] = max(claimed, last) if found is None else last
             self._present |= {(writer, place): number for writer, number in (found or {}).items()}
         # what the last commit claims and has lost is not there until the next one has written it again
-        self._before = {
-            model: {place: self._present[self.writer(model), place] for place in numbers}
-            for model, numbers in target.numbers.items()
-        }
-        own = self._present.get((self._writer, _place(self._tp)), 0)
-        self._sequencer("").go_on({_place(self._tp): own} if own else {})
+        self._before = self._there({model: {} for model in target.numbers.keys() | target.before.keys()})
+        # the task's own entries are not made by folding: their numbers go on from what is there
+        own = {_place(self._tp): self._present.get((self._writer, _place(self._tp)), 0)}
+        self._sequencer("").go_on({**self._sequencer("").sequences, **{place: n for place, n in own.items() if n}})
 
     def _found(self, tp: TopicPartition, target: EvaluatePosition, bus: Bus) -> dict[str, int] | None:
         """Of each writer the number behind its newest record that lies behind the tail; None where that was deleted."""
@@ -122,9 +120,19 @@ class Outbox:
         return {name: dict(sorted(self._sequencers[name].sequences.items())) for name in sorted(self._sequencers)}
 
     def before(self) -> Numbers:
-        """The numbers at the last commit; from now on those of this one."""
-        before, self._before = self._before, self.numbers()
+        """How many outputs were there at the last commit; from now on at this one."""
+        before, self._before = self._before, self._there(self.numbers())
         return before
+
+    def _there(self, said: Numbers) -> Numbers:
+        """How many outputs are in the topics when all these are: a torn commit may have left more there."""
+        there: Numbers = {}
+        for model in sorted(said):
+            writer = self.writer(model)
+            known = {place: self._present.get((writer, place), 0) for place in map(_place, self.places())}
+            numbers = {place: max(number, said[model].get(place, 0)) for place, number in known.items()}
+            there[model] = {place: number for place, number in numbers.items() if number}
+        return there
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
         """The offsets behind what a commit has written."""

@@ -344,7 +344,9 @@ class ProfileStage:
         self._contracts.said()
         for tp in self._handed:
             held = self._inputs[tp]
-            held.tails |= {f"{p.topic}/{p.partition}": ends[p] for p in self._places(tp) if p in ends}
+            if not held.present.is_ahead_of(held.committed):
+                held.present = Present()
+                held.tails |= {f"{p.topic}/{p.partition}": ends[p] for p in self._places(tp) if p in ends}
 
     def _new_outputs(self, tp: TopicPartition, held: _Input) -> list[Outgoing]:
         return held.sequencer.number(held.present.without(self._outputs(tp, held)))

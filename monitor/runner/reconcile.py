@@ -22,7 +22,7 @@ from monitor.panes.position import ProfilePosition
 from monitor.runner.sequences import SEQUENCE, writer_and_sequence
 from monitor.runner.topics import read_whole, records_of
 
-DEAD_LETTER = "dead letter"
+DEAD_LETTER, PANE = "dead letter", "pane"
 Name = tuple[str | int, ...]
 """What names an output, whenever it is made again: a pane by model, stream and index, a dead letter by its offset."""
 
@@ -47,11 +47,23 @@ class Present:
         """The outputs that are not there yet."""
         return [o for o in outputs if not self._has(o)]
 
+    def is_ahead_of(self, position: int) -> bool:
+        """Whether some of it tells of records from `position` on, so that it has to be looked up again."""
+        ahead = {offset for offset, _ in self.heartbeats} | {offset for offset, _, _ in self.switches}
+        names = [name for names in self.names.values() for name in names]
+        ahead |= {int(name[1]) + 1 for name in names if name[0] == DEAD_LETTER}
+        return any(offset > position for offset in ahead) or any(name[0] == PANE for name in names)
+
     def _has(self, output: Outgoing) -> bool:
         name = _name(output)
         if name[0] == DEAD_LETTER:  # wherever it went when the topic had fewer partitions
             return any(name in names for names in self.names.values())
-        return name in self.names.get(f"{output.topic}/{output.partition}", ())
+        names = self.names.get(f"{output.topic}/{output.partition}", set())
+        if name not in names:
+            return False
+        if name[0] == PANE:
+            names.remove(name)  # it is made once
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,5 +166,5 @@ def _name(output: Outgoing) -> Name:
     entry = decode_entry(kind, output.value or b"")
     if isinstance(entry, Pane | RawPane):
         sampled = isinstance(entry, RawPane) and not entry.complete
-        return ("sample" if sampled else "pane", entry.model, entry.stream, entry.index)
+        return ("sample" if sampled else PANE, entry.model, entry.stream, entry.index)
     return (kind, (output.value or b"").decode())
