@@ -363,7 +363,7 @@ class ModelFold:
             if contract is None or self._contract is None or self._set is None or stream in self._grids:
                 continue
             frontiers = _frontiers(self.model, self._set, contract, watermarks, self._contract.pane_ms)
-            rows = self._first_rows[stream].rows(frontiers, self._contract.raw_rows)
+            rows = self._first_rows[stream].rows(frontiers, self._contract.raw_rows, self._pane_ms)
             if rows is None:
                 continue
             grid = make_grid(rows, contract)

@@ -1,8 +1,9 @@
 """The first n rows of a stream in canonical order: what its grid and first reference are made from.
 
-Until there is a grid, panes travel raw. A partition's rows are known up to its frontier: the start of its oldest
-pane not sealed, or its sample's last row. The first n rows are known when every partition's frontier is past the
-n-th of them; so they do not depend on which partition was read first.
+Until there is a grid, panes travel raw. A partition's rows are known up to its frontier: the end of its newest sealed
+pane, or its sample's last row. The first n rows are known when every partition's frontier is past the n-th of them; so
+they do not depend on which partition was read first. A sealed pane counts even where the partition's watermark stands
+still for another model that waits for its own grid: else two models could wait for each other.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ class FirstRows:
 
     def __init__(self) -> None:
         self.parts: list[RawPane] = []
+        self._sealed_to: dict[TopicPartition, int] = {}
         self._sampled_to: dict[TopicPartition, tuple[int, int]] = {}
         self._known = 0
 
     def add(self, pane: RawPane) -> None:
         """Take a sealed raw pane, or the sample of one that waits."""
-        if len(pane.rows):
+        if len(pane.rows) or pane.complete:
             self.parts.append(pane)
             self._known += len(pane.rows)
+        if pane.complete:
+            self._sealed_to[pane.tp] = max(pane.index + 1, self._sealed_to.get(pane.tp, pane.index + 1))
         if not pane.complete and len(pane.rows):
             order = rows_of.canonical_order(pane.rows.time, pane.rows.offset)
             self._sampled_to[pane.tp] = (int(pane.rows.time[order[-1]]), int(pane.rows.offset[order[-1]]))
@@ -43,7 +47,7 @@ class FirstRows:
         for part in state.parts:
             self.add(decode_raw(part))
 
-    def rows(self, frontiers: Mapping[TopicPartition, int], wanted: int) -> Rows | None:
+    def rows(self, frontiers: Mapping[TopicPartition, int], wanted: int, pane_ms: int) -> Rows | None:
         """The first `wanted` rows in canonical order, or None as long as they are not certain.
 
         `frontiers`: of every partition of the stream, the event time (ms) below which all its rows are sealed.
@@ -58,6 +62,7 @@ class FirstRows:
         time, key = int(joined.time[last]), (int(joined.time[last]), int(place[last]), int(joined.offset[last]))
         for at, tp in enumerate(tps):
             sampled = self._sampled_to.get(tp)
-            if time >= frontiers[tp] and (sampled is None or key > (sampled[0], at, sampled[1])):
+            frontier = max(frontiers[tp], self._sealed_to[tp] * pane_ms) if tp in self._sealed_to else frontiers[tp]
+            if time >= frontier and (sampled is None or key > (sampled[0], at, sampled[1])):
                 return None
         return rows_of.take(joined, order)

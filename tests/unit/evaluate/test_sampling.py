@@ -58,7 +58,7 @@ def test_the_first_rows_do_not_depend_on_what_was_read_first(seed: int) -> None:
             tp = order.choice([tp for tp, panes in left.items() if panes])
             pane, frontiers[tp] = left[tp].pop(0)
             known.add(pane)
-            found = known.rows(frontiers, WANTED)
+            found = known.rows(frontiers, WANTED, PANE)
             if found is not None:
                 answers.append(list(zip(found.time.tolist(), found.offset.tolist(), strict=True)))
         assert all(answer == first for answer in answers)
@@ -73,5 +73,17 @@ def test_a_partition_that_is_silent_holds_the_answer_back() -> None:
     known = FirstRows()
     known.add(opened.seal_raw())
     both = {TopicPartition(TOPIC, 0): 10, TopicPartition(TOPIC, 1): 0}
-    assert known.rows(both, WANTED) is None
-    assert known.rows({**both, TopicPartition(TOPIC, 1): 10}, WANTED) is not None
+    assert known.rows(both, WANTED, PANE) is None
+    assert known.rows({**both, TopicPartition(TOPIC, 1): 10}, WANTED, PANE) is not None
+
+
+def test_a_sealed_pane_counts_where_the_watermark_stands_still() -> None:
+    """Another model of the partition waits for its grid, and this one's rows are known all the same."""
+    tps = [TopicPartition(TOPIC, p) for p in range(2)]
+    known = FirstRows()
+    for tp in tps:
+        opened = OpenPane(empty("m", FEATURES), tp, 0, 8)
+        opened.add(rows(list(range(20)), [5] * 20), None)
+        assert known.rows(dict.fromkeys(tps, 0), WANTED, PANE) is None
+        known.add(opened.seal_raw())
+    assert known.rows(dict.fromkeys(tps, 0), WANTED, PANE) is not None
