@@ -22,6 +22,7 @@ from monitor.events import Batch, RecordBatch, TopicPartition
 from monitor.panes.grid import Grid, decode_grid
 from monitor.panes.ledger import Activation, ContractSwitch, Heartbeat, Notice, concerns, ledger_partition
 from monitor.panes.rows import take
+from monitor.profile.notices import place_quarantined
 from monitor.profile.partition import Drained, PartitionFold
 from monitor.profile.task import Decode, Mark, ProfileTask
 
@@ -70,7 +71,7 @@ class Replay:
     def _task(self, tp: TopicPartition, stamped: bool, grids: Sequence[Grid]) -> ProfileTask:
         first, switches = self._contracts_of(tp)
         fold = PartitionFold(tp, first.models, stamped, grids)
-        fold.quarantined |= {offset for at, offset in map(quarantined, self._log.notices) if at == tp}
+        fold.quarantined |= {offset for at, offset in map(place_quarantined, self._log.notices) if at == tp}
         beats = {Mark(h.offset, h.watermark) for h in self._log.heartbeats if (h.topic, h.partition) == tp}
         return ProfileTask(fold, self._decoder, [*switches, *beats])
 
@@ -167,12 +168,6 @@ class Replay:
     def buckets(self) -> dict[TopicPartition, Counter[str]]:
         """Of each partition, how many records ended where."""
         return {tp: task.fold.buckets for tp, task in self._tasks.items()}
-
-
-def quarantined(notice: Notice) -> tuple[TopicPartition, int]:
-    """The place of a record that was left out; offset -1 where the notice tells something else."""
-    offset = dict(notice.labels).get("offset", "-1") if notice.alert == "RecordQuarantined" else "-1"
-    return TopicPartition(notice.topic, notice.partition), int(offset)
 
 
 class TimeRange:

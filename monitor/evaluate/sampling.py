@@ -54,9 +54,10 @@ class FirstRows:
         """
         if self._known < wanted:
             return None
-        joined = rows_of.concat([part.rows for part in self.parts])
+        parts = [part for part in self.parts if len(part.rows)]  # a pane without rows has no columns either
+        joined = rows_of.concat([part.rows for part in parts])
         tps = sorted(frontiers)
-        place = np.concatenate([np.full(len(part.rows), tps.index(part.tp)) for part in self.parts])
+        place = np.concatenate([np.full(len(part.rows), tps.index(part.tp)) for part in parts])
         order = np.lexsort((joined.offset, place, joined.time))[:wanted]
         last = order[-1]
         time, key = int(joined.time[last]), (int(joined.time[last]), int(place[last]), int(joined.offset[last]))

@@ -156,10 +156,11 @@ def joined_at(tp: TopicPartition, model: str, activations: Iterable[Activation])
     None: from the start. "not yet": the model has a set of partitions, and none that names this one.
     """
     sets = [a for a in activations if a.change.kind == "set" and a.change.model == model]
-    for activation in sets:
-        if tp in msgspec.json.decode(activation.change.content, type=PartitionSet).partitions:
-            return activation.pane
-    return "not yet" if sets else None
+    naming = [a.pane for a in sets if tp in msgspec.json.decode(a.change.content, type=PartitionSet).partitions]
+    if sets and not naming:
+        return "not yet"
+    # the first counts; the topic may hold it behind others, when it was written again after a restart
+    return None if None in naming else min((pane for pane in naming if pane is not None), default=None)
 
 
 Entry = Pane | RawPane | Watermark | Heartbeat | ContractSwitch | Notice | Change

@@ -39,6 +39,8 @@ class Drained:
     panes: tuple[Pane | RawPane, ...]
     rejected: tuple[Rejected, ...]
     watermark: Watermark | None
+    quarantined: tuple[tuple[int, int | None], ...]
+    """Offset of each record that was left out, and the watermark before it."""
 
 
 class PartitionFold:
@@ -82,6 +84,7 @@ class PartitionFold:
         self._held_records: dict[int, Rejected] = {}
         self._panes: list[Pane | RawPane] = []
         self._rejected: list[Rejected] = []
+        self._left_out: list[tuple[int, int | None]] = []
         self._told: int | None = None
         self._folding_again = False
         self.wants_again = False
@@ -146,6 +149,7 @@ class PartitionFold:
             self.start = offset
         self.position = offset + 1
         self.quarantined.add(offset)
+        self._left_out.append((offset, self.watermark))
         self._reject(reject(record, 0, QUARANTINED))
 
     def heartbeat(self, watermark: int) -> None:
@@ -234,8 +238,8 @@ class PartitionFold:
             firsts = {name: self._first_of(model) for name, model in sorted(self.models.items())}
             first = told if self.first_watermark is None else self.first_watermark
             watermark = Watermark(*self.tp, told, first, firsts, dict(sorted(self.gone.items())))
-        drained = Drained(tuple(self._panes), tuple(self._rejected), watermark)
-        self._panes, self._rejected = [], []
+        drained = Drained(tuple(self._panes), tuple(self._rejected), watermark, tuple(self._left_out))
+        self._panes, self._rejected, self._left_out = [], [], []
         return drained
 
     def _ends_a_pane(self, before: int, after: int) -> bool:
@@ -317,7 +321,7 @@ class PartitionFold:
     def arrive(self, position: ProfilePosition) -> bool:
         """End of folding again: forget what was published before; whether the state is the committed one."""
         self._folding_again = False
-        self._panes, self._rejected = [], []
+        self._panes, self._rejected, self._left_out = [], [], []
         self._told = position.told
         self.position = position.position
         self.buckets, self.gaps = Counter(position.buckets), position.gaps

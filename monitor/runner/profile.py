@@ -27,6 +27,7 @@ from monitor.panes.ledger import (
 )
 from monitor.panes.position import ProfilePosition, decode_profile
 from monitor.profile.accounting import Account
+from monitor.profile.notices import data_lost, record_quarantined
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask
 from monitor.runner.contracts import Contracts, input_topics
@@ -163,6 +164,8 @@ class ProfileStage:
         later += [Mark(offset, at, self._contract(digest)) for offset, at, digest in known.switches]
         contracts = {digest: self._contract(digest) for _, _, digest in position.switches}
         held.task.restore(position, beginning <= low, contracts, later)
+        fold = held.task.fold
+        fold.quarantined |= {offset for offset in known.present.quarantined if offset >= position.position}
         self._again = restoring(self._inputs)
         if beginning > low:
             self._log.warning("data_lost", topic=tp.topic, partition=tp.partition, start=low, end=beginning)
@@ -223,7 +226,6 @@ class ProfileStage:
     def quarantine(self, record: RecordBatch) -> None:
         held = self._inputs[record.tp]
         held.task.quarantine(record)
-        held.notices.append(record_quarantined(record.tp, record.offsets[0], held.task.fold.watermark))
         self._log.error("record_quarantined", topic=record.topic, partition=record.partition, offset=record.offsets[0])
 
     def reached(self, tp: TopicPartition, position: int) -> None:
@@ -358,7 +360,8 @@ class ProfileStage:
         outputs = [encode_entry(pane, ledger, self._ledger.partition_of(pane.model)) for pane in drained.panes]
         shared: list[Entry] = [*held.switches, *held.heartbeats]
         held.switches, held.heartbeats, held.touched = [], [], set()
-        notices, held.notices = held.notices, []
+        notices = [*held.notices, *(record_quarantined(tp, offset, at) for offset, at in drained.quarantined)]
+        held.notices = []
         outputs += [encode_entry(n, ledger, self._ledger.partition_of(n.model or held.models[0])) for n in notices]
         for partition in sorted(readers):
             told = [] if drained.watermark is None else [self._of_partition(drained.watermark, partition)]
@@ -391,18 +394,3 @@ def restoring(inputs: Mapping[TopicPartition, _Input]) -> frozenset[TopicPartiti
         found.update(more)
         models.update(model for tp in more for model in inputs[tp].models)
     return frozenset(found)
-
-
-def data_lost(tp: TopicPartition, position: ProfilePosition, beginning: int) -> Notice:
-    """Retention has taken records that were still needed: those from the low-water mark to the log's start."""
-    start = position.low.offset
-    text = f"{tp.topic}/{tp.partition}: offsets {start} to {beginning} were deleted before they were folded for good"
-    labels = (("from_offset", str(start)), ("partition", str(tp.partition)), ("topic", tp.topic))
-    return Notice("", "DataLost", position.told or 0, *tp, labels, text)
-
-
-def record_quarantined(tp: TopicPartition, offset: int, watermark: int | None) -> Notice:
-    """A record has ended the process again and again, and is left out."""
-    text = f"{tp.topic}/{tp.partition}: the record at offset {offset} ended the process three times; see {tp.topic}.dlq"
-    labels = (("offset", str(offset)), ("partition", str(tp.partition)), ("topic", tp.topic))
-    return Notice("", "RecordQuarantined", watermark or 0, *tp, labels, text)

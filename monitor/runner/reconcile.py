@@ -15,10 +15,12 @@ import msgspec
 
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
+from monitor.codec.reasons import QUARANTINED
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import KIND, ContractSwitch, Heartbeat, decode_entry, kind_of
+from monitor.panes.ledger import KIND, ContractSwitch, Heartbeat, Notice, decode_entry, kind_of
 from monitor.panes.pane import Pane, RawPane
 from monitor.panes.position import ProfilePosition
+from monitor.profile.notices import RECORD_QUARANTINED, place_quarantined
 from monitor.runner.sequences import SEQUENCE, writer_and_sequence
 from monitor.runner.topics import read_whole, records_of
 
@@ -38,6 +40,8 @@ class Present:
     names: dict[str, set[Name]] = field(default_factory=dict)
     heartbeats: set[tuple[int, int]] = field(default_factory=set)
     switches: list[tuple[int, int | None, str]] = field(default_factory=list)
+    quarantined: set[int] = field(default_factory=set)
+    """Offsets of records that were left out, as a dead letter or a notice says."""
 
     def lacks(self, position: ProfilePosition) -> bool:
         """Whether outputs that a committed position names are not there."""
@@ -50,6 +54,7 @@ class Present:
     def is_ahead_of(self, position: int) -> bool:
         """Whether some of it tells of records from `position` on, so that it has to be looked up again."""
         ahead = {offset for offset, _ in self.heartbeats} | {offset for offset, _, _ in self.switches}
+        ahead |= {offset + 1 for offset in self.quarantined}
         names = [name for names in self.names.values() for name in names]
         ahead |= {int(name[1]) + 1 for name in names if name[0] == DEAD_LETTER}
         return any(offset > position for offset in ahead) or any(name[0] == PANE for name in names)
@@ -147,12 +152,17 @@ def _look_into(bus: Bus, tp: TopicPartition, tail: int, writer: str, present: Pr
 
 def _remember(output: Outgoing, present: Present) -> None:
     """What has to happen again at its place of the log."""
-    kind = kind_of(output.headers) if KIND in dict(output.headers) else ""
-    if kind not in ("heartbeat", "contractswitch"):
+    headers = dict(output.headers)
+    if headers.get("sd-reason") == QUARANTINED.encode():
+        present.quarantined.add(int(headers["sd-offset"]))
+    kind = kind_of(output.headers) if KIND in headers else ""
+    if kind not in ("heartbeat", "contractswitch", "notice"):
         return
     entry = decode_entry(kind, output.value or b"")
     if isinstance(entry, Heartbeat):
         present.heartbeats.add((entry.offset, entry.watermark))
+    elif isinstance(entry, Notice) and entry.alert == RECORD_QUARANTINED:
+        present.quarantined.add(place_quarantined(entry)[1])
     elif isinstance(entry, ContractSwitch):
         switch = (entry.offset, entry.watermark, entry.digest)
         present.switches += [switch] if switch not in present.switches else []

@@ -1,0 +1,32 @@
+"""What profile tells of an input partition beside its panes: each notice becomes one alert."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from monitor.events import TopicPartition
+from monitor.panes.ledger import Notice
+from monitor.panes.position import ProfilePosition
+
+RECORD_QUARANTINED: Final = "RecordQuarantined"
+
+
+def data_lost(tp: TopicPartition, position: ProfilePosition, beginning: int) -> Notice:
+    """Retention has taken records that were still needed: those from the low-water mark to the log's start."""
+    start = position.low.offset
+    text = f"{tp.topic}/{tp.partition}: offsets {start} to {beginning} were deleted before they were folded for good"
+    labels = (("from_offset", str(start)), ("partition", str(tp.partition)), ("topic", tp.topic))
+    return Notice("", "DataLost", position.told or 0, *tp, labels, text)
+
+
+def record_quarantined(tp: TopicPartition, offset: int, watermark: int | None) -> Notice:
+    """A record has ended the process again and again, and is left out."""
+    text = f"{tp.topic}/{tp.partition}: the record at offset {offset} ended the process three times; see {tp.topic}.dlq"
+    labels = (("offset", str(offset)), ("partition", str(tp.partition)), ("topic", tp.topic))
+    return Notice("", RECORD_QUARANTINED, watermark or 0, *tp, labels, text)
+
+
+def place_quarantined(notice: Notice) -> tuple[TopicPartition, int]:
+    """The place of a record that was left out; offset -1 where the notice tells something else."""
+    offset = dict(notice.labels).get("offset", "-1") if notice.alert == RECORD_QUARANTINED else "-1"
+    return TopicPartition(notice.topic, notice.partition), int(offset)
