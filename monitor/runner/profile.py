@@ -61,6 +61,8 @@ class _Input:
         self.present = Present()
         self.tails: dict[str, int] = {}
         self.before: ProfilePosition | None = None
+        self.undone: ProfilePosition | None = None
+        """Where it was before a commit that is lost in part, to be committed before anything is said again."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -155,6 +157,7 @@ class ProfileStage:
         position, low = known.position, known.position.low.offset
         if known.is_again:
             self._log.warning("outputs_lost", topic=tp.topic, partition=tp.partition, again_from=position.position)
+            held.undone = position
         held.present, held.tails, held.before = known.present, known.tails, known.before
         held.sequencer.go_on(known.present.sequences)
         held.committed = position.position
@@ -328,16 +331,17 @@ class ProfileStage:
         for tp, held in sorted(self._inputs.items()):
             if tp in self._again or not held.joined:
                 continue
-            # a first start says where its outputs will begin before there are any, so that they can be looked up
-            outputs = [] if held.is_fresh else self._new_outputs(tp, held)
-            if not outputs and held.task.fold.position <= held.committed:
+            # a first start says where its outputs will begin before there are any, so that they can be looked up;
+            # and a lost commit is taken back first, for what is said again need not be the same
+            outputs = [] if held.is_fresh or held.undone else self._new_outputs(tp, held)
+            if not outputs and not held.undone and held.task.fold.position <= held.committed:
                 continue
-            position = held.task.snapshot(held.sequencer.sequences)
+            position, held.undone = held.undone or held.task.snapshot(held.sequencer.sequences), None
             value = positions.encode(msgspec.structs.replace(position, tails=held.tails, before=held.before))
-            held.before = position
-            held.committed = held.task.fold.position
+            held.before = msgspec.structs.replace(position, before=None)
+            held.committed = position.position
             outgoing += [*outputs, self.positions.outgoing(tp, value)]
-            offsets[tp] = Committed(held.task.fold.low().offset, positions.digest(value))
+            offsets[tp] = Committed(position.low.offset, positions.digest(value))
         self._handed = tuple(offsets)
         outgoing += [encode_contract(own, self._ledger.name("grid")) for own in self._contracts.to_publish]
         return Work(outgoing, offsets) if outgoing else None

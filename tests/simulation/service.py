@@ -81,8 +81,9 @@ class Service:
     def restart(self, stage: str) -> None:
         """Every process of a stage that is not in the middle of a turn is stopped, and another one started for it."""
         for process in [p for p in self.of(stage) if p not in self.world.running]:
-            self.leave(process)
-            self.join(stage)
+            if process in self.processes:  # else something has happened to it while others left
+                self.leave(process)
+                self.join(stage)
 
     def stopped(self) -> dict[int, list[str]]:
         """Models that stand still since their snapshot was found damaged, by ledger partition."""
