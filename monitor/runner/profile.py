@@ -350,7 +350,7 @@ class ProfileStage:
         self._contracts.said()
         for tp in self._handed:
             held = self._inputs[tp]
-            if not held.present.is_ahead_of(held.committed):
+            if not held.present.is_ahead_of(held.task.fold.low().offset):
                 held.present = Present()
                 held.tails |= {f"{p.topic}/{p.partition}": ends[p] for p in self._places(tp) if p in ends}
 

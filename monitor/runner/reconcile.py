@@ -51,13 +51,16 @@ class Present:
         """The outputs that are not there yet."""
         return [o for o in outputs if not self._has(o)]
 
-    def is_ahead_of(self, position: int) -> bool:
-        """Whether some of it tells of records from `position` on, so that it has to be looked up again."""
+    def is_ahead_of(self, low: int) -> bool:
+        """Whether some of it tells of records behind a low-water mark, so that it may have to be looked up again.
+
+        Not behind the position: a row that waits for its neighbours is rejected after records that follow it.
+        """
         ahead = {offset for offset, _ in self.heartbeats} | {offset for offset, _, _ in self.switches}
         ahead |= {offset + 1 for offset in self.quarantined}
         names = [name for names in self.names.values() for name in names]
         ahead |= {int(name[1]) + 1 for name in names if name[0] == DEAD_LETTER}
-        return any(offset > position for offset in ahead) or any(name[0] == PANE for name in names)
+        return any(offset > low for offset in ahead) or any(name[0] == PANE for name in names)
 
     def _has(self, output: Outgoing) -> bool:
         name = _name(output)
