@@ -350,7 +350,8 @@ class ProfileStage:
         self._contracts.said()
         for tp in self._handed:
             held = self._inputs[tp]
-            if not held.present.is_ahead_of(held.task.fold.low().offset):
+            pane_ms = {name: panes.contract.pane_ms for name, panes in held.task.fold.models.items()}
+            if held.before is None or not held.present.is_ahead_of(held.before, pane_ms):
                 held.present = Present()
                 held.tails |= {f"{p.topic}/{p.partition}": ends[p] for p in self._places(tp) if p in ends}
 

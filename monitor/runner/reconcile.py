@@ -51,27 +51,25 @@ class Present:
         """The outputs that are not there yet."""
         return [o for o in outputs if not self._has(o)]
 
-    def is_ahead_of(self, low: int) -> bool:
-        """Whether some of it tells of records behind a low-water mark, so that it may have to be looked up again.
+    def is_ahead_of(self, position: ProfilePosition, pane_ms: Mapping[str, int]) -> bool:
+        """Whether some of it tells of what is not folded at a position, so that it may have to be looked up again.
 
-        Not behind the position: a row that waits for its neighbours is rejected after records that follow it.
+        Of records that is those behind its low-water mark: a row that waits for its neighbours is rejected after
+        records that follow it. `pane_ms`: of the models that are folded.
         """
-        ahead = {offset for offset, _ in self.heartbeats} | {offset for offset, _, _ in self.switches}
-        ahead |= {offset + 1 for offset in self.quarantined}
+        offsets = {offset for offset, _ in self.heartbeats} | {offset for offset, _, _ in self.switches}
         names = [name for names in self.names.values() for name in names]
-        ahead |= {int(name[1]) + 1 for name in names if name[0] == DEAD_LETTER}
-        return any(offset > low for offset in ahead) or any(name[0] == PANE for name in names)
+        offsets |= {int(name[1]) + 1 for name in names if name[0] == DEAD_LETTER}
+        offsets |= {offset + 1 for offset in self.quarantined}
+        ends = [(int(n[3]) + 1) * pane_ms[str(n[1])] for n in names if n[0] == PANE and n[1] in pane_ms]
+        told = -1 if position.told is None else position.told
+        return any(offset > position.low.offset for offset in offsets) or any(end > told for end in ends)
 
     def _has(self, output: Outgoing) -> bool:
         name = _name(output)
         if name[0] == DEAD_LETTER:  # wherever it went when the topic had fewer partitions
             return any(name in names for names in self.names.values())
-        names = self.names.get(f"{output.topic}/{output.partition}", set())
-        if name not in names:
-            return False
-        if name[0] == PANE:
-            names.remove(name)  # it is made once
-        return True
+        return name in self.names.get(f"{output.topic}/{output.partition}", ())
 
 
 @dataclass(frozen=True, slots=True)
