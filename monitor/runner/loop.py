@@ -109,6 +109,7 @@ class Loop:
         self._witness = witness or NoWitness()
         self._guard = Guard(stage.positions, instance, alone, self._witness)
         self._known: set[TopicPartition] = set()
+        self._next: dict[TopicPartition, int] = {}
         self._committed_at = clock()
         self.joined = False
         """Whether the group has given its share to this process, be it nothing."""
@@ -157,7 +158,7 @@ class Loop:
         # what came with a new partition was fetched from elsewhere than the sought offset
         limits = self._stage.limits()
         ours = [batch for batch in polled.batches if batch.tp in self._known and batch.tp not in fresh]
-        batches = [self._within(limits.get(batch.tp), batch) for batch in ours]
+        batches = [self._within(limits.get(batch.tp), self._unread(batch)) for batch in ours]
         batches = [batch for batch in batches if batch.offsets]
         self._mark(batch.tp for batch in batches if self._is_beyond(batch))
         for batch in batches:
@@ -165,13 +166,18 @@ class Loop:
                 self._feed_alone(batch, polled)
             else:
                 self._feed(batch)
+            self._next[batch.tp] = batch.offsets[-1] + 1
         for tp in sorted(self._known):
             self._stage.reached(tp, self._consumer.position(tp))
         self._stage.tick()
 
+    def _unread(self, batch: RecordBatch) -> RecordBatch:
+        """What of a batch was not read before: whatever a client delivers again is folded once."""
+        return batch.cut(bisect_left(batch.offsets, self._next[batch.tp]), len(batch))
+
     def _within(self, limit: int | None, batch: RecordBatch) -> RecordBatch:
         """The part of a batch that may be fed now; from there on it is read again."""
-        if limit is None or batch.offsets[-1] < limit:
+        if limit is None or not batch.offsets or batch.offsets[-1] < limit:
             return batch
         self._consumer.seek(batch.tp, limit)
         return batch.cut(0, bisect_left(batch.offsets, limit))
@@ -187,6 +193,7 @@ class Loop:
             raise StaleGeneration(f"{tp.topic}/{tp.partition} was committed by another process") from None
         self._known.add(tp)
         self._guard.begin(tp, self._stage.position(tp))
+        self._next[tp] = start
         self._consumer.seek(tp, start)
 
     def _drop(self, tps: AbstractSet[TopicPartition]) -> None:

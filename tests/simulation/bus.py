@@ -43,6 +43,8 @@ class Weather:
     down_until: float = -1.0
     refused: int = 0
     held: int = 0
+    redelivers: Callable[[], None] | None = None
+    """Called when the next poll goes back and delivers records again."""
     tears: Callable[[Transaction], None] | None = None
     """Called with the next commit when it is decided: the broker crashes, and loses a part of it."""
     hangs: Callable[[Transaction], None] | None = None
@@ -60,6 +62,8 @@ class SimulatedBus(MemoryBus):
         """The newest committed position of each task."""
         self.poisoned: dict[TopicPartition, dict[int, Strike]] = {}
         """Records that end the process which folds them."""
+        self.flipped: dict[int, tuple[int, Strike]] = {}
+        """By ledger partition the offset of the snapshot's record in which a bit has turned over."""
         self.witnesses: dict[str, MemoryWitness] = {}
         """What the processes of each name were folding when they ended."""
         self._compacts = compacts
@@ -191,9 +195,20 @@ class SimulatedConsumer(MemoryConsumer):
             weather.refused += 1
             return self._polled((), frozenset())
         before = self._generation
+        stays = before == self._group.generation
+        if stays and weather.redelivers is not None and (back := self._gone_back()):
+            self._positions |= back
+            weather.redelivers()
+            weather.redelivers = None
         polled = super().poll(timeout_ms, min(max_records, MOST_OF_A_POLL))
         world.phase("polling" if self._generation == before else "rebalance")
         return polled
+
+    def _gone_back(self) -> dict[TopicPartition, int]:
+        """Positions before records that were delivered already."""
+        most = {tp: self._place.world.rng.randint(1, MOST_OF_A_POLL) for tp in sorted(self._positions)}
+        back = {tp: max(0, self._positions[tp] - most[tp]) for tp in most if tp not in self._paused}
+        return {tp: at for tp, at in back.items() if self._place.log(tp).batch(tp, at, self._positions[tp], 1)}
 
     def committed(self, tp: TopicPartition) -> Committed | None:
         place = self._place

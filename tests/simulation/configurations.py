@@ -18,7 +18,7 @@ version: 1
 defaults:
   window: {{events: {events}, every: {every}}}
   lateness: 2s
-  pane: 4s
+  pane: {pane}
   interval: 4s
   max_clock_skew: 1m
   idle_timeout: 5s
@@ -99,10 +99,10 @@ LAYOUTS = (
 
 
 @cache
-def configuration(models: str, variant: int) -> Config:
-    """alerts.yaml of these models; `variant` moves thresholds, never what profile reads."""
+def configuration(models: str, variant: int, pane: str = "4s") -> Config:
+    """alerts.yaml of these models; `variant` moves thresholds, never what profile reads. Another pane is refused."""
     psi, ks, silence = ((0.8, 0.4, 9), (0.5, 0.6, 12), (1.5, 0.3, 7))[variant]
-    text = _HEAD.format(events=24, every=24) + "".join(_MODELS[m] for m in models) + _DETECTORS
+    text = _HEAD.format(events=24, every=24, pane=pane) + "".join(_MODELS[m] for m in models) + _DETECTORS
     text += "".join(_RULES.format(model=m, psi=psi, ks=ks, silence=silence) for m in models)
     text += "retraining:" + "".join(_RETRAINING.format(model=m) for m in models)
     return load(text, "alerts.yaml")

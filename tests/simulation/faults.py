@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from monitor.events import TopicPartition
-from tests.simulation.bus import SESSION_S, TRANSACTION_S
-from tests.simulation.configurations import VARIANTS
+from tests.simulation.bus import REQUEST_S, SESSION_S, TRANSACTION_S
+from tests.simulation.configurations import VARIANTS, configuration
 from tests.simulation.logs import OFFSETS, Transaction
 from tests.simulation.processes import TOPICS, Process
 from tests.simulation.service import MOST_OF_A_STAGE, Service
@@ -221,6 +221,43 @@ def reload(service: Service, process: Process, strike: Strike) -> None:
     strike.seen = True
 
 
+def refused_reload(service: Service, process: Process, strike: Strike) -> None:
+    """alerts.yaml has what a running service can't take: every process goes on with what it has."""
+    service.offer(configuration(service.layout.models, service.variant, pane="2s"))
+    refused = {other: other.refused for other in service.processes}
+
+    def end() -> None:
+        strike.seen = any(other.refused > before for other, before in refused.items())
+
+    service.world.at(service.world.now + REQUEST_S, end)
+
+
+def redelivery(service: Service, process: Process, strike: Strike) -> None:
+    """The next poll delivers again what was delivered before."""
+
+    def seen() -> None:
+        strike.seen = True
+
+    service.bus.weather.redelivers = seen
+
+
+def bit_flip(service: Service, process: Process, strike: Strike) -> None:
+    """A bit of a snapshot turns over where it lies; whoever is restored from it has to notice."""
+    rng = service.world.rng
+    starts = {p: start for p in range(TOPICS.partitions) if (start := service.newest_snapshot(p)) is not None}
+    if not starts:
+        return
+    partition = rng.choice(sorted(starts))
+    log = service.bus.log(TopicPartition(TOPICS.name("state"), partition))
+    parts = [i for i, offset in enumerate(log.offsets) if offset >= starts[partition] and log.values[i]]
+    if parts:
+        at = rng.choice(parts)
+        value = bytearray(log.values[at] or b"")
+        value[rng.randrange(len(value))] ^= 1 << rng.randrange(8)
+        log.values[at] = bytes(value)
+        service.bus.flipped[partition] = (log.offsets[at], strike)
+
+
 def more_partitions(service: Service, process: Process, strike: Strike) -> None:
     """An administrator adds a partition to an input and to its dead letters, and starts evaluate again."""
     if service.is_settled and len(service.traffic.partitions) < MOST_PARTITIONS:
@@ -257,5 +294,8 @@ FAULTS: Mapping[str, tuple[float, Fault]] = {
     "silence": (1, silence),
     "reload": (1, reload),
     "more partitions": (0.5, more_partitions),
+    "refused reload": (0.5, refused_reload),
+    "redelivery": (0.8, redelivery),
+    "bit flip": (0.4, bit_flip),
 }
 """Each with how often it is drawn, relative to the others."""

@@ -8,10 +8,11 @@ from typing import cast
 from monitor.bus.memory import MemoryConsumer
 from monitor.bus.port import Committed
 from monitor.config.resolved import Config
-from monitor.errors import BusError, TransactionFailed
+from monitor.errors import BusError, ConfigurationError, TransactionFailed
 from monitor.evaluate.alerts import Place
 from monitor.events import RecordBatch, TopicPartition
 from monitor.panes.ledger import LedgerTopics
+from monitor.panes.position import decode_evaluate
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.profile import ProfileStage
@@ -47,7 +48,17 @@ class Watched:
 
     def begin(self, tp: TopicPartition, committed: Committed | None) -> int:
         self._bus.world.phase("rebalance")
+        if isinstance(self._stage, EvaluateStage):
+            self._see_flipped(tp, committed)
         return self._stage.begin(tp, committed)
+
+    def _see_flipped(self, tp: TopicPartition, committed: Committed | None) -> None:
+        """Whether the snapshot that is read now has a bit turned over."""
+        value = self._stage.positions.of(tp, committed)
+        low = decode_evaluate(value).low if value is not None else None
+        if low is not None and tp.partition in self._bus.flipped:
+            offset, strike = self._bus.flipped[tp.partition]
+            strike.seen = strike.seen or offset >= low.start
 
     def feed(self, records: RecordBatch) -> None:
         poisoned = self._bus.poisoned.get(records.tp, {})
@@ -79,7 +90,9 @@ class Process:
         self.retired = False
         self._bus = bus
         self._config = config
-        self._told = False
+        self._offered: list[Config] = []
+        self.refused = 0
+        """Configurations that it did not take."""
         self._stage: Stage | None = None
         self._member: MemoryConsumer | None = None
 
@@ -89,9 +102,16 @@ class Process:
         waits = self._stage is not None and self._stage.paused()
         return "waiting for a grid" if waits else "idle"
 
-    def reload(self) -> None:
-        """Take another configuration before the next turn, as SIGHUP does."""
-        self._told = True
+    def offer(self, config: Config) -> None:
+        """Another configuration before the next turn, as SIGHUP does; one that can't be taken changes nothing."""
+        self._offered.append(config)
+
+    def _reload(self, loop: Loop) -> None:
+        while self._offered:
+            try:
+                loop.reload(self._offered.pop(0))
+            except ConfigurationError:
+                self.refused += 1
 
     def turn(self) -> None:
         """One turn of the loop, or the start when it is time for it."""
@@ -104,9 +124,7 @@ class Process:
                 self._start()
             else:
                 world.phase(self.idle_phase)
-                if self._told:
-                    self._told = False
-                    self.loop.reload(self._config())
+                self._reload(self.loop)
                 self.loop.turn(wait_ms=0)
         except (Killed, TransactionFailed, BusError) as end:
             self._die(end)
@@ -139,6 +157,7 @@ class Process:
         else:
             stage = EvaluateStage(bus, self._config(), TOPICS, PLACE, lambda model: [], LOG, SNAPSHOT_PANES)
         self._stage = stage
+        self._offered = []
         witness = bus.witnesses.setdefault(self.name, MemoryWitness())
         witness.begin()
         self.loop = Loop(bus, cast(Stage, Watched(stage, bus)), self.name, clock, COMMIT_S, ALONE, witness)

@@ -102,4 +102,17 @@ class Service:
         """Another alerts.yaml: every process takes it before its next turn."""
         self.variant = variant
         for process in self.processes:
-            process.reload()
+            process.offer(self.config())
+
+    def offer(self, config: Config) -> None:
+        """One that no process can take."""
+        for process in self.processes:
+            process.offer(config)
+
+    def newest_snapshot(self, partition: int) -> int | None:
+        """Where the snapshot of a ledger partition begins that its next task starts from."""
+        key = key_of("sd.evaluate", TOPICS.name("ledger"), partition)
+        log = self.bus.log(TopicPartition(TOPICS.name("positions"), 0))
+        value = dict(zip(log.keys, log.values, strict=True)).get(key)
+        low = decode_evaluate(value).low if value is not None else None
+        return None if low is None else low.start
