@@ -146,7 +146,7 @@ class ModelFold:
         """Fold all panes that every partition has sealed."""
         self._take_recorded()
         yield from self._make_grids(watermarks)
-        target = self._target(watermarks)
+        target = self._reach(watermarks)
         while target is not None and self._next is not None and self._next < target:
             parts = self._panes.get(self._next)
             if parts is not None and not self._foldable(parts):
@@ -160,8 +160,12 @@ class ModelFold:
                 yield from self._judge.empty_run(self._streams, (self._next + 1) * pane_ms, stop * pane_ms)
                 self._next = stop
             yield from self._noticed()
-            self._take_recorded()
-            target = self._target(watermarks)  # a recorded change may add partitions
+            target = self._reach(watermarks)
+
+    def _reach(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
+        """The target, after the changes recorded for the next pane: they may add partitions."""
+        target = self._target(watermarks)  # finds the first pane
+        return self._target(watermarks) if self._take_recorded() else target
 
     def _target(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
         """The pane below which every partition has sealed; None as long as one has no watermark for the model."""
@@ -213,9 +217,12 @@ class ModelFold:
 
     # ------------------------------------------------------------------ changes
 
-    def _take_recorded(self) -> None:
+    def _take_recorded(self) -> bool:
+        """Whether a recorded change was due, and taken."""
+        left = len(self._recorded)
         while self._recorded and (self._recorded[0].pane is None or self._is_reached(self._recorded[0].pane)):
             self._take(self._recorded.pop(0).change)
+        return len(self._recorded) < left
 
     def _is_reached(self, pane: int) -> bool:
         return self._next is not None and pane <= self._next
