@@ -73,10 +73,14 @@ Numbers = dict[str, dict[str, int]]
 
 
 class Stopped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model that is not evaluated: what it says was published up to `position`; `why` it was stopped."""
+    """A model that is not evaluated from `position` on, and `why`. `numbers`: of what it had said up to there.
+
+    Not all of that need be in the topics: a commit can be lost in part.
+    """
 
     position: int
     why: str
+    numbers: dict[str, int]
 
 
 class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -142,14 +142,15 @@ class EvaluateStage:
                 # what belongs to no model can be had from the ledger alone, and so can the models
                 self._log.warning("snapshot_unusable", partition=tp.partition, why=str(error))
                 target = held.target = msgspec.structs.replace(target, low=None)
-                for model in held.stopped:
-                    held.task.stop(model)
+        for model in held.stopped if held.low is None else ():
+            held.task.stop(model)
         held.outbox.restore(target, self._bus)
 
     def _stop(self, tp: TopicPartition, held: _Partition, why: Mapping[str, str]) -> None:
         """These models are not evaluated any more, and an alert says so, once."""
         for model in sorted(why.keys() - held.stopped.keys()):
-            held.stopped[model] = Stopped(held.committed, why[model])
+            numbers = held.outbox.numbers() if held.target is None else held.target.numbers
+            held.stopped[model] = Stopped(held.committed, why[model], numbers.get(model, {}))
             held.outbox.entries.append(stop_notice(model, why[model], tp, held.task.watermarks))
             self._log.error("model_stopped", model=model, why=why[model], remedy=f"streamdrift rebuild --model {model}")
 
@@ -311,10 +312,10 @@ class EvaluateStage:
         again = rebuilt(self._bus, tp, command.model, self._place, activations, (stopped.position, record.offset))
         del held.stopped[command.model]
         held.task.adopt(again.fold, command.model, again.digest)
-        held.outbox.say(again.said, self._activations.newest)
+        held.outbox.say_again(command.model, stopped.numbers, again, self._activations.newest)
         held.announced = False  # alerts.yaml may have changed meanwhile
         held.folded = -self._snapshot_panes  # the next commit is followed by a snapshot that has the model
-        self._log.info("model_rebuilt", model=command.model, messages=len(again.said))
+        self._log.info("model_rebuilt", model=command.model, messages=len(again.after))
 
     # ------------------------------------------------------------------ what to commit
 

@@ -9,6 +9,7 @@ missing is written again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from monitor.bus.port import Bus
@@ -18,6 +19,7 @@ from monitor.events import Headers, Outgoing, TopicPartition
 from monitor.panes.ledger import Activation, Entry, LedgerTopics, encode_activation, encode_entry
 from monitor.panes.position import EvaluatePosition, Numbers
 from monitor.runner.activations import Pane, pane_of
+from monitor.runner.rebuild import Rebuilt
 from monitor.runner.sequences import Sequencer, numbers_from, writer_and_sequence
 
 _CLOUD_EVENT: Headers = (("content-type", b"application/cloudevents+json"),)
@@ -69,11 +71,13 @@ class Outbox:
         return numbers_from(bus, tp, tail) if bus.beginning(tp) <= tail else None
 
     def has_reached(self, target: EvaluatePosition, stopped: Collection[str]) -> bool:
-        """Whether folding again gave as many outputs as were committed; those of stopped models are taken as said."""
+        """Whether folding again gave as many outputs as were committed; of stopped models, those there are count."""
         for model in stopped:
-            self._sequencer(model).go_on(target.numbers.get(model, {}))
+            self._sequencer(model).go_on(self._there({model: {}})[model])
         now = self.numbers()
-        return all(now.get(model, {}) == numbers for model, numbers in target.numbers.items() if model)
+        return all(
+            now.get(model, {}) == numbers for model, numbers in target.numbers.items() if model and model not in stopped
+        )
 
     def places(self) -> list[TopicPartition]:
         """The output partitions whose records are numbered."""
@@ -91,6 +95,17 @@ class Outbox:
                 self._waiting += [part for part in numbered if not self._is_there(part)]
             else:
                 self._activate(output, known)
+
+    def say_again(self, model: str, numbers: Mapping[str, int], again: Rebuilt, known: Mapping[Pane, str]) -> None:
+        """All that a model says that was stopped. `numbers`: of what it had said by then; what is there is muted."""
+        written = self._sequencer(model).sequences
+        self._present |= {(self.writer(model), place): number for place, number in written.items()}
+        topics = Counter[str](output.topic for output in again.before if isinstance(output, Message))
+        places = {topic: _place(TopicPartition(self._topics.name(topic), self._tp.partition)) for topic in MESSAGES}
+        # more were said than that where the ledger's start has been deleted
+        first = {place: numbers.get(place, 0) - topics[topic] for topic, place in places.items()}
+        self._sequencer(model).go_on({place: number for place, number in first.items() if number})
+        self.say([*again.before, *again.after], known)
 
     def _activate(self, activation: Activation, known: Mapping[Pane, str]) -> None:
         # not numbered: which stream's grid is made first depends on how the ledger was polled

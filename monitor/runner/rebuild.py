@@ -17,23 +17,24 @@ from monitor.runner.topics import read_whole, records_of
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """A model's fold, the digest of all that it has said, and what of it was not published before."""
+    """A model's fold, the digest of all that it has said, and what that is, before and after the model was stopped."""
 
     fold: ModelFold
     digest: str
-    said: list[Output]
+    before: list[Output]
+    after: list[Output]
 
 
 def rebuilt(
     bus: Bus, tp: TopicPartition, model: str, place: Place, activations: Sequence[Activation], new: tuple[int, int]
 ) -> Rebuilt:
-    """Folds the ledger from its first record for one model. `new`: offsets of the entries whose outputs are new.
+    """Folds the ledger from its first record for one model. `new`: offsets of the entries since it was stopped.
 
-    What it said below them is muted. Where the ledger's start has been deleted the model's newest activations of the
-    grid topic stand in for what was there.
+    Where the ledger's start has been deleted the model's newest activations of the grid topic stand in for what was
+    there.
     """
     published, end = new
-    task, said = EvaluateTask(place), list[Output]()
+    task, before, after = EvaluateTask(place), list[Output](), list[Output]()
     if bus.beginning(tp) > 0:
         for change in {(a.change.kind, a.change.stream): a.change for a in activations}.values():
             task.read(change)
@@ -43,8 +44,8 @@ def rebuilt(
         for part, is_new in ((batch.cut(0, known), False), (batch.cut(known, len(batch)), True)):
             outputs = [output for entry in _entries(part, model, assembler) for output in task.read(entry)]
             outputs += task.advance()
-            said += outputs if is_new else []
-    return Rebuilt(task.model(model), task.digest_of(model), said)
+            (after if is_new else before).extend(outputs)
+    return Rebuilt(task.model(model), task.digest_of(model), before, after)
 
 
 def _entries(batch: RecordBatch, model: str, assembler: Assembler) -> Iterable[Entry]:
