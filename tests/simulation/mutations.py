@@ -47,7 +47,7 @@ MUTATIONS = (
         (
             (
                 "profile/partition.py",
-                "        self._panes, self._rejected = [], []\n        self._told",
+                "        self._panes, self._rejected, self._left_out = [], [], []\n        self._told",
                 "        self._told",
             ),
         ),
@@ -57,7 +57,7 @@ MUTATIONS = (
         (
             (
                 "runner/profile.py",
-                "return max(position.low.offset, beginning)",
+                "return max(low, beginning)",
                 "return max(position.position, beginning)",
             ),
         ),
@@ -112,8 +112,8 @@ MUTATIONS = (
         (
             (
                 "profile/task.py",
-                "[_Mark(offset, False, watermark) for offset, watermark in position.heartbeats]",
-                "[]",
+                "beats = [Mark(offset, watermark) for offset, watermark in position.heartbeats]",
+                "beats: list[Mark] = []",
             ),
         ),
     ),
@@ -186,8 +186,22 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "a lost commit is not taken back",
+        (("runner/profile.py", "            held.undone = position\n", ""),),
+    ),
+    Mutation(
+        "what a torn commit has left is forgotten",
+        (
+            (
+                "runner/profile.py",
+                "if held.before is None or not held.present.is_ahead_of(held.before, pane_ms):",
+                "if True:",
+            ),
+        ),
+    ),
+    Mutation(
         "a kill counts as the record's doing",
-        (("runner/guard.py", "return first and self._witness.ended_in(tp) is False", "return False"),),
+        (("runner/guard.py", "return self._witness.folded_to(tp) > 0", "return True"),),
     ),
 )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from monitor.codec.canonical import time_text
+from monitor.codec.reasons import QUARANTINED
 from monitor.evaluate.messages import Message
 from monitor.events import Record, Rejected, TopicPartition
 from monitor.panes import position as positions
@@ -23,6 +24,7 @@ from monitor.sources.control import control_records, decode_control
 from tests.simulation.bus import START_MS, SimulatedBus
 from tests.simulation.processes import PLACE, TOPICS
 from tests.simulation.schedule import Schedule
+from tests.simulation.traffic import POISON
 
 _Said = Counter[tuple[str, bytes | None, bytes | None]]
 OUTPUTS = ("alerts", "retraining", "observations")
@@ -153,6 +155,16 @@ def tells_every_rejected_record(ended: Ended) -> None:
         raise Broken("dead letters", f"missing {dict(expected - live)}, too many {dict(live - expected)}")
 
 
+def leaves_out_poison_alone(ended: Ended) -> None:
+    """A record is quarantined because it ends the process, and never because somebody killed that."""
+    for rejected in ended.replay.rejected:
+        if rejected.reason == QUARANTINED:
+            log = ended.bus.log(TopicPartition(rejected.topic, rejected.partition))
+            value = log.values[log.offsets.index(rejected.offset)]
+            if value != POISON:
+                raise Broken("quarantine", f"{rejected.topic}/{rejected.partition}@{rejected.offset} is {value!r}")
+
+
 def finds_the_drift(ended: Ended) -> None:
     """After the last fault windows close in every model, and the drift that was put there is found."""
     since = time_text(START_MS + int(ended.schedule.drift_from * 1000))
@@ -173,5 +185,6 @@ CHECKS: tuple[Callable[[Ended], None], ...] = (
     says_what_a_replay_says,
     counts_every_record,
     tells_every_rejected_record,
+    leaves_out_poison_alone,
     finds_the_drift,
 )

@@ -125,6 +125,23 @@ def test_back_and_forth_before_anything_was_read_back_ends_at_the_last(traffic: 
     traffic.step(10)
     assert thresholds(activations(traffic))[-1] == -50
     assert fired(traffic)[-1][0] == -50
+    live = published(traffic.service.bus)
+    assert sorted(live) == sorted((m.topic, m.key, m.value) for m in replayed(traffic.service))
+
+
+@pytest.mark.parametrize("between", [-1000, 1000])
+def test_rules_that_no_pane_was_folded_under_leave_no_trace(traffic: Traffic, between: int) -> None:
+    """Neither do they withdraw an alert that fires under those before and after."""
+    traffic.reload(config(between))
+    traffic.service.turn("evaluate")
+    traffic.reload(config(-50))
+    before = len(published(traffic.service.bus))
+    traffic.service.turn("evaluate")
+    assert len(published(traffic.service.bus)) == before
+    traffic.step(10)
+    assert {threshold for threshold, _ in fired(traffic)} == {-50}
+    live = published(traffic.service.bus)
+    assert sorted(live) == sorted((m.topic, m.key, m.value) for m in replayed(traffic.service))
 
 
 def test_the_same_file_again_changes_nothing(traffic: Traffic) -> None:

@@ -1,0 +1,86 @@
+"""What is written after a restart: neither what a torn commit left in the topics, nor less than what it lost."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from monitor.bus.memory import MemoryBus
+from monitor.evaluate.messages import Message
+from monitor.events import Outgoing, TopicPartition
+from monitor.panes.ledger import LedgerTopics
+from monitor.panes.position import FORMAT, EvaluatePosition, Snapshot
+from monitor.runner.outbox import Outbox
+from monitor.runner.sequences import Sequencer, writer_and_sequence
+from monitor.runner.topics import create_topics
+
+TOPICS = LedgerTopics("sd.", 1)
+TP = TopicPartition("sd.ledger", 0)
+ALERTS = "sd.alerts/0"
+WRITER = "sd.evaluate/sd.ledger/0"
+
+
+def a_bus(written: int, writer: str = f"{WRITER}/m") -> MemoryBus:
+    """Our topics, with so many alerts of a writer."""
+    bus = MemoryBus()
+    create_topics(bus, TOPICS, ())
+    alerts = [Outgoing("sd.alerts", 0, b"k", str(n).encode()) for n in range(written)]
+    bus.write(Sequencer(writer).number(alerts), markers=False)
+    return bus
+
+
+def a_position(said: int, before: int, tail: int = 0, model: str = "m") -> EvaluatePosition:
+    """Committed after so many alerts."""
+    numbers, earlier = {model: {ALERTS: said}}, {model: {ALERTS: before}}
+    return EvaluatePosition(FORMAT, None, 9, {}, numbers, earlier, {ALERTS: tail}, {})
+
+
+def restored(bus: MemoryBus, position: EvaluatePosition) -> Outbox:
+    outbox = Outbox("sd.evaluate", TP, TOPICS)
+    outbox.restore(position, bus)
+    return outbox
+
+
+def say(outbox: Outbox, alerts: int, model: str = "m") -> list[int]:
+    """Numbers of the alerts that are written when so many more are said."""
+    outbox.say([Message("alerts", 0, model, "k", b"v", b"") for _ in range(alerts)], {})
+    return [writer_and_sequence(record.headers)[1] for record in outbox.take()]
+
+
+def test_folding_again_writes_nothing_that_is_there() -> None:
+    """Then the numbers go on."""
+    assert say(restored(a_bus(3), a_position(3, 2, tail=2)), 5) == [3, 4]
+
+
+@pytest.mark.parametrize("torn", [1, 2, 5])
+def test_what_a_commit_has_lost_is_written_again(torn: int) -> None:
+    """However often that commit is torn again: what it lost does not count as written before it is there."""
+    position = a_position(3, 1, tail=1)
+    for _ in range(torn):
+        outbox = restored(a_bus(1), position)
+        assert say(outbox, 3) == [1, 2]
+        position = msgspec.structs.replace(position, numbers=outbox.numbers(), before=outbox.before())
+
+
+@pytest.mark.parametrize("commits", [0, 1, 3])
+def test_what_a_torn_commit_has_left_is_not_written_again(commits: int) -> None:
+    """However many commits later, and wherever their tails are: folding has not come to it yet."""
+    bus, position = a_bus(6), a_position(1, 0)
+    for _ in range(commits):
+        outbox = restored(bus, position)
+        assert say(outbox, 1) == []
+        position = msgspec.structs.replace(position, numbers=outbox.numbers(), before=outbox.before())
+        position = msgspec.structs.replace(position, numbers={"m": {ALERTS: 1}}, tails={ALERTS: 6})
+    assert say(restored(bus, position), 8) == [6, 7]
+
+
+def test_alerts_of_no_model_keep_their_numbers_over_a_restart() -> None:
+    """They share their writer with the entries of the task itself, which folding does not say again."""
+    bus = a_bus(2, WRITER)
+    entries = [Outgoing("sd.ledger", 0, b"k", b"v")] * 3
+    bus.write(Sequencer(WRITER).number(entries), markers=False)
+    position = a_position(2, 2, tail=2, model="")
+    low = Snapshot(5, 0, {}, {"": {ALERTS: 2, "sd.ledger/0": 1}})
+    outbox = restored(bus, msgspec.structs.replace(position, low=low, tails={ALERTS: 2, "sd.ledger/0": 0}))
+    assert outbox.numbers() == {"": {ALERTS: 2, "sd.ledger/0": 3}}
+    assert say(outbox, 1, model="") == [2]
