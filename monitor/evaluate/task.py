@@ -72,7 +72,10 @@ class EvaluateTask:
     def read(self, entry: Entry) -> list[Output]:
         """One ledger record. Panes are folded by `advance`."""
         if isinstance(entry, Watermark):
-            self._watermarks[TopicPartition(entry.topic, entry.partition)] = entry
+            # after a torn commit a partition tells again what is below the last: it will come back to that
+            known = self._watermarks.setdefault(TopicPartition(entry.topic, entry.partition), entry)
+            if entry.watermark >= known.watermark:
+                self._watermarks[TopicPartition(entry.topic, entry.partition)] = entry
             return []
         if isinstance(entry, Heartbeat | ContractSwitch):
             return []  # its effect is in the watermarks; it is here for capture

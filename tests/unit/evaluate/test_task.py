@@ -203,6 +203,23 @@ def test_a_replay_with_recorded_activations_says_the_same(seed: int) -> None:
     assert in_order(messages(again), 8) == in_order(messages(said), 8)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_watermark_that_is_told_again_takes_nothing_back(seed: int) -> None:
+    """After a torn commit a partition says what is below its last; how that falls into polls changes nothing."""
+    rng = random.Random(seed)
+    log = live(a_log(seed), rng)
+    ledger: list[Entry] = []
+    told: list[Watermark] = []
+    for entry in log.ledger:
+        ledger.append(entry)
+        if isinstance(entry, Watermark):
+            told.append(entry)
+            ledger += rng.sample(told, 1) if rng.random() < 0.3 else []
+    for salt in range(3):
+        outputs, _ = evaluated(ledger, random.Random(salt))
+        assert messages(outputs) == messages(evaluated(log.ledger, random.Random(salt))[0])
+
+
 def test_a_repeat_is_skipped_and_a_gap_stops_the_task() -> None:
     """Every writer's records are numbered without gaps."""
     task = EvaluateTask(PLACE)
