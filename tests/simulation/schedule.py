@@ -13,7 +13,8 @@ TURNS = 100
 FAULTS_WANTED = 55
 CALM_S, DRIFT_S, LAST_S = 8, 13, 8
 TURN_S, GOOD_TURN_S = 0.3, 1.0
-PATIENCE_ROUNDS = 200
+PATIENCE_ROUNDS, REBUILD_ROUNDS = 200, 10
+"""Rounds of turns until all is folded at last, and how often an operator looks for models that stand still."""
 SOON_S = 0.05
 WARM, WARM_TURNS = 0.7, 24
 """How many of the schedules have their grids before anything goes wrong, and after how many turns they should."""
@@ -95,16 +96,15 @@ class Schedule:
         self._go_on(DRIFT_S)
         self._go_on(LAST_S)
         self.service.traffic.flowing = False
-        for _ in range(PATIENCE_ROUNDS):
+        for patience in range(PATIENCE_ROUNDS):
             before = self._ends()
+            if patience % REBUILD_ROUNDS == 0:
+                self.service.rebuild()
             for process in 2 * self.service.processes:
                 self.world.pass_time(SOON_S)
                 process.turn()
-            if not self.is_quiet() or self._ends() != before:
-                continue
-            if not any(self.service.stopped().values()):
+            if self.is_quiet() and self._ends() == before and not any(self.service.stopped().values()):
                 return
-            self.service.rebuild()
 
     def _go_on(self, seconds: float) -> None:
         until = self.world.now + seconds
