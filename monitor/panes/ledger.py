@@ -153,11 +153,12 @@ class PartitionSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def joined_at(tp: TopicPartition, model: str, activations: Iterable[Activation]) -> int | Literal["not yet"] | None:
     """From which pane on a partition belongs to a model: older rows there are late.
 
-    None: from the start. "not yet": the model has a set of partitions, and none that names this one.
+    None: from the start. "not yet": no set of partitions names it, or there is none: evaluate, which owns the sets, has
+    yet to write the first, and may have counted the partitions before this one came.
     """
     sets = [a for a in activations if a.change.kind == "set" and a.change.model == model]
     naming = [a.pane for a in sets if tp in msgspec.json.decode(a.change.content, type=PartitionSet).partitions]
-    if sets and not naming:
+    if not naming:
         return "not yet"
     # the first counts; the topic may hold it behind others, when it was written again after a restart
     return None if None in naming else min((pane for pane in naming if pane is not None), default=None)

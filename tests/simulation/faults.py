@@ -260,7 +260,7 @@ def bit_flip(service: Service, process: Process, strike: Strike) -> None:
 
 def more_partitions(service: Service, process: Process, strike: Strike) -> None:
     """An administrator adds a partition to an input and to its dead letters, and starts evaluate again."""
-    if service.is_settled and len(service.traffic.partitions) < MOST_PARTITIONS:
+    if len(service.traffic.partitions) < MOST_PARTITIONS:
         topic = service.world.rng.choice(service.inputs)
         number = service.bus.partitions(topic) or 0
         service.bus.grow(f"{topic}.dlq", number + 1)

@@ -47,12 +47,6 @@ class Service:
     def config(self) -> Config:
         return configuration(self.layout.models, self.variant)
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether evaluate has said which partitions each model has."""
-        keys = self.bus.log(TopicPartition(TOPICS.name("grid"), 0)).keys
-        return len({key for key in keys if key is not None and b"/set/" in key}) >= len(self.layout.models)
-
     def of(self, stage: str) -> list[Process]:
         return [p for p in self.processes if p.stage == stage]
 

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from monitor.bus.memory import MemoryBus
@@ -13,7 +14,7 @@ from monitor.codec.canonical import time_text
 from monitor.codec.decode import Decoder
 from monitor.config import load
 from monitor.events import Batch, Outgoing, RecordBatch, TopicPartition
-from monitor.panes.ledger import LedgerTopics
+from monitor.panes.ledger import Activation, LedgerTopics, PartitionSet, encode_activation, new_change
 from monitor.panes.position import decode_profile
 from monitor.runner.loop import Loop
 from monitor.runner.positions import Positions
@@ -61,6 +62,8 @@ def bus_with(poison: frozenset[int], records: int = 60) -> MemoryBus:
     bus = MemoryBus(clock=lambda: 0, markers=True)
     bus.create("in", 1)
     create_topics(bus, TOPICS, ("in",))
+    named = new_change("m", "set", msgspec.json.encode(PartitionSet({"features": ("in", 1)})).decode())
+    bus.write([encode_activation(Activation(named, None), TOPICS.name("grid"))], markers=False)
     sender = bus.sender()
     for i in range(records):
         event = {"event_id": "e", "model": "m", "event_time": time_text(START + i * 500), "features": {"x": i}}

@@ -78,6 +78,10 @@ def test_rows_that_wait_for_a_grid_are_bounded_and_no_message_differs(monkeypatc
     for tp in inputs_of(fleet.bus):
         send(fleet.bus, tp, (i / 200 for i in range(200 * 12)))
         send(fleet.bus, tp, (12 + i / 10 for i in range(300)), shift=2.0)
+    fleet.join("evaluate-1")
+    for _ in range(4):
+        fleet.turn()  # it names the models' partitions, and is away then
+    fleet.leave("evaluate-1")
     fleet.join("profile-1")
     profile = fleet.stages["profile-1"]
     assert isinstance(profile, ProfileStage)
