@@ -353,7 +353,8 @@ class ProfileStage:
             pane_ms = {name: panes.contract.pane_ms for name, panes in held.task.fold.models.items()}
             if held.before is None or not held.present.is_ahead_of(held.before, pane_ms):
                 held.present = Present()
-                held.tails |= {f"{p.topic}/{p.partition}": ends[p] for p in self._places(tp) if p in ends}
+                places = {f"{p.topic}/{p.partition}": p for p in self._places(tp)}
+                held.tails = {name: ends.get(p, held.tails.get(name, 0)) for name, p in places.items()}
 
     def _new_outputs(self, tp: TopicPartition, held: _Input) -> list[Outgoing]:
         return held.sequencer.number(held.present.without(self._outputs(tp, held)))

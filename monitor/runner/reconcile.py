@@ -111,12 +111,11 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
 def look_up(bus: Bus, writer: str, places: Iterable[TopicPartition], position: ProfilePosition) -> Present:
     """What is there of a writer's outputs. Where what lay behind the tail is deleted, all counts as there.
 
-    `places`: where it writes now. Where it wrote before a topic got more partitions counts, too.
+    `places`: where it writes now. Where it may have written before a topic got more partitions counts, too.
     """
     before = position.before.sequences if position.before is not None else {}
     present = Present(dict(position.sequences))
-    left = [_partition_of(place) for place, number in position.sequences.items() if number != before.get(place)]
-    for tp in sorted({*places, *left}):
+    for tp in sorted({*places, *map(_partition_of, position.tails)}):
         place = f"{tp.topic}/{tp.partition}"
         tail = position.tails.get(place, 0)
         if bus.beginning(tp) > tail:
