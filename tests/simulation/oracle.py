@@ -21,6 +21,7 @@ from monitor.replay import Replay, ReplayLog
 from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.topics import read_whole, records_of
 from monitor.sources.control import control_records, decode_control
+from tests.replaying import replay_log
 from tests.simulation.bus import START_MS, SimulatedBus
 from tests.simulation.processes import PLACE, TOPICS
 from tests.simulation.schedule import Schedule
@@ -60,19 +61,7 @@ class Ended:
         self.said = [(topic, record) for topic in OUTPUTS for record in all_of(self.bus, TOPICS.name(topic))]
         self.events = [(topic, msgspec.json.decode(record.value or b"")) for topic, record in self.said]
         control = decode_control(control_records(self.bus, TOPICS), TOPICS.prefix)
-        contracts = [model.contract for model in schedule.service.config().models]
-        log = ReplayLog(
-            contracts,
-            dict.fromkeys(self.inputs, False),
-            control.heartbeats,
-            control.activations,
-            PLACE,
-            False,
-            TOPICS.partitions,
-            switches=control.switches,
-            topic_contracts={contract.digest: contract for contract in control.topic_contracts},
-            notices=control.notices,
-        )
+        log = replay_log(control, self.inputs, PLACE, TOPICS.partitions)
         self.replay = _Replay(log)
         self.expected = list(self._replayed())
         self.expected += self.replay.finish({tp: self.bus.end(tp) for tp in self.inputs})

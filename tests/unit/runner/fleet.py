@@ -13,19 +13,17 @@ from monitor.codec.chunks import Assembler
 from monitor.config import load
 from monitor.config.resolved import Config
 from monitor.evaluate.alerts import Place
-from monitor.evaluate.messages import Message
 from monitor.events import Outgoing, TopicPartition
 from monitor.panes import position as positions
 from monitor.panes.ledger import LedgerTopics
 from monitor.panes.position import ProfilePosition
-from monitor.replay import Replay, ReplayLog
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.positions import Positions
 from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics, read_whole, whole_values
-from monitor.sources.control import control_records, decode_control
 from monitor.telemetry import get_log
+from tests import replaying
 
 TOPICS = LedgerTopics("sd.", 2)
 PLACE = Place("/s", "http://localhost", "0", "memory")
@@ -164,22 +162,7 @@ def published(bus: MemoryBus, topic: str = "alerts") -> list[bytes]:
 
 def replayed(bus: MemoryBus, topics: Iterable[str] = tuple(INPUTS)) -> dict[str, list[bytes]]:
     """What a replay of the log says, by topic and sorted."""
-    control = decode_control(control_records(bus, TOPICS), TOPICS.prefix)
-    partitions = dict.fromkeys(inputs_of(bus, topics), False)
-    log = ReplayLog(
-        control.contracts,
-        partitions,
-        control.heartbeats,
-        control.activations,
-        PLACE,
-        False,
-        TOPICS.partitions,
-        switches=control.switches,
-        topic_contracts={contract.digest: contract for contract in control.topic_contracts},
-    )
-    engine = Replay(log)
-    messages: list[Message] = [m for tp in partitions for batch in read_whole(bus, tp) for m in engine.feed(batch)]
-    messages += engine.finish({tp: bus.end(tp) for tp in partitions})
+    messages = replaying.replayed(bus, TOPICS, inputs_of(bus, topics), PLACE)
     return {topic: sorted(m.value for m in messages if m.topic == topic) for topic in ("alerts", "observations")}
 
 

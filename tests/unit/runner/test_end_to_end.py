@@ -21,15 +21,14 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.events import Outgoing, Record, TopicPartition
 from monitor.panes.ledger import LedgerTopics, kind_of
-from monitor.replay import Replay, ReplayLog
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.profile import ProfileStage
 from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.topics import create_topics, read_whole, records_of
 from monitor.runner.witness import MemoryWitness
-from monitor.sources.control import control_records, decode_control
 from monitor.telemetry import get_log
+from tests import replaying
 from tests.accounts import accounts, check_accounts
 
 TOPICS = LedgerTopics("sd.", 2)
@@ -217,22 +216,8 @@ def published(bus: MemoryBus) -> list[tuple[str, str, bytes]]:
 def replayed(service: Service) -> list[Message]:
     """The same log through the engine without a bus, with what the service decided while it was made."""
     bus = service.bus
-    control = decode_control(control_records(bus, TOPICS), TOPICS.prefix)
-    partitions = {TopicPartition(topic, p): False for topic in INPUTS for p in range(bus.partitions(topic) or 0)}
-    log = ReplayLog(
-        [model.contract for model in service.config.models],
-        partitions,
-        control.heartbeats,
-        control.activations,
-        PLACE,
-        False,
-        TOPICS.partitions,
-        switches=control.switches,
-        topic_contracts={contract.digest: contract for contract in control.topic_contracts},
-    )
-    replay = Replay(log)
-    messages = [m for tp in partitions for batch in read_whole(bus, tp) for m in replay.feed(batch)]
-    return messages + replay.finish({tp: bus.end(tp) for tp in partitions})
+    tps = [TopicPartition(topic, p) for topic in INPUTS for p in range(bus.partitions(topic) or 0)]
+    return replaying.replayed(bus, TOPICS, tps, PLACE)
 
 
 def check_once(service: Service) -> None:

@@ -16,7 +16,7 @@ from monitor.evaluate.alerts import Place
 from monitor.events import Outgoing, TopicPartition
 from monitor.panes.ledger import LedgerTopics, PartitionSet, joined_at
 from monitor.panes.position import decode_profile
-from monitor.replay import Replay, ReplayLog, in_order
+from monitor.replay import in_order
 from monitor.runner.announce import partition_set
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop
@@ -25,6 +25,7 @@ from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics, read_whole, whole_values
 from monitor.sources.control import control_records, decode_control
 from monitor.telemetry import get_log
+from tests import replaying
 
 TOPICS = LedgerTopics("sd.", 2)
 PLACE = Place("/s", "http://localhost", "0", "memory")
@@ -107,16 +108,10 @@ def test_a_new_partition_counts_from_a_recorded_pane_and_older_rows_are_late() -
     for p in range(TOPICS.partitions):
         for batch in read_whole(bus, TopicPartition("sd.alerts", p)):
             live += [value for _, value in whole_values(Assembler(), batch)]
-    partitions = {TopicPartition("in", p): False for p in range(2)}
-    log = ReplayLog(
-        control.contracts, partitions, control.heartbeats, control.activations, PLACE, False, TOPICS.partitions
-    )
-    engine = Replay(log)
-    messages = [m for tp in partitions for batch in read_whole(bus, tp) for m in engine.feed(batch)]
-    messages += engine.finish({tp: bus.end(tp) for tp in partitions})
-    replayed = [m.value for m in in_order(messages, TOPICS.partitions) if m.topic == "alerts"]
-    assert {json.loads(v)["data"]["labels"]["alertname"] for v in replayed} == {"Ks", "Late"}
-    assert sorted(replayed) == sorted(live)
+    messages = replaying.replayed(bus, TOPICS, [TopicPartition("in", p) for p in range(2)], PLACE)
+    again = [m.value for m in in_order(messages, TOPICS.partitions) if m.topic == "alerts"]
+    assert {json.loads(v)["data"]["labels"]["alertname"] for v in again} == {"Ks", "Late"}
+    assert sorted(again) == sorted(live)
 
 
 def test_a_topic_with_fewer_partitions_is_refused() -> None:

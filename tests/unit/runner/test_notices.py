@@ -15,14 +15,14 @@ from monitor.config import load
 from monitor.evaluate.alerts import Place
 from monitor.events import Outgoing, TopicPartition
 from monitor.panes.ledger import LedgerTopics, Notice, decode_entry, encode_entry, kind_of
-from monitor.replay import Replay, ReplayLog, in_order
+from monitor.replay import in_order
 from monitor.runner import snapshots
 from monitor.runner.evaluate import SNAPSHOT_PANES, EvaluateStage
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics, read_whole, whole_values
-from monitor.sources.control import control_records, decode_control, is_about
 from monitor.telemetry import get_log
+from tests import replaying
 
 TOPICS = LedgerTopics("sd.", 2)
 PLACE = Place("/s", "http://localhost", "0", "memory")
@@ -84,22 +84,7 @@ def alerts(bus: MemoryBus) -> list[bytes]:
 
 def replayed(bus: MemoryBus) -> list[bytes]:
     """The alerts of a replay of the topic, with what a capture takes along."""
-    records = [r for r in control_records(bus, TOPICS) if is_about(r, {"m"}, {"in"})]
-    control = decode_control(records, "sd.").of(["in"])
-    partitions = {TopicPartition("in", p): False for p in range(2)}
-    log = ReplayLog(
-        control.contracts,
-        partitions,
-        control.heartbeats,
-        control.activations,
-        PLACE,
-        False,
-        TOPICS.partitions,
-        notices=control.notices,
-    )
-    engine = Replay(log)
-    messages = [m for tp in partitions for b in read_whole(bus, tp) for m in engine.feed(b)]
-    messages += engine.finish({tp: bus.end(tp) for tp in partitions})
+    messages = replaying.replayed(bus, TOPICS, [TopicPartition("in", p) for p in range(2)], PLACE)
     return [m.value for m in in_order(messages, TOPICS.partitions) if m.topic == "alerts"]
 
 
