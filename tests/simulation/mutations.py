@@ -167,7 +167,7 @@ MUTATIONS = (
                 "profile/partition.py",
                 "start = _NEVER if self.highest is None else self.highest",
                 "start = PartitionFold.__dict__.get('_all', _NEVER)\n"
-                "        setattr(PartitionFold, '_all', max(start, int(time.max())))",
+                "        setattr(PartitionFold, '_all', int(time.max(initial=start)))",
             ),
         ),
     ),

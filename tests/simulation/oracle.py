@@ -29,6 +29,7 @@ from tests.simulation.traffic import POISON
 
 _Said = Counter[tuple[str, bytes | None, bytes | None]]
 OUTPUTS = ("alerts", "retraining", "observations")
+STOPPED = "ModelStopped"
 
 
 class Broken(AssertionError):
@@ -154,6 +155,13 @@ def leaves_out_poison_alone(ended: Ended) -> None:
                 raise Broken("quarantine", f"{rejected.topic}/{rejected.partition}@{rejected.offset} is {value!r}")
 
 
+def stops_no_sound_model(ended: Ended) -> None:
+    """A model stands still because a bit has turned over in its snapshot, and for nothing else."""
+    stopped = [event["id"] for _, event in ended.events if event["data"].get("labels", {}).get("alertname") == STOPPED]
+    if stopped and all(strike.fault != "bit flip" for strike in ended.schedule.strikes):
+        raise Broken("stopped", f"models stopped whose snapshots nobody has touched: {stopped}")
+
+
 def finds_the_drift(ended: Ended) -> None:
     """After the last fault windows close in every model, and the drift that was put there is found."""
     since = time_text(START_MS + int(ended.schedule.drift_from * 1000))
@@ -175,5 +183,6 @@ CHECKS: tuple[Callable[[Ended], None], ...] = (
     counts_every_record,
     tells_every_rejected_record,
     leaves_out_poison_alone,
+    stops_no_sound_model,
     finds_the_drift,
 )
