@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +14,7 @@ from monitor.bus.kafka_group import Assignment, KafkaMember
 from monitor.bus.port import Committed, Consumer, Polled
 from monitor.errors import BusError, StaleGeneration, TransactionFailed
 from monitor.events import Outgoing, TopicPartition
+from monitor.runner.topics import read_whole
 from tests.broker import Broker
 
 pytestmark = pytest.mark.kafka
@@ -157,6 +159,18 @@ def test_reading_partitions_in_turn_loses_none_of_them(bus: KafkaBus, topic: str
         for tp in seen:
             seen[tp] += len(bus.read(tp, seen[tp], None, WAIT_MS))
     assert list(seen.values()) == [6000, 6000]
+
+
+def test_reading_many_partitions_to_their_ends_waits_for_none_of_them(bus: KafkaBus, topic: str) -> None:
+    """A restart reads dozens, one after the other: the broker's answer that one has no more holds the next not back."""
+    many, n = f"{topic}.many", 12
+    bus.create(many, n)
+    bus.writer("w", topic).commit([Outgoing(many, p, None, b"v") for p in range(n)], {}, None)
+    tps = [TopicPartition(many, p) for p in range(n)]
+    assert bus.read(tps[0], 0, bus.end(tps[0]), WAIT_MS).values == [b"v"]  # the reader's connection stands
+    begun = time.monotonic()
+    assert [batch.values for tp in tps for batch in read_whole(bus, tp)] == [[b"v"]] * n
+    assert time.monotonic() - begun < n * 0.25  # half of what kafka-python's fetch_max_wait_ms would make of it
 
 
 def test_a_topic_that_was_made_anew_is_told(bus: KafkaBus, topic: str) -> None:
