@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from math import isfinite
-from typing import Annotated, ClassVar, Literal
+from functools import cache
+from math import isfinite, sqrt
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from pydantic import Field
 
-from monitor.detectors.layers import ErrorGate, RiverDetector
+from monitor.detectors.layers import ErrorGate, SteppedDetector
 from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, River
 from monitor.detectors.state import (
     Codec,
@@ -86,6 +87,33 @@ def _is_blind(gate: ErrorGate) -> bool:
     return not isfinite(gate.ddm._p._mean)
 
 
+@cache
+def _river_class() -> Any:
+    """River's DDM with an update without calls and warnings (see `layers`)."""
+    from river.drift import binary  # here, because --help and check must start without river
+
+    class DDM(binary.DDM):  # type: ignore[misc] # river ships no types
+        _drift_detected: bool
+        _ps_min: float
+
+        def update(self, x: float) -> bool:
+            if self._drift_detected:
+                self._reset()
+            mean = self._p
+            n = mean.n = mean.n + 1.0
+            p = mean._mean = mean._mean + (1.0 / n) * (x - mean._mean)
+            s = sqrt(p * (1 - p) / n)
+            if n > self.warm_start:
+                if p + s <= self._ps_min:
+                    self._p_min, self._s_min, self._ps_min = p, s, p + s
+                if p + s > self._p_min + self.drift_threshold * self._s_min:
+                    self._drift_detected = True
+                    return True
+            return False
+
+    return DDM
+
+
 class DDM(Plugin):
     """Drift detection method: alarms when error rate p + s passes p_min + 3 s_min, s its standard deviation.
 
@@ -106,10 +134,8 @@ class DDM(Plugin):
     params: DDMParams = DDMParams()
 
     def river(self, seed: int) -> River:
-        from river.drift import binary  # here, because --help and check must start without river
-
-        detector: River = binary.DDM(**self.params.model_dump(exclude={"min_errors"}))
+        detector: River = _river_class()(**self.params.model_dump(exclude={"min_errors"}))
         return detector
 
     def build(self, seed: int) -> Detector:
-        return RiverDetector(ErrorGate(self.river(seed), self.params.min_errors), self.eats, self.codec)
+        return SteppedDetector(ErrorGate(self.river(seed), self.params.min_errors), self.eats, self.codec)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from pydantic import Field, ValidationInfo, field_validator
 
-from monitor.detectors.layers import RiverDetector
+from monitor.detectors.layers import SteppedDetector
 from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, Probability, River
 from monitor.detectors.state import Codec, Number, Positive, State, adds_up, require
 
@@ -76,6 +77,26 @@ def _is_blind(river: Any) -> bool:
     return not (isfinite(river._error_distances._S) and isfinite(river._p2s_prime_max))
 
 
+@cache
+def _river_class() -> Any:
+    """River's EDDM, which passes quickly over what is no error (see `layers`)."""
+    from river.drift import binary  # here, because --help and check must start without river
+
+    rivers = binary.EDDM.update
+
+    class EDDM(binary.EDDM):  # type: ignore[misc] # river ships no types
+        _drift_detected: bool
+
+        def update(self, x: float) -> bool:
+            if x == 1 or self._drift_detected:
+                rivers(self, x)
+                return self._drift_detected
+            self._n += 1
+            return False
+
+    return EDDM
+
+
 class EDDM(Plugin):
     """Early drift detection method: mean + 2 standard deviations of the distance between errors, over its maximum.
 
@@ -96,10 +117,8 @@ class EDDM(Plugin):
     params: EDDMParams = EDDMParams()
 
     def river(self, seed: int) -> River:
-        from river.drift import binary  # here, because --help and check must start without river
-
-        detector: River = binary.EDDM(**self.params.model_dump())
+        detector: River = _river_class()(**self.params.model_dump())
         return detector
 
     def build(self, seed: int) -> Detector:
-        return RiverDetector(self.river(seed), self.eats, self.codec)
+        return SteppedDetector(self.river(seed), self.eats, self.codec)

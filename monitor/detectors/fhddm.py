@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import isfinite
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from monitor.detectors.layers import Inverted, RiverDetector
+from monitor.detectors.layers import Inverted, SteppedDetector
 from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, Probability, River
 from monitor.detectors.state import Codec, Share, State, require
 
@@ -67,6 +68,36 @@ def _is_blind(river: Any) -> bool:
     return not (isfinite(river.n_one) and isfinite(river._u_max))
 
 
+@cache
+def _river_class() -> Any:
+    """River's FHDDM with an update without calls where it has one window (see `layers`)."""
+    from river.drift import binary  # here, because --help and check must start without river
+
+    rivers = binary.FHDDM.update
+
+    class FHDDM(binary.FHDDM):  # type: ignore[misc] # river ships no types
+        _drift_detected: bool
+        _u_max: float
+
+        def update(self, x: float) -> bool:
+            if self._drift_detected or self.short_window_size is not None:
+                rivers(self, x)
+                return self._drift_detected
+            window, size = self._sliding_window, self.sliding_window_size
+            window.append(x)
+            self.n_one += x
+            if len(window) < size:
+                return False
+            mean = self.n_one / size
+            if self._u_max < mean:
+                self._u_max = mean
+            self._drift_detected = self._u_max - mean > self._epsilon
+            self.n_one -= window.popleft()
+            return self._drift_detected
+
+    return FHDDM
+
+
 class FHDDM(Plugin):
     """Fast Hoeffding drift detection method: the window's error rate against its minimum, by Hoeffding's bound.
 
@@ -88,10 +119,8 @@ class FHDDM(Plugin):
     params: FHDDMParams = FHDDMParams()
 
     def river(self, seed: int) -> River:
-        from river.drift import binary  # here, because --help and check must start without river
-
-        detector: River = binary.FHDDM(**self.params.model_dump())
+        detector: River = _river_class()(**self.params.model_dump())
         return detector
 
     def build(self, seed: int) -> Detector:
-        return Inverted(RiverDetector(self.river(seed), self.eats, self.codec))
+        return Inverted(SteppedDetector(self.river(seed), self.eats, self.codec))

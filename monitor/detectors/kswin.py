@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import struct
+import warnings
+from bisect import bisect_right
+from functools import cache, lru_cache
+from itertools import count, repeat
+from math import isnan
+from operator import sub
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
-from monitor.detectors.layers import RiverDetector
+from monitor.detectors.layers import SteppedDetector
 from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, Probability, River
 from monitor.detectors.state import Codec, Number, State, require
 
@@ -80,10 +86,71 @@ def _is_blind(river: Any) -> bool:
     return not all(0.0 <= x <= 1.0 for x in river.window)
 
 
+_MOST_EXACT = 10_000
+"""Up to so many values in each sample SciPy's p-value is exact, and depends on their number and the distance alone."""
+
+
+def _distance(one: list[float], other: list[float]) -> int:
+    """The largest difference of how many of n values of each sample are at or below any place: n times KS's D.
+
+    Both ascending. The difference is largest at a value of the sample that has more.
+    """
+    more: int = max(map(sub, count(1), map(bisect_right, repeat(other), one)))
+    less: int = max(map(sub, count(1), map(bisect_right, repeat(one), other)))
+    return max(more, less)
+
+
+@lru_cache(maxsize=1 << 14)
+def _p_value(size: int, distance: int) -> float:
+    """SciPy's p-value of two samples of that size and distance, as River asks for it."""
+    from scipy import stats  # here, because --help and check must start without scipy
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=RuntimeWarning)
+        one = np.repeat([0.0, 1.0], [distance, size - distance])
+        return float(stats.ks_2samp(one, np.ones(size), method="auto").pvalue)
+
+
+@cache
+def _river_class() -> Any:
+    """River's KSWIN, which remembers the p-values: to compute one takes SciPy 0.1 ms, and there are `stat_size` + 1."""
+    from river import drift  # here, because --help and check must start without river
+
+    rivers = drift.KSWIN.update
+
+    class KSWIN(drift.KSWIN):  # type: ignore[misc] # river ships no types
+        _drift_detected: bool
+
+        def update(self, x: float) -> bool:
+            if self.stat_size > _MOST_EXACT:
+                rivers(self, x)
+                return self._drift_detected
+            if self._drift_detected:
+                self._reset()
+            self.n += 1
+            self.window.append(x)
+            if len(self.window) < self.window_size:
+                return False
+            size, older = self.stat_size, self.window_size - self.stat_size
+            held = list(self.window)
+            drawn, newest = [held[r] for r in self._rng.sample(range(older), size)], held[older:]
+            if isnan(sum(drawn) + sum(newest)):
+                return False  # SciPy's p-value is NaN, too
+            distance = _distance(sorted(drawn), sorted(newest))
+            found: bool = distance / size > 0.1 and _p_value(size, distance) <= self.alpha
+            if found:
+                self.window.clear()
+                self.window.extend(newest)
+            self._drift_detected = found
+            return found
+
+    return KSWIN
+
+
 class KSWIN(Plugin):
     """Kolmogorov-Smirnov windowing: finds any change of the distribution, not only of its mean.
 
-    Eats ranks. A thousand times slower than ADWIN (0.13 ms a value), and with many false alarms at its defaults.
+    Eats ranks. A hundred times slower than ADWIN (0.02 ms a value), and with many false alarms at its defaults.
     An empty update finds nothing; NaN may not come in.
 
     C. Raab, M. Heusinger and F.-M. Schleif, Reactive soft prototype computing for concept drift streams, 2020.
@@ -100,13 +167,11 @@ class KSWIN(Plugin):
     params: KSWINParams = KSWINParams()
 
     def river(self, seed: int) -> River:
-        from river import drift  # here, because --help and check must start without river
-
         params = self.params.model_dump()
         if params["seed"] is None:
             params["seed"] = seed
-        detector: River = drift.KSWIN(**params)
+        detector: River = _river_class()(**params)
         return detector
 
     def build(self, seed: int) -> Detector:
-        return RiverDetector(self.river(seed), self.eats, self.codec)
+        return SteppedDetector(self.river(seed), self.eats, self.codec)

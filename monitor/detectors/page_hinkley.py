@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from monitor.detectors.layers import RiverDetector
+from monitor.detectors.layers import SteppedDetector
 from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, River
 from monitor.detectors.state import (
     Codec,
@@ -79,6 +80,39 @@ def _is_blind(river: Any) -> bool:
     return not (isfinite(river._x_mean._mean) and isfinite(river._sum_increase) and isfinite(river._sum_decrease))
 
 
+@cache
+def _river_class() -> Any:
+    """River's PageHinkley with an update without calls (see `layers`)."""
+    from river import drift  # here, because --help and check must start without river
+
+    class PageHinkley(drift.PageHinkley):  # type: ignore[misc] # river ships no types
+        _drift_detected: bool
+        _sum_increase: float
+        _sum_decrease: float
+        _min_increase: float
+        _max_decrease: float
+
+        def update(self, x: float) -> bool:
+            if self._drift_detected:
+                self._reset()
+            mean = self._x_mean
+            n = mean.n = mean.n + 1.0
+            middle = mean._mean = mean._mean + (1.0 / n) * (x - mean._mean)
+            deviation = x - middle
+            increase = self._sum_increase = self.alpha * self._sum_increase + deviation - self.delta
+            decrease = self._sum_decrease = self.alpha * self._sum_decrease + deviation + self.delta
+            if increase < self._min_increase:
+                self._min_increase = increase
+            if decrease > self._max_decrease:
+                self._max_decrease = decrease
+            if n < self.min_instances:
+                return False
+            self._drift_detected = self._test_drift(increase - self._min_increase, self._max_decrease - decrease)
+            return self._drift_detected
+
+    return PageHinkley
+
+
 class PageHinkley(Plugin):
     """Page's test on the mean, up, down or both: sums deviations and alarms when they pass `threshold`.
 
@@ -99,10 +133,8 @@ class PageHinkley(Plugin):
     params: PageHinkleyParams = PageHinkleyParams()
 
     def river(self, seed: int) -> River:
-        from river import drift  # here, because --help and check must start without river
-
-        detector: River = drift.PageHinkley(**self.params.model_dump())
+        detector: River = _river_class()(**self.params.model_dump())
         return detector
 
     def build(self, seed: int) -> Detector:
-        return RiverDetector(self.river(seed), self.eats, self.codec)
+        return SteppedDetector(self.river(seed), self.eats, self.codec)

@@ -60,8 +60,8 @@ class River(Protocol):
     def drift_detected(self) -> bool:
         """Whether the last update detected a change."""
 
-    def update(self, x: float) -> None:
-        """Feed one value."""
+    def update(self, x: float) -> bool | None:
+        """Feed one value. Ours return whether it is a change, River's own nothing."""
 
 
 class Params(BaseModel):
