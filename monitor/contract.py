@@ -56,7 +56,7 @@ class StreamContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(column.name for column in self.columns if column.kind == "categorical")
 
 
-class ModelContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ModelContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
     """What profile must know of one model. Durations in ms.
 
     `raw_rows`: rows of a stream that a partition may send raw while there is no grid, and the rows that a grid

@@ -7,7 +7,8 @@ value of a binary column, `missing(...)` and `class(...)`. A glob stands for tho
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from monitor.config.resolved import DetectorSpec
@@ -44,6 +45,7 @@ class SeriesOf(NamedTuple):
         return self.column.kind != "categorical"
 
 
+@lru_cache(maxsize=16)  # asked for by each detector and each check, of one model after the other
 def series_of(contract: ModelContract) -> tuple[SeriesOf, ...]:
     """All series of a model, in the order of its contract."""
     return tuple(
@@ -59,7 +61,8 @@ def resolve_inputs(spec: DetectorSpec, contract: ModelContract) -> tuple[Resolve
     form, argument = _parsed(spec.input)
     if form == "class":
         return (_class(argument, contract),)
-    matching = [series for series in series_of(contract) if fnmatchcase(series.name, argument)]
+    matches = re.compile(translate(argument)).match
+    matching = [series for series in series_of(contract) if matches(series.name)]
     eaten = [s for s in matching if form == "missing" or spec.detector.eats == "rank" or s.column.kind == "binary"]
     if not matching and argument == "error":
         raise InputRefused("the input 'error' needs labels, not supported yet")
