@@ -162,6 +162,7 @@ class KSWIN(Plugin):
     """
 
     eats: ClassVar[Eats] = "rank"
+    draws: ClassVar[bool] = True
     codec: ClassVar[Codec] = Codec(KSWINState, _save, _load, _is_blind)
     class_: Literal["KSWIN"] = Field(alias="class")
     params: KSWINParams = KSWINParams()

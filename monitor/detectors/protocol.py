@@ -78,6 +78,8 @@ class Plugin(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
     eats: ClassVar[Eats]
     codec: ClassVar[Codec]
+    draws: ClassVar[bool] = False
+    """Whether it draws at random, and so needs a seed."""
 
     @abstractmethod
     def river(self, seed: int) -> River:

@@ -62,7 +62,8 @@ class DetectorBank:
             for resolved in resolve_inputs(spec, contract):
                 if resolved.stream == grid.stream:
                     read = _input(spec, resolved, places)
-                    seed = _seed(grid.model, grid.stream, spec.name, resolved.column, resolved.form)
+                    names = (grid.model, grid.stream, spec.name, resolved.column, resolved.form)
+                    seed = _seed(*names) if spec.detector.draws else 0
                     sighting = (spec.name, grid.stream, resolved.column)
                     place = inputs.setdefault(read, len(inputs))
                     self._watches.append(_Watch(sighting, place, spec.detector.build(seed)))

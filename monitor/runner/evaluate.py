@@ -29,6 +29,7 @@ from monitor.panes.position import EvaluatePosition, Snapshot, Stopped
 from monitor.runner.activations import Activations
 from monitor.runner.announce import ReferenceChanges, changes_of, rules_change
 from monitor.runner.loop import Work
+from monitor.runner.memory import uncollected
 from monitor.runner.numbers import Standing, ledger_numbers, model_numbers, stopped_numbers
 from monitor.runner.outbox import Outbox
 from monitor.runner.positions import Positions
@@ -135,7 +136,8 @@ class EvaluateStage:
             parts = self._snapshots.read(tp.partition, target.low.start)
             changes, digests = self._activations.changes, target.low.parts
             try:
-                held.task, corrupt = EvaluateTask.restored(self._place, parts, changes, digests)
+                with uncollected():
+                    held.task, corrupt = EvaluateTask.restored(self._place, parts, changes, digests)
                 held.low = target.low
                 self._stop(tp, held, {model: str(error) for model, error in corrupt.items()})
             except FormatError as error:

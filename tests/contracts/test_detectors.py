@@ -211,6 +211,15 @@ def test_the_same_seed_gives_the_same_detections(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_only_those_that_draw_depend_on_the_seed(name: str) -> None:
+    """Evaluate makes no seed for the others."""
+    it, values = plugin(name, SENSITIVE[name]), stream("drifts", EATS[name])
+    found = [it.build(seed).update(values) for seed in range(3)]
+    assert (found[0] == found[1] == found[2]) is not it.draws
+    assert it.draws is (name == "KSWIN")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_names_and_defaults_are_rivers(name: str) -> None:
     """Parameters have River's names, order and defaults; `window` is data, `min_errors` ours."""
     rivers = {

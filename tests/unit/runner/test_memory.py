@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -10,7 +11,7 @@ from structlog.testing import capture_logs
 from monitor.bus.memory import MemoryBus
 from monitor.runner import loop
 from monitor.runner.evaluate import EvaluateStage
-from monitor.runner.memory import Budget, resident_bytes
+from monitor.runner.memory import Budget, resident_bytes, uncollected
 from monitor.runner.profile import ProfileStage
 from monitor.telemetry import get_log
 from tests.accounts import check_accounts
@@ -25,6 +26,22 @@ def test_resident_size_is_that_of_this_process() -> None:
     block = bytearray(os.urandom(MB)) * 64
     assert 60 * MB < resident_bytes() - before < 100 * MB
     del block
+
+
+def test_garbage_is_searched_for_again_behind_a_restore() -> None:
+    """Also where the restore fails, and where restores are nested."""
+
+    def restore() -> None:
+        with uncollected():
+            with uncollected():
+                assert not gc.isenabled()
+            assert not gc.isenabled()
+            raise ValueError("damaged")
+
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match="damaged"):
+        restore()
+    assert gc.isenabled()
 
 
 def test_memory_is_short_above_the_budget_until_it_is_clearly_below() -> None:
