@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]
 Codes = NDArray[np.uint16]
+Int16s = NDArray[np.int16]
 States = NDArray[np.uint8]
 
 Headers = tuple[tuple[str, bytes], ...]

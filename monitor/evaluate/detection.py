@@ -7,7 +7,7 @@ VALID are left out (they are counted apart), except for the input `missing(...)`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -23,7 +23,7 @@ from monitor.evaluate.ranks import rank_table
 from monitor.evaluate.reference import Reference
 from monitor.evaluate.state import BankState
 from monitor.events import CellState, Codes, Float64s, StreamName
-from monitor.panes.grid import Grid, code_table, look_up
+from monitor.panes.grid import Grid, code_table, signed_codes
 
 Sighting = tuple[str, StreamName, str]
 """A detector on a column: (detector's name, stream, column)."""
@@ -67,22 +67,17 @@ class DetectorBank:
                     sighting = (spec.name, grid.stream, resolved.column)
                     place = inputs.setdefault(read, len(inputs))
                     self._watches.append(_Watch(sighting, place, spec.detector.build(seed)))
-        self._tables = [(read.series, _table(read, grid, reference)) for read in inputs]
+        self._numbers = _Numbers([(read.series, _table(read, grid, reference)) for read in inputs])
 
     def feed(self, codes: Codes) -> dict[Sighting, bool]:
         """One merged trace (m, series), in order. Detectors that got a value -> whether one saw a change."""
-        fed = self._numbers(codes)
+        fed = list(self._numbers.of(codes))
         seen: dict[Sighting, bool] = {}
         for watch in self._watches:
             values = fed[watch.input]
             if len(values):
                 seen[watch.sighting] = bool(watch.detector.update(values))
         return seen
-
-    def _numbers(self, codes: Codes) -> list[Float64s]:
-        """What each input gives of a trace, without the cells that are left out."""
-        numbers = [look_up(table, codes[:, series]) for series, table in self._tables]
-        return [values[~np.isnan(values)] for values in numbers]
 
     def blind(self) -> list[Sighting]:
         """Detectors into which NaN or infinity has got, so that they find nothing for ever."""
@@ -106,6 +101,37 @@ class DetectorBank:
         specs = [f"{spec.name} {spec.detector.model_dump_json(by_alias=True)}" for spec in self._specs]
         watched = ["/".join(watch.sighting) for watch in self._watches]
         return hashlib.sha256("\n".join([*specs, *watched]).encode()).hexdigest()
+
+
+_AT_ONCE = 64
+"""Inputs looked up together: enough to share the cost of numpy's calls, and few beside a long trace."""
+
+
+class _Numbers:
+    """The tables of all inputs, end to end, each with the place of its series among the codes."""
+
+    def __init__(self, tables: Sequence[tuple[int, Float64s]]) -> None:
+        sizes = np.array([len(table) for _, table in tables], dtype=np.intp)
+        self._series = np.array([series for series, _ in tables], dtype=np.intp)
+        self._sizes = sizes[:, np.newaxis]
+        self._stops = np.cumsum(sizes)[:, np.newaxis]
+        self._starts = self._stops - self._sizes
+        self._tables = np.concatenate([np.zeros(0), *(table for _, table in tables)])
+
+    def of(self, codes: Codes) -> Iterator[Float64s]:
+        """What each input gives of a trace (m, series), without the cells that are left out."""
+        signed = signed_codes(codes)
+        for first in range(0, len(self._series), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            places = signed[:, self._series[part]].T.astype(np.intp)
+            if ((places >= self._sizes[part]) | (places < -self._sizes[part])).any():
+                raise IndexError("a pane holds a code that is none of its series")  # else it would read another table
+            places += np.where(places < 0, self._stops[part], self._starts[part])
+            numbers = self._tables[places]
+            left_out = np.isnan(numbers)
+            lacking = left_out.any(axis=1).tolist()
+            for row, out, lacks in zip(numbers, left_out, lacking, strict=True):
+                yield row[~out] if lacks else row
 
 
 def _input(spec: DetectorSpec, resolved: ResolvedInput, places: Mapping[str, int]) -> _Input:

@@ -23,7 +23,7 @@ import numpy as np
 
 from monitor.contract import StreamContract
 from monitor.errors import FormatError
-from monitor.events import CellState, Codes, Float64s, Int64s, Rows, States, StreamName
+from monitor.events import CellState, Codes, Float64s, Int16s, Int64s, Rows, States, StreamName
 
 BINS = 256
 INVALID_BASE = 65536
@@ -194,16 +194,15 @@ def _mark_invalid(codes: Codes, states: States) -> None:
 def code_table(grid: Grid, series: int, fill: float) -> Float64s:
     """A number for each code of a series, shape (bins + 6,): of an invalid cell at the place -state.
 
-    `look_up` reads it. So a table has the size of the series and not of all that two bytes can say.
+    `signed_codes` are its places. So a table has the size of the series and not of all that two bytes can say.
     """
     bins = grid.layout.bins[series]
     return np.full(bins.stop - bins.start + INVALID_STATES, fill)
 
 
-def look_up(table: Float64s, codes: Codes) -> Float64s:
-    """The numbers of codes (n,) of one series."""
-    # as signed numbers, codes of invalid cells (65536 - state) count from the end of the table
-    return np.asarray(table[codes.view(np.int16)], dtype=np.float64)
+def signed_codes(codes: Codes) -> Int16s:
+    """The codes as places in a `code_table`: those of invalid cells (65536 - state) count from its end."""
+    return codes.view(np.int16)
 
 
 def make_grid(sample: Rows, contract: StreamContract) -> Grid:

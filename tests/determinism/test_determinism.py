@@ -96,7 +96,7 @@ class Spy:
         compare = stream.StreamFold.compare_with
 
         def spied_feed(bank: DetectorBank, codes: Codes) -> dict[tuple[str, str, str], bool]:
-            numbers = bank._numbers(codes)
+            numbers = list(bank._numbers.of(codes))
             for watch in bank._watches:
                 self.fed.setdefault(watch.sighting[0], []).extend(numbers[watch.input].tolist())
             return feed(bank, codes)  # type: ignore[return-value]
