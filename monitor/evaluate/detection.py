@@ -69,6 +69,9 @@ class DetectorBank:
                     self._watches.append(_Watch(sighting, place, spec.detector.build(seed)))
         self._numbers = _Numbers([(read.series, _table(read, grid, reference)) for read in inputs])
 
+    def __len__(self) -> int:
+        return len(self._watches)
+
     def feed(self, codes: Codes) -> dict[Sighting, bool]:
         """One merged trace (m, series), in order. Detectors that got a value -> whether one saw a change."""
         fed = list(self._numbers.of(codes))

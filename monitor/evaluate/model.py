@@ -96,6 +96,11 @@ class ModelFold:
         return None if self._next is None else self._next * self._pane_ms
 
     @property
+    def fed(self) -> int:
+        """Values that detectors were given, since this object was made."""
+        return sum(fold.fed for fold in self._streams.values())
+
+    @property
     def blind_detectors(self) -> int:
         """How many detectors have been told to be blind."""
         return self._judge.blind_detectors

@@ -42,6 +42,8 @@ class StreamFold:
         self._seen: dict[Sighting, bool] = {}
         self._begun = False
         self._filled_to = 0
+        self.fed = 0
+        """Values that detectors were given, since this object was made; those that they leave out count too."""
         self.compare_with(reference)
 
     def compare_with(self, reference: Reference) -> None:
@@ -71,6 +73,7 @@ class StreamFold:
             self._begun, self._filled_to = True, pane_end
             if pane.last_time is not None:
                 self.last_time = max(pane.last_time, self.last_time if self.last_time is not None else pane.last_time)
+            self.fed += len(pane.codes) * len(self._bank)
             for sighting, detected in self._bank.feed(pane.codes).items():
                 self._seen[sighting] = self._seen.get(sighting, False) or detected
         if not self._begun:

@@ -107,6 +107,11 @@ class EvaluateTask:
         """Panes of all models that were folded since this object was made."""
         return sum(fold.folded for fold in self._models.values())
 
+    @property
+    def fed(self) -> int:
+        """Values that detectors of all models were given, since this object was made."""
+        return sum(fold.fed for fold in self._models.values())
+
     def stop(self, name: str) -> None:
         """Pass over a model from now on, until it is rebuilt."""
         self._models.pop(name, None)

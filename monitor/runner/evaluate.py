@@ -36,7 +36,7 @@ from monitor.runner.positions import Positions
 from monitor.runner.rebuild import rebuilt, stop_notice
 from monitor.runner.reloading import refuse_reload
 from monitor.runner.sequences import writer_and_sequence
-from monitor.runner.snapshots import Snapshots, too_large
+from monitor.runner.snapshots import Since, Snapshots, is_due, too_large
 from monitor.runner.topics import records_of
 from monitor.telemetry import Log, Sample
 
@@ -44,15 +44,13 @@ MAX_RECORDS = 200
 """Ledger records of a turn: a pane of a model with thousands of detectors takes seconds."""
 SNAPSHOT_PANES = 60
 """Panes of all models of a ledger partition together between two snapshots of it."""
-SNAPSHOT_RECORDS = 20_000
-"""Ledger records between two snapshots at most: watermarks and heartbeats come where no pane does."""
 
 
 @dataclass
 class _Partition:
     """One ledger partition: its task, what it has to say, and how far folding again has to go.
 
-    `folded`, `read`: panes folded by the task at the last snapshot, and records since.
+    `folded`, `fed`, `read`: panes folded and values fed by the task at the last snapshot, and records since.
     """
 
     task: EvaluateTask
@@ -68,7 +66,10 @@ class _Partition:
     told: dict[tuple[str, str, str], str] = field(default_factory=dict)
     """Digests of the changes announced since the task began, by (model, kind, stream), read back yet or not."""
     folded: int = 0
+    fed: int = 0
     read: int = 0
+    size: int = 0
+    """Bytes of the last snapshot."""
     large: set[str] = field(default_factory=set)
     """Models of which an alert was asked for, since their snapshot is too large."""
     is_fresh: bool = False
@@ -138,7 +139,7 @@ class EvaluateStage:
             try:
                 with uncollected():
                     held.task, corrupt = EvaluateTask.restored(self._place, parts, changes, digests)
-                held.low = target.low
+                held.low, held.size = target.low, sum(map(len, parts.values()))
                 self._stop(tp, held, {model: str(error) for model, error in corrupt.items()})
             except FormatError as error:
                 # what belongs to no model can be had from the ledger alone, and so can the models
@@ -351,7 +352,8 @@ class EvaluateStage:
                 self._warn_of_size(tp, held, parts)
                 start = self._snapshots.end(tp.partition)
                 held.low = Snapshot(held.position, start, digests, held.outbox.numbers())
-                held.folded, held.read = held.task.folded, 0
+                held.folded, held.fed, held.read = held.task.folded, held.task.fed, 0
+                held.size = sum(map(len, parts.values()))
                 outgoing = self._snapshots.outgoing(tp.partition, parts)
                 offsets: dict[TopicPartition, Committed] = {}
                 self._put(tp, held, outgoing, offsets)
@@ -368,8 +370,8 @@ class EvaluateStage:
             self._log.warning("snapshot_large", model=notice.model, bytes=len(parts[notice.model]))
 
     def _is_due(self, held: _Partition) -> bool:
-        panes = held.task.folded - held.folded
-        return held.assembler.is_empty and (panes >= self._snapshot_panes or held.read >= SNAPSHOT_RECORDS)
+        since = Since(held.task.folded - held.folded, held.read, held.task.fed - held.fed)
+        return held.assembler.is_empty and is_due(since, self._snapshot_panes, held.size)
 
     def _put(
         self, tp: TopicPartition, held: _Partition, outgoing: list[Outgoing], offsets: dict[TopicPartition, Committed]

@@ -111,6 +111,21 @@ def test_a_restored_task_says_what_an_undisturbed_one_says(seed: int) -> None:
     assert again.snapshot() == task.snapshot()
 
 
+def test_values_are_counted_from_the_restore_on() -> None:
+    """A restored task counts from 0 what an undisturbed one counts on: each row for each detector of its stream."""
+    entries = ledger(2)
+    half = len(entries) // 2
+    task, outputs = evaluated(entries[:half], [])
+    before = task.fed
+    restored, _ = EvaluateTask.restored(PLACE, task.snapshot(), changes_of(outputs))
+    assert restored.fed == 0
+    for entry in entries[half:]:
+        for it in (task, restored):
+            it.read(entry)
+            it.advance()
+    assert restored.fed == task.fed - before > 10_000
+
+
 def test_a_snapshot_at_every_entry_changes_nothing() -> None:
     """Also while a stream has no grid, and right behind new rules."""
     entries = ledger(1)[:90]

@@ -13,6 +13,7 @@ from monitor.events import TopicPartition
 from monitor.panes.ledger import Command, encode_command
 from monitor.panes.position import decode_evaluate
 from monitor.runner.positions import Positions
+from monitor.runner.snapshots import VALUES, Since, is_due
 from tests.unit.runner.test_end_to_end import TOPICS, Service, check_once, published, replayed, serve
 
 
@@ -108,6 +109,38 @@ def test_a_commit_that_a_broker_tore_is_mended(loses: tuple[str, str], seed: int
     assert service.deaths == 1
     check_once(service)
     assert sorted(published(service.bus)) == sorted((m.topic, m.key, m.value) for m in replayed(service))
+
+
+@pytest.mark.parametrize(
+    ("since", "size", "due"),
+    [
+        (Since(59, 19_999, 199_999), 0, False),
+        (Since(60, 0, 0), 0, True),
+        (Since(0, 20_000, 0), 0, True),
+        (Since(0, 0, 200_000), 0, True),
+        (Since(59, 0, 2_199_999), 2_000_000, False),
+        (Since(59, 0, 2_200_000), 2_000_000, True),
+    ],
+)
+def test_snapshots_are_due_by_panes_records_and_values(since: Since, size: int, due: bool) -> None:
+    """The sooner of the three; of values the more, the larger the last snapshot was."""
+    assert is_due(since, 60, size) is due
+
+
+def test_dense_traffic_brings_snapshots_sooner() -> None:
+    """The stage counts what its detectors were given, and begins anew at each snapshot."""
+    with capture_logs():
+        service = serve(7, None, snapshot_panes=10_000)
+        held = service.loops["evaluate"]._stage._partitions[  # type: ignore[attr-defined]
+            TopicPartition(TOPICS.name("ledger"), TOPICS.partition_of("m"))
+        ]
+        assert held.low is None
+        assert 0 < held.task.fed < VALUES
+        held.fed -= VALUES
+        service.turn("evaluate")
+    assert held.low is not None
+    assert held.size > 0
+    assert held.fed == held.task.fed
 
 
 def test_a_snapshot_is_the_low_water_mark() -> None:
