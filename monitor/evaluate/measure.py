@@ -17,7 +17,7 @@ from monitor.evaluate.coarse import CoarseBins
 from monitor.evaluate.reference import Reference
 from monitor.events import Float64s, Histogram, Int64s, Series
 from monitor.panes.grid import CategoryBins, Grid, Layout, NumericBins
-from monitor.stats.chi2 import chi2, cramers_v
+from monitor.stats.chi2 import cramers_v, statistic
 from monitor.stats.distance import ks, wasserstein
 from monitor.stats.divergence import hellinger, js_distance, psi
 from monitor.stats.exact import significant, significant_all, total
@@ -93,7 +93,7 @@ class Measure:
             scores["psi"][:, members] = psi(reference, current)
             scores["js_distance"][:, members] = js_distance(reference, current)
             scores["hellinger"][:, members] = hellinger(reference, current)
-            scores["chi2"][:, members] = chi2(reference, current)[0]
+            scores["chi2"][:, members] = statistic(reference, current)
             scores["cramers_v"][:, members] = cramers_v(reference, current)
         return scores
 

@@ -7,7 +7,6 @@ Two-sample: the reference is a sample too. Goodness of fit against a reference *
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import chdtrc
 
 from monitor.events import Float64s, Int64s
 from monitor.stats.exact import total
@@ -30,11 +29,13 @@ def chi2(reference: Int64s, current: Int64s) -> tuple[Float64s, Int64s, Float64s
     >>> round(float(statistic), 6), int(degrees), round(float(p_value), 8)
     (19.78022, 1, 8.69e-06)
     """
-    statistic = _statistic(reference, current)
+    from scipy.special import chdtrc  # here, because the supervisor and profile start without scipy
+
+    found = statistic(reference, current)
     used = (reference + current > 0).sum(axis=-1)
     degrees = np.asarray(np.maximum(used - 1, 0), dtype=np.int64)
-    tail = np.where(degrees > 0, chdtrc(np.maximum(degrees, 1), statistic), 1.0)
-    return statistic, degrees, np.where(np.isnan(statistic), np.nan, tail)
+    tail = np.where(degrees > 0, chdtrc(np.maximum(degrees, 1), found), 1.0)
+    return found, degrees, np.where(np.isnan(found), np.nan, tail)
 
 
 def cramers_v(reference: Int64s, current: Int64s) -> Float64s:
@@ -48,10 +49,11 @@ def cramers_v(reference: Int64s, current: Int64s) -> Float64s:
     >>> round(float(cramers_v(np.array([50, 50]), np.array([80, 20]))), 6)
     0.314485
     """
-    return np.sqrt(ratio(_statistic(reference, current), reference.sum(axis=-1) + current.sum(axis=-1)))
+    return np.sqrt(ratio(statistic(reference, current), reference.sum(axis=-1) + current.sum(axis=-1)))
 
 
-def _statistic(reference: Int64s, current: Int64s) -> Float64s:
+def statistic(reference: Int64s, current: Int64s) -> Float64s:
+    """The first of what `chi2` gives, alone."""
     r, c = reference.astype(np.float64), current.astype(np.float64)
     # counts below 2**53 have exact sums in any order
     n, m = r.sum(axis=-1, keepdims=True), c.sum(axis=-1, keepdims=True)

@@ -279,6 +279,12 @@ def test_unknown_classes_and_keys_are_refused(value: dict[str, Any]) -> None:
         PLUGIN.validate_python(value)
 
 
+def test_the_service_imports_river_with_its_first_detector() -> None:
+    """A supervisor has none, nor has profile: each would start half a second later."""
+    program = "import sys, monitor.cli.run, monitor.service; sys.exit(bool({'river', 'scipy'} & sys.modules.keys()))"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_parsing_a_configuration_does_not_import_river() -> None:
     """`--help` and `check` start without river, scipy and kafka."""
     program = (
