@@ -106,7 +106,8 @@ def _river_class() -> Any:
             if n > self.warm_start:
                 if p + s <= self._ps_min:
                     self._p_min, self._s_min, self._ps_min = p, s, p + s
-                if p + s > self._p_min + self.drift_threshold * self._s_min:
+                # without a minimum p is NaN
+                if self._p_min is not None and p + s > self._p_min + self.drift_threshold * self._s_min:
                     self._drift_detected = True
                     return True
             return False

@@ -238,3 +238,5 @@ def test_a_blind_detector_is_told(name: str) -> None:
     again = restored(it, encoded(detector))
     assert encoded(again) == encoded(detector)
     assert again.is_blind is detector.is_blind
+    if again.is_blind:
+        assert list(again.update(np.ones(2000))) == []
