@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from functools import lru_cache
 from math import isfinite
 from typing import NamedTuple, NoReturn
 
@@ -54,6 +55,7 @@ class ExpressionError(ValueError):
         self.position = position
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Comparison:
     """The comparison that `text` says; raises ExpressionError."""
     if len(text) > _LONGEST:

@@ -11,7 +11,7 @@ from tests.simulation.world import Runs, Strike, World
 
 TURNS = 100
 FAULTS_WANTED = 55
-CALM_S, DRIFT_S, LAST_S = 8, 13, 8
+CALM_S, DRIFT_S, LAST_S = 5, 13, 5
 TURN_S, GOOD_TURN_S = 0.3, 1.0
 PATIENCE_ROUNDS, REBUILD_ROUNDS = 200, 10
 """Rounds of turns until all is folded at last, and how often an operator looks for models that stand still."""

@@ -42,12 +42,16 @@ class Traffic:
 
     def until(self, now: float) -> None:
         """Send what is due by now."""
+        due: list[Outgoing] = []
         for tp in self.partitions:
             while self._next[tp] <= now:
                 at = self._next[tp]
                 self._next[tp] += self._rng.expovariate(self.rates[tp] * (BRISK if at < BRISK_S else 1))
                 if self.flowing and at > self._silent_until[tp]:
-                    self.send(tp, self.event(tp, at - self._rng.uniform(0, DISORDER_S)))
+                    value = self.event(tp, at - self._rng.uniform(0, DISORDER_S))
+                    due.append(Outgoing(tp.topic, tp.partition, b"k", value))
+        if due:
+            self._bus.write(due, markers=False)
 
     def be_good(self) -> None:
         """From now on there is enough sound traffic in every partition."""
