@@ -186,10 +186,6 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "a lost commit is not taken back",
-        (("runner/profile.py", "            held.undone = position\n", ""),),
-    ),
-    Mutation(
         "what a torn commit has left is forgotten",
         (
             (

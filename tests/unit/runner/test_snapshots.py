@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from monitor.bus.memory import MemoryBus
-from monitor.events import TopicPartition
+from monitor.bus.memory import MemoryBus, MemoryWriter
+from monitor.bus.port import Committed, Polled
+from monitor.events import Outgoing, TopicPartition
 from monitor.panes.ledger import Command, encode_command
-from monitor.panes.position import decode_evaluate
+from monitor.panes.position import decode_evaluate, decode_profile
 from monitor.runner.positions import Positions
 from monitor.runner.snapshots import VALUES, Since, is_due
 from tests.unit.runner.test_end_to_end import TOPICS, Service, check_once, published, replayed, serve
@@ -141,6 +144,36 @@ def test_dense_traffic_brings_snapshots_sooner() -> None:
     assert held.low is not None
     assert held.size > 0
     assert held.fed == held.task.fed
+
+
+def test_a_lost_commit_is_taken_back_before_anything_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said again need not be the same, and must not be taken for what was lost when it is torn, too."""
+    commits: list[tuple[set[str], dict[bytes, int]]] = []
+    commit = MemoryWriter.commit
+
+    def watched(
+        writer: MemoryWriter,
+        outgoing: Sequence[Outgoing],
+        offsets: Mapping[TopicPartition, Committed],
+        polled: Polled | None,
+    ) -> dict[TopicPartition, int]:
+        places = [o for o in outgoing if o.topic == "sd.positions" and (o.key or b"").startswith(b"sd.profile/")]
+        if places and offsets:
+            reached = {o.key or b"": decode_profile(o.value or b"").position for o in places}
+            commits.append(({o.topic for o in outgoing}, reached))
+        return commit(writer, outgoing, offsets, polled)
+
+    monkeypatch.setattr(MemoryWriter, "commit", watched)
+    with capture_logs() as logs:
+        serve(5, None, snapshot_panes=7, loses=("profile", "sd.ledger"))
+    taken_back = [
+        (topics, before[key], now[key])
+        for (_, before), (topics, now) in pairwise(commits)
+        for key in before.keys() & now.keys()
+        if now[key] < before[key]
+    ]
+    assert 0 < len(taken_back) <= [entry["event"] for entry in logs].count("outputs_lost")
+    assert {topic for topics, _, _ in taken_back for topic in topics} == {"sd.positions"}
 
 
 def test_a_snapshot_is_the_low_water_mark() -> None:
