@@ -18,13 +18,14 @@ from monitor.config import load
 from monitor.errors import BusError
 from monitor.events import Outgoing, Record, TopicPartition
 from monitor.panes import position as positions
-from monitor.panes.ledger import LedgerTopics
+from monitor.panes.ledger import LedgerTopics, PartitionSet
 from monitor.panes.position import ProfilePosition
 from monitor.runner.loop import Loop
 from monitor.runner.positions import Positions
 from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics, read_whole, records_of
 from monitor.telemetry import get_log
+from tests.sets import name_partitions
 
 pytestmark = pytest.mark.kafka
 START = 1_790_000_000_000
@@ -93,6 +94,7 @@ class Profile:
         self._topics = LedgerTopics(f"{topic}.", 1)
         self._config = load(CONFIG.format(topic=topic), "alerts.yaml")
         create_topics(bus, self._topics, (topic,))
+        name_partitions(bus, self._topics, "m", PartitionSet({"features": (topic, 1)}))
 
     def run(self, most_turns: int = 30) -> ProfilePosition:
         """Until all records are committed; returns the position."""

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from monitor.bus.memory import MemoryBus
@@ -14,7 +13,7 @@ from monitor.codec.canonical import time_text
 from monitor.codec.decode import Decoder
 from monitor.config import load
 from monitor.events import Batch, Outgoing, RecordBatch, TopicPartition
-from monitor.panes.ledger import Activation, LedgerTopics, PartitionSet, encode_activation, new_change
+from monitor.panes.ledger import LedgerTopics, PartitionSet
 from monitor.panes.position import decode_profile
 from monitor.runner.loop import Loop
 from monitor.runner.positions import Positions
@@ -22,6 +21,7 @@ from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics, read_whole
 from monitor.runner.witness import FileWitness, MemoryWitness
 from monitor.telemetry import get_log
+from tests.sets import name_partitions
 
 TOPICS = LedgerTopics("sd.", 1)
 INPUT = TopicPartition("in", 0)
@@ -62,8 +62,7 @@ def bus_with(poison: frozenset[int], records: int = 60) -> MemoryBus:
     bus = MemoryBus(clock=lambda: 0, markers=True)
     bus.create("in", 1)
     create_topics(bus, TOPICS, ("in",))
-    named = new_change("m", "set", msgspec.json.encode(PartitionSet({"features": ("in", 1)})).decode())
-    bus.write([encode_activation(Activation(named, None), TOPICS.name("grid"))], markers=False)
+    name_partitions(bus, TOPICS, "m", PartitionSet({"features": ("in", 1)}))
     sender = bus.sender()
     for i in range(records):
         event = {"event_id": "e", "model": "m", "event_time": time_text(START + i * 500), "features": {"x": i}}
