@@ -10,7 +10,7 @@ from tests.simulation.service import Service
 from tests.simulation.world import Runs, Strike, World
 
 TURNS = 100
-FAULTS_WANTED = 55
+FAULTS_WANTED = 62
 CALM_S, DRIFT_S, LAST_S = 5, 13, 5
 TURN_S, GOOD_TURN_S = 0.3, 1.0
 PATIENCE_ROUNDS, REBUILD_ROUNDS = 200, 10
