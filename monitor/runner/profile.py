@@ -163,6 +163,9 @@ class ProfileStage:
         held.committed = position.position
         self._pace.see(tp, position.natural, position.watermark, position.first_watermark, self._clock())
         beginning = self._bus.beginning(tp)
+        # those that the ledger lacks are written again
+        held.heartbeats = [Heartbeat(*tp, offset, watermark) for offset, watermark in sorted(known.heartbeats)]
+        held.switches = [ContractSwitch(*tp, offset, at, digest) for offset, at, digest in known.switches]
         later = [Mark(offset, watermark) for offset, watermark in known.heartbeats]
         later += [Mark(offset, at, self._contract(digest)) for offset, at, digest in known.switches]
         contracts = {digest: self._contract(digest) for _, _, digest in position.switches}

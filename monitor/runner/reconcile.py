@@ -76,8 +76,9 @@ class Present:
 class Known:
     """The commit to go on from, as the output topics say, not as the record hopes.
 
-    `heartbeats`, `switches`: behind its position, and in the ledger already. `is_again`: whether outputs of the last
-    commit are lost, so that it is done again from the one before.
+    `heartbeats`, `switches`: behind its position, by the ledger or by a commit that is lost in part: dead letters that
+    follow from them may be there. `is_again`: whether outputs of the last commit are lost, so that it is done again
+    from the one before.
     """
 
     position: ProfilePosition
