@@ -9,6 +9,7 @@ still for another model that waits for its own grid: else two models could wait 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,7 +29,10 @@ class FirstRows:
         self._known = 0
 
     def add(self, pane: RawPane) -> None:
-        """Take a sealed raw pane, or the sample of one that waits."""
+        """Take a sealed raw pane, or the sample of one that waits; rows that were taken before count once."""
+        known = [part.rows.offset for part in self.parts if part.tp == pane.tp]
+        if known and (again := np.isin(pane.rows.offset, np.concatenate(known))).any():
+            pane = replace(pane, rows=rows_of.take(pane.rows, ~again))
         if len(pane.rows) or pane.complete:
             self.parts.append(pane)
             self._known += len(pane.rows)

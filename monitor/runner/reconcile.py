@@ -24,7 +24,7 @@ from monitor.profile.notices import RECORD_QUARANTINED, place_quarantined
 from monitor.runner.sequences import SEQUENCE, writer_and_sequence
 from monitor.runner.topics import read_whole, records_of
 
-DEAD_LETTER, PANE = "dead letter", "pane"
+DEAD_LETTER, PANE, SAMPLE = "dead letter", "pane", "sample"
 Name = tuple[str | int, ...]
 """What names an output, whenever it is made again: a pane by model, stream and index, a dead letter by its offset."""
 
@@ -61,7 +61,8 @@ class Present:
         names = [name for names in self.names.values() for name in names]
         offsets |= {int(name[1]) + 1 for name in names if name[0] == DEAD_LETTER}
         offsets |= {offset + 1 for offset in self.quarantined}
-        ends = [(int(n[3]) + 1) * pane_ms[str(n[1])] for n in names if n[0] == PANE and n[1] in pane_ms]
+        panes = [name for name in names if name[0] in (PANE, SAMPLE) and name[1] in pane_ms]
+        ends = [(int(name[3]) + 1) * pane_ms[str(name[1])] for name in panes]
         told = -1 if position.told is None else position.told
         return any(offset > position.low.offset for offset in offsets) or any(end > told for end in ends)
 
@@ -177,5 +178,5 @@ def _name(output: Outgoing) -> Name:
     entry = decode_entry(kind, output.value or b"")
     if isinstance(entry, Pane | RawPane):
         sampled = isinstance(entry, RawPane) and not entry.complete
-        return ("sample" if sampled else PANE, entry.model, entry.stream, entry.index)
+        return (SAMPLE if sampled else PANE, entry.model, entry.stream, entry.index)
     return (kind, (output.value or b"").decode())

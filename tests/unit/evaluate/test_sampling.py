@@ -87,3 +87,18 @@ def test_a_sealed_pane_counts_where_the_watermark_stands_still() -> None:
         assert known.rows(dict.fromkeys(tps, 0), WANTED, PANE) is None
         known.add(opened.seal_raw())
     assert known.rows(dict.fromkeys(tps, 0), WANTED, PANE) is not None
+
+
+def test_a_sample_that_is_sent_again_counts_once() -> None:
+    """After a torn commit: its rows would push others out of the first."""
+    tp = TopicPartition(TOPIC, 0)
+    opened = OpenPane(empty("m", FEATURES), tp, 0, 8)
+    opened.add(rows(list(range(40)), list(range(40))), None)
+    once, twice = FirstRows(), FirstRows()
+    for known, times in ((once, 1), (twice, 3)):
+        for _ in range(times):
+            known.add(opened.seal_raw(first_rows=WANTED))
+    found, expected = (known.rows({tp: 0}, WANTED, PANE) for known in (twice, once))
+    assert found is not None
+    assert expected is not None
+    assert found.offset.tolist() == expected.offset.tolist() == list(range(WANTED))
