@@ -148,8 +148,10 @@ class ProfileStage:
         held.begin_contract()
         held.joined = fold.join(self._decided.sets)
         if not held.joined:
-            # evaluate, which owns the set, writes it when it starts
-            self._log.warning("partition_waits_for_its_set", topic=tp.topic, partition=tp.partition)
+            # evaluate, which owns the sets, writes them when it starts: at a first start that is a matter of moments
+            is_new = all(named.change.model not in fold.models for named in self._decided.sets)
+            tell = self._log.info if is_new else self._log.warning
+            tell("partition_waits_for_its_set", topic=tp.topic, partition=tp.partition)
         self._log.info("partition_started", topic=tp.topic, partition=tp.partition, offset=start)
         return start
 
