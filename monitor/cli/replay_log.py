@@ -15,7 +15,7 @@ from monitor.config.inputs import InputRefused, resolve_inputs
 from monitor.config.resolved import Config, DetectorSpec, ModelConfig, ModelRules, ReferenceSpec
 from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
-from monitor.evaluate.model import RulesContent
+from monitor.evaluate.changes import RulesContent
 from monitor.panes.grid import decode_grid
 from monitor.panes.ledger import Activation, Change, PartitionSet, new_change
 from monitor.runner.announce import rules_change

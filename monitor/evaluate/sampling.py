@@ -13,9 +13,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from monitor.contract import StreamContract
 from monitor.evaluate.state import FirstRowsState
 from monitor.events import Rows, StreamName, TopicPartition
 from monitor.panes import rows as rows_of
+from monitor.panes.ledger import PartitionSet, Watermark
 from monitor.panes.pane import RawPane, decode_raw, encode_raw
 
 
@@ -51,23 +53,39 @@ class FirstRows:
         for part in state.parts:
             self.add(decode_raw(part))
 
-    def rows(self, frontiers: Mapping[TopicPartition, int], wanted: int, pane_ms: int) -> Rows | None:
+    def rows(self, sealed: Mapping[TopicPartition, int], wanted: int, pane_ms: int) -> Rows | None:
         """The first `wanted` rows in canonical order, or None as long as they are not certain.
 
-        `frontiers`: of every partition of the stream, the event time (ms) below which all its rows are sealed.
+        `sealed`: of every partition of the stream, the event time (ms) below which all its rows are sealed.
         """
         if self._known < wanted:
             return None
         parts = [part for part in self.parts if len(part.rows)]  # a pane without rows has no columns either
         joined = rows_of.concat([part.rows for part in parts])
-        tps = sorted(frontiers)
+        tps = sorted(sealed)
         place = np.concatenate([np.full(len(part.rows), tps.index(part.tp)) for part in parts])
         order = np.lexsort((joined.offset, place, joined.time))[:wanted]
         last = order[-1]
         time, key = int(joined.time[last]), (int(joined.time[last]), int(place[last]), int(joined.offset[last]))
         for at, tp in enumerate(tps):
             sampled = self._sampled_to.get(tp)
-            frontier = max(frontiers[tp], self._sealed_to[tp] * pane_ms) if tp in self._sealed_to else frontiers[tp]
+            frontier = max(sealed[tp], self._sealed_to[tp] * pane_ms) if tp in self._sealed_to else sealed[tp]
             if time >= frontier and (sampled is None or key > (sampled[0], at, sampled[1])):
                 return None
         return rows_of.take(joined, order)
+
+
+def sealed_to(
+    model: str,
+    partitions: PartitionSet,
+    contract: StreamContract,
+    watermarks: Mapping[TopicPartition, Watermark],
+    pane_ms: int,
+) -> dict[TopicPartition, int]:
+    """Of each partition of the stream's topic, the event time (ms) below which all the model's rows are sealed."""
+    found = {}
+    for tp in partitions.partitions:
+        if tp.topic == contract.topic:
+            sealed = watermarks[tp].watermark_of(model) if tp in watermarks else None
+            found[tp] = -(1 << 62) if sealed is None else sealed // pane_ms * pane_ms
+    return found

@@ -18,6 +18,8 @@ from monitor.events import Int64s, OffsetRange, StreamName
 from monitor.panes.ledger import ChangeKind, Notice, Watermark
 
 CountType = Literal["<u1", "<u2", "<i4", "<i8"]
+ChangeState = tuple[ChangeKind, StreamName | Literal[""], str]
+"""Kind, stream and digest."""
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -178,8 +180,8 @@ class NoticesState(_Struct, frozen=True):
 class ModelState(_Struct, frozen=True):
     """One model. `active`: newest change by (kind, stream); `used`: those in use, which a restore is given."""
 
-    active: tuple[tuple[ChangeKind, StreamName | Literal[""], str], ...]
-    used: tuple[tuple[ChangeKind, StreamName | Literal[""], str], ...]
+    active: tuple[ChangeState, ...]
+    used: tuple[ChangeState, ...]
     next: int | None
     streams: tuple[StreamState, ...]
     first_rows: tuple[FirstRowsState, ...]

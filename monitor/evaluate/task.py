@@ -132,7 +132,7 @@ class EvaluateTask:
     @property
     def stands_on(self) -> frozenset[str]:
         """Digests of the changes that a restore of its snapshot has to be given."""
-        return frozenset(digest for fold in self._models.values() for digest in fold.stands_on)
+        return frozenset(digest for fold in self._models.values() for digest in fold.changes.stands_on)
 
     def snapshot(self) -> dict[str, bytes]:
         """All that later messages depend on: a part for each model that runs, under its name, and the shared one."""

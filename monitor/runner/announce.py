@@ -9,7 +9,8 @@ import msgspec
 from monitor.bus.port import Bus
 from monitor.config.resolved import ModelConfig, ModelRules
 from monitor.errors import ConfigurationError
-from monitor.evaluate.model import ModelFold, RulesContent
+from monitor.evaluate.changes import RulesContent
+from monitor.evaluate.model import ModelFold
 from monitor.events import StreamName
 from monitor.panes.ledger import Change, PartitionSet, new_change
 from monitor.runner.reloading import contract_refusals
@@ -22,16 +23,16 @@ ReferenceChanges = Callable[[ModelConfig], list[Change]]
 
 def changes_of(model: ModelConfig, fold: ModelFold, bus: Bus, references: ReferenceChanges) -> list[Change]:
     """What a model's fold does not know yet: its partitions, references, and last its rules."""
-    partitions = partition_set(model, fold.active_set, bus)
+    partitions = partition_set(model, fold.changes.partitions, bus)
     wanted = [
         new_change(model.contract.model, "set", msgspec.json.encode(partitions).decode()),
         *references(model),
         rules_change(model),
     ]
-    changes = [c for c in wanted if fold.active.get((c.kind, c.stream)) != c.digest]
-    if fold.rules is not None:
-        _refuse_another_reference(model, fold.rules, changes)
-    if fold.contract is not None and (refused := contract_refusals(fold.contract, model.contract)):
+    changes = [c for c in wanted if fold.changes.newest.get((c.kind, c.stream)) != c.digest]
+    if fold.changes.rules is not None:
+        _refuse_another_reference(model, fold.changes.rules, changes)
+    if fold.changes.contract is not None and (refused := contract_refusals(fold.changes.contract, model.contract)):
         raise ConfigurationError(f"model {model.contract.model}: {'; '.join(refused)}")
     return changes
 

@@ -283,7 +283,7 @@ class EvaluateStage:
     def _changes(self, model: ModelConfig, held: _Partition) -> list[Change]:
         """Of a model that is new, all that alerts.yaml says; of one that runs the rules."""
         name = model.contract.model
-        if name in held.stopped or held.task.model(name).rules is not None:
+        if name in held.stopped or held.task.model(name).changes.rules is not None:
             return [rules_change(model)]
         return changes_of(model, held.task.model(name), self._bus, self._references)
 
@@ -291,7 +291,7 @@ class EvaluateStage:
         """Whether that is the newest of its kind, read back or on its way."""
         if change.model in held.stopped:
             return True  # announced when the model is back
-        active = held.task.model(change.model).active.get((change.kind, change.stream))
+        active = held.task.model(change.model).changes.newest.get((change.kind, change.stream))
         return held.told.get((change.model, change.kind, change.stream), active) == change.digest
 
     def _tell(self, held: _Partition, changes: Iterable[Change]) -> None:

@@ -2,88 +2,37 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-
-import msgspec
+from collections.abc import Callable, Iterator, Mapping
 
 from monitor.bus.port import Bus, Committed
-from monitor.codec.dead_letters import SUFFIX, dead_letter
+from monitor.codec.dead_letters import SUFFIX
 from monitor.codec.decode import Decoder
 from monitor.config.resolved import Config
 from monitor.contract import TopicContract
 from monitor.errors import StateDivergence
-from monitor.events import Outgoing, RecordBatch, Rejected, TopicPartition
+from monitor.events import Outgoing, RecordBatch, TopicPartition
 from monitor.panes import position as positions
 from monitor.panes.ledger import (
-    ContractSwitch,
-    Entry,
-    Heartbeat,
     LedgerTopics,
-    Notice,
-    Watermark,
     encode_contract,
-    encode_entry,
 )
-from monitor.panes.position import ProfilePosition, decode_profile
+from monitor.panes.position import decode_profile
 from monitor.profile.accounting import Account
-from monitor.profile.notices import data_lost, record_quarantined
+from monitor.profile.notices import data_lost
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask
 from monitor.runner.contracts import Contracts, input_topics
 from monitor.runner.decided import Decided
 from monitor.runner.heartbeats import heartbeat, is_worth_it
+from monitor.runner.input_partition import InputPartition
 from monitor.runner.loop import MAX_RECORDS, Work
 from monitor.runner.numbers import Standing, account_numbers, input_numbers
 from monitor.runner.pacing import Pace
 from monitor.runner.positions import Positions
-from monitor.runner.reconcile import Known, Present, to_go_on_from
+from monitor.runner.reconcile import Known, to_go_on_from
 from monitor.runner.reloading import refuse_reload
 from monitor.runner.sequences import Sequencer
 from monitor.telemetry import Log, Sample
-
-
-class _Input:
-    """One input partition: its task, the numbers of its outputs, and what it has to say."""
-
-    def __init__(self, task: ProfileTask, sequencer: Sequencer) -> None:
-        self.task = task
-        self.sequencer = sequencer
-        self.heartbeats: list[Heartbeat] = []
-        self.switches: list[ContractSwitch] = []
-        self.touched: set[str] = set()
-        """Models that were let go since the last commit: their ledger partitions are told, too."""
-        self.notices: list[Notice] = []
-        self.committed = -1
-        self.start = -1
-        """Where a first start began; nothing is committed then."""
-        self.joined = True
-        self.present = Present()
-        self.tails: dict[str, int] = {}
-        self.before: ProfilePosition | None = None
-        self.undone: ProfilePosition | None = None
-        """Where it was before a commit that is lost in part, to be committed before anything is said again."""
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The models that read it, sorted."""
-        return tuple(sorted(self.task.fold.models))
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether it has neither committed nor folded anything, ever."""
-        return self.committed < 0 and self.task.fold.position == self.start
-
-    def begin_contract(self) -> None:
-        """From its position on the fold is under its contract."""
-        fold = self.task.fold
-        self.switches.append(ContractSwitch(*fold.tp, fold.position, fold.watermark, fold.contract.digest))
-
-    def switch(self, contract: TopicContract) -> None:
-        """From its position on the fold is under another contract."""
-        self.touched.update(self.models)
-        self.task.switch(contract, self.task.fold.watermark)
-        self.begin_contract()
 
 
 class ProfileStage:
@@ -110,7 +59,7 @@ class ProfileStage:
         self._is_crowded = is_crowded
         self.max_records = MAX_RECORDS
         self.positions = Positions(bus, topics, self.group)
-        self._inputs: dict[TopicPartition, _Input] = {}
+        self._inputs: dict[TopicPartition, InputPartition] = {}
         self._pace = Pace(bus, self.positions)
         self._paused: frozenset[TopicPartition] = frozenset()
         self._again: frozenset[TopicPartition] = frozenset()
@@ -137,11 +86,11 @@ class ProfileStage:
         stamped = self._bus.log_append_time(tp.topic)
         fold = PartitionFold(tp, contract.models, stamped, self._decided.grids, may_cut=True)
         task = ProfileTask(fold, lambda contract: Decoder(contract.topic, contract.models))
-        held = self._inputs[tp] = _Input(task, Sequencer(writer))
+        held = self._inputs[tp] = InputPartition(task, Sequencer(writer), self._log)
         self._pace.begin(tp, self._clock())
         return self._started(tp, held) if known is None else self._restored(tp, held, known)
 
-    def _started(self, tp: TopicPartition, held: _Input) -> int:
+    def _started(self, tp: TopicPartition, held: InputPartition) -> int:
         held.tails = {f"{p.topic}/{p.partition}": self._bus.end(p) for p in self._places(tp)}
         fold = held.task.fold
         fold.position = held.start = start = self._first_start(tp)
@@ -155,19 +104,13 @@ class ProfileStage:
         self._log.info("partition_started", topic=tp.topic, partition=tp.partition, offset=start)
         return start
 
-    def _restored(self, tp: TopicPartition, held: _Input, known: Known) -> int:
+    def _restored(self, tp: TopicPartition, held: InputPartition, known: Known) -> int:
         position, low = known.position, known.position.low.offset
         if known.is_again:
             self._log.warning("outputs_lost", topic=tp.topic, partition=tp.partition, again_from=position.position)
-            held.undone = position
-        held.present, held.tails, held.before = known.present, known.tails, known.before
-        held.sequencer.go_on(known.present.sequences)
-        held.committed = position.position
+        held.go_on_from(known)
         self._pace.see(tp, position.natural, position.watermark, position.first_watermark, self._clock())
         beginning = self._bus.beginning(tp)
-        # those that the ledger lacks are written again
-        held.heartbeats = [Heartbeat(*tp, offset, watermark) for offset, watermark in sorted(known.heartbeats)]
-        held.switches = [ContractSwitch(*tp, offset, at, digest) for offset, at, digest in known.switches]
         later = [Mark(offset, watermark) for offset, watermark in known.heartbeats]
         later += [Mark(offset, at, self._contract(digest)) for offset, at, digest in known.switches]
         contracts = {digest: self._contract(digest) for _, _, digest in position.switches}
@@ -278,7 +221,7 @@ class ProfileStage:
                 held.switch(contract)
                 self._log.info("contract_taken", topic=tp.topic, partition=tp.partition, digest=contract.digest)
 
-    def _use_grids(self, held: _Input) -> None:
+    def _use_grids(self, held: InputPartition) -> None:
         for grid in self._decided.grids:
             if held.task.fold.fits(grid):
                 held.task.use_grid(grid)
@@ -291,8 +234,7 @@ class ProfileStage:
             return
         if fold.position < self._bus.end(tp):
             return  # there is something to read yet
-        held.heartbeats.append(Heartbeat(tp.topic, tp.partition, fold.position, watermark))
-        fold.heartbeat(watermark)
+        held.heartbeat(watermark)
 
     def accounts(self) -> dict[TopicPartition, Account]:
         """Of each partition that is not folded again, where its offsets have gone."""
@@ -311,7 +253,7 @@ class ProfileStage:
         yield from account_numbers(self.accounts())
 
     def paused(self) -> frozenset[TopicPartition]:
-        # nothing is folded before the first commit, see `work`
+        # nothing is folded before the first commit, see `InputPartition.outputs`
         return self._paused | {tp for tp, held in self._inputs.items() if held.is_fresh}
 
     def limits(self) -> Mapping[TopicPartition, int]:
@@ -336,15 +278,11 @@ class ProfileStage:
         for tp, held in sorted(self._inputs.items()):
             if tp in self._again or not held.joined:
                 continue
-            # a first start says where its outputs will begin before there are any, so that they can be looked up;
-            # and a lost commit is taken back first, for what is said again need not be the same
-            outputs = [] if held.is_fresh or held.undone else self._new_outputs(tp, held)
-            if not outputs and not held.undone and held.task.fold.position <= held.committed:
+            outputs = held.outputs(self._ledger, self._dead_letter_partitions(tp.topic))
+            if not outputs and held.is_committed:
                 continue
-            position, held.undone = held.undone or held.task.snapshot(held.sequencer.sequences), None
-            value = positions.encode(msgspec.structs.replace(position, tails=held.tails, before=held.before))
-            held.before = msgspec.structs.replace(position, before=None)
-            held.committed = position.position
+            position = held.commit()
+            value = positions.encode(position)
             outgoing += [*outputs, self.positions.outgoing(tp, value)]
             offsets[tp] = Committed(position.low.offset, positions.digest(value))
         self._handed = tuple(offsets)
@@ -354,50 +292,10 @@ class ProfileStage:
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
         self._contracts.said()
         for tp in self._handed:
-            held = self._inputs[tp]
-            pane_ms = {name: panes.contract.pane_ms for name, panes in held.task.fold.models.items()}
-            if held.before is None or not held.present.is_ahead_of(held.before, pane_ms):
-                held.present = Present()
-                places = {f"{p.topic}/{p.partition}": p for p in self._places(tp)}
-                held.tails = {name: ends.get(p, held.tails.get(name, 0)) for name, p in places.items()}
-
-    def _new_outputs(self, tp: TopicPartition, held: _Input) -> list[Outgoing]:
-        return held.sequencer.number(held.present.without(self._outputs(tp, held)))
-
-    def _outputs(self, tp: TopicPartition, held: _Input) -> list[Outgoing]:
-        drained = held.task.drain()
-        ledger = self._ledger.name("ledger")
-        readers = {self._ledger.partition_of(model) for model in held.touched.union(held.models)}
-        outputs = [encode_entry(pane, ledger, self._ledger.partition_of(pane.model)) for pane in drained.panes]
-        shared: list[Entry] = [*held.switches, *held.heartbeats]
-        held.switches, held.heartbeats, held.touched = [], [], set()
-        notices = [*held.notices, *(record_quarantined(tp, offset, at) for offset, at in drained.quarantined)]
-        held.notices = []
-        outputs += [encode_entry(n, ledger, self._ledger.partition_of(n.model or held.models[0])) for n in notices]
-        for partition in sorted(readers):
-            told = [] if drained.watermark is None else [self._of_partition(drained.watermark, partition)]
-            outputs += [encode_entry(entry, ledger, partition) for entry in [*shared, *told]]
-        dead_letters = self._dead_letter_partitions(tp.topic)
-        outputs += [dead_letter(rejected, dead_letters) for rejected in drained.rejected]
-        self._tell_rejected(tp, drained.rejected)
-        return outputs
-
-    def _tell_rejected(self, tp: TopicPartition, rejected: Sequence[Rejected]) -> None:
-        counts = Counter(record.reason for record in rejected)
-        for reason, records in sorted(counts.items()):
-            first = next(record.offset for record in rejected if record.reason == reason)
-            place = {"topic": tp.topic, "partition": tp.partition, "first_offset": first}
-            self._log.warning("records_rejected", reason=reason, records=records, **place)
-
-    def _of_partition(self, watermark: Watermark, partition: int) -> Watermark:
-        """What it says of the models in that ledger partition."""
-        of = self._ledger.partition_of
-        firsts = {model: at for model, at in (watermark.firsts or {}).items() if of(model) == partition}
-        gone = {model: span for model, span in watermark.gone.items() if of(model) == partition}
-        return msgspec.structs.replace(watermark, firsts=firsts, gone=gone)
+            self._inputs[tp].confirm(ends, self._places(tp))
 
 
-def restoring(inputs: Mapping[TopicPartition, _Input]) -> frozenset[TopicPartition]:
+def restoring(inputs: Mapping[TopicPartition, InputPartition]) -> frozenset[TopicPartition]:
     """Partitions that fold again, and all that share a model with them, over however many others."""
     found = {tp for tp, held in inputs.items() if held.task.restoring}
     models = {model for tp in found for model in inputs[tp].models}

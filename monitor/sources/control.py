@@ -13,7 +13,7 @@ from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
 from monitor.contract import ModelContract, TopicContract
 from monitor.errors import FormatError
-from monitor.evaluate.model import RulesContent
+from monitor.evaluate.changes import RulesContent
 from monitor.events import Record, RecordBatch, TopicPartition
 from monitor.panes.ledger import (
     CONTRACT,

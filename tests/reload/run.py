@@ -29,7 +29,7 @@ from monitor.codec.chunks import Assembler
 from monitor.config.expression import parse
 from monitor.config.resolved import ModelRules
 from monitor.errors import ConfigurationError
-from monitor.evaluate.model import RulesContent
+from monitor.evaluate.changes import RulesContent
 from monitor.events import Outgoing
 from monitor.panes.ledger import Change, decode_entry, kind_of
 from monitor.runner.activations import Activations

@@ -179,8 +179,8 @@ MUTATIONS = (
         "a heartbeat that is not in the ledger",
         (
             (
-                "runner/profile.py",
-                "        held.heartbeats.append(Heartbeat(tp.topic, tp.partition, fold.position, watermark))\n",
+                "runner/input_partition.py",
+                "        self._heartbeats.append(Heartbeat(*self.tp, self.task.fold.position, watermark))\n",
                 "",
             ),
         ),
@@ -189,8 +189,8 @@ MUTATIONS = (
         "what a torn commit has left is forgotten",
         (
             (
-                "runner/profile.py",
-                "if held.before is None or not held.present.is_ahead_of(held.before, pane_ms):",
+                "runner/input_partition.py",
+                "if self._before is None or not self._present.is_ahead_of(self._before, pane_ms):",
                 "if True:",
             ),
         ),

@@ -13,8 +13,9 @@ from monitor.config import load
 from monitor.config.resolved import ModelRules
 from monitor.errors import StateDivergence
 from monitor.evaluate.alerts import Place
+from monitor.evaluate.changes import RulesContent
 from monitor.evaluate.messages import Message
-from monitor.evaluate.model import Output, RulesContent
+from monitor.evaluate.model import Output
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import TopicPartition
 from monitor.panes.grid import decode_grid

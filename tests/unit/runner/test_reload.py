@@ -14,7 +14,7 @@ from monitor.codec.chunks import Assembler
 from monitor.config import load
 from monitor.config.resolved import Config, ModelRules
 from monitor.errors import ConfigurationError
-from monitor.evaluate.model import RulesContent
+from monitor.evaluate.changes import RulesContent
 from monitor.events import Outgoing, TopicPartition
 from monitor.panes.ledger import Activation, decode_activation, kind_of
 from monitor.runner.topics import create_topics, read_whole, whole_values

@@ -1,0 +1,148 @@
+"""One input partition of a profile process: its task, what it has to say, and what a commit holds of that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from monitor.codec.dead_letters import dead_letter
+from monitor.contract import TopicContract
+from monitor.events import Outgoing, Rejected, TopicPartition
+from monitor.panes.ledger import ContractSwitch, Entry, Heartbeat, LedgerTopics, Notice, Watermark, encode_entry
+from monitor.panes.position import ProfilePosition
+from monitor.profile.notices import record_quarantined
+from monitor.profile.task import ProfileTask
+from monitor.runner.reconcile import Known, Present
+from monitor.runner.sequences import Sequencer
+from monitor.telemetry import Log
+
+
+class InputPartition:
+    """A task, the numbers of its outputs, and what it has to say beside what the task gives."""
+
+    def __init__(self, task: ProfileTask, sequencer: Sequencer, log: Log) -> None:
+        self.task = task
+        self._sequencer = sequencer
+        self._log = log
+        self.joined = True
+        """Whether a set names it, so that it may be read."""
+        self.committed = -1
+        self.start = -1
+        """Where a first start began; nothing is committed then."""
+        self.tails: dict[str, int] = {}
+        """Ends of the output partitions before the newest commit."""
+        self.notices: list[Notice] = []
+        self._heartbeats: list[Heartbeat] = []
+        self._switches: list[ContractSwitch] = []
+        self._touched: set[str] = set()
+        """Models that were let go since the last commit: their ledger partitions are told, too."""
+        self._present = Present()
+        self._before: ProfilePosition | None = None
+        self._undone: ProfilePosition | None = None
+        """Where it was before a commit that is lost in part, to be committed before anything is said again."""
+
+    @property
+    def tp(self) -> TopicPartition:
+        """The partition."""
+        return self.task.fold.tp
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that read it, sorted."""
+        return tuple(sorted(self.task.fold.models))
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it has neither committed nor folded anything, ever."""
+        return self.committed < 0 and self.task.fold.position == self.start
+
+    # ------------------------------------------------------------------ what happens to it
+
+    def begin_contract(self) -> None:
+        """From its position on the fold is under its contract."""
+        fold = self.task.fold
+        self._switches.append(ContractSwitch(*fold.tp, fold.position, fold.watermark, fold.contract.digest))
+
+    def switch(self, contract: TopicContract) -> None:
+        """From its position on the fold is under another contract."""
+        self._touched.update(self.models)
+        self.task.switch(contract, self.task.fold.watermark)
+        self.begin_contract()
+
+    def heartbeat(self, watermark: int) -> None:
+        """Its watermark moves while it stands still."""
+        self._heartbeats.append(Heartbeat(*self.tp, self.task.fold.position, watermark))
+        self.task.fold.heartbeat(watermark)
+
+    def go_on_from(self, known: Known) -> None:
+        """What its commits and its output topics say; the heartbeats and switches that the ledger lacks are said."""
+        self._undone = known.position if known.is_again else None
+        self._present, self.tails, self._before = known.present, known.tails, known.before
+        self._sequencer.go_on(known.present.sequences)
+        self.committed = known.position.position
+        self._heartbeats = [Heartbeat(*self.tp, offset, watermark) for offset, watermark in sorted(known.heartbeats)]
+        self._switches = [ContractSwitch(*self.tp, offset, at, digest) for offset, at, digest in known.switches]
+
+    # ------------------------------------------------------------------ what it commits
+
+    def outputs(self, topics: LedgerTopics, dead_letter_partitions: int) -> list[Outgoing]:
+        """What is new and not there yet, numbered."""
+        # a first start says where its outputs will begin before there are any, so that they can be looked up;
+        # and a lost commit is taken back first, for what is said again need not be the same
+        if self.is_fresh or self._undone is not None:
+            return []
+        said = self._said(topics, dead_letter_partitions)
+        return self._sequencer.number(self._present.without(said))
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether a commit would move nothing."""
+        return self._undone is None and self.task.fold.position <= self.committed
+
+    def commit(self) -> ProfilePosition:
+        """The position to commit, with where the outputs ended before it and what was committed before it."""
+        position, self._undone = self._undone or self.task.snapshot(self._sequencer.sequences), None
+        full = msgspec.structs.replace(position, tails=self.tails, before=self._before)
+        self._before = msgspec.structs.replace(position, before=None)
+        self.committed = position.position
+        return full
+
+    def confirm(self, ends: Mapping[TopicPartition, int], places: Iterable[TopicPartition]) -> None:
+        """The commit is done, and the output partitions ended there before it."""
+        pane_ms = {name: panes.contract.pane_ms for name, panes in self.task.fold.models.items()}
+        if self._before is None or not self._present.is_ahead_of(self._before, pane_ms):
+            self._present = Present()
+            names = {f"{p.topic}/{p.partition}": p for p in places}
+            self.tails = {name: ends.get(p, self.tails.get(name, 0)) for name, p in names.items()}
+
+    def _said(self, topics: LedgerTopics, dead_letter_partitions: int) -> list[Outgoing]:
+        drained, ledger, of = self.task.drain(), topics.name("ledger"), topics.partition_of
+        readers = sorted({of(model) for model in self._touched.union(self.models)})
+        shared: list[Entry] = [*self._switches, *self._heartbeats]
+        notices = [*self.notices, *(record_quarantined(self.tp, offset, at) for offset, at in drained.quarantined)]
+        self._switches, self._heartbeats, self._touched, self.notices = [], [], set(), []
+        said = [encode_entry(pane, ledger, of(pane.model)) for pane in drained.panes]
+        said += [encode_entry(notice, ledger, of(notice.model or self.models[0])) for notice in notices]
+        for partition in readers:
+            told = [] if drained.watermark is None else [_for_partition(drained.watermark, topics, partition)]
+            said += [encode_entry(entry, ledger, partition) for entry in [*shared, *told]]
+        said += [dead_letter(rejected, dead_letter_partitions) for rejected in drained.rejected]
+        self._tell(drained.rejected)
+        return said
+
+    def _tell(self, rejected: Sequence[Rejected]) -> None:
+        counts = Counter(record.reason for record in rejected)
+        for reason, records in sorted(counts.items()):
+            first = next(record.offset for record in rejected if record.reason == reason)
+            place = {"topic": self.tp.topic, "partition": self.tp.partition, "first_offset": first}
+            self._log.warning("records_rejected", reason=reason, records=records, **place)
+
+
+def _for_partition(watermark: Watermark, topics: LedgerTopics, partition: int) -> Watermark:
+    """What it says of the models in that ledger partition."""
+    of = topics.partition_of
+    firsts = {model: at for model, at in (watermark.firsts or {}).items() if of(model) == partition}
+    gone = {model: span for model, span in watermark.gone.items() if of(model) == partition}
+    return msgspec.structs.replace(watermark, firsts=firsts, gone=gone)
