@@ -9,8 +9,8 @@ from tests.simulation.processes import TOPICS, Process
 from tests.simulation.service import Service
 from tests.simulation.world import Runs, Strike, World
 
-TURNS = 100
-FAULTS_WANTED = 62
+TURNS = 70
+FAULTS_WANTED = 59
 CALM_S, DRIFT_S, LAST_S = 5, 13, 5
 TURN_S, GOOD_TURN_S = 0.3, 1.0
 PATIENCE_ROUNDS, REBUILD_ROUNDS = 200, 10
@@ -19,16 +19,16 @@ SOON_S = 0.05
 WARM, WARM_TURNS = 0.7, 24
 """How many of the schedules have their grids before anything goes wrong, and after how many turns they should."""
 _RATES = {
-    "idle": 0.1,
-    "polling": 0.1,
-    "folding": 0.1,
-    "folding again": 0.12,
-    "before the commit": 0.08,
-    "inside the commit": 0.08,
-    "after the commit": 0.08,
-    "snapshot": 0.4,
-    "rebalance": 0.06,
-    "waiting for a grid": 0.25,
+    "idle": 0.17,
+    "polling": 0.17,
+    "folding": 0.17,
+    "folding again": 0.2,
+    "before the commit": 0.14,
+    "inside the commit": 0.14,
+    "after the commit": 0.14,
+    "snapshot": 0.68,
+    "rebalance": 0.1,
+    "waiting for a grid": 0.42,
 }
 _NAMES = list(FAULTS)
 _WEIGHTS = [weight for weight, _ in FAULTS.values()]
@@ -50,7 +50,7 @@ class Schedule:
             for _ in range(WARM_TURNS):
                 self._turn(GOOD_TURN_S)
         self.world.strike = self._strike
-        while self.turns < TURNS or (len(self.strikes) < FAULTS_WANTED and self.turns < 2 * TURNS):
+        while self.turns < TURNS or (len(self.strikes) < FAULTS_WANTED and self.turns < 3 * TURNS):
             self._turn(TURN_S)
         self.world.strike = lambda process, phase: None
         self._good_traffic()
