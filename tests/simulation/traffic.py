@@ -17,8 +17,8 @@ DISORDER_S = 1.5
 WAVE_S = 14.0
 BRISK, BRISK_S = 3, 6.0
 """So much more comes in the first seconds, so that there are grids soon."""
-ENOUGH = 9.0
-"""Events per second of a partition in which drift is to be found soon."""
+ENOUGH = 8.0
+"""Events per second of a partition in which drift is to be found soon; evenly in time and over its models."""
 
 
 class Traffic:
@@ -30,6 +30,8 @@ class Traffic:
         }
         self.flowing = True
         self.drifting = False
+        self._even = False
+        self._turn_of: dict[str, int] = {}
         self._bus = bus
         self._models = layout.models
         self._rng = rng
@@ -46,15 +48,21 @@ class Traffic:
         for tp in self.partitions:
             while self._next[tp] <= now:
                 at = self._next[tp]
-                self._next[tp] += self._rng.expovariate(self.rates[tp] * (BRISK if at < BRISK_S else 1))
+                self._next[tp] += self._pause(tp, at)
                 if self.flowing and at > self._silent_until[tp]:
                     value = self.event(tp, at - self._rng.uniform(0, DISORDER_S))
                     due.append(Outgoing(tp.topic, tp.partition, b"k", value))
         if due:
             self._bus.write(due, markers=False)
 
+    def _pause(self, tp: TopicPartition, at: float) -> float:
+        if self._even:
+            return 1 / self.rates[tp]
+        return self._rng.expovariate(self.rates[tp] * (BRISK if at < BRISK_S else 1))
+
     def be_good(self) -> None:
-        """From now on there is enough sound traffic in every partition."""
+        """From now on there is enough sound traffic in every partition, so that chance hides no drift."""
+        self._even = True
         self.rates = dict.fromkeys(self.rates, ENOUGH)
         self._silent_until = dict.fromkeys(self.rates, -1.0)
 
@@ -74,11 +82,10 @@ class Traffic:
     def event(self, tp: TopicPartition, at: float) -> bytes:
         """A sound event of that time."""
         rng = self._rng
-        readers = [m for m in self._models if _reads(m, tp.topic)]
         event: dict[str, object] = {
             "event_id": "e",
             "event_time": time_text(START_MS + int(at * 1000)),
-            "model": rng.choice(readers),
+            "model": self._model(tp.topic),
         }
         if tp.topic == PREDICTIONS:
             return msgspec.json.encode({**event, "y_pred": rng.randint(0, 1)})
@@ -86,6 +93,13 @@ class Traffic:
         live = rng.gauss(9.0 if self.drifting else 0.0, 1)
         features = {"a": rng.gauss(shift, 1), LIVE: live, "c": rng.choice("xyz")}
         return msgspec.json.encode({**event, "features": features})
+
+    def _model(self, topic: str) -> str:
+        readers = [m for m in self._models if _reads(m, topic)]
+        if not self._even:
+            return self._rng.choice(readers)
+        self._turn_of[topic] = self._turn_of.get(topic, -1) + 1
+        return readers[self._turn_of[topic] % len(readers)]
 
 
 def _reads(model: str, topic: str) -> bool:
