@@ -63,6 +63,7 @@ class Traffic:
     def be_good(self) -> None:
         """From now on there is enough sound traffic in every partition, so that chance hides no drift."""
         self._even = True
+        self._next = dict.fromkeys(self._next, self._bus.world.now)
         self.rates = dict.fromkeys(self.rates, ENOUGH)
         self._silent_until = dict.fromkeys(self.rates, -1.0)
 
