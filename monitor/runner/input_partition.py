@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -31,9 +31,9 @@ class InputPartition:
         self.committed = -1
         self.start = -1
         """Where a first start began; nothing is committed then."""
-        self.tails: dict[str, int] = {}
-        """Ends of the output partitions before the newest commit."""
         self.notices: list[Notice] = []
+        self._tails: dict[str, int] = {}
+        """From where the output partitions have to be looked into, by "topic/partition"."""
         self._heartbeats: list[Heartbeat] = []
         self._switches: list[ContractSwitch] = []
         self._touched: set[str] = set()
@@ -79,7 +79,7 @@ class InputPartition:
     def go_on_from(self, known: Known) -> None:
         """What its commits and its output topics say; the heartbeats and switches that the ledger lacks are said."""
         self._undone = known.position if known.is_again else None
-        self._present, self.tails, self._before = known.present, known.tails, known.before
+        self._present, self._tails, self._before = known.present, known.tails, known.before
         self._sequencer.go_on(known.present.sequences)
         self.committed = known.position.position
         self._heartbeats = [Heartbeat(*self.tp, offset, watermark) for offset, watermark in sorted(known.heartbeats)]
@@ -101,10 +101,14 @@ class InputPartition:
         """Whether a commit would move nothing."""
         return self._undone is None and self.task.fold.position <= self.committed
 
-    def commit(self) -> ProfilePosition:
-        """The position to commit, with where the outputs ended before it and what was committed before it."""
+    def commit(self, places: Iterable[TopicPartition], end: Callable[[TopicPartition], int]) -> ProfilePosition:
+        """The position to commit, with where the outputs ended before it and what was committed before it.
+
+        `places`: where outputs go now. Each has a tail: else what is lost there would count as there.
+        """
+        self._tails |= {name: end(p) for name, p in _names(places) if name not in self._tails}
         position, self._undone = self._undone or self.task.snapshot(self._sequencer.sequences), None
-        full = msgspec.structs.replace(position, tails=self.tails, before=self._before)
+        full = msgspec.structs.replace(position, tails=self._tails, before=self._before)
         self._before = msgspec.structs.replace(position, before=None)
         self.committed = position.position
         return full
@@ -114,8 +118,7 @@ class InputPartition:
         pane_ms = {name: panes.contract.pane_ms for name, panes in self.task.fold.models.items()}
         if self._before is None or not self._present.is_ahead_of(self._before, pane_ms):
             self._present = Present()
-            names = {f"{p.topic}/{p.partition}": p for p in places}
-            self.tails = {name: ends.get(p, self.tails.get(name, 0)) for name, p in names.items()}
+            self._tails = {name: ends.get(p, self._tails.get(name, 0)) for name, p in _names(places)}
 
     def _said(self, topics: LedgerTopics, dead_letter_partitions: int) -> list[Outgoing]:
         drained, ledger, of = self.task.drain(), topics.name("ledger"), topics.partition_of
@@ -138,6 +141,10 @@ class InputPartition:
             first = next(record.offset for record in rejected if record.reason == reason)
             place = {"topic": self.tp.topic, "partition": self.tp.partition, "first_offset": first}
             self._log.warning("records_rejected", reason=reason, records=records, **place)
+
+
+def _names(places: Iterable[TopicPartition]) -> list[tuple[str, TopicPartition]]:
+    return [(f"{p.topic}/{p.partition}", p) for p in places]
 
 
 def _for_partition(watermark: Watermark, topics: LedgerTopics, partition: int) -> Watermark:

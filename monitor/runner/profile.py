@@ -69,6 +69,7 @@ class ProfileStage:
         self._pace.use(self._contracts.all, config)
         self._handed: tuple[TopicPartition, ...] = ()
         self._dead_letters: dict[str, int] = {}
+        """Partitions of each dead-letter topic, as of the newest start of a partition."""
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -80,6 +81,7 @@ class ProfileStage:
         value = self.positions.of(tp, committed)  # first: where it raises, nothing has begun
         self._decided.read()
         self._agree()
+        self._dead_letters[tp.topic] = self._bus.partitions(tp.topic + SUFFIX) or 1
         writer, position = f"{self.group}/{tp.topic}/{tp.partition}", None if value is None else decode_profile(value)
         known = None if position is None else to_go_on_from(self._bus, writer, self._places(tp), position)
         contract = self._contracts.newest(tp.topic) if known is None else self._contract(known.position.contract)
@@ -91,7 +93,6 @@ class ProfileStage:
         return self._started(tp, held) if known is None else self._restored(tp, held, known)
 
     def _started(self, tp: TopicPartition, held: InputPartition) -> int:
-        held.tails = {f"{p.topic}/{p.partition}": self._bus.end(p) for p in self._places(tp)}
         fold = held.task.fold
         fold.position = held.start = start = self._first_start(tp)
         held.begin_contract()
@@ -144,13 +145,8 @@ class ProfileStage:
         """The output partitions of an input partition, whatever models have read it."""
         ledger = self._ledger.name("ledger")
         numbers = sorted({self._ledger.partition_of(model) for model in self._contracts.models_of(tp.topic)})
-        dead = TopicPartition(tp.topic + SUFFIX, tp.partition % self._dead_letter_partitions(tp.topic))
+        dead = TopicPartition(tp.topic + SUFFIX, tp.partition % self._dead_letters[tp.topic])
         return [*(TopicPartition(ledger, n) for n in numbers), dead]
-
-    def _dead_letter_partitions(self, topic: str) -> int:
-        if topic not in self._dead_letters:
-            self._dead_letters[topic] = self._bus.partitions(topic + SUFFIX) or 1
-        return self._dead_letters[topic]
 
     def _first_start(self, tp: TopicPartition) -> int:
         readers = [m for m in self._config.models if any(stream.topic == tp.topic for stream in m.contract.streams)]
@@ -278,10 +274,10 @@ class ProfileStage:
         for tp, held in sorted(self._inputs.items()):
             if tp in self._again or not held.joined:
                 continue
-            outputs = held.outputs(self._ledger, self._dead_letter_partitions(tp.topic))
+            outputs = held.outputs(self._ledger, self._dead_letters[tp.topic])
             if not outputs and held.is_committed:
                 continue
-            position = held.commit()
+            position = held.commit(self._places(tp), self._bus.end)
             value = positions.encode(position)
             outgoing += [*outputs, self.positions.outgoing(tp, value)]
             offsets[tp] = Committed(position.low.offset, positions.digest(value))

@@ -93,7 +93,9 @@ class Known:
 
 def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last: ProfilePosition) -> Known:
     """Compare the last commit of a task with what its output topics hold."""
+    places = list(places)
     present = look_up(bus, writer, places, last)
+    beginnings = {f"{tp.topic}/{tp.partition}": bus.beginning(tp) for tp in places}
     known, before = last, msgspec.structs.replace(last, before=None)
     if present.lacks(last) and last.before is not None:
         known = before = last.before
@@ -102,7 +104,7 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
     return Known(
         known,
         before,
-        dict(last.tails),
+        beginnings | last.tails,
         present,
         frozenset(b for b in beats if b[0] >= known.position) - set(known.heartbeats),
         tuple(s for s in dict.fromkeys(switches) if s[0] >= known.position and s not in known.switches),
@@ -113,17 +115,17 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
 def look_up(bus: Bus, writer: str, places: Iterable[TopicPartition], position: ProfilePosition) -> Present:
     """What is there of a writer's outputs. Where what lay behind the tail is deleted, all counts as there.
 
-    `places`: where it writes now. Where it may have written before a topic got more partitions counts, too.
+    `places`: where it writes now. Where it may have written before a topic got more partitions counts, too. Where no
+    tail is, the position has written nothing; but a commit whose position is lost may have, so all of it is looked at.
     """
     before = position.before.sequences if position.before is not None else {}
     present = Present(dict(position.sequences))
     for tp in sorted({*places, *map(_partition_of, position.tails)}):
         place = f"{tp.topic}/{tp.partition}"
-        tail = position.tails.get(place, 0)
-        if bus.beginning(tp) > tail:
-            present.sequences[place] = position.sequences.get(place, 0)
-            continue
-        present.sequences[place] = before.get(place, 0)
+        tail, beginning = position.tails.get(place), bus.beginning(tp)
+        is_known = tail is not None and tail >= beginning
+        present.sequences[place] = (before if is_known else position.sequences).get(place, 0)
+        tail = beginning if tail is None else max(tail, beginning)
         _look_into(bus, tp, tail, writer, present)
     return present
 

@@ -1,0 +1,82 @@
+"""What a broker has lost of a commit is written again, wherever it went; what is there is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from monitor.bus.memory import MemoryBus
+from monitor.bus.port import Committed, Polled
+from monitor.codec.canonical import time_text
+from monitor.config import load
+from monitor.errors import TransactionFailed
+from monitor.events import Outgoing, TopicPartition
+from monitor.panes.ledger import LedgerTopics, PartitionSet
+from monitor.runner.loop import Loop
+from monitor.runner.profile import ProfileStage
+from monitor.runner.topics import create_topics, read_whole
+from monitor.telemetry import get_log
+from tests.sets import name_partitions
+
+TOPICS = LedgerTopics("sd.", 1)
+CONFIG = load(
+    """
+version: 1
+models:
+  m: {task: regression, streams: {features: {topic: in}}, columns: {numerical: [x]}, reference: {first: 10}}
+""",
+    "alerts.yaml",
+)
+
+
+def begun(bus: MemoryBus) -> Loop:
+    """Profile, started anew."""
+    return Loop(bus, ProfileStage(bus, CONFIG, TOPICS, lambda: 0.0, get_log("test")), "one", lambda: 0.0, 0.0)
+
+
+def turn(loop: Loop) -> None:
+    for _ in range(4):
+        loop.turn(wait_ms=0)
+
+
+def dead_letters(bus: MemoryBus) -> list[bytes | None]:
+    partitions = range(bus.partitions("in.dlq") or 0)
+    return [v for p in partitions for batch in read_whole(bus, TopicPartition("in.dlq", p)) for v in batch.values]
+
+
+def test_a_dead_letter_is_not_lost_where_the_process_saw_fewer_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brokers may tell of a topic as it was: then what is written does not go where the process before wrote."""
+    bus = MemoryBus(lambda: 1_790_000_000_000)
+    bus.create("in", 2)
+    bus.create("in.dlq", 2)
+    create_topics(bus, TOPICS, ("in",))
+    name_partitions(bus, TOPICS, "m", PartitionSet({"features": ("in", 2)}))
+    good = json.dumps({"event_id": "e", "model": "m", "event_time": time_text(1_790_000_000_000), "features": {"x": 1}})
+    bus.sender().send(Outgoing("in", 1, None, good.encode()))
+    turn(begun(bus))
+
+    partitions = bus.partitions
+    monkeypatch.setattr(bus, "partitions", lambda topic: 1 if topic == "in.dlq" else partitions(topic))
+    loop = begun(bus)
+    commit = loop._writer.commit
+
+    def torn(
+        outgoing: Sequence[Outgoing], offsets: Mapping[TopicPartition, Committed], polled: Polled | None
+    ) -> Mapping[TopicPartition, int]:
+        left = [o for o in outgoing if o.topic != "in.dlq"]
+        ends = commit(left, offsets, polled)
+        if len(left) < len(outgoing):
+            raise TransactionFailed("the broker crashed, and the dead letters with it")
+        return ends
+
+    monkeypatch.setattr(loop._writer, "commit", torn)
+    bus.sender().send(Outgoing("in", 1, None, b"{"))
+    with pytest.raises(TransactionFailed):
+        turn(loop)
+    monkeypatch.undo()
+    assert not dead_letters(bus)
+    turn(begun(bus))
+    turn(begun(bus))
+    assert dead_letters(bus) == [b"{"]
