@@ -114,11 +114,12 @@ class InputPartition:
         return full
 
     def confirm(self, ends: Mapping[TopicPartition, int], places: Iterable[TopicPartition]) -> None:
-        """The commit is done, and the output partitions ended there before it."""
+        """The commit is done. `ends`: of the output partitions that it wrote to, the offset behind its records."""
         pane_ms = {name: panes.contract.pane_ms for name, panes in self.task.fold.models.items()}
         if self._before is None or not self._present.is_ahead_of(self._before, pane_ms):
             self._present = Present()
-            self._tails = {name: ends.get(p, self._tails.get(name, 0)) for name, p in _names(places)}
+            tails = self._tails | {name: ends[p] for name, p in _names(places) if p in ends}
+            self._tails = {name: tails[name] for name, _ in _names(places) if name in tails}
 
     def _said(self, topics: LedgerTopics, dead_letter_partitions: int) -> list[Outgoing]:
         drained, ledger, of = self.task.drain(), topics.name("ledger"), topics.partition_of

@@ -95,7 +95,8 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
     """Compare the last commit of a task with what its output topics hold."""
     places = list(places)
     present = look_up(bus, writer, places, last)
-    beginnings = {f"{tp.topic}/{tp.partition}": bus.beginning(tp) for tp in places}
+    names = {f"{tp.topic}/{tp.partition}": tp for tp in places}
+    without = {name: bus.beginning(tp) for name, tp in names.items() if name not in last.tails}
     known, before = last, msgspec.structs.replace(last, before=None)
     if present.lacks(last) and last.before is not None:
         known = before = last.before
@@ -104,7 +105,7 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
     return Known(
         known,
         before,
-        beginnings | last.tails,
+        last.tails | without,
         present,
         frozenset(b for b in beats if b[0] >= known.position) - set(known.heartbeats),
         tuple(s for s in dict.fromkeys(switches) if s[0] >= known.position and s not in known.switches),
