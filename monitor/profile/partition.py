@@ -8,28 +8,25 @@ While a model has no grid its panes are sent raw, at most `raw_rows` rows; then 
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from monitor.codec.dead_letters import reject
-from monitor.codec.reasons import QUARANTINED, TIME_AHEAD
+from monitor.codec.reasons import QUARANTINED
 from monitor.contract import ModelContract, TopicContract, contract_of_topic
-from monitor.events import Batch, Int64s, RecordBatch, Rejected, Rows, TopicPartition
-from monitor.panes import rows as rows_of
+from monitor.events import Batch, RecordBatch, Rejected, TopicPartition
 from monitor.panes.grid import Grid
 from monitor.panes.ledger import Activation, Watermark, joined_at
 from monitor.panes.pane import Pane, RawPane
 from monitor.panes.position import FORMAT, ProfilePosition, RowState
 from monitor.profile.accounting import Account
-from monitor.profile.admission import Admission, Flush, admit, by_stamp
+from monitor.profile.admission import Flush
+from monitor.profile.intake import NEVER, Decided, Intake
 from monitor.profile.model_panes import ModelPanes
-
-_NEVER = -(1 << 62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +58,8 @@ class PartitionFold:
         self.tp = tp
         self.grids = grids
         self._may_cut = may_cut
-        self.log_append_time = log_append_time
+        self.intake = Intake(contracts[0].max_clock_skew_ms, log_append_time)
         self.lateness = contracts[0].lateness_ms
-        self.skew = contracts[0].max_clock_skew_ms
         self.models = {contract.model: self._panes_of(contract, None) for contract in contracts}
         self.contract = contract_of_topic(tp.topic, contracts)
         self._contract_at_low = self.contract.digest
@@ -71,8 +67,6 @@ class PartitionFold:
         self.gone: dict[str, tuple[int, int]] = {}
         self.position = 0
         self.start: int | None = None
-        self.highest: int | None = None
-        self.reach: int | None = None
         self.floor: int | None = None
         self.first_watermark: int | None = None
         self.buckets: Counter[str] = Counter()
@@ -80,8 +74,6 @@ class PartitionFold:
         self.heartbeats: list[tuple[int, int]] = []
         self.quarantined: set[int] = set()
         """Offsets of records that are left out, as far as they may be folded again."""
-        self._held: list[Rows] = []
-        self._held_records: dict[int, Rejected] = {}
         self._panes: list[Pane | RawPane] = []
         self._rejected: list[Rejected] = []
         self._left_out: list[tuple[int, int | None]] = []
@@ -131,8 +123,8 @@ class PartitionFold:
         self.buckets["filtered"] += len(batch.filtered)
         for rejected in batch.rejected:
             self._reject(rejected)
-        if batch.rows or self._held:
-            self._admit([*self._held, *batch.rows], batch, records)
+        if decided := self.intake.take(batch, records):
+            self._place(decided)
             self._seal()
 
     def skip_to(self, offset: int) -> None:
@@ -155,7 +147,7 @@ class PartitionFold:
     def heartbeat(self, watermark: int) -> None:
         """A wall clock moves the watermark of a still partition, after deciding on the rows that wait."""
         self.heartbeats.append((self.position, watermark))
-        self._admit_now(Flush(watermark + self.lateness + self.skew))
+        self._place(self.intake.flush(Flush(watermark + self.lateness + self.intake.skew)))
         if self.floor is None or watermark > self.floor:
             self.floor = watermark
         self._seal()
@@ -166,7 +158,7 @@ class PartitionFold:
         if watermark is not None:
             self.floor = max(watermark, watermark if self.floor is None else self.floor)
         self.contract = contract
-        self.lateness, self.skew = contract.models[0].lateness_ms, contract.models[0].max_clock_skew_ms
+        self.lateness, self.intake.skew = contract.models[0].lateness_ms, contract.models[0].max_clock_skew_ms
         before, self.models = self.models, {}
         for one in contract.models:
             if one.model in before:
@@ -178,7 +170,7 @@ class PartitionFold:
         self.gone = {name: span for name, span in self.gone.items() if name not in self.models}
         if watermark is not None:
             self.gone |= {name: (self._first_of(model), watermark) for name, model in before.items()}
-        self._let_go(before.keys())
+        self.buckets["filtered"] += self.intake.drop(before.keys())  # what waits of them is nobody's any more
         self._seal()
 
     def _first_of(self, model: ModelPanes) -> int:
@@ -187,14 +179,9 @@ class PartitionFold:
             return model.first
         return self.first_watermark if self.first_watermark is not None else self.watermark or 0
 
-    def _let_go(self, gone: AbstractSet[str]) -> None:
-        """Rows of models that are gone, as far as they wait for their neighbours, are nobody's any more."""
-        self.buckets["filtered"] += sum(len(rows) for rows in self._held if rows.model in gone)
-        self._hold([rows for rows in self._held if rows.model not in gone], None)
-
     def end(self) -> None:
         """The end of a plain file: what waits is decided, what is open is sealed."""
-        self._admit_now(Flush(None))
+        self._place(self.intake.flush(Flush(None)))
         ends = [end for model in self.models.values() if (end := model.last_end()) is not None]
         if self.watermark is not None and ends:
             self.floor = max([self.watermark, *ends])
@@ -205,15 +192,15 @@ class PartitionFold:
     @property
     def watermark(self) -> int | None:
         """Event time (ms) up to which panes are due, or None before the first accepted row or heartbeat."""
-        if self.highest is None:
-            return self.floor
-        own = self.highest - self.lateness
-        return own if self.floor is None else max(own, self.floor)
+        own = self.natural_watermark
+        if own is None or self.floor is None:
+            return self.floor if own is None else own
+        return max(own, self.floor)
 
     @property
     def natural_watermark(self) -> int | None:
         """The watermark as records alone have moved it."""
-        return None if self.highest is None else self.highest - self.lateness
+        return None if self.intake.highest is None else self.intake.highest - self.lateness
 
     @property
     def lacks_grid(self) -> bool:
@@ -263,17 +250,15 @@ class PartitionFold:
     def low(self) -> RowState:
         """The state before the oldest record that is still needed."""
         states = [state for model in self.models.values() for state in model.starts()]
-        if self._held:
-            states.append(self._state(min(int(rows.offset[0]) for rows in self._held)))
-        return min(states, key=lambda state: state.offset) if states else self._state(self.position)
-
-    def _state(self, offset: int) -> RowState:
-        return RowState(offset, self.highest, self.reach, self.floor)
+        if not states or self.intake:
+            oldest = min(self.intake.offsets(), default=self.position)
+            states.append(RowState(oldest, self.intake.highest, self.intake.reach, self.floor))
+        return min(states, key=lambda state: state.offset)
 
     def account(self) -> Account:
         """Where the offsets consumed so far have gone."""
         start = self.position if self.start is None else self.start
-        return Account(start, self.position, self.buckets, self.gaps, sum(map(len, self._held)))
+        return Account(start, self.position, self.buckets, self.gaps, len(self.intake))
 
     def snapshot(self, sequences: Mapping[str, int]) -> ProfilePosition:
         """The position record, with the sequence numbers of the task's outputs."""
@@ -301,7 +286,7 @@ class PartitionFold:
             gone=dict(sorted(self.gone.items())),
             buckets=dict(sorted(self.buckets.items())),
             gaps=self.gaps,
-            held=sum(map(len, self._held)),
+            held=len(self.intake),
             quarantined=tuple(sorted(self.quarantined)),
             sequences=dict(sorted(sequences.items())),
         )
@@ -314,7 +299,8 @@ class PartitionFold:
         self._folding_again = True
         self.position = position.low.offset
         self.start = position.start
-        self.highest, self.reach, self.floor = position.low.highest, position.low.reach, position.low.floor
+        self.intake.highest, self.intake.reach = position.low.highest, position.low.reach
+        self.floor = position.low.floor
         self.first_watermark = position.first_watermark
         self.quarantined = set(position.quarantined)
 
@@ -337,8 +323,7 @@ class PartitionFold:
     def open_digest(self) -> str:
         """Digest of the offsets in the open panes and of those that wait."""
         parts = [part for name in sorted(self.models) for part in self.models[name].offsets()]
-        # sorted: which model's rows come first among those that wait depends on the batches
-        parts.append("held:" + ",".join(str(o) for o in sorted(o for r in self._held for o in r.offset.tolist())))
+        parts.append("held:" + ",".join(map(str, self.intake.offsets())))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     # ------------------------------------------------------------------ folding
@@ -347,89 +332,28 @@ class PartitionFold:
         self.buckets[f"dead:{rejected.reason}"] += 1
         self._rejected.append(rejected)
 
-    def _admit_now(self, flush: Flush) -> None:
-        if self._held:
-            self._admit(self._held, None, None, flush)
+    def _place(self, decided: Sequence[Decided]) -> None:
+        """Put decided rows into the panes that they belong to."""
+        for part in decided:
+            for rejected in part.rejected:
+                self._reject(rejected)
+            rows, highest = part.rows, part.highest
+            if len(rows) == 0:
+                continue
+            floor = NEVER if self.floor is None else self.floor
+            watermark = np.maximum(np.where(highest == NEVER, NEVER, highest - self.lateness), floor)
+            late = self.models[rows.model].add(rows, watermark, partial(self._state_before, part))
+            self.buckets["late"] += late
+            self.buckets["pane"] += len(rows) - late
+        first = min(((int(p.rows.offset[0]), int(p.rows.time[0])) for p in decided if len(p.rows)), default=None)
+        if first is not None and self.first_watermark is None and self.floor is None:
+            self.first_watermark = first[1] - self.lateness
 
-    def _admit(
-        self, parts: list[Rows], batch: Batch | None, records: RecordBatch | None, flush: Flush | None = None
-    ) -> None:
-        """Decide on rows as far as possible, put them into panes, and hold the rest."""
-        if len({rows.model for rows in parts}) < len(parts):
-            parts = [
-                rows_of.concat([r for r in parts if r.model == name]) for name in dict.fromkeys(r.model for r in parts)
-            ]
-        offset = np.concatenate([rows.offset for rows in parts])
-        time = np.concatenate([rows.time for rows in parts])
-        order = np.argsort(offset, kind="stable") if len(parts) > 1 else np.arange(len(offset))
-        if self.log_append_time and batch is not None:
-            stamp = batch.timestamp[np.searchsorted(batch.timestamp_offset, offset[order])]
-            accepted = by_stamp(time[order], stamp, self.skew)
-            admission = Admission(accepted, time[order], None)
-        else:
-            admission = admit(time[order], self.reach, self.skew, flush)
-        decided = len(admission.accepted)
-        highest, before = self._prefix_maximum(time[order][:decided], admission.accepted)
-        rank = np.empty(len(order), dtype=np.int64)
-        rank[order] = np.arange(len(order))
-        at = 0
-        held: list[Rows] = []
-        for rows in parts:
-            place = rank[at : at + len(rows)]
-            at += len(rows)
-            known = place < decided
-            if not known.all():
-                held.append(rows_of.take(rows, ~known))
-                rows, place = rows_of.take(rows, known), place[known]
-            if len(rows):
-                self._place(rows, admission.accepted[place], before[place], admission.reach_before[place], records)
-        if highest is not None and self.first_watermark is None and self.floor is None:
-            self.first_watermark = int(time[order][:decided][admission.accepted][0]) - self.lateness
-        self.highest, self.reach = highest, admission.reach
-        self._hold(held, records)
-
-    def _prefix_maximum(self, time: Int64s, accepted: np.ndarray) -> tuple[int | None, Int64s]:
-        """Largest accepted time after all rows, and before each of them (_NEVER: none)."""
-        start = _NEVER if self.highest is None else self.highest
-        maximum = np.maximum.accumulate(np.concatenate([[start], np.where(accepted, time, _NEVER)]))
-        highest = int(maximum[-1])
-        return (None if highest == _NEVER else highest), maximum[:-1]
-
-    def _place(
-        self, rows: Rows, accepted: np.ndarray, before: Int64s, reach: Int64s, records: RecordBatch | None
-    ) -> None:
-        """Put decided rows of one model into the panes that they belong to."""
-        if not accepted.all():
-            for i in np.flatnonzero(~accepted).tolist():  # rejected rows are few: each becomes a dead letter
-                self._reject(self._quote(int(rows.offset[i]), records))
-            rows = rows_of.take(rows, accepted)
-            before, reach = before[accepted], reach[accepted]
-        if len(rows) == 0:
-            return
-        floor = _NEVER if self.floor is None else self.floor
-        watermark = np.maximum(np.where(before == _NEVER, _NEVER, before - self.lateness), floor)
-        late = self.models[rows.model].add(
-            rows, watermark, lambda i: self._row_state(int(rows.offset[i]), int(before[i]), int(reach[i]))
-        )
-        self.buckets["late"] += late
-        self.buckets["pane"] += len(rows) - late
-
-    def _row_state(self, offset: int, highest: int, reach: int) -> RowState:
-        known = None if self.log_append_time else reach
-        return RowState(offset, None if highest == _NEVER else highest, known, self.floor)
-
-    def _hold(self, held: list[Rows], records: RecordBatch | None) -> None:
-        """Keep rows that wait, with what a dead letter would quote of them."""
-        offsets = {o for rows in held for o in rows.offset.tolist()}
-        quoted = {o: self._quote(o, records) for o in offsets}
-        self._held, self._held_records = held, quoted
-
-    def _quote(self, offset: int, records: RecordBatch | None) -> Rejected:
-        if offset in self._held_records:
-            return self._held_records[offset]
-        if records is None:
-            raise KeyError(offset)  # rows are either held or of this batch
-        return reject(records, bisect_left(records.offsets, offset), TIME_AHEAD)
+    def _state_before(self, part: Decided, i: int) -> RowState:
+        """The state before row `i` of a part."""
+        highest, reach = int(part.highest[i]), int(part.reach[i])
+        known = None if self.intake.log_append_time else reach
+        return RowState(int(part.rows.offset[i]), None if highest == NEVER else highest, known, self.floor)
 
     # ------------------------------------------------------------------ sealing
 

@@ -25,7 +25,7 @@ from monitor.events import Codes, Int64s, TopicPartition
 from monitor.panes import merging
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid
-from monitor.profile.partition import PartitionFold
+from monitor.profile.intake import Intake
 from monitor.replay import Replay
 from tests.determinism import logs, oracle
 
@@ -146,21 +146,21 @@ def no_sort(patch: pytest.MonkeyPatch) -> None:
 def global_watermark(patch: pytest.MonkeyPatch) -> None:
     """Lateness by the largest event time of any partition seen so far in the run."""
     seen: list[int] = []
-    prefix_maximum, replay_of = PartitionFold._prefix_maximum, logs.replay_of
+    prefix_maximum, replay_of = Intake._prefix_maximum, logs.replay_of
 
     def fresh(log: logs.RandomLog) -> Replay:
         seen.clear()
         return replay_of(log)
 
-    def shared(fold: PartitionFold, time: Int64s, accepted: np.ndarray) -> tuple[int | None, Int64s]:
+    def shared(intake: Intake, time: Int64s, accepted: np.ndarray) -> tuple[int | None, Int64s]:
         if len(time):
-            fold.highest = max([*seen, fold.highest or 0])
-        highest, before = prefix_maximum(fold, time, accepted)
+            intake.highest = max([*seen, intake.highest or 0])
+        highest, before = prefix_maximum(intake, time, accepted)
         seen[:] = [max([*seen, highest or 0])]
         return highest, before
 
     patch.setattr(logs, "replay_of", fresh)
-    patch.setattr(PartitionFold, "_prefix_maximum", shared)
+    patch.setattr(Intake, "_prefix_maximum", shared)
 
 
 def end_to_end(patch: pytest.MonkeyPatch) -> None:

@@ -164,10 +164,10 @@ MUTATIONS = (
         "global watermark",
         (
             (
-                "profile/partition.py",
-                "start = _NEVER if self.highest is None else self.highest",
-                "start = PartitionFold.__dict__.get('_all', _NEVER)\n"
-                "        setattr(PartitionFold, '_all', int(time.max(initial=start)))",
+                "profile/intake.py",
+                "start = NEVER if self.highest is None else self.highest",
+                "start = Intake.__dict__.get('_all', NEVER)\n"
+                "        setattr(Intake, '_all', int(time.max(initial=start)))",
             ),
         ),
     ),
