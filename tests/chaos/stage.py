@@ -86,7 +86,7 @@ def _profile_folds_again(stage: Any) -> bool:
 
 
 def _evaluate_folds_again(stage: Any) -> bool:
-    return any(held.target is not None for held in stage._partitions.values())
+    return any(held.restoring for held in stage._partitions.values())
 
 
 def main() -> None:

@@ -66,9 +66,9 @@ MUTATIONS = (
         "position for low-water mark in evaluate",
         (
             (
-                "runner/evaluate.py",
-                "        held.position = start\n",
-                "        held.position = start = max(start, held.committed)\n",
+                "runner/ledger_partition.py",
+                "        self.position = max(beginning, needed)\n",
+                "        self.position = max(beginning, needed, self.committed)\n",
             ),
         ),
     ),
@@ -142,7 +142,7 @@ MUTATIONS = (
         (
             (
                 "runner/evaluate.py",
-                "                self._put(tp, held, outgoing, offsets)\n                self._handed = (tp,)\n"
+                "                self._commit(held, outgoing, offsets)\n                self._handed = (tp,)\n"
                 "                return Work(outgoing, offsets)\n",
                 "                held.committed = -1  # the offsets follow\n                self._handed = (tp,)\n"
                 "                return Work(outgoing, {})\n",

@@ -137,13 +137,13 @@ def test_dense_traffic_brings_snapshots_sooner() -> None:
         held = service.loops["evaluate"]._stage._partitions[  # type: ignore[attr-defined]
             TopicPartition(TOPICS.name("ledger"), TOPICS.partition_of("m"))
         ]
-        assert held.low is None
+        assert held._low is None
         assert 0 < held.task.fed < VALUES
-        held.fed -= VALUES
+        held._fed -= VALUES
         service.turn("evaluate")
-    assert held.low is not None
-    assert held.size > 0
-    assert held.fed == held.task.fed
+    assert held._low is not None
+    assert held._size > 0
+    assert held._fed == held.task.fed
 
 
 def test_a_lost_commit_is_taken_back_before_anything_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
