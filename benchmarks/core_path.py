@@ -120,8 +120,10 @@ def adwin_updates(traffic: Traffic) -> int:
         """A detector that counts its values."""
 
         def __init__(self, detector: Detector) -> None:
-            self.eats = detector.eats
             self._detector = detector
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._detector, name)
 
         def update(self, values: Float64s) -> list[int]:
             counted["values"] += len(values)
