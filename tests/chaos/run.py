@@ -20,13 +20,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from monitor.bus.kafka import KafkaBus
 from monitor.codec import reasons
@@ -35,10 +32,13 @@ from monitor.errors import StreamdriftError
 from monitor.service import prepare
 from monitor.settings import load_settings
 from tests.broker import Broker, Cluster
+from tests.chaos.absences import Absences
 from tests.chaos.crew import Crew, RunFailed
-from tests.chaos.oracle import Verdict, expected, judge
+from tests.chaos.oracle import expected, judge
 from tests.chaos.plan import SETTLING_S, Fault, Options, faults
+from tests.chaos.progress import Progress
 from tests.chaos.reached import INPUTS, LEDGER, Reached
+from tests.chaos.report import lacks, table
 from tests.chaos.scenario import LEDGER_PARTITIONS, PARTITIONS, PREFIX, TOPIC, Feed, configuration
 from tests.chaos.sending import Sending
 from tests.chaos.stage import AGAIN, COMMIT
@@ -47,43 +47,13 @@ PROFILES, EVALUATES = 3, 2
 LAST_SHARE = 0.02
 """Share of the events that is kept for after the last fault."""
 AIM_S, LONGEST_STEP_S = 2.0, 0.25
-AWAY_S = 5.0
 SWITCH_S = 0.0002
 """An aimed kill must not wait for the thread of the producer: a commit takes some ten milliseconds."""
 MOST_FROZEN = 2
-BETWEEN_BROKERS_S = 6.0
-"""From a broker's return to the next fault of a broker: a partition is never short of two copies for long."""
 COMMIT_MS = 400
 CATCH_UP_S = 600.0
 QUARANTINED = f"dead:{reasons.QUARANTINED}"
 LINUX_ONLY = "the chaos run reads /proc: Linux only"
-
-
-@dataclass
-class Progress:
-    """How far a run has come: kept in DIR, so that an interrupted one goes on."""
-
-    options: Options
-    faults_done: int = 0
-    sent: int = 0
-    seconds: float = 0.0
-    counts: dict[str, int] = field(default_factory=Counter)
-
-    def save(self, folder: Path) -> None:
-        partial = folder / "progress.json.part"
-        partial.write_bytes(msgspec.json.encode(self))
-        partial.replace(folder / "progress.json")
-
-    @classmethod
-    def load(cls, folder: Path, options: Options) -> Progress:
-        path = folder / "progress.json"
-        if not path.exists():
-            return cls(options)
-        found = msgspec.json.decode(path.read_bytes(), type=cls)
-        if found.options != options:
-            raise RunFailed(f"{folder} holds another run, {found.options}; go on with that, or give another --dir")
-        found.counts = Counter(found.counts)  # decoded as a plain dict
-        return found
 
 
 class Chaos:
@@ -101,14 +71,9 @@ class Chaos:
         self._config = folder / "alerts.yaml"
         self._config.write_text(configuration(options.idle))
         self._cluster = cluster
-        self._brokers = self._cluster.brokers if isinstance(self._cluster, Cluster) else [self._cluster]
         self._servers = self._cluster.address.split(",")
         self._crew = Crew(self._environment(), self._config, folder, self._progress.counts)
-        # One thread for the whole run: the kernel ends a broker with the very thread that has started it.
-        self._broker_thread = ThreadPoolExecutor(1)
-        self._broker_fault: Future[None] | None = None
-        self._broker_failed: BaseException | None = None
-        self._broker_gone_at = self._broker_back_at = 0.0
+        self._absences = Absences(cluster)
         self._asked = False
 
     def _environment(self) -> dict[str, str]:
@@ -206,8 +171,8 @@ class Chaos:
             raise RunFailed("interrupted")
         if sending is not None and sending.failed is not None:
             raise RunFailed(f"the producer failed: {sending.failed!r}")
-        if self._broker_failed is not None:
-            raise RunFailed(f"a broker did not come back: {self._broker_failed!r}")
+        if self._absences.failed is not None:
+            raise RunFailed(f"a broker did not come back: {self._absences.failed!r}")
 
     def _strike(self, fault: Fault, reached: Reached) -> bool:
         """Do it; False where it has to wait for a better moment."""
@@ -217,11 +182,11 @@ class Chaos:
             return self._freeze(fault)
         if fault.kind == "join":
             return self._join(fault)
-        return self._disturb_broker(fault)
+        return self._take_broker_away(fault)
 
     def _kill(self, fault: Fault, reached: Reached) -> bool:
         counts, targets = self._progress.counts, self._crew.targets()
-        if not targets or self._all_is_away():
+        if not targets or self._absences.all_stand_still:
             return False
         lag = self._lag(reached)
         flag = {"commit": COMMIT, "again": AGAIN, "": ""}[fault.aim]
@@ -247,7 +212,7 @@ class Chaos:
 
     def _lag(self, reached: Reached) -> dict[str, int] | None:
         """Of both stages; unknown while no broker answers."""
-        if len(self._brokers) == 1 and self._broker_fault is not None and not self._broker_fault.done():
+        if self._absences.none_answers:
             return None
         try:
             return {"profile": reached.lag(INPUTS), "evaluate": reached.lag(LEDGER)}
@@ -268,30 +233,10 @@ class Chaos:
         self._crew.hire(("profile", "evaluate")[number % 2], f"extra{number}", fault.lasts_s)
         return True
 
-    def _all_is_away(self) -> bool:
-        """Whether the only broker has been away for so long that nobody does anything a kill could disturb."""
-        away = len(self._brokers) == 1 and self._broker_fault is not None and not self._broker_fault.done()
-        return away and time.monotonic() > self._broker_gone_at + AWAY_S
-
-    def _disturb_broker(self, fault: Fault) -> bool:
-        if self._broker_fault is not None and not self._broker_fault.done():
-            return False
-        if time.monotonic() < self._broker_back_at + (BETWEEN_BROKERS_S if len(self._brokers) > 1 else 0):
-            return False
-        broker = self._brokers[self._progress.faults_done * 31 % len(self._brokers)]
-        self._broker_gone_at = time.monotonic()
-        self._broker_fault = self._broker_thread.submit(self._take_away, broker, fault)
-        self._progress.counts[fault.kind.replace("_", " ")] += 1
-        return True
-
-    def _take_away(self, broker: Broker, fault: Fault) -> None:
-        try:
-            (broker.kill if fault.kind == "broker_kill" else broker.stop)()
-            time.sleep(fault.lasts_s)
-            broker.start()
-            self._broker_back_at = time.monotonic()
-        except BaseException as error:  # told by the main thread
-            self._broker_failed = error
+    def _take_broker_away(self, fault: Fault) -> bool:
+        begun = self._absences.begin(self._progress.faults_done, fault)
+        self._progress.counts[fault.kind.replace("_", " ")] += begun
+        return begun
 
     # ------------------------------------------------------------------ the end
 
@@ -354,27 +299,8 @@ class Chaos:
             "catch_up_s": round(caught_up_s, 1),
             "topics": {name: asdict(verdict) for name, verdict in verdicts.items()},
             "quarantined": buckets.get(QUARANTINED, 0),
-            "problems": problems + self._lacks(verdicts),
+            "problems": problems + lacks(self._options, counts, verdicts),
         }
-
-    def _lacks(self, verdicts: dict[str, Verdict]) -> list[str]:
-        """What a run has to have had to prove anything."""
-        counts, kills = self._progress.counts, self._options.kills
-        wanted = {
-            "kill": kills,
-            "kill at lag": kills // 2,
-            "kill between begin and commit": min(10, kills // 10),
-            "kill while folding again": min(10, kills // 10),
-            "freeze": self._options.freezes,
-            "join": self._options.joins,
-            "leave": self._options.joins,
-            "broker restart": self._options.restarts,
-            "broker kill": self._options.broker_kills,
-        }
-        lacking = [
-            f"{counts[name]} times {name}, {least} wanted" for name, least in wanted.items() if counts[name] < least
-        ]
-        return lacking + [f"no message in {name}" for name, verdict in verdicts.items() if verdict.expected == 0]
 
     def _streamdrift(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "monitor.cli.main", *arguments]
@@ -384,25 +310,6 @@ class Chaos:
 
     def interrupt(self) -> None:
         self._asked = True
-
-
-def table(report: dict[str, Any]) -> str:
-    """The report for people."""
-    lines = [
-        f"{report['events']} events ({report['records']} records), {report['seconds']} s, "
-        f"caught up {report['catch_up_s']} s after the last event, {report['heartbeats']} heartbeats"
-    ]
-    lines += [f"  {name:<36} {count}" for name, count in report["faults"].items()]
-    lines.append(
-        f"  {'':<14}" + "".join(f"{name:>13}" for name in ("expected", "found", "missing", "duplicate", "other"))
-    )
-    for topic, v in report["topics"].items():
-        lines.append(
-            f"  {topic:<14}" + "".join(f"{v[k]:>13}" for k in ("expected", "found", "missing", "duplicate", "other"))
-        )
-    lines.append(f"  quarantined {report['quarantined']}; buckets {report['buckets']}")
-    lines += [f"FAILED: {problem}" for problem in report["problems"]] or ["HOLDS: the same bytes as undisturbed"]
-    return "\n".join(lines)
 
 
 def _options(arguments: argparse.Namespace) -> Options:

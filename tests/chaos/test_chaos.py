@@ -9,7 +9,8 @@ import pytest
 
 from tests.broker import Broker
 from tests.chaos.plan import Options, faults
-from tests.chaos.run import Chaos, table
+from tests.chaos.report import table
+from tests.chaos.run import Chaos
 
 SMALL = Options(
     events=60_000,
