@@ -5,28 +5,23 @@ The client ships no types, so it is `Any` here and nowhere else is it handed on.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import kafka
 import kafka.admin
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
-from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from monitor.bus.kafka_probe import diagnosis
 from monitor.bus.kafka_rights import Right, refusal
-from monitor.bus.kafka_security import read_secret
 from monitor.errors import BusError, BusUnreachable, ConfigurationError
 from monitor.events import Headers, RecordBatch, TopicPartition
 
 BOOTSTRAP_MS = 10_000
 LOG_APPEND_TIME = 1
 _NO_HEADERS: Headers = ()
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class KafkaClients:
@@ -92,20 +87,6 @@ class KafkaClients:
             yield
         except kafka_errors.KafkaError as error:
             raise BusError(f"{self.name}: {what}: {error}") from error
-
-
-class TokenFile(AbstractTokenProvider):  # type: ignore[misc] # the client ships no types
-    """The token of OAUTHBEARER, from a file that somebody else keeps fresh: read for every connection."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.token()
-
-    def token(self) -> str:
-        token = read_secret(self._path)
-        if not _TOKEN.fullmatch(token):
-            raise ConfigurationError(f"{self._path}: holds no bearer token (letters, digits and -._~+/ only)")
-        return token
 
 
 def _uncreating_client(**settings: object) -> Any:

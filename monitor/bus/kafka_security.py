@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from monitor.bus.secret_file import read_secret
 from monitor.errors import ConfigurationError
 from monitor.settings import ENV_PREFIX, Settings
 
@@ -33,7 +34,6 @@ SECRETS = ("kafka_password", "kafka_key_password")
 """Settings that can stand in a file instead, named by `<setting>_file`."""
 
 ENCRYPTED = {"SSL": True, "SASL_SSL": True, "PLAINTEXT": False, "SASL_PLAINTEXT": False}
-MOST_SECRET_BYTES = 64 << 10
 MECHANISMS = {
     "PLAIN": ("kafka_username", "kafka_password"),
     "SCRAM-SHA-256": ("kafka_username", "kafka_password"),
@@ -77,7 +77,7 @@ def _given(settings: Settings, problems: list[str]) -> Iterator[tuple[str, objec
 def _option(value: object, name: str, problems: list[str]) -> object:
     """A setting as the client takes it."""
     if name == "kafka_token_file" and isinstance(value, Path):
-        from monitor.bus.kafka_clients import TokenFile  # kafka-python is imported only when it is asked for
+        from monitor.bus.kafka_token import TokenFile  # kafka-python is imported only when it is asked for
 
         try:
             return TokenFile(value)
@@ -98,21 +98,6 @@ def _secret(settings: Settings, name: str, problems: list[str]) -> str | None:
             problems.append(f"{_told(name)}_FILE: {error}")
             return ""
     return None if value is None else value.get_secret_value()
-
-
-def read_secret(path: Path) -> str:
-    """A secret from a file, without the newline at its end; raises ConfigurationError without a word of it."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_SECRET_BYTES + 1)
-        secret = content.decode().removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror or 'can not be read'}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path}: is not UTF-8 text") from None
-    if not secret or len(content) > MOST_SECRET_BYTES:
-        raise ConfigurationError(f"{path}: {'is empty' if not secret else 'is too large for a secret'}")
-    return secret
 
 
 def _contradictions(given: Mapping[str, object], plaintext_allowed: bool) -> Iterator[str]:

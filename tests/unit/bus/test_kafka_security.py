@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from monitor.bus.address import open_bus
-from monitor.bus.kafka_clients import TokenFile
 from monitor.bus.kafka_security import SECRETS, client_options
+from monitor.bus.kafka_token import TokenFile
 from monitor.errors import ConfigurationError
 from monitor.settings import ENV_PREFIX, Settings, load_settings
 from tests.kafka.certificates import Authority, needs_openssl
