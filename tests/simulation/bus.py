@@ -64,6 +64,10 @@ class SimulatedBus(MemoryBus):
         """Records that end the process which folds them."""
         self.flipped: dict[int, tuple[int, Strike]] = {}
         """By ledger partition the offset of the snapshot's record in which a bit has turned over."""
+        self.damaged: set[tuple[int, str]] = set()
+        """Ledger partition and model of the snapshots in which that was; no model: the part that belongs to all."""
+        self.unusable: set[int] = set()
+        """Ledger partitions that were folded from the start since some process could not use their snapshot."""
         self.witnesses: dict[str, MemoryWitness] = {}
         """What the processes of each name were folding when they ended."""
         self._compacts = compacts

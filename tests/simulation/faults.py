@@ -256,6 +256,7 @@ def bit_flip(service: Service, process: Process, strike: Strike) -> None:
         value[rng.randrange(len(value))] ^= 1 << rng.randrange(8)
         log.values[at] = bytes(value)
         service.bus.flipped[partition] = (log.offsets[at], strike)
+        service.bus.damaged.add((partition, (log.keys[at] or b"").split(b"\0")[0].decode().partition("/")[2]))
 
 
 def more_partitions(service: Service, process: Process, strike: Strike) -> None:

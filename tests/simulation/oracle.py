@@ -155,11 +155,15 @@ def leaves_out_poison_alone(ended: Ended) -> None:
                 raise Broken("quarantine", f"{rejected.topic}/{rejected.partition}@{rejected.offset} is {value!r}")
 
 
-def stops_no_sound_model(ended: Ended) -> None:
-    """A model stands still because a bit has turned over in its snapshot, and for nothing else."""
-    stopped = [event["id"] for _, event in ended.events if event["data"].get("labels", {}).get("alertname") == STOPPED]
-    if stopped and all(strike.fault != "bit flip" for strike in ended.schedule.strikes):
-        raise Broken("stopped", f"models stopped whose snapshots nobody has touched: {stopped}")
+def refuses_no_sound_snapshot(ended: Ended) -> None:
+    """A model stands still, or a ledger is folded from its start, where a bit has turned over, and nowhere else."""
+    labels = [event["data"].get("labels", {}) for _, event in ended.events]
+    stopped = {label["model"] for label in labels if label.get("alertname") == STOPPED}
+    damaged = {model for _, model in ended.bus.damaged}
+    if sound := sorted(stopped - damaged):
+        raise Broken("stopped", f"models stopped whose snapshots nobody has touched: {sound}")
+    if sound := sorted(p for p in ended.bus.unusable if (p, "") not in ended.bus.damaged):
+        raise Broken("snapshot", f"partitions folded from the start whose snapshots nobody has touched: {sound}")
 
 
 def finds_the_drift(ended: Ended) -> None:
@@ -183,6 +187,6 @@ CHECKS: tuple[Callable[[Ended], None], ...] = (
     counts_every_record,
     tells_every_rejected_record,
     leaves_out_poison_alone,
-    stops_no_sound_model,
+    refuses_no_sound_snapshot,
     finds_the_drift,
 )

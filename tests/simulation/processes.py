@@ -29,14 +29,18 @@ ALONE = MOST_OF_A_POLL
 """Records that are folded one by one where a process has ended twice."""
 
 
-class Silence:
-    """A logger that says nothing."""
+class Quiet:
+    """A logger that says nothing, and keeps in mind what nobody would see but by the time it takes."""
+
+    def __init__(self, bus: SimulatedBus) -> None:
+        self._bus = bus
+
+    def warning(self, event: str, **values: int) -> None:
+        if event == "snapshot_unusable":
+            self._bus.unusable.add(values["partition"])
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *args, **values: None
-
-
-LOG = cast(Log, Silence())
 
 
 class Watched:
@@ -152,10 +156,11 @@ class Process:
         def clock() -> float:
             return bus.world.now
 
+        log = cast(Log, Quiet(bus))
         if self.stage == "profile":
-            stage: Stage = ProfileStage(bus, self._config(), TOPICS, clock, LOG)
+            stage: Stage = ProfileStage(bus, self._config(), TOPICS, clock, log)
         else:
-            stage = EvaluateStage(bus, self._config(), TOPICS, PLACE, lambda model: [], LOG, SNAPSHOT_PANES)
+            stage = EvaluateStage(bus, self._config(), TOPICS, PLACE, lambda model: [], log, SNAPSHOT_PANES)
         self._stage = stage
         self._offered = []
         witness = bus.witnesses.setdefault(self.name, MemoryWitness())
