@@ -345,9 +345,10 @@ class PartitionFold:
             late = self.models[rows.model].add(rows, watermark, partial(self._state_before, part))
             self.buckets["late"] += late
             self.buckets["pane"] += len(rows) - late
-        first = min(((int(p.rows.offset[0]), int(p.rows.time[0])) for p in decided if len(p.rows)), default=None)
-        if first is not None and self.first_watermark is None and self.floor is None:
-            self.first_watermark = first[1] - self.lateness
+        accepted = [part.rows for part in decided if len(part.rows)]
+        if accepted and self.first_watermark is None and self.floor is None:
+            first = min(accepted, key=lambda rows: int(rows.offset[0]))
+            self.first_watermark = int(first.time[0]) - self.lateness
 
     def _state_before(self, part: Decided, i: int) -> RowState:
         """The state before row `i` of a part."""

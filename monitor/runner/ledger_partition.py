@@ -146,9 +146,10 @@ class LedgerPartition:
         self.position = max(self.position, position)
         if self._target is not None and position >= self.committed:
             self._arrive()
-        knows = self._target is None and not self.announced and position >= self._ended_at
-        self.announced = self.announced or knows
-        return knows
+        if self.announced or self._target is not None or position < self._ended_at:
+            return False
+        self.announced = True
+        return True
 
     def _fold(self, records: RecordBatch) -> None:
         if not records.offsets:
