@@ -7,7 +7,7 @@ until nothing more can change, and then again at its end: exactly what judging a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from monitor.config.built_in import DETECTOR_BLIND
 from monitor.config.expression import parse
@@ -195,7 +195,7 @@ class Judge:
                 changes={key: value for fold in streams.values() for key, value in fold.take_seen().items()},
                 blind=self._blind(),
                 silence={s: {SILENCE: _seconds(at - last)} for s, last in self._last_events().items()},
-                spreads=self._spread,
+                spreads=self._spreads,
             )
         )
         yield from self._say(self._alerts.judge(at, judged))
@@ -204,8 +204,10 @@ class Judge:
             basis = repr((request.trigger, self._ranges(request.start, request.end))).encode()
             yield Message("retraining", at, self._model, self._model, value, basis)
 
-    def _spread(self, stream: StreamName, column: str, metric: str) -> tuple[float, float] | None:
-        return self._streams[stream].spread(column, metric)
+    def _spreads(
+        self, stream: StreamName, metric: str, columns: Sequence[str], events: int
+    ) -> Mapping[str, tuple[float, float]]:
+        return self._streams[stream].spreads(metric, columns, events)
 
     def _say(self, transitions: list[Transition]) -> list[Message]:
         if not transitions or self._rules is None:

@@ -62,6 +62,11 @@ class Measure:
         scores.update(self._rates(counts))
         return scores
 
+    def spreads(self, metric: str, columns: Sequence[str], events: int) -> Mapping[str, tuple[float, float]]:
+        """Column -> (reference_mean, reference_std) of a metric; columns that have none are left out."""
+        found = {column: self.spread(column, metric) for column in columns}
+        return {column: spread for column, spread in found.items() if spread is not None}
+
     def spread(self, column: str, metric: str) -> tuple[float, float] | None:
         """Mean and standard deviation of a metric over the slices of the reference; None where it has none."""
         values = self._slices.get(metric)

@@ -17,7 +17,7 @@ The rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from math import isfinite
@@ -26,6 +26,8 @@ from typing import NamedTuple
 from monitor.config.expression import Comparison, parse
 from monitor.config.metrics import METRICS
 from monitor.config.resolved import ModelRules, Rule
+from monitor.config.template import Placeholder
+from monitor.config.template import parse as parse_template
 from monitor.evaluate.detection import Sighting
 from monitor.events import STREAMS, Observation, Series, StreamName, Verdict
 from monitor.stats.exact import significant
@@ -34,10 +36,13 @@ SILENCE = "seconds_since_last_event"
 BLIND = "detector_blind"
 QUANTILE = "quantile"
 
+Labels = tuple[tuple[str, str], ...]
+"""Names and values, sorted."""
 WindowKey = tuple[StreamName, str]
 """A stream and the canonical name of a window specification."""
-Spreads = Callable[[StreamName, str, str], "tuple[float, float] | None"]
-"""Gives mean and standard deviation of a series (stream, column, metric key) over the reference's slices, if known."""
+Spreads = Callable[[StreamName, str, Sequence[str], int], Mapping[str, tuple[float, float]]]
+"""Gives reference_mean and reference_std of a stream's metric in windows of n events, for those of the columns that
+have them. A rule asks once a window for all of its columns, because their draws are shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ class _Instance(NamedTuple):
     stream: StreamName
     column: str | None
     key: str
-    extra: tuple[tuple[str, str], ...]
+    extra: Labels
     value: float
     window: Observation | None
 
@@ -84,20 +89,28 @@ class RuleSet:
         self._model = rules.model
         self._compiled = tuple(_compile(rule) for rule in rules.rules)
         # selectors and labels depend on the instance's names only, never on its value
-        self._labels: dict[tuple[int, StreamName, str | None, str], tuple[tuple[str, str], ...] | None] = {}
+        self._labels: dict[tuple[int, StreamName, str | None, str], Labels | None] = {}
 
     def judge(self, judgement: Judgement) -> list[tuple[Rule, Verdict]]:
         """One verdict for each rule and instance that can be judged, in the rules' and the columns' order."""
         judged: list[tuple[Rule, Verdict]] = []
         for number, compiled in enumerate(self._compiled):
-            for instance in _instances(compiled, judgement):
-                labels = self._labels_of(number, instance)
-                if labels is not None and isfinite(instance.value):
-                    verdict = _verdict(compiled, instance, labels, judgement)
-                    judged += [(compiled.rule, verdict)] if verdict is not None else []
+            chosen = list(self._chosen(number, judgement))
+            spreads = _spreads(chosen, judgement) if compiled.needs_reference else {}
+            for instance, labels in chosen:
+                spread = spreads.get((instance.stream, instance.key, instance.column))
+                verdict = _verdict(compiled, instance, labels, spread)
+                judged += [(compiled.rule, verdict)] if verdict is not None else []
         return judged
 
-    def _labels_of(self, number: int, instance: _Instance) -> tuple[tuple[str, str], ...] | None:
+    def _chosen(self, number: int, judgement: Judgement) -> Iterator[tuple[_Instance, Labels]]:
+        """What the rule selects, with its labels."""
+        for instance in _instances(self._compiled[number], judgement):
+            labels = self._labels_of(number, instance)
+            if labels is not None and isfinite(instance.value):
+                yield instance, labels
+
+    def _labels_of(self, number: int, instance: _Instance) -> Labels | None:
         """The instance's labels, sorted; None where the rule does not select it."""
         names = (number, instance.stream, instance.column, instance.key)
         if names not in self._labels:
@@ -121,7 +134,8 @@ class RuleSet:
 
 def _compile(rule: Rule) -> _Compiled:
     comparison = parse(rule.expr)
-    shows_reference = any("reference" in text for text in rule.annotations.values())
+    parts = [part for text in rule.annotations.values() for part in parse_template(text)]
+    shows_reference = any(isinstance(part, Placeholder) and part.name == "reference" for part in parts)
     has_reference = METRICS[comparison.metric].has_reference
     return _Compiled(rule, comparison, has_reference and (comparison.needs_reference_spread or shows_reference))
 
@@ -176,7 +190,7 @@ def _moved_windows(rule: Rule, judgement: Judgement) -> Iterator[Observation]:
             yield window
 
 
-def _series_of(metric: str, series: Series) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+def _series_of(metric: str, series: Series) -> list[tuple[str, Labels]]:
     """The series that a metric names in one column: all quantiles, or itself."""
     if metric != QUANTILE:
         return [(metric, ())] if metric in series else []
@@ -184,12 +198,24 @@ def _series_of(metric: str, series: Series) -> list[tuple[str, tuple[tuple[str, 
     return [(name, ((QUANTILE, name.removeprefix(prefix)),)) for name in series if name.startswith(prefix)]
 
 
+def _spreads(
+    chosen: Sequence[tuple[_Instance, Labels]], judgement: Judgement
+) -> dict[tuple[StreamName, str, str | None], tuple[float, float]]:
+    """(stream, metric key, column) -> reference_mean and reference_std in windows of as many events as this one."""
+    asked: dict[tuple[StreamName, str, int], list[str]] = {}
+    for instance, _ in chosen:
+        if instance.column is not None and instance.window is not None:
+            asked.setdefault((instance.stream, instance.key, instance.window.events), []).append(instance.column)
+    return {
+        (stream, key, column): spread
+        for (stream, key, events), columns in asked.items()
+        for column, spread in judgement.spreads(stream, key, columns, events).items()
+    }
+
+
 def _verdict(
-    compiled: _Compiled, instance: _Instance, labels: tuple[tuple[str, str], ...], judgement: Judgement
+    compiled: _Compiled, instance: _Instance, labels: Labels, spread: tuple[float, float] | None
 ) -> Verdict | None:
-    spread = None
-    if compiled.needs_reference and instance.column is not None:
-        spread = judgement.spreads(instance.stream, instance.column, instance.key)
     comparison = compiled.comparison
     if comparison.needs_reference_spread and spread is None:
         return None

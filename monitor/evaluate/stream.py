@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from monitor.config.resolved import DetectorSpec, ModelRules
@@ -189,9 +189,9 @@ class StreamFold:
             return None
         return self.measure.histogram(column, last.counts)
 
-    def spread(self, column: str, metric: str) -> tuple[float, float] | None:
-        """(reference_mean, reference_std) of a metric of a column."""
-        return self.measure.spread(column, metric)
+    def spreads(self, metric: str, columns: Sequence[str], events: int) -> Mapping[str, tuple[float, float]]:
+        """Column -> (reference_mean, reference_std) of a metric in windows of so many events."""
+        return self.measure.spreads(metric, columns, events)
 
 
 def _window_state(name: str, window: _Window) -> WindowState:

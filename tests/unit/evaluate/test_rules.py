@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -68,12 +68,12 @@ def judge(
     blind: Mapping[tuple[str, StreamName, str], bool] | None = None,
     silence: Mapping[StreamName, Series] | None = None,
     spread: tuple[float, float] | None = None,
-    asked: list[tuple[str, str, str]] | None = None,
+    asked: list[tuple[str, str, tuple[str, ...], int]] | None = None,
 ) -> list[Verdict]:
-    def spreads(stream: StreamName, column: str, key: str) -> tuple[float, float] | None:
+    def spreads(stream: StreamName, key: str, columns: Sequence[str], events: int) -> Mapping[str, tuple[float, float]]:
         if asked is not None:
-            asked.append((stream, column, key))
-        return spread
+            asked.append((stream, key, tuple(columns), events))
+        return dict.fromkeys(columns, spread) if spread is not None else {}
 
     observations = {(o.stream, o.window): o for o in (FEATURES, PREDICTIONS)}
     judgement = Judgement(60_000, observations, moved, changes or {}, blind or {}, silence or {}, spreads)
@@ -184,18 +184,20 @@ def test_reference_thresholds() -> None:
     """Without the reference's spread there is no verdict; with it the threshold is rounded and says its source."""
     rule = a_rule('psi{column="b_amount"} > reference_mean + 3 * reference_std')
     assert judge(rule) == []
-    asked: list[tuple[str, str, str]] = []
+    asked: list[tuple[str, str, tuple[str, ...], int]] = []
     (verdict,) = judge(rule, spread=(0.1, 0.1), asked=asked)
     assert (verdict.threshold, verdict.reference_mean, verdict.violated) == (0.4, 0.1, False)
     assert verdict.threshold_source == "reference_mean + 3 * reference_std"
-    assert asked == [("features", "b_amount", "psi")]
+    assert asked == [("features", "psi", ("b_amount",), 100)]
 
 
 def test_the_reference_is_asked_for_only_where_it_is_shown() -> None:
     """A constant threshold needs the reference's mean only for its annotations."""
-    asked: list[tuple[str, str, str]] = []
+    asked: list[tuple[str, str, tuple[str, ...], int]] = []
     judge(a_rule("psi > 0.25"), spread=(0.1, 0.1), asked=asked)
+    judge(a_rule("psi > 0.25", annotation="further from the reference"), spread=(0.1, 0.1), asked=asked)
     assert asked == []
     verdicts = judge(a_rule("psi > 0.25", annotation="was {{ reference }}"), spread=(0.1, 0.1), asked=asked)
     assert {v.reference_mean for v in verdicts} == {0.1}
-    assert len(asked) == 4
+    columns = ("b_amount", "a_amount", "country")
+    assert asked == [("features", "psi", columns, 100), ("predictions", "psi", ("prediction",), 100)]
