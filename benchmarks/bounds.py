@@ -64,7 +64,7 @@ detectors:
   adwin: {{class: ADWIN, input: x, model: good}}
 groups:
   - name: drift
-    model: good
+    models: [good]
     rules:
       - {{alert: Psi, expr: psi > 0.2, min_events: 2000}}
       - {{alert: Change, expr: 'change{{detector="adwin"}} > 0'}}

@@ -70,17 +70,17 @@ detectors:
   hinkley: {{class: PageHinkley, input: f00}}
 groups:
   - name: drift
-    model: bench
+    models: [bench]
     rules:
       - {{alert: Psi, expr: psi > 0.1, min_events: 2000}}
       - {{alert: Change, expr: 'change{{detector="adwin"}} > 0'}}
       - {{alert: Late, expr: late_rate > 0.5}}
 retraining:
   - trigger: again
-    model: bench
+    models: [bench]
     when: {{any: [Psi]}}
     cooldown: 1m
-    training_window: {{since: change_point, max: 1h}}
+    training_window: {{since: first_violation, max: 1h}}
 """
 
 

@@ -32,7 +32,7 @@ detectors:
   adwin: {{class: ADWIN, params: {{delta: 0.00002}}, input: "*"}}
 groups:
   - name: drift
-    model: bench
+    models: [bench]
     rules:
       - {{alert: Psi, expr: psi > 0.1, min_events: 2000}}
       - {{alert: Ks, expr: ks > 0.1, min_events: 2000}}

@@ -12,6 +12,7 @@ from monitor.config.durations import duration_text
 from monitor.config.inputs import InputRefused, resolve_inputs, series_of
 from monitor.config.model import AlertsFile, ModelEntry, WindowEntry
 from monitor.config.resolve import contract_of, detector_spec, effective
+from monitor.config.selection import models_of, unmatched
 from monitor.config.sheet import Path, Sheet
 from monitor.config.suggest import did_you_mean
 from monitor.contract import ModelContract
@@ -193,13 +194,13 @@ def _unknown_model(name: str, path: Path, sheet: Sheet) -> Iterator[Problem]:
 
 def _windows_of_rules(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
     for i, group in enumerate(file.groups):
-        if group.model not in file.models:
-            yield from _unknown_model(group.model, ("groups", i, "model"), sheet)
-            continue
-        pane = effective(file.models[group.model], file.defaults).pane
+        yield from unmatched(group, ("groups", i), sheet)
+        models = models_of(group, file.models)
+        panes = sorted({effective(file.models[model], file.defaults).pane for model in models})
         for j, rule in enumerate(group.rules):
             if rule.window is not None:
-                yield from _window(rule.window, pane, ("groups", i, "rules", j, "window"), sheet)
+                for pane in panes:
+                    yield from _window(rule.window, pane, ("groups", i, "rules", j, "window"), sheet)
 
 
 def _retraining(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
@@ -209,13 +210,14 @@ def _retraining(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
         if entry.trigger in names:
             yield sheet.problem((*path, "trigger"), f"a second trigger {entry.trigger!r}")
         names.add(entry.trigger)
-        if entry.model not in file.models:
-            yield from _unknown_model(entry.model, (*path, "model"), sheet)
+        yield from unmatched(entry, path, sheet)
+        models = models_of(entry, file.models)
+        if not models:
             continue
-        own = {rule.alert for group in file.groups if group.model == entry.model for rule in group.rules}
-        known = [group for group in file.groups if group.model in file.models]
-        elsewhere = {rule.alert for group in known for rule in group.rules} - own
+        groups = {i: models_of(group, file.models) for i, group in enumerate(file.groups)}
+        own = {rule.alert for i, of in groups.items() if set(of) & set(models) for rule in file.groups[i].rules}
+        elsewhere = {rule.alert for i, of in groups.items() if of for rule in file.groups[i].rules} - own
         for j, alert in enumerate(entry.when.any):
             if alert not in own and (alert in elsewhere or alert not in sheet.alerts):
-                hint = did_you_mean(alert, own)
-                yield sheet.problem((*path, "when", "any", j), f"{entry.model!r} has no alert {alert!r}{hint}")
+                who = f"{models[0]!r} has no" if len(models) == 1 else f"none of its {len(models)} models has an"
+                yield sheet.problem((*path, "when", "any", j), f"{who} alert {alert!r}{did_you_mean(alert, own)}")

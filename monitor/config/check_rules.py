@@ -13,6 +13,7 @@ from monitor.config.inputs import InputRefused, resolve_inputs, series_of
 from monitor.config.metrics import METRICS, QUANTILES, Metric, alert_labels, selector_labels
 from monitor.config.model import AlertsFile, RuleEntry
 from monitor.config.resolve import detector_spec, effective, min_events_of, window_of
+from monitor.config.selection import models_of
 from monitor.config.sheet import Path, Sheet
 from monitor.config.suggest import did_you_mean
 from monitor.config.template import Placeholder, TemplateError
@@ -42,25 +43,41 @@ def check_rules(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet:
     """All problems of all rules."""
     watched = _all_watched(file, contracts, sheet)
     groups: set[str] = set()
-    alerts: set[tuple[str, str]] = set()
+    alerts: set[tuple[str, str, tuple[tuple[str, str], ...]]] = set()
     for i, group in enumerate(file.groups):
         if group.name == GROUP:
             yield sheet.problem(("groups", i, "name"), f"the group {GROUP!r} is built in; choose another name")
         if group.name in groups:
             yield sheet.problem(("groups", i, "name"), f"a second group {group.name!r}")
         groups.add(group.name)
+        models = models_of(group, file.models)
+        is_whole = len(models) == len(models_of(group, sheet.models))
         for j, rule in enumerate(group.rules):
             path: Path = ("groups", i, "rules", j)
-            if (group.model, rule.alert) in alerts:
-                yield sheet.problem((*path, "alert"), f"{group.model!r} has a second alert {rule.alert!r}")
-            alerts.add((group.model, rule.alert))
+            yield from _named_twice(rule, models, alerts, path, sheet)
             if rule.alert in RESERVED:
                 yield sheet.problem((*path, "alert"), f"the alert {rule.alert!r} is built in; choose another name")
-            yield from _rule(rule, path, watched.get(group.model), sheet)
-            yield from _min_events(file, group.model, rule, path, sheet)
+            yield from _rule(rule, path, [watched[model] for model in models] if is_whole else [], sheet)
+            yield from _min_events(file, models, rule, path, sheet)
 
 
-def _rule(rule: RuleEntry, path: Path, watched: _Watched | None, sheet: Sheet) -> Iterator[Problem]:
+def _named_twice(
+    rule: RuleEntry,
+    models: list[str],
+    alerts: set[tuple[str, str, tuple[tuple[str, str], ...]]],
+    path: Path,
+    sheet: Sheet,
+) -> Iterator[Problem]:
+    """Two rules of a model may share their alert's name if their labels differ: both name an alert. Fills `alerts`."""
+    keys = [(model, rule.alert, tuple(sorted(rule.labels.items()))) for model in models]
+    repeated = [model for model, key in zip(models, keys, strict=True) if key in alerts]
+    if repeated:
+        message = f"{repeated[0]!r} has a second alert {rule.alert!r} with these labels; change its name or its labels"
+        yield sheet.problem((*path, "alert"), message)
+    alerts.update(keys)
+
+
+def _rule(rule: RuleEntry, path: Path, watched: list[_Watched], sheet: Sheet) -> Iterator[Problem]:
     metric: Metric | None = None
     for label in rule.labels:
         if label in _OURS:
@@ -76,12 +93,11 @@ def _rule(rule: RuleEntry, path: Path, watched: _Watched | None, sheet: Sheet) -
     yield from _annotations(rule, metric, path, sheet)
 
 
-def _min_events(file: AlertsFile, model: str, rule: RuleEntry, path: Path, sheet: Sheet) -> Iterator[Problem]:
-    if model not in file.models:
-        return
-    window = window_of(rule.window or effective(file.models[model], file.defaults).window)
-    if window.events is not None and min_events_of(rule, window) > window.events:
-        yield sheet.problem((*path, "min_events"), f"min_events is more than the window of {window.events} events has")
+def _min_events(file: AlertsFile, models: list[str], rule: RuleEntry, path: Path, sheet: Sheet) -> Iterator[Problem]:
+    windows = [window_of(rule.window or effective(file.models[model], file.defaults).window) for model in models]
+    small = [w.events for w in windows if w.events is not None and min_events_of(rule, w) > w.events]
+    if small:
+        yield sheet.problem((*path, "min_events"), f"min_events is more than the window of {min(small)} events has")
 
 
 def _annotations(rule: RuleEntry, metric: Metric | None, path: Path, sheet: Sheet) -> Iterator[Problem]:
@@ -155,7 +171,7 @@ def _watched(file: AlertsFile, contract: ModelContract, sheet: Sheet) -> _Watche
 
 
 def _selection(
-    comparison: Comparison, metric: Metric, watched: _Watched | None, path: Path, sheet: Sheet
+    comparison: Comparison, metric: Metric, watched: list[_Watched], path: Path, sheet: Sheet
 ) -> Iterator[Problem]:
     known = selector_labels(metric)
     unknown = [s for s in comparison.selectors if s.label not in known]
@@ -167,10 +183,12 @@ def _selection(
         return
     if metric.name == "quantile":
         yield from _quantile(comparison, path, sheet)
-    if watched is None or not watched.columns_complete:
+    if not all(w.columns_complete and (metric.subject != "detector" or w.detectors_complete) for w in watched):
         return
-    if metric.subject != "detector" or watched.detectors_complete:
-        yield from _selects_something(comparison, metric, watched, path, sheet)
+    # a rule of many models need not be about all of them
+    problems = [list(_selects_something(comparison, metric, w, path, sheet)) for w in watched]
+    if all(problems):
+        yield from next(iter(problems), ())
 
 
 def _quantile(comparison: Comparison, path: Path, sheet: Sheet) -> Iterator[Problem]:

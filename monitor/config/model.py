@@ -5,7 +5,7 @@ Unknown keys are refused, and nothing is coerced: text is text, a number a numbe
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -62,6 +62,7 @@ Time = Annotated[int, BeforeValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
 Start = Annotated[Literal["earliest", "latest"] | int, BeforeValidator(_start), WithJsonSchema(_START_SCHEMA)]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Glob = Annotated[str, Field(pattern=r"^[A-Za-z0-9._*?!\[\]-]{1,128}$")]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 Column = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$")]
@@ -162,7 +163,7 @@ class StreamEntry(Shape):
     """One stream: its topic and the wire format of its events."""
 
     topic: Topic
-    format: Literal["auto", "native"] = "auto"
+    format: Literal["native"] = "native"
 
 
 class StreamsEntry(Shape):
@@ -257,11 +258,27 @@ class RuleEntry(Shape):
     """Texts with {{ labels.column }}, {{ value | percent }}, {{ threshold }}, {{ reference }} and {{ events }}."""
 
 
-class GroupEntry(Shape):
-    """Rules of one model under one name."""
+class ForModels(Shape):
+    """Base of what is for some models: exactly one of `models` and `model` names them."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["models"]}, {"required": ["model"]}]})
+
+    models: Annotated[list[Glob], Field(min_length=1)] | None = None
+    """The models by name or glob, such as "fraud-*"."""
+    model: Name | None = None
+    """The model by name, if it is one."""
+
+    @model_validator(mode="after")
+    def _one_spelling(self) -> Self:
+        if (self.models is None) == (self.model is None):
+            raise ValueError("names its models by one of `models: [globs]` and `model: NAME`")
+        return self
+
+
+class GroupEntry(ForModels):
+    """Rules of some models under one name."""
 
     name: Name
-    model: Name
     rules: Annotated[list[RuleEntry], Field(min_length=1)]
 
 
@@ -272,17 +289,16 @@ class WhenEntry(Shape):
 
 
 class TrainingWindowEntry(Shape):
-    """The data to train on: since the change, but no longer than `max`."""
+    """The data to train on: since the first violation, but no longer than `max`."""
 
-    since: Literal["change_point"] = "change_point"
+    since: Literal["first_violation"] = "first_violation"
     max: PositiveDuration = 14 * 86_400_000
 
 
-class RetrainingEntry(Shape):
-    """When retraining of a model is requested."""
+class RetrainingEntry(ForModels):
+    """When retraining of some models is requested, of each by itself."""
 
     trigger: Name
-    model: Name
     when: WhenEntry
     cooldown: Duration = 86_400_000
     """Least time between two requests."""

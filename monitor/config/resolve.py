@@ -30,6 +30,7 @@ from monitor.config.resolved import (
     Rule,
     WindowSpec,
 )
+from monitor.config.selection import is_for
 from monitor.contract import ColumnKind, ColumnSpec, ModelContract, StreamContract
 from monitor.events import StreamName
 
@@ -154,7 +155,7 @@ def _model(name: str, file: AlertsFile, digest: str) -> ModelConfig:
         interval_ms=settings.interval,
         window=window,
         rules=(
-            *(_rule(g, r, window) for g in file.groups if g.model == name for r in g.rules),
+            *(_rule(g, r, window) for g in file.groups if is_for(g, name) for r in g.rules),
             *built_in_rules(settings.no_data, window),
         ),
         detectors=_detectors(file, contract),
@@ -203,7 +204,7 @@ def _triggers(file: AlertsFile, model: str) -> tuple[RetrainingTrigger, ...]:
             max_ms=entry.training_window.max,
         )
         for entry in file.retraining
-        if entry.model == model
+        if is_for(entry, model)
     )
 
 

@@ -34,8 +34,13 @@ NOT_YET_KEYS = {
 NOT_YET_VALUES = {
     "format": ("cloudevents", "kserve", "openinference", "seldon", "bentoml"),
     "approval": ("manual",),
+    "since": ("change_point",),
 }
 """Values of the design that are not built yet, by their key."""
+REFUSED_VALUES = {
+    ("format", "auto"): "a format is named, not guessed; write native, or leave the key out",
+}
+"""What to do instead of values that one might expect, by key and value."""
 
 
 _STAND_INS: Mapping[str, Scalar | dict[str, Entry]] = {
@@ -177,6 +182,8 @@ def _not_one_of(spot: _Spot, context: Mapping[str, Any]) -> str:
     found = _shown(spot.node)
     if spot.path and found in NOT_YET_VALUES.get(str(spot.path[-1]), ()):
         return f"{str(spot.path[-1])!r}: {found!r} is not supported yet"
+    if spot.path and (str(spot.path[-1]), found) in REFUSED_VALUES:
+        return f"{found!r} is no {spot.path[-1]}: {REFUSED_VALUES[str(spot.path[-1]), found]}"
     return _choice(found, context["expected"])
 
 

@@ -118,7 +118,7 @@ def retraining_message(
 ) -> bytes:
     """The message of one request. `ranges`: offsets of the model's topics over event time [from, to) in ms."""
     at = time_text(request.at)
-    request_id = f"{request.trigger}/{at}"
+    request_id = f"{request.trigger}/{request.model}/{at}"  # a trigger may be for many models
     reasons = [
         {"alertname": alert.rule.alert, "fingerprint": alert.fingerprint, "startsAt": time_text(alert.pending_since)}
         for alert in request.reasons

@@ -57,7 +57,7 @@ groups:
 """
 GROUP = """
   - name: drift-{model}
-    model: {model}
+    models: [{model}]
     rules:
       - {{alert: Psi, expr: psi > 0.06}}
       - {{alert: PsiLasting, expr: psi > 0.06, for: 4s, keep_firing_for: 4s}}
@@ -68,7 +68,7 @@ GROUP = """
 """
 TRIGGER = """
   - trigger: again-{model}
-    model: {model}
+    models: [{model}]
     when: {{any: [PsiLasting, Gaps]}}
     cooldown: 20s
 """

@@ -79,7 +79,7 @@ models:
 detectors:
 {chr(10).join(detectors)}
 groups:
-  - {{name: g, model: m, rules: [{{alert: Change, expr: 'change{{detector=~".*"}} > 0'}}]}}
+  - {{name: g, models: [m], rules: [{{alert: Change, expr: 'change{{detector=~".*"}} > 0'}}]}}
 """
     return load(text, "alerts.yaml")
 

@@ -43,14 +43,14 @@ detectors:
   shift: {{class: PageHinkley, params: {{min_instances: 30, delta: 0.005, threshold: 15.0}}, input: probability}}
 groups:
   - name: drift
-    model: m
+    models: [m]
     rules:
       - {{alert: Psi, expr: psi > 0.2, for: {hold}s, min_events: 50}}
       - {{alert: Spread, expr: ks > reference_mean + 4 * reference_std, min_events: 50}}
       - {{alert: Change, expr: 'change{{detector=~".*"}} > 0'}}
       - {{alert: Missing, expr: missing_rate > 0.2, keep_firing_for: {hold}s}}
 retraining:
-  - {{trigger: again, model: m, when: {{any: [Psi, Change]}}, cooldown: 20s, training_window: {{max: 1h}}}}
+  - {{trigger: again, models: [m], when: {{any: [Psi, Change]}}, cooldown: 20s, training_window: {{max: 1h}}}}
 """
 
 

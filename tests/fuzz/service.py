@@ -60,7 +60,7 @@ detectors:
   ddm: {{class: DDM, input: d}}
 groups:
   - name: g
-    model: m
+    models: [m]
     rules:
       - {{alert: Psi, expr: psi > 0.5, min_events: 100}}
       - {{alert: Missing, expr: missing_rate > 0.05, min_events: 100}}

@@ -40,7 +40,7 @@ detectors:
   adwin: {{class: ADWIN, params: {{delta: 0.00001}}, input: "*"}}
 groups:
   - name: drift
-    model: numeric
+    models: [numeric]
     rules:
       - {{alert: Psi, expr: psi > 0.04}}
       - {{alert: PsiLasting, expr: psi > 0.04, for: 6s, keep_firing_for: 4s}}

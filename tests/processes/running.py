@@ -31,7 +31,7 @@ models:
     reference: {{first: 100}}
 groups:
   - name: g
-    model: m
+    models: [m]
     rules: [{{alert: Mean, expr: 'mean > {threshold}'}}]
 """
 

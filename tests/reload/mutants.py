@@ -15,17 +15,17 @@ models:
     reference: {{first: 40}}
 groups:
   - name: g
-    model: m
+    models: [m]
     rules:
       - {{alert: Always, expr: 'mean{{column="a"}} > -{always}', min_events: 1, labels: {{severity: {severity}}}}}
       - {{alert: Psi, expr: psi > {psi}, for: {hold}s, keep_firing_for: {keep}s}}
       - {{alert: Spread, expr: mean > reference_mean + 2 * reference_std, window: {{time: {window}s, every: 4s}}}}
 retraining:
   - trigger: t
-    model: m
+    models: [m]
     when: {{any: [Psi]}}
     cooldown: {cooldown}s
-    training_window: {{since: change_point, max: 1h}}
+    training_window: {{since: first_violation, max: 1h}}
 """
 """`Always` fires at its first judgement, so that each new threshold shows itself."""
 _NASTY = "{}[]:,'\"&*!|>%@`#\t \n\0é-0123456789.xX"

@@ -56,7 +56,7 @@ groups:
 """
 _RULES = """
   - name: g{model}
-    model: {model}
+    models: [{model}]
     rules:
       - {{alert: Psi, expr: 'psi{{column="a"}} > {psi}'}}
       - alert: Lasting
@@ -71,10 +71,10 @@ _RULES = """
 """
 _RETRAINING = """
   - trigger: t{model}
-    model: {model}
+    models: [{model}]
     when: {{any: [Psi, Lasting]}}
     cooldown: 15s
-    training_window: {{since: change_point, max: 1h}}
+    training_window: {{since: first_violation, max: 1h}}
 """
 
 

@@ -31,7 +31,7 @@ models:
     reference: {first: 60}
 groups:
   - name: g
-    model: m
+    models: [m]
     rules: [{alert: Psi, expr: psi > 0.5}]
 """,
     "alerts.yaml",

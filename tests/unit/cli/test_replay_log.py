@@ -16,7 +16,7 @@ detectors:
   classes: {class: DDM, input: class(1)}
   ranks: {class: ADWIN, input: "*"}
 groups:
-  - {name: g, model: m, rules: [{alert: A, expr: psi > 0.2}]}
+  - {name: g, models: [m], rules: [{alert: A, expr: psi > 0.2}]}
 """
 
 

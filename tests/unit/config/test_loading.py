@@ -35,12 +35,12 @@ detectors:
   gaps: {class: FHDDM, input: missing(x), model: a}
 groups:
   - name: g
-    model: a
+    models: [a]
     rules:
       - {alert: Drift, expr: psi > 0.25, window: {time: 90m, every: 30m}, for: 1m, keep_firing_for: 2m}
       - {alert: Shift, expr: ks > 0.1, min_events: 7, labels: {severity: info}, annotations: {summary: hello}}
 retraining:
-  - {trigger: t, model: a, when: {any: [Drift]}, cooldown: 1h, training_window: {max: 7d}}
+  - {trigger: t, models: [a], when: {any: [Drift]}, cooldown: 1h, training_window: {max: 7d}}
 """
 
 

@@ -26,7 +26,7 @@ detectors:
   steps: {class: ADWINN, input: "*"}
 groups:
   - name: drift
-    model: fraud-scorer
+    models: [fraud-scorer]
     rules:
       - alert: Drift
         expr: psii > 0.25
@@ -39,7 +39,7 @@ groups:
         expr: 'missing_rate{colum="country"} > 0.05'
 retraining:
   - trigger: refresh
-    model: fraud-scorer
+    models: [fraud-scorer]
     when: {any: [Drfit]}
 """
 

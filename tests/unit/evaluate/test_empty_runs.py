@@ -36,7 +36,7 @@ models:
     reference: {{first: 5000}}
 groups:
   - name: g
-    model: m
+    models: [m]
     rules:
       - {{alert: Psi, expr: psi > 0.5, for: {hold}s, keep_firing_for: {keep}s}}
       - {{alert: Ks, expr: ks > 0.3, window: {other}, for: {hold}s, keep_firing_for: {keep}s}}
@@ -47,15 +47,15 @@ groups:
       - {{alert: Brief, expr: seconds_since_last_event < {silence}, keep_firing_for: {keep}s}}
 retraining:
   - trigger: a
-    model: m
+    models: [m]
     when: {{any: [Psi, Ks]}}
     cooldown: {cooldown}s
-    training_window: {{since: change_point, max: 1h}}
+    training_window: {{since: first_violation, max: 1h}}
   - trigger: b
-    model: m
+    models: [m]
     when: {{any: [Few, Silence]}}
     cooldown: {long}s
-    training_window: {{since: change_point, max: 1h}}
+    training_window: {{since: first_violation, max: 1h}}
 """
 
 

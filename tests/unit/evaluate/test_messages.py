@@ -184,10 +184,11 @@ def test_a_retraining_request() -> None:
     assert asked == [(T0 - 290_000, T0 + 11 * MINUTE)]
     assert message.decode() == (
         '{"specversion":"1.0","type":"streamdrift.retraining.requested.v1","source":"/streamdrift/prod/fraud",'
-        '"id":"fraud-refresh/2026-11-21T10:41:00Z","time":"2026-11-21T10:41:00Z","subject":"fraud-scorer",'
+        '"id":"fraud-refresh/fraud-scorer/2026-11-21T10:41:00Z","time":"2026-11-21T10:41:00Z","subject":"fraud-scorer",'
         '"datacontenttype":"application/json","dataschema":"/schemas/retraining-v1.json",'
         '"partitionkey":"fraud-scorer",'
-        '"data":{"request_id":"fraud-refresh/2026-11-21T10:41:00Z","trigger":"fraud-refresh","state":"requested",'
+        '"data":{"request_id":"fraud-refresh/fraud-scorer/2026-11-21T10:41:00Z","trigger":"fraud-refresh",'
+        '"state":"requested",'
         '"model":{"name":"fraud-scorer"},'
         '"reasons":[{"alertname":"FeatureDrift","fingerprint":"d8d48fcb9dcf5f60",'
         '"startsAt":"2026-11-21T10:30:00Z"}],'

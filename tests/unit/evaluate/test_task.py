@@ -49,7 +49,7 @@ detectors:
   adwin: {{class: ADWIN, params: {{delta: 0.5}}, input: x}}
 groups:
   - name: g
-    model: m
+    models: [m]
     rules:
       - {{alert: Psi, expr: psi > {psi}}}
       - {{alert: Mean, expr: mean > reference_mean + 2 * reference_std, window: {{time: 20s, every: 4s}}}}
@@ -57,10 +57,10 @@ groups:
       - {{alert: Silence, expr: seconds_since_last_event > 9}}
 retraining:
   - trigger: a
-    model: m
+    models: [m]
     when: {{any: [Psi, Change]}}
     cooldown: 10s
-    training_window: {{since: change_point, max: 1h}}
+    training_window: {{since: first_violation, max: 1h}}
 """
 
 

@@ -45,7 +45,7 @@ models:
     columns: {numerical: [x]}
     reference: {first: 40}
 groups:
-  - {name: g, model: m, rules: [{alert: Ks, expr: ks > 0.5, min_events: 20}]}
+  - {name: g, models: [m], rules: [{alert: Ks, expr: ks > 0.5, min_events: 20}]}
   - {name: h, model: w, rules: [{alert: Psi, expr: psi > 0.8, window: {time: 20s, every: 4s}, min_events: 20}]}
 """
 

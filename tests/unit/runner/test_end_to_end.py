@@ -60,16 +60,16 @@ detectors:
   adwin: {class: ADWIN, params: {delta: 0.2}, input: a}
 groups:
   - name: g
-    model: m
+    models: [m]
     rules:
       - {alert: Psi, expr: psi > 0.8}
       - {alert: Change, expr: 'change{detector="adwin"} > 0'}
       - {alert: Silence, expr: seconds_since_last_event > 9}
   - name: h
-    model: w
+    models: [w]
     rules: [{alert: Ks, expr: ks > 0.4, window: {time: 20s, every: 4s}}]
 retraining:
-  - {trigger: a, model: m, when: {any: [Psi]}, cooldown: 10s, training_window: {since: change_point, max: 1h}}
+  - {trigger: a, models: [m], when: {any: [Psi]}, cooldown: 10s, training_window: {since: first_violation, max: 1h}}
 """
 
 

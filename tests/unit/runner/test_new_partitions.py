@@ -41,7 +41,7 @@ models:
     columns: {numerical: [x]}
     reference: {first: 60}
 groups:
-  - {name: g, model: m, rules: [{alert: Ks, expr: ks > 0.5, min_events: 20}, {alert: Late, expr: late_rate > 0.05}]}
+  - {name: g, models: [m], rules: [{alert: Ks, expr: ks > 0.5, min_events: 20}, {alert: Late, expr: late_rate > 0.05}]}
 """,
     "alerts.yaml",
 )

@@ -38,7 +38,7 @@ models:
     columns: {numerical: [x], categorical: [c, d]}
     reference: {first: 60}
 groups:
-  - {name: g, model: m, rules: [{alert: Ks, expr: ks > 0.5, min_events: 20}]}
+  - {name: g, models: [m], rules: [{alert: Ks, expr: ks > 0.5, min_events: 20}]}
 """,
     "alerts.yaml",
 )

@@ -32,7 +32,7 @@ models:
     reference: {{first: {first}}}
 groups:
   - name: g
-    model: m
+    models: [m]
     rules:
       - {{alert: Mean, expr: 'mean{{column="a"}} > {threshold}', min_events: 1}}
 """

@@ -28,7 +28,7 @@ detectors:
   adwin: {class: ADWIN, params: {delta: 0.2}, input: a}
 groups:
   - name: g
-    model: m
+    models: [m]
     rules:
       - {alert: Brief, expr: 'mean{column="a"} > 1.5'}
       - {alert: For, expr: 'mean{column="a"} > 1.5', for: 8s}
@@ -42,8 +42,8 @@ groups:
       - {alert: Change, expr: 'change{detector="adwin"} > 0', keep_firing_for: 10s}
       - {alert: Late, expr: late_rate > 0.01, keep_firing_for: 6s}
 retraining:
-  - {trigger: soon, model: m, when: {any: [Brief]}, cooldown: 14s, training_window: {since: change_point, max: 1h}}
-  - {trigger: late, model: m, when: {any: [For, Keep]}, cooldown: 40s, training_window: {since: change_point, max: 1m}}
+  - {trigger: soon, models: [m], when: {any: [Brief]}, cooldown: 14s, training_window: {max: 1h}}
+  - {trigger: late, models: [m], when: {any: [For, Keep]}, cooldown: 40s, training_window: {max: 1m}}
 """,
     "alerts.yaml",
 )

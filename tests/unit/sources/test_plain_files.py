@@ -88,7 +88,7 @@ def test_a_reference_without_any_column_of_the_model_is_refused(tmp_path: Path) 
     config = load(
         f"version: 1\nmodels:\n  m:\n    task: regression\n    streams: {{features: {{topic: in}}}}\n"
         f"    columns: {{numerical: [x]}}\n    reference: {{path: {path}}}\n"
-        "groups:\n  - {name: g, model: m, rules: [{alert: A, expr: psi > 0.2}]}\n",
+        "groups:\n  - {name: g, models: [m], rules: [{alert: A, expr: psi > 0.2}]}\n",
         "alerts.yaml",
     )
     with pytest.raises(ConfigurationError, match="no column"):

@@ -79,7 +79,7 @@ models:
     columns: {numerical: [x]}
     reference: {first: 10}
 groups:
-  - {name: g, model: m, rules: [{alert: A, expr: psi > 0.2}]}
+  - {name: g, models: [m], rules: [{alert: A, expr: psi > 0.2}]}
 """
 
 
