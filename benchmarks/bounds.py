@@ -31,7 +31,7 @@ from monitor.bus.kafka import KafkaBus
 from monitor.codec.canonical import time_text
 from monitor.codec.chunks import Assembler
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import read_whole, whole_values
 from monitor.telemetry import configure_logging
 from tests.accounts import accounts

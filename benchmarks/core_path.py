@@ -19,10 +19,11 @@ from monitor.evaluate.messages import Message
 from monitor.evaluate.model import Output
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Float64s, Outgoing, RecordBatch, TopicPartition
+from monitor.ledger.entries import Activation, PartitionSet, new_decision
+from monitor.ledger.entry_codec import decode_entry, encode_entry, kind_of
 from monitor.panes.grid import decode_grid
-from monitor.panes.ledger import Activation, PartitionSet, decode_entry, encode_entry, kind_of, new_change
 from monitor.profile.partition import PartitionFold
-from monitor.runner.announce import rules_change
+from monitor.runner.announce import rules_decision
 
 
 class CoreRun:
@@ -39,7 +40,7 @@ class CoreRun:
         self._decoder = Decoder(traffic.topic, [model.contract])
         self._folds = [PartitionFold(tp, [model.contract], False) for tp in tps]
         partitions = msgspec.json.encode(PartitionSet({"features": (traffic.topic, PARTITIONS)})).decode()
-        changes = [new_change("bench", "set", partitions), rules_change(model)]
+        changes = [new_decision("bench", "set", partitions), rules_decision(model)]
         place = Place("/bench", "http://localhost:8787", "0", "bench")
         self._task = EvaluateTask(place, [Activation(change, None) for change in changes])
         for poll in traffic.polls():
@@ -67,7 +68,7 @@ class CoreRun:
     def _evaluate(self, entries: list[Outgoing]) -> None:
         with self._timed("evaluate"):
             for entry in entries:
-                self._task.read(decode_entry(kind_of(entry.headers), entry.value or b""))
+                self._task.read(decode_entry(entry.headers, entry.value or b""))
             outputs = self._task.advance()
         with self._timed("profile"):
             self._use_grids(outputs)
@@ -76,9 +77,9 @@ class CoreRun:
 
     def _use_grids(self, outputs: Iterable[Output]) -> None:
         for output in outputs:
-            if isinstance(output, Activation) and output.change.kind == "grid":
+            if isinstance(output, Activation) and output.decision.kind == "grid":
                 for fold in self._folds:
-                    fold.use_grid(decode_grid(output.change.content.encode()))
+                    fold.use_grid(decode_grid(output.decision.content.encode()))
 
     def _check(self, traffic: Traffic) -> None:
         """A benchmark that loses rows measures nothing."""

@@ -39,10 +39,11 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Batch, RecordBatch, TopicPartition
+from monitor.ledger.entries import Activation, PartitionSet, new_decision
+from monitor.ledger.entry_codec import decode_entry, encode_entry
 from monitor.panes.grid import decode_grid
-from monitor.panes.ledger import Activation, PartitionSet, decode_entry, encode_entry, kind_of, new_change
 from monitor.profile.partition import PartitionFold
-from monitor.runner.announce import rules_change
+from monitor.runner.announce import rules_decision
 from monitor.runner.memory import resident_bytes
 
 TOPIC, PARTITIONS, POLL = "endurance", 2, 2500
@@ -120,7 +121,7 @@ class Endless:
         self._decoder = Decoder(TOPIC, [model.contract])
         self.folds = [PartitionFold(TopicPartition(TOPIC, p), [model.contract], False) for p in range(PARTITIONS)]
         partitions = msgspec.json.encode(PartitionSet({"features": (TOPIC, PARTITIONS)})).decode()
-        changes = [new_change("bench", "set", partitions), rules_change(model)]
+        changes = [new_decision("bench", "set", partitions), rules_decision(model)]
         place = Place("/bench", "http://localhost:8787", "0", "bench")
         self._task = EvaluateTask(place, [Activation(change, None) for change in changes])
         self.out: Counter[str] = Counter()
@@ -184,13 +185,13 @@ class Endless:
         fold.snapshot({})
         entries = [*drained.panes, *([drained.watermark] if drained.watermark else [])]
         for entry in (encode_entry(entry, "ledger", 0) for entry in entries):
-            self._task.read(decode_entry(kind_of(entry.headers), entry.value or b""))
+            self._task.read(decode_entry(entry.headers, entry.value or b""))
         for output in self._task.advance():
             if isinstance(output, Message):
                 self.out[output.topic] += 1
-            elif output.change.kind == "grid":
+            elif output.decision.kind == "grid":
                 for waiting in self.folds:
-                    waiting.use_grid(decode_grid(output.change.content.encode()))
+                    waiting.use_grid(decode_grid(output.decision.content.encode()))
         self.out["dead letters"] += len(drained.rejected)
         return len(records)
 

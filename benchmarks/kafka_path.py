@@ -11,7 +11,7 @@ from monitor.bus.port import Bus
 from monitor.config.resolved import Config
 from monitor.evaluate.alerts import Place
 from monitor.events import Outgoing, RecordBatch, TopicPartition
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage

@@ -37,8 +37,8 @@ from monitor.config import load
 from monitor.config.inputs import InputRefused, resolve_inputs
 from monitor.config.resolved import Config
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes import position as positions
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger import position_records as positions
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.evaluate import SNAPSHOT_PANES
 from monitor.runner.positions import Positions
 from monitor.service import prepare

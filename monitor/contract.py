@@ -17,7 +17,7 @@ from monitor.events import StreamName
 ColumnKind = Literal["numerical", "binary", "categorical", "text", "array"]
 
 
-class ColumnSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ColumnSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """One column of a stream.
 
     `name`: what rules and messages call it. `field`: its key in the event (inside `features` for the features
@@ -29,13 +29,14 @@ class ColumnSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: ColumnKind
 
 
-class StreamContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One stream of a model: its topic, the field of its event time, its columns in order."""
+class StreamContract(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One stream of a model: its topic, the field of its event time, its columns in order, its format."""
 
     stream: StreamName
     topic: str
     time_field: str
     columns: tuple[ColumnSpec, ...]
+    format: Literal["native"] = "native"
 
     @property
     def numeric_series(self) -> tuple[str, ...]:
@@ -56,7 +57,7 @@ class StreamContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(column.name for column in self.columns if column.kind == "categorical")
 
 
-class ModelContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
+class ModelContract(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=True):
     """What profile must know of one model. Durations in ms.
 
     `raw_rows`: rows of a stream that a partition may send raw while there is no grid, and the rows that a grid
@@ -73,7 +74,7 @@ class ModelContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cac
     streams: tuple[StreamContract, ...]
 
 
-class TopicContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TopicContract(msgspec.Struct, frozen=True, omit_defaults=True):
     """What profile must know of one topic: the contracts of the models that read it, with their stream on it alone.
 
     They agree in lateness, clock skew, idle timeout and time field. Sorted by model. Positions name it by digest.

@@ -2,7 +2,8 @@
 
     StreamdriftError
     ├── ConfigurationError     alerts.yaml, a setting or a flag is wrong: stop before the first record (exit code 2)
-    ├── FormatError            a record or file of ours can't be read: the writer is newer, or bytes are damaged
+    ├── FormatError            a record or file of ours can't be read: its bytes are damaged
+    ├── NewerRelease           a newer release wrote it, or it belongs to no model and is damaged (exit code 5, retried)
     ├── BusError               the transport failed
     │   ├── BusUnreachable     nobody answers there (exit code 3)
     │   ├── LeaseTaken         another process serves this group and stage (embedded bus)
@@ -46,6 +47,10 @@ class ConfigurationError(StreamdriftError):
 
 class FormatError(StreamdriftError):
     """Bytes that claim to be one of our formats are not."""
+
+
+class NewerRelease(StreamdriftError):
+    """What a newer release wrote, so that a process of that release has to read it."""
 
 
 class BusError(StreamdriftError):

@@ -19,8 +19,9 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Batch, RecordBatch, TopicPartition
+from monitor.ledger.entries import Activation, ContractSwitch, Heartbeat, Notice, concerns
+from monitor.ledger.ledger_topics import ledger_partition
 from monitor.panes.grid import Grid, decode_grid
-from monitor.panes.ledger import Activation, ContractSwitch, Heartbeat, Notice, concerns, ledger_partition
 from monitor.panes.rows import take
 from monitor.profile.notices import place_quarantined
 from monitor.profile.partition import Drained, PartitionFold
@@ -58,7 +59,7 @@ class Replay:
     def __init__(self, log: ReplayLog) -> None:
         self._log = log
         self._evaluate = EvaluateTask(log.place, log.activations)
-        grids = [decode_grid(a.change.content.encode()) for a in log.activations if a.change.kind == "grid"]
+        grids = [decode_grid(a.decision.content.encode()) for a in log.activations if a.decision.kind == "grid"]
         read = {stream.topic for contract in log.contracts for stream in contract.streams}
         tasks = {tp: self._task(tp, log.partitions[tp], grids) for tp in sorted(log.partitions) if tp.topic in read}
         # a partition that no set names was never read
@@ -149,8 +150,8 @@ class Replay:
         for output in self._evaluate.advance():
             if isinstance(output, Message):
                 messages.append(output)
-            elif output.change.kind == "grid":
-                messages += self._spread(decode_grid(output.change.content.encode()))
+            elif output.decision.kind == "grid":
+                messages += self._spread(decode_grid(output.decision.content.encode()))
         return messages
 
     def _spread(self, grid: Grid) -> list[Message]:

@@ -13,7 +13,7 @@ from monitor.config.resolved import Config
 from monitor.errors import LeaseTaken
 from monitor.evaluate.alerts import Place
 from monitor.instances import file_of, instance_of
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.contracts import input_topics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.hanging import HangingWatch, watched
@@ -25,7 +25,7 @@ from monitor.runner.topics import create_topics, our_topics
 from monitor.runner.witness import FileWitness, NoWitness, Witness
 from monitor.settings import Settings
 from monitor.signals import LEAVE_S, Stopping, ignore_hangups
-from monitor.sources.references import reference_changes
+from monitor.sources.references import reference_decisions
 from monitor.telemetry import Log
 
 STAGES = ("profile", "evaluate")
@@ -116,5 +116,5 @@ def _stage(name: str, bus: Bus, config: Config, settings: Settings, log: Log) ->
         return ProfileStage(bus, config, topics, time.monotonic, log, Budget(settings.memory_mb << 20, log).measure)
     place = place_of(bus, settings)
     return EvaluateStage(
-        bus, config, topics, place, lambda model: reference_changes(bus, model), log, settings.snapshot_panes
+        bus, config, topics, place, lambda model: reference_decisions(bus, model), log, settings.snapshot_panes
     )

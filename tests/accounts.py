@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
 from monitor.events import TopicPartition
-from monitor.panes import position as positions
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger import position_records as positions
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.profile.accounting import Account, account_of
 from monitor.runner.topics import read_whole, records_of, whole_values
 

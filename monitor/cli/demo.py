@@ -23,7 +23,7 @@ from monitor.cli.tail import pretty
 from monitor.codec.chunks import Assembler
 from monitor.errors import ConfigurationError
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes import position as positions
+from monitor.ledger import position_records as positions
 from monitor.runner.positions import Positions
 from monitor.runner.topics import read_whole, whole_values
 from monitor.service import STAGES, ledger_topics, prepare

@@ -14,6 +14,7 @@ from monitor.errors import (
     BusError,
     ConfigurationError,
     LeaseTaken,
+    NewerRelease,
     NotSupported,
     StateDivergence,
     StreamdriftError,
@@ -21,7 +22,7 @@ from monitor.errors import (
 )
 from monitor.log_lines import escaped
 
-FOUND, USAGE, UNREACHABLE, DIVERGED = 1, 2, 3, 4
+FOUND, USAGE, UNREACHABLE, DIVERGED, NEWER = 1, 2, 3, 4, 5
 
 app = typer.Typer(
     name="streamdrift",
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 found what --fail-on named, 2 wrong usage or configuration, "
-    "3 the bus can't be reached or failed, 4 state divergence.",
+    "3 the bus can't be reached or failed, 4 state divergence, 5 a newer release wrote what is to be read.",
 )
 reference_app = typer.Typer(no_args_is_help=True, help="Grids and references as files.")
 produce_app = typer.Typer(no_args_is_help=True, help="Traffic: synthetic, or from a recorded log.")
@@ -286,6 +287,8 @@ def exit_code(error: StreamdriftError) -> int:
     """What the process ends with. After a failed transaction or a lost assignment a new process may succeed."""
     if isinstance(error, StateDivergence):
         return DIVERGED
+    if isinstance(error, NewerRelease):
+        return NEWER
     if isinstance(error, LeaseTaken | NotSupported):
         return USAGE
     return UNREACHABLE if isinstance(error, BusError | TransactionFailed) else USAGE

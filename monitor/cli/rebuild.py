@@ -9,8 +9,9 @@ import typer
 from monitor.cli.shell import open_settings_bus, settings_of
 from monitor.errors import BusError, ConfigurationError
 from monitor.events import TopicPartition
-from monitor.panes.ledger import Command, encode_command
-from monitor.panes.position import EvaluatePosition, decode_evaluate
+from monitor.ledger.entries import Command
+from monitor.ledger.entry_codec import encode_entry
+from monitor.ledger.position_records import EvaluatePosition, decode_evaluate
 from monitor.runner.positions import Positions
 from monitor.service import ledger_topics
 
@@ -37,7 +38,7 @@ def rebuild(model: str, bus_url: str | None, wait: bool) -> None:
         names = ", ".join(sorted(now.stopped)) if now is not None else ""
         raise ConfigurationError(f"model {model} is not stopped; " + (f"stopped: {names}" if names else "no model is"))
     sender = bus.sender()
-    sender.send(encode_command(Command("rebuild", model), tp.topic, tp.partition))
+    sender.send(encode_entry(Command("rebuild", model), tp.topic, tp.partition))
     sender.flush()
     typer.echo(f"{model}: the command is written; it was stopped because {now.stopped[model].why}", err=True)
     until = time.monotonic() + PATIENCE_S

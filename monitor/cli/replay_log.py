@@ -15,12 +15,12 @@ from monitor.config.inputs import InputRefused, resolve_inputs
 from monitor.config.resolved import Config, DetectorSpec, ModelConfig, ModelRules, ReferenceSpec
 from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
-from monitor.evaluate.changes import RulesContent
+from monitor.evaluate.decisions import RulesContent
+from monitor.ledger.entries import Activation, Decision, PartitionSet, new_decision
 from monitor.panes.grid import decode_grid
-from monitor.panes.ledger import Activation, Change, PartitionSet, new_change
-from monitor.runner.announce import rules_change
+from monitor.runner.announce import rules_decision
 from monitor.sources.recordings import Recording
-from monitor.sources.references import reference_changes
+from monitor.sources.references import reference_decisions
 
 Decisions = tuple[list[ModelContract], list[Activation]]
 
@@ -63,21 +63,21 @@ def restricted(contract: ModelContract, topics: set[str]) -> ModelContract:
 
 def _held(activation: Activation, topics: set[str]) -> Activation | None:
     """A recorded activation as far as it is about these topics. Grids of other streams do no harm."""
-    change = activation.change
-    if change.kind == "set":
-        streams = msgspec.json.decode(change.content, type=PartitionSet).streams
+    decision = activation.decision
+    if decision.kind == "set":
+        streams = msgspec.json.decode(decision.content, type=PartitionSet).streams
         kept = {stream: place for stream, place in streams.items() if place[0] in topics}
         if kept == streams:
             return activation
-        return Activation(_again(change, msgspec.json.encode(PartitionSet(kept))), activation.pane) if kept else None
-    if change.kind == "rules":
-        content = msgspec.json.decode(change.content, type=RulesContent)
+        return Activation(_again(decision, msgspec.json.encode(PartitionSet(kept))), activation.pane) if kept else None
+    if decision.kind == "rules":
+        content = msgspec.json.decode(decision.content, type=RulesContent)
         contract = restricted(content.contract, topics)
         if contract == content.contract:
             return activation
         rules = with_inputs(ModelRules.model_validate_json(content.rules), contract)
         fewer = RulesContent(rules.model_dump_json(by_alias=True), contract)
-        return Activation(_again(change, msgspec.json.encode(fewer)), activation.pane)
+        return Activation(_again(decision, msgspec.json.encode(fewer)), activation.pane)
     return activation
 
 
@@ -93,8 +93,8 @@ def with_inputs(rules: ModelRules, contract: ModelContract) -> ModelRules:
     return rules.model_copy(update={"detectors": tuple(spec for spec in rules.detectors if has_input(spec))})
 
 
-def _again(change: Change, content: bytes) -> Change:
-    return new_change(change.model, change.kind, content.decode(), change.stream)
+def _again(decision: Decision, content: bytes) -> Decision:
+    return new_decision(decision.model, decision.kind, content.decode(), decision.stream)
 
 
 def _activations(model: ModelConfig, recording: Recording, bus: Bus | None) -> list[Activation]:
@@ -102,33 +102,33 @@ def _activations(model: ModelConfig, recording: Recording, bus: Bus | None) -> l
     contract = model.contract
     counts = Counter(tp.topic for tp in recording.partitions)
     streams = {stream.stream: (stream.topic, counts[stream.topic]) for stream in contract.streams}
-    changes = [
-        new_change(contract.model, "set", msgspec.json.encode(PartitionSet(streams)).decode()),
+    decisions = [
+        new_decision(contract.model, "set", msgspec.json.encode(PartitionSet(streams)).decode()),
         *_references(model, recording, bus),
-        rules_change(model),
+        rules_decision(model),
     ]
-    return [Activation(change, None) for change in changes]
+    return [Activation(decision, None) for decision in decisions]
 
 
-def _references(model: ModelConfig, recording: Recording, bus: Bus | None) -> list[Change]:
+def _references(model: ModelConfig, recording: Recording, bus: Bus | None) -> list[Decision]:
     """Recorded grids and references where the configuration asks for the same and has the same columns, else new ones.
 
     Where it asks for the first events and the columns differ there is none: the replay makes them from the log.
     """
-    known = [a.change for a in recording.control.activations if a.change.model == model.contract.model]
+    known = [a.decision for a in recording.control.activations if a.decision.model == model.contract.model]
     if _reference_of(known) != model.rules.reference:
-        return reference_changes(bus, model)
+        return reference_decisions(bus, model)
     series = {s.stream: s.numeric_series + s.categorical_series for s in model.contract.streams}
     grids = [grid for c in known if c.kind == "grid" and (grid := decode_grid(c.content.encode())).stream in series]
     fits = {grid.stream for grid in grids if series[grid.stream] == grid.series}
     if len(fits) < len(grids) and model.rules.reference.first is None:
-        return reference_changes(bus, model)
-    return [change for change in known if change.kind in ("grid", "reference") and change.stream in fits]
+        return reference_decisions(bus, model)
+    return [decision for decision in known if decision.kind in ("grid", "reference") and decision.stream in fits]
 
 
-def _reference_of(changes: Sequence[Change]) -> ReferenceSpec | None:
+def _reference_of(decisions: Sequence[Decision]) -> ReferenceSpec | None:
     """The reference that the newest recorded rules ask for."""
-    rules = [change for change in changes if change.kind == "rules"]
+    rules = [decision for decision in decisions if decision.kind == "rules"]
     if not rules:
         return None
     content = msgspec.json.decode(rules[-1].content, type=RulesContent)

@@ -25,7 +25,7 @@ MIGRATIONS: Mapping[tuple[Component, str], Callable[[bytes], bytes]] = {}
 """(component, version that a part was written by) -> the payload as this version writes it."""
 
 
-class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Header(msgspec.Struct, frozen=True):
     """The first line. `name`: the model's; empty for the shared part. `river`: empty where there is nothing of River.
 
     `size`: bytes of the payload. `sha256`: of the line without it, and the payload.

@@ -26,7 +26,7 @@ Share = Annotated[float, msgspec.Meta(ge=-_SLACK, le=1 + _SLACK)]
 """A mean of values in [0, 1], with room for rounding."""
 
 
-class State(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class State(msgspec.Struct, frozen=True, array_like=True):
     """Base of the states of all detectors."""
 
 

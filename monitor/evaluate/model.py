@@ -1,7 +1,7 @@
-"""The fold of one model: its panes in order, changes by pane, and the grid it makes where there is none.
+"""The fold of one model: its panes in order, decisions by pane, and the grid it makes where there is none.
 
 A pane is folded when every partition of the model's topics has sealed it. The first pane is the earliest of any
-partition once all have a watermark. A change counts from the first pane not yet folded when it is read; that pane is
+partition once all have a watermark. A decision counts from the first pane not yet folded when it is read; that pane is
 told as an Activation, and a replay is given the activations beforehand. A run of panes that are empty everywhere is
 folded in one step.
 """
@@ -12,17 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
-from monitor.evaluate.changes import ChangeKey, Changes
+from monitor.evaluate.decisions import DecisionKey, Decisions
 from monitor.evaluate.judging import Judge
 from monitor.evaluate.messages import Message
 from monitor.evaluate.notices import Notices, limited, notice_message
 from monitor.evaluate.reference import build_reference, encode_reference
 from monitor.evaluate.sampling import FirstRows, sealed_to
-from monitor.evaluate.state import ChangeState, ModelState, PendingPane
+from monitor.evaluate.state import DecisionState, ModelState, PendingPane
 from monitor.evaluate.stream import StreamFold
 from monitor.events import STREAMS, StreamName, TopicPartition
+from monitor.ledger.entries import Activation, Decision, Notice, Watermark, new_decision
 from monitor.panes.grid import encode_grid, make_grid
-from monitor.panes.ledger import Activation, Change, Notice, Watermark, new_change
 from monitor.panes.merging import MergedPane, merge
 from monitor.panes.open_pane import summarise
 from monitor.panes.pane import Pane, RawPane, decode_pane, decode_raw, encode_pane, encode_raw
@@ -31,11 +31,11 @@ Output = Message | Activation
 
 
 class ModelFold:
-    """One model. `recorded`: activations of a captured log; with them, changes in the ledger are ignored."""
+    """One model. `recorded`: activations of a captured log; with them, decisions in the ledger are ignored."""
 
     def __init__(self, model: str, place: Place, recorded: Iterable[Activation] = ()) -> None:
         self.model = model
-        self.changes = Changes(model, recorded)
+        self.decisions = Decisions(model, recorded)
         self._judge = Judge(model, place)
         self._streams: dict[StreamName, StreamFold] = {}
         self._first_rows: dict[StreamName, FirstRows] = {}
@@ -68,25 +68,25 @@ class ModelFold:
 
     # ------------------------------------------------------------------ input
 
-    def read(self, entry: Pane | RawPane | Change | Notice) -> list[Output]:
+    def read(self, entry: Pane | RawPane | Decision | Notice) -> list[Output]:
         """One ledger record of this model."""
         if isinstance(entry, Notice):
             self._notices.hold(entry)
             return list(self._noticed())
-        if isinstance(entry, Change):
-            return self._change(entry)
+        if isinstance(entry, Decision):
+            return self._decision(entry)
         if not (isinstance(entry, RawPane) and not entry.complete):
             self._panes.setdefault(entry.index, []).append(entry)
-        if isinstance(entry, RawPane) and entry.stream not in self.changes.grids:
+        if isinstance(entry, RawPane) and entry.stream not in self.decisions.grids:
             self._sampler(entry.stream).add(entry)
         return []
 
-    def _change(self, change: Change) -> list[Output]:
-        if self.changes.is_replay or not self.changes.is_new(change):
+    def _decision(self, decision: Decision) -> list[Output]:
+        if self.decisions.is_replay or not self.decisions.is_new(decision):
             return []
         at = self._next
-        self._take(change)
-        return [Activation(change, at)]
+        self._take(decision)
+        return [Activation(decision, at)]
 
     def _noticed(self) -> Iterator[Message]:
         """The notices up to the newest pane that is folded; the others wait for their pane."""
@@ -120,16 +120,16 @@ class ModelFold:
             target = self._reach(watermarks)
 
     def _reach(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
-        """The target, after the changes recorded for the next pane: they may add partitions."""
+        """The target, after the decisions recorded for the next pane: they may add partitions."""
         target = self._target(watermarks)  # finds the first pane
         return self._target(watermarks) if self._take_recorded() else target
 
     def _target(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
         """The pane below which every partition has sealed; None as long as one has no watermark for the model."""
-        changes = self.changes
-        if changes.partitions is None or changes.rules is None:
+        decisions = self.decisions
+        if decisions.partitions is None or decisions.rules is None:
             return None
-        partitions = changes.partitions.partitions
+        partitions = decisions.partitions.partitions
         told = [watermark for tp in partitions if (watermark := watermarks.get(tp)) is not None]
         sealed = [at for watermark in told if (at := watermark.watermark_of(self.model)) is not None]
         if len(sealed) < len(partitions) or not sealed:
@@ -140,11 +140,11 @@ class ModelFold:
         return min(sealed) // self._pane_ms
 
     def _end_of_run(self, target: int) -> int:
-        """The first pane after `next` that holds something, starts a change or follows a notice; at most `target`."""
+        """The first pane after `next` that holds something, starts a decision or follows a notice; at most `target`."""
         nexts = list(self._panes)
         nexts += [-(-at // self._pane_ms) for at in self._notices.times]  # told behind their pane, not behind the run
         nexts = [index for index in nexts if index > (self._next or 0)]
-        return min([target, *nexts, *self.changes.recorded_panes])
+        return min([target, *nexts, *self.decisions.recorded_panes])
 
     def _foldable(self, parts: list[Pane | RawPane]) -> bool:
         return all(part.stream in self._streams for part in parts)
@@ -157,12 +157,12 @@ class ModelFold:
 
     @property
     def _pane_ms(self) -> int:
-        if self.changes.contract is None:
+        if self.decisions.contract is None:
             raise FormatError(f"the ledger has no rules of {self.model}")
-        return self.changes.contract.pane_ms
+        return self.decisions.contract.pane_ms
 
     def _merged(self, stream: StreamName, parts: list[Pane | RawPane]) -> MergedPane | None:
-        grid = self.changes.grids[stream]
+        grid = self.decisions.grids[stream]
         panes = [
             summarise(part, grid) if isinstance(part, RawPane) else part for part in parts if part.stream == stream
         ]
@@ -173,48 +173,48 @@ class ModelFold:
                 self._notices.hold(notice)
         return merge(panes) if panes else None
 
-    # ------------------------------------------------------------------ changes
+    # ------------------------------------------------------------------ decisions
 
     def _take_recorded(self) -> bool:
-        """Whether a recorded change was due, and taken."""
-        due = self.changes.due(self._next)
-        for change in due:
-            self._take(change)
+        """Whether a recorded decision was due, and taken."""
+        due = self.decisions.due(self._next)
+        for decision in due:
+            self._take(decision)
         return bool(due)
 
-    def _take(self, change: Change) -> None:
-        if (applied := self.changes.take(change)) is not None:
+    def _take(self, decision: Decision) -> None:
+        if (applied := self.decisions.take(decision)) is not None:
             self._use(applied)
 
     def _begin_pane(self, pane: int) -> list[Message]:
         """What there is to say as other rules count from this pane on."""
-        change = self.changes.begin_pane()
-        if change is None:
+        decision = self.decisions.begin_pane()
+        if decision is None:
             return []
-        self._use(change)
+        self._use(decision)
         return self._judge.withdraw(pane * self._pane_ms)
 
-    def _use(self, change: Change) -> None:
-        """Fold and judge by a change that has been applied."""
-        changes = self.changes
-        if change.kind == "reference" and change.stream in self._streams:
-            self._streams[change.stream].compare_with(changes.references[change.stream])
-        if change.kind == "rules" and changes.rules is not None and changes.contract is not None:
-            self._judge.use(changes.rules, changes.contract)
+    def _use(self, decision: Decision) -> None:
+        """Fold and judge by a decision that has been applied."""
+        decisions = self.decisions
+        if decision.kind == "reference" and decision.stream in self._streams:
+            self._streams[decision.stream].compare_with(decisions.references[decision.stream])
+        if decision.kind == "rules" and decisions.rules is not None and decisions.contract is not None:
+            self._judge.use(decisions.rules, decisions.contract)
             for fold in self._streams.values():
-                fold.use(changes.rules)
+                fold.use(decisions.rules)
         for stream in STREAMS:
             self._open(stream)
 
     def _open(self, stream: StreamName) -> None:
         """Begin to fold a stream once its rules, grid and reference are there."""
-        changes = self.changes
-        contract = changes.stream(stream)
-        if contract is None or changes.rules is None or changes.contract is None or stream in self._streams:
+        decisions = self.decisions
+        contract = decisions.stream(stream)
+        if contract is None or decisions.rules is None or decisions.contract is None or stream in self._streams:
             return
-        if stream in changes.grids and stream in changes.references:
-            fold = StreamFold(changes.contract, contract, changes.grids[stream], changes.references[stream])
-            fold.use(changes.rules)
+        if stream in decisions.grids and stream in decisions.references:
+            fold = StreamFold(decisions.contract, contract, decisions.grids[stream], decisions.references[stream])
+            fold.use(decisions.rules)
             # the order of streams is fixed, whichever came first
             self._streams = {s: f for s in STREAMS for t, f in [*self._streams.items(), (stream, fold)] if s == t}
             self._first_rows.pop(stream, None)
@@ -222,10 +222,10 @@ class ModelFold:
     # ------------------------------------------------------------------ state
 
     def state(self) -> ModelState:
-        """All that later messages depend on, beside the changes in use. Of a live model, not of a replay's."""
+        """All that later messages depend on, beside the decisions in use. Of a live model, not of a replay's."""
         return ModelState(
-            active=_as_state(self.changes.newest),
-            used=_as_state(self.changes.used),
+            active=_as_state(self.decisions.newest),
+            used=_as_state(self.decisions.used),
             next=self._next,
             streams=tuple(fold.state() for fold in self._streams.values()),
             first_rows=tuple(
@@ -236,15 +236,15 @@ class ModelFold:
             notices=self._notices.state(),
         )
 
-    def restore(self, state: ModelState, changes: Mapping[str, Change]) -> None:
-        """Go on from there; of a fold just begun. `changes`: by digest, those in use among them. Raises FormatError."""
+    def restore(self, state: ModelState, decisions: Mapping[str, Decision]) -> None:
+        """Go on from there; of a fold just begun. `decisions`: by digest, those in use. Raises FormatError."""
         used = {(kind, stream): digest for kind, stream, digest in state.used}
         newest = {(kind, stream): digest for kind, stream, digest in state.active}
-        for change in self.changes.restore(used, newest, changes):
-            self._use(change)
+        for decision in self.decisions.restore(used, newest, decisions):
+            self._use(decision)
         self._next = state.next
         if [part.stream for part in state.streams] != list(self._streams):
-            raise FormatError(f"not a snapshot: {self.model} has other streams than its changes give")
+            raise FormatError(f"not a snapshot: {self.model} has other streams than its decisions give")
         for part in state.streams:
             self._streams[part.stream].restore(part)
         for rows in state.first_rows:
@@ -260,8 +260,8 @@ class ModelFold:
 
     def _refuse_a_stranger(self, pane: Pane | RawPane) -> None:
         """A pane of another model, of a partition that is none of the model's, or on another grid."""
-        contract, grid = self.changes.stream(pane.stream), self.changes.grids.get(pane.stream)
-        partitions = self.changes.partitions
+        contract, grid = self.decisions.stream(pane.stream), self.decisions.grids.get(pane.stream)
+        partitions = self.decisions.partitions
         strange = pane.model != self.model
         strange |= partitions is not None and pane.tp not in partitions.partitions
         strange |= contract is not None and contract.topic != pane.tp.topic
@@ -275,27 +275,32 @@ class ModelFold:
 
     def _make_grids(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
         """Grid and reference of a stream from its first rows, where nothing else gave them."""
-        changes = self.changes
+        decisions = self.decisions
         for stream in list(self._first_rows):
-            contract = changes.stream(stream)
-            if contract is None or changes.contract is None or changes.partitions is None or stream in changes.grids:
+            contract = decisions.stream(stream)
+            if (
+                contract is None
+                or decisions.contract is None
+                or decisions.partitions is None
+                or stream in decisions.grids
+            ):
                 continue
-            sealed = sealed_to(self.model, changes.partitions, contract, watermarks, self._pane_ms)
-            rows = self._first_rows[stream].rows(sealed, changes.contract.raw_rows, self._pane_ms)
+            sealed = sealed_to(self.model, decisions.partitions, contract, watermarks, self._pane_ms)
+            rows = self._first_rows[stream].rows(sealed, decisions.contract.raw_rows, self._pane_ms)
             if rows is None:
                 continue
             grid = make_grid(rows, contract)
             reference = build_reference(grid, rows, f"first {len(rows)} events")
-            made = new_change(self.model, "grid", encode_grid(grid).decode(), stream)
-            first = new_change(self.model, "reference", encode_reference(reference), stream)
-            for change in (made, first):
-                yield Activation(change, None)
-                self._take(change)
+            made = new_decision(self.model, "grid", encode_grid(grid).decode(), stream)
+            first = new_decision(self.model, "reference", encode_reference(reference), stream)
+            for decision in (made, first):
+                yield Activation(decision, None)
+                self._take(decision)
 
 
 def _pending(pane: Pane | RawPane) -> PendingPane:
     return PendingPane(True, encode_raw(pane)) if isinstance(pane, RawPane) else PendingPane(False, encode_pane(pane))
 
 
-def _as_state(changes: Mapping[ChangeKey, str]) -> tuple[ChangeState, ...]:
-    return tuple((kind, stream, digest) for (kind, stream), digest in sorted(changes.items()))
+def _as_state(decisions: Mapping[DecisionKey, str]) -> tuple[DecisionState, ...]:
+    return tuple((kind, stream, digest) for (kind, stream), digest in sorted(decisions.items()))

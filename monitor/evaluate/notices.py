@@ -15,9 +15,9 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.lifecycle import fingerprint
 from monitor.evaluate.messages import Message
 from monitor.evaluate.state import NoticesState
+from monitor.ledger.entries import Notice
 from monitor.panes.grid import Grid
 from monitor.panes.heavy import COUNTERS
-from monitor.panes.ledger import Notice
 from monitor.panes.pane import Pane
 
 SEVERITY = "warning"

@@ -7,7 +7,7 @@ import re
 
 from monitor.errors import FormatError
 from monitor.evaluate.messages import Message
-from monitor.panes.ledger import Activation
+from monitor.ledger.entries import Activation
 
 _FORM = re.compile(r"[0-9a-f]{128}")
 _MODULUS = 1 << 256
@@ -29,7 +29,7 @@ class Said:
         if isinstance(output, Message):
             self._chain = hashlib.sha256(self._chain + output.value).digest()
         else:
-            change = output.change
+            change = output.decision
             text = f"{change.model}/{change.kind}/{change.stream}/{change.digest}/{output.pane}"
             added = int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
             self._activations = (self._activations + added) % _MODULUS

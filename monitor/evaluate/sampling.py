@@ -16,8 +16,8 @@ import numpy as np
 from monitor.contract import StreamContract
 from monitor.evaluate.state import FirstRowsState
 from monitor.events import Rows, StreamName, TopicPartition
+from monitor.ledger.entries import PartitionSet, Watermark
 from monitor.panes import rows as rows_of
-from monitor.panes.ledger import PartitionSet, Watermark
 from monitor.panes.pane import RawPane, decode_raw, encode_raw
 
 

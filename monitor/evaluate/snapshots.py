@@ -10,7 +10,7 @@ from monitor.codec.snapshot import decode_part, decode_payload, encode_part, rem
 from monitor.errors import FormatError
 from monitor.evaluate.model import ModelFold
 from monitor.evaluate.state import ModelState, SharedState
-from monitor.panes.ledger import Change
+from monitor.ledger.entries import Decision
 
 _ENCODE = msgspec.msgpack.Encoder().encode
 _MODEL = msgspec.msgpack.Decoder(ModelState)
@@ -22,17 +22,17 @@ def encode_model(name: str, state: ModelState) -> bytes:
     return encode_part("model", name, _river() if _has_detectors(state) else "", _ENCODE(state))
 
 
-def restore_model(fold: ModelFold, part: bytes, changes: Mapping[str, Change]) -> None:
+def restore_model(fold: ModelFold, part: bytes, decisions: Mapping[str, Decision]) -> None:
     """Set a fold just begun to the state of its part (see `ModelFold.restore`); raises FormatError.
 
-    What was loaded has to say itself in the bytes that it was loaded from: else something of them was passed over.
+    What was loaded has to give the state again that it was loaded from: else something of it was passed over.
     """
     payload, river = decode_part(part, "model", fold.model, _river)
     state = decode_payload(payload, _MODEL)
     if _has_detectors(state) != bool(river):
         raise FormatError(f"the snapshot of {fold.model} does not say of which version of River its detectors are")
-    fold.restore(state, changes)
-    if _ENCODE(fold.state()) != payload:
+    fold.restore(state, decisions)
+    if fold.state() != state:
         raise FormatError(f"the snapshot of {fold.model} holds what can't be; rebuild it: {remedy(fold.model)}")
 
 
@@ -48,10 +48,7 @@ def encode_shared(state: SharedState) -> bytes:
 def decode_shared(part: bytes) -> SharedState:
     """Its state; raises FormatError."""
     payload, _ = decode_part(part, "shared", "", _river)
-    state = decode_payload(payload, _SHARED)
-    if _ENCODE(state) != payload:
-        raise FormatError("the shared part of a snapshot is not as it is written")
-    return state
+    return decode_payload(payload, _SHARED)
 
 
 def _river() -> str:

@@ -15,15 +15,15 @@ import numpy as np
 from monitor.detectors import DetectorState
 from monitor.errors import FormatError
 from monitor.events import Int64s, OffsetRange, StreamName
-from monitor.panes.ledger import ChangeKind, Notice, Watermark
+from monitor.ledger.entries import DecisionKind, Notice, Watermark
 
 CountType = Literal["<u1", "<u2", "<i4", "<i8"]
-ChangeState = tuple[ChangeKind, StreamName | Literal[""], str]
+DecisionState = tuple[DecisionKind, StreamName | Literal[""], str]
 """Kind, stream and digest."""
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class _Struct(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _Struct(msgspec.Struct, frozen=True, array_like=True):
     pass
 
 
@@ -180,8 +180,8 @@ class NoticesState(_Struct, frozen=True):
 class ModelState(_Struct, frozen=True):
     """One model. `active`: newest change by (kind, stream); `used`: those in use, which a restore is given."""
 
-    active: tuple[ChangeState, ...]
-    used: tuple[ChangeState, ...]
+    active: tuple[DecisionState, ...]
+    used: tuple[DecisionState, ...]
     next: int | None
     streams: tuple[StreamState, ...]
     first_rows: tuple[FirstRowsState, ...]

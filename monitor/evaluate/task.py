@@ -6,7 +6,8 @@ Every producer's records carry a sequence number without gaps: a repeat is skipp
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from monitor.codec.snapshot import digest_of_part, remedy
 from monitor.errors import FormatError, StateDivergence
@@ -17,7 +18,17 @@ from monitor.evaluate.said import Said
 from monitor.evaluate.snapshots import decode_shared, encode_model, encode_shared, restore_model
 from monitor.evaluate.state import ModelEntry, SharedState
 from monitor.events import TopicPartition
-from monitor.panes.ledger import Activation, Change, ContractSwitch, Entry, Heartbeat, Notice, Watermark
+from monitor.ledger.entries import (
+    Activation,
+    Command,
+    ContractSwitch,
+    Decision,
+    Entry,
+    Heartbeat,
+    Notice,
+    Watermark,
+)
+from monitor.panes.pane import Pane, RawPane
 
 SHARED = ""
 """Under this name stands the part of a snapshot that belongs to no model."""
@@ -31,12 +42,13 @@ class EvaluateTask:
         self._recorded = tuple(recorded)
         self._models: dict[str, ModelFold] = {}
         self._stopped: set[str] = set()
+        self._broken: dict[str, str] = {}
         self._watermarks: dict[TopicPartition, Watermark] = {}
         self._sequences: dict[str, int] = {}
         self._said: dict[str, Said] = {}
         self._notices = Notices()
         for activation in self._recorded:
-            self.model(activation.change.model)
+            self.model(activation.decision.model)
 
     @property
     def models(self) -> Mapping[str, ModelFold]:
@@ -77,24 +89,43 @@ class EvaluateTask:
             if entry.watermark >= known.watermark:
                 self._watermarks[TopicPartition(entry.topic, entry.partition)] = entry
             return []
-        if isinstance(entry, Heartbeat | ContractSwitch):
-            return []  # its effect is in the watermarks; it is here for capture
+        if isinstance(entry, Heartbeat | ContractSwitch | Command):
+            return []  # their effect is elsewhere: heartbeats and switches are here for capture
         if isinstance(entry, Notice) and not entry.model:
             self._notices.hold(entry)
             return self._say("", [notice_message(notice, self._place) for notice in self._notices.due(entry.at)])
         if entry.model in self._stopped:
             return []
         fold = self.model(entry.model)
-        # a change counts from the first pane that could not be folded before it, however the ledger was polled
-        before = list(fold.advance(self._watermarks)) if isinstance(entry, Change | Notice) else []
-        return self._say(entry.model, [*before, *fold.read(entry)])
+        # a decision counts from the first pane that could not be folded before it, however the ledger was polled
+        before = fold.advance(self._watermarks) if isinstance(entry, Decision | Notice) else ()
+        return self._guarded(entry.model, chain(before, _read(fold, entry)))
 
     def advance(self) -> list[Output]:
         """Fold what is sealed everywhere, model by model."""
         outputs: list[Output] = []
         for name in sorted(self._models):
-            outputs += self._say(name, list(self._models[name].advance(self._watermarks)))
+            outputs += self._guarded(name, self._models[name].advance(self._watermarks))
         return outputs
+
+    def _guarded(self, model: str, found: Iterable[Output]) -> list[Output]:
+        """The outputs of one model; if an entry of its is damaged, those before that, and the model is stopped."""
+        outputs: list[Output] = []
+        try:
+            outputs += found
+        except FormatError as error:
+            self.stop_for(model, str(error))
+        return self._say(model, outputs)
+
+    def stop_for(self, model: str, why: str) -> None:
+        """Stop a model because an entry of its is damaged; `take_broken` gives the reason, once."""
+        self.stop(model)
+        self._broken[model] = why
+
+    def take_broken(self) -> dict[str, str]:
+        """Why models were stopped by a damaged entry since the last call."""
+        broken, self._broken = self._broken, {}
+        return broken
 
     def _say(self, model: str, outputs: list[Output]) -> list[Output]:
         said = self._said.setdefault(model, Said())
@@ -131,8 +162,8 @@ class EvaluateTask:
 
     @property
     def stands_on(self) -> frozenset[str]:
-        """Digests of the changes that a restore of its snapshot has to be given."""
-        return frozenset(digest for fold in self._models.values() for digest in fold.changes.stands_on)
+        """Digests of the decisions that a restore of its snapshot has to be given."""
+        return frozenset(digest for fold in self._models.values() for digest in fold.decisions.stands_on)
 
     def snapshot(self) -> dict[str, bytes]:
         """All that later messages depend on: a part for each model that runs, under its name, and the shared one."""
@@ -158,12 +189,12 @@ class EvaluateTask:
         cls,
         place: Place,
         parts: Mapping[str, bytes],
-        changes: Mapping[str, Change],
+        decisions: Mapping[str, Decision],
         digests: Mapping[str, str] | None = None,
     ) -> tuple[EvaluateTask, dict[str, FormatError]]:
         """The task of a snapshot, and why the models that are stopped could not be restored.
 
-        `changes`: by digest, those that the snapshot stands on among them. `digests`: of parts (`digest_of_part`), as
+        `decisions`: by digest, those that the snapshot stands on among them. `digests`: of parts (`digest_of_part`), as
         kept elsewhere. Raises FormatError where the shared part can't be read: nothing can go on without it.
         """
         known = digests or {}
@@ -179,7 +210,7 @@ class EvaluateTask:
         for entry in state.models:
             task._said[entry.model] = Said.of(entry.said)
             try:
-                task._models[entry.model] = _model(entry, place, parts, changes, known)
+                task._models[entry.model] = _model(entry, place, parts, decisions, known)
             except FormatError as error:
                 task._stopped.add(entry.model)
                 errors[entry.model] = error
@@ -195,7 +226,11 @@ class EvaluateTask:
 
 
 def _model(
-    entry: ModelEntry, place: Place, parts: Mapping[str, bytes], changes: Mapping[str, Change], known: Mapping[str, str]
+    entry: ModelEntry,
+    place: Place,
+    parts: Mapping[str, bytes],
+    decisions: Mapping[str, Decision],
+    known: Mapping[str, str],
 ) -> ModelFold:
     """The model of its part; raises FormatError."""
     name = entry.model
@@ -204,8 +239,13 @@ def _model(
     _agree(name, parts, entry.part)
     _agree(name, parts, known.get(name))
     fold = ModelFold(name, place)
-    restore_model(fold, parts[name], changes)
+    restore_model(fold, parts[name], decisions)
     return fold
+
+
+def _read(fold: ModelFold, entry: Pane | RawPane | Decision | Notice) -> Iterator[Output]:
+    """What a fold says of an entry, once it is asked for: behind what was folded before it."""
+    yield from fold.read(entry)
 
 
 def _agree(name: str, parts: Mapping[str, bytes], digest: str | None) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from monitor.panes.position import ProfilePosition
+from monitor.ledger.position_records import ProfilePosition
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ import numpy as np
 
 from monitor.contract import ModelContract
 from monitor.events import Int64s, Rows, TopicPartition
+from monitor.ledger.position_records import ModelPosition, RowState
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid
 from monitor.panes.open_pane import OpenPane
 from monitor.panes.pane import Pane, RawPane
-from monitor.panes.position import ModelPosition, RowState
 
 
 class ModelPanes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from monitor.events import TopicPartition
-from monitor.panes.ledger import Notice
-from monitor.panes.position import ProfilePosition
+from monitor.ledger.entries import Notice
+from monitor.ledger.position_records import ProfilePosition
 
 RECORD_QUARANTINED: Final = "RecordQuarantined"
 

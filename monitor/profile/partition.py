@@ -19,10 +19,10 @@ from monitor.codec.dead_letters import reject
 from monitor.codec.reasons import QUARANTINED
 from monitor.contract import ModelContract, TopicContract, contract_of_topic
 from monitor.events import Batch, RecordBatch, Rejected, TopicPartition
+from monitor.ledger.entries import Activation, Watermark, joined_at
+from monitor.ledger.position_records import FORMAT, ProfilePosition, RowState
 from monitor.panes.grid import Grid
-from monitor.panes.ledger import Activation, Watermark, joined_at
 from monitor.panes.pane import Pane, RawPane
-from monitor.panes.position import FORMAT, ProfilePosition, RowState
 from monitor.profile.accounting import Account
 from monitor.profile.admission import Flush
 from monitor.profile.intake import NEVER, Decided, Intake

@@ -14,8 +14,8 @@ from typing import Protocol
 from monitor.contract import TopicContract
 from monitor.errors import StateDivergence
 from monitor.events import Batch, RecordBatch
+from monitor.ledger.position_records import ProfilePosition
 from monitor.panes.grid import Grid
-from monitor.panes.position import ProfilePosition
 from monitor.profile.partition import Drained, PartitionFold
 
 

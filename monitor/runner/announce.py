@@ -1,4 +1,4 @@
-"""What alerts.yaml says and the ledger does not: a model's partitions, references and rules, as changes."""
+"""What alerts.yaml says and the ledger does not: a model's partitions, references and rules, as decisions."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ import msgspec
 from monitor.bus.port import Bus
 from monitor.config.resolved import ModelConfig, ModelRules
 from monitor.errors import ConfigurationError
-from monitor.evaluate.changes import RulesContent
+from monitor.evaluate.decisions import RulesContent
 from monitor.evaluate.model import ModelFold
 from monitor.events import StreamName
-from monitor.panes.ledger import Change, PartitionSet, new_change
+from monitor.ledger.entries import Decision, PartitionSet, new_decision
 from monitor.runner.reloading import contract_refusals
 
 Streams = dict[StreamName, tuple[str, int]]
 """Topic and number of partitions of each stream."""
-ReferenceChanges = Callable[[ModelConfig], list[Change]]
-"""Gives grid and reference changes of a model whose configuration names a file or a topic's range."""
+ReferenceDecisions = Callable[[ModelConfig], list[Decision]]
+"""Gives grid and reference decisions of a model whose configuration names a file or a topic's range."""
 
 
-def changes_of(model: ModelConfig, fold: ModelFold, bus: Bus, references: ReferenceChanges) -> list[Change]:
+def decisions_of(model: ModelConfig, fold: ModelFold, bus: Bus, references: ReferenceDecisions) -> list[Decision]:
     """What a model's fold does not know yet: its partitions, references, and last its rules."""
-    partitions = partition_set(model, fold.changes.partitions, bus)
+    partitions = partition_set(model, fold.decisions.partitions, bus)
     wanted = [
-        new_change(model.contract.model, "set", msgspec.json.encode(partitions).decode()),
+        new_decision(model.contract.model, "set", msgspec.json.encode(partitions).decode()),
         *references(model),
-        rules_change(model),
+        rules_decision(model),
     ]
-    changes = [c for c in wanted if fold.changes.newest.get((c.kind, c.stream)) != c.digest]
-    if fold.changes.rules is not None:
-        _refuse_another_reference(model, fold.changes.rules, changes)
-    if fold.changes.contract is not None and (refused := contract_refusals(fold.changes.contract, model.contract)):
+    decisions = [c for c in wanted if fold.decisions.newest.get((c.kind, c.stream)) != c.digest]
+    if fold.decisions.rules is not None:
+        _refuse_another_reference(model, fold.decisions.rules, decisions)
+    if fold.decisions.contract is not None and (refused := contract_refusals(fold.decisions.contract, model.contract)):
         raise ConfigurationError(f"model {model.contract.model}: {'; '.join(refused)}")
-    return changes
+    return decisions
 
 
 def partition_set(model: ModelConfig, active: PartitionSet | None, bus: Bus) -> PartitionSet:
@@ -48,20 +48,20 @@ def partition_set(model: ModelConfig, active: PartitionSet | None, bus: Bus) -> 
     return PartitionSet(streams)
 
 
-def _refuse_another_reference(model: ModelConfig, active: ModelRules, changes: Iterable[Change]) -> None:
+def _refuse_another_reference(model: ModelConfig, active: ModelRules, decisions: Iterable[Decision]) -> None:
     """A running model keeps its grids and references: what it has written stands on them."""
     spec = model.rules.reference
-    if spec != active.reference or any(change.kind in ("grid", "reference") for change in changes):
+    if spec != active.reference or any(decision.kind in ("grid", "reference") for decision in decisions):
         raise ConfigurationError(
             f"model {model.contract.model}: `reference` (or what the file holds) has changed since the model was first "
             "seen, which is not supported yet; go back to it, or start anew under another STREAMDRIFT_PREFIX"
         )
 
 
-def rules_change(model: ModelConfig) -> Change:
-    """The model's rules and contract as a change."""
+def rules_decision(model: ModelConfig) -> Decision:
+    """The model's rules and contract as a decision."""
     content = RulesContent(model.rules.model_dump_json(by_alias=True), model.contract)
-    return new_change(model.contract.model, "rules", msgspec.json.encode(content).decode())
+    return new_decision(model.contract.model, "rules", msgspec.json.encode(content).decode())
 
 
 def _only_grown(before: Streams, after: Streams) -> bool:

@@ -24,7 +24,7 @@ class Contracts:
         self._said: set[str] = set()
 
     def add(self, contract: TopicContract) -> None:
-        """The next one on the grid topic."""
+        """The next one on the topic `decisions`."""
         self.by_digest.pop(contract.digest, None)  # the order is that of the newest of each
         self.by_digest[contract.digest] = contract
         self._newest[contract.topic] = contract

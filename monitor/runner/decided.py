@@ -1,12 +1,14 @@
-"""Following the grid topic: what was decided for the profile processes, by evaluate and among themselves."""
+"""Following the topic `decisions`: what was decided for the profile processes, by evaluate and among themselves."""
 
 from __future__ import annotations
 
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
 from monitor.events import TopicPartition
+from monitor.ledger.entries import Activation
+from monitor.ledger.entry_codec import decode_agreement
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.panes.grid import Grid, decode_grid
-from monitor.panes.ledger import CONTRACT, Activation, LedgerTopics, decode_activation, decode_contract, kind_of
 from monitor.runner.contracts import Contracts
 from monitor.runner.topics import read_whole, whole_values
 
@@ -19,7 +21,7 @@ class Decided:
         self.sets: list[Activation] = []
         self.contracts = contracts
         self._bus = bus
-        self._tp = TopicPartition(topics.name("grid"), 0)
+        self._tp = TopicPartition(topics.name("decisions"), 0)
         self._read_to = 0
         self._assembler = Assembler(compacted=True)
 
@@ -36,14 +38,15 @@ class Decided:
             return
         for batch in read_whole(self._bus, self._tp, self._read_to, to=to):
             for record, value in whole_values(self._assembler, batch):
-                if kind_of(record.headers) == CONTRACT:
-                    self.contracts.add(decode_contract(value))
+                agreed = decode_agreement(record.headers, value)
+                if isinstance(agreed, Activation):
+                    self._take(agreed)
                 else:
-                    self._take(decode_activation(value))
+                    self.contracts.add(agreed)
         self._read_to = to  # gaps at the end are behind us, too
 
     def _take(self, activation: Activation) -> None:
-        if activation.change.kind == "grid":
-            self.grids.append(decode_grid(activation.change.content.encode()))
-        elif activation.change.kind == "set":
+        if activation.decision.kind == "grid":
+            self.grids.append(decode_grid(activation.decision.content.encode()))
+        elif activation.decision.kind == "set":
             self.sets.append(activation)

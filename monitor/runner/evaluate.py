@@ -13,10 +13,11 @@ from monitor.bus.port import Bus, Committed
 from monitor.config.resolved import Config, ModelConfig
 from monitor.evaluate.alerts import Place
 from monitor.events import Outgoing, RecordBatch, TopicPartition
-from monitor.panes import position as positions
-from monitor.panes.ledger import Change, LedgerTopics
+from monitor.ledger import position_records as positions
+from monitor.ledger.entries import Decision
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.activations import Activations
-from monitor.runner.announce import ReferenceChanges, changes_of, rules_change
+from monitor.runner.announce import ReferenceDecisions, decisions_of, rules_decision
 from monitor.runner.ledger_partition import LedgerPartition
 from monitor.runner.loop import Work
 from monitor.runner.numbers import Standing, ledger_numbers, model_numbers, stopped_numbers
@@ -41,7 +42,7 @@ class EvaluateStage:
         config: Config,
         topics: LedgerTopics,
         place: Place,
-        references: ReferenceChanges,
+        references: ReferenceDecisions,
         log: Log,
         snapshot_panes: int = SNAPSHOT_PANES,
     ) -> None:
@@ -126,7 +127,7 @@ class EvaluateStage:
         for model in self._models_of(held):
             name = model.contract.model
             if name not in held.stopped:
-                held.tell(changes_of(model, held.task.model(name), self._bus, self._references))
+                held.tell(decisions_of(model, held.task.model(name), self._bus, self._references))
 
     def reload(self, config: Config) -> None:
         """Rules count from the first pane not yet folded when they are read back; references stay as they are."""
@@ -134,18 +135,18 @@ class EvaluateStage:
         self._config = config
         for held in self._partitions.values():
             for model in self._models_of(held) if held.announced else ():  # else when the ledger has been read
-                held.tell([change for change in self._changes(model, held) if not held.knows(change)])
+                held.tell([decision for decision in self._decisions(model, held) if not held.knows(decision)])
 
     def _models_of(self, held: LedgerPartition) -> list[ModelConfig]:
         of = self._ledger.partition_of
         return [model for model in self._config.models if of(model.contract.model) == held.tp.partition]
 
-    def _changes(self, model: ModelConfig, held: LedgerPartition) -> list[Change]:
+    def _decisions(self, model: ModelConfig, held: LedgerPartition) -> list[Decision]:
         """Of a model that is new, all that alerts.yaml says; of one that runs the rules."""
         name = model.contract.model
-        if name in held.stopped or held.task.model(name).changes.rules is not None:
-            return [rules_change(model)]
-        return changes_of(model, held.task.model(name), self._bus, self._references)
+        if name in held.stopped or held.task.model(name).decisions.rules is not None:
+            return [rules_decision(model)]
+        return decisions_of(model, held.task.model(name), self._bus, self._references)
 
     # ------------------------------------------------------------------ what to commit
 

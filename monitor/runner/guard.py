@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.position import FORMAT, Mark
+from monitor.ledger.position_records import FORMAT, Mark
 from monitor.runner.positions import Positions
 from monitor.runner.witness import Witness
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from monitor.bus.port import Bus, OpenTransaction
 from monitor.errors import BusError
 from monitor.events import TopicPartition
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.telemetry import Log
 
 ROUND_S = 10.0

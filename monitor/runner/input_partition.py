@@ -10,8 +10,10 @@ import msgspec
 from monitor.codec.dead_letters import dead_letter
 from monitor.contract import TopicContract
 from monitor.events import Outgoing, Rejected, TopicPartition
-from monitor.panes.ledger import ContractSwitch, Entry, Heartbeat, LedgerTopics, Notice, Watermark, encode_entry
-from monitor.panes.position import ProfilePosition
+from monitor.ledger.entries import ContractSwitch, Entry, Heartbeat, Notice, Watermark
+from monitor.ledger.entry_codec import encode_entry
+from monitor.ledger.ledger_topics import LedgerTopics
+from monitor.ledger.position_records import ProfilePosition
 from monitor.profile.notices import record_quarantined
 from monitor.profile.task import ProfileTask
 from monitor.runner.reconcile import Known, Present

@@ -14,12 +14,13 @@ import msgspec
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
 from monitor.codec.snapshot import digest_of_part
-from monitor.errors import FormatError, StateDivergence
+from monitor.errors import FormatError, NewerRelease, StateDivergence
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, Record, RecordBatch, TopicPartition
-from monitor.panes.ledger import COMMAND, Change, decode_command, decode_entry, kind_of
-from monitor.panes.position import FORMAT, EvaluatePosition, Snapshot, Stopped
+from monitor.ledger.entries import Command, Decision, Entry
+from monitor.ledger.entry_codec import COMMAND, decode_entry, kind_of
+from monitor.ledger.position_records import FORMAT, EvaluatePosition, Snapshot, Stopped
 from monitor.runner.activations import Activations
 from monitor.runner.memory import uncollected
 from monitor.runner.outbox import Outbox
@@ -71,7 +72,7 @@ class LedgerPartition:
         self._ended_at = bus.end(tp)
         self._assembler = Assembler()
         self._told: dict[tuple[str, str, str], str] = {}
-        """Digests of the changes announced since the task began, by (model, kind, stream), read back yet or not."""
+        """Digests of the decisions announced since the task began, by (model, kind, stream), read back yet or not."""
 
     # ------------------------------------------------------------------ restoring
 
@@ -94,7 +95,7 @@ class LedgerPartition:
         parts = self._snapshots.read(self.tp.partition, low.start)
         try:
             with uncollected():
-                self.task, corrupt = EvaluateTask.restored(self._place, parts, self._activations.changes, low.parts)
+                self.task, corrupt = EvaluateTask.restored(self._place, parts, self._activations.decisions, low.parts)
             self._low, self._size = low, sum(map(len, parts.values()))
             self._stop({model: str(error) for model, error in corrupt.items()})
         except FormatError as error:
@@ -165,27 +166,45 @@ class LedgerPartition:
                 continue
             if self.task.is_repeat(*writer_and_sequence(record.headers)):
                 continue
-            value = self._assembler.feed(record)
-            if value is not None:
-                said += self.task.read(decode_entry(kind, value))
+            entry = self._entry(record)
+            said += self.task.read(entry) if entry is not None else []
         said += self.task.advance()
         self._outbox.say(said, self._activations.newest)
+        self._stop(self.task.take_broken())
         self.position = records.offsets[-1] + 1
         self._is_fresh = False
         self._read += len(records)
 
+    def _entry(self, record: Record) -> Entry | None:
+        """The entry that a record completes; None if more chunks follow, or it is damaged: that stops its model."""
+        try:
+            value = self._assembler.feed(record)
+            return None if value is None else decode_entry(record.headers, value)
+        except FormatError as error:
+            model = _model_of(record)
+            place = f"{record.topic}/{record.partition}@{record.offset}"
+            if model not in self.task.models and model not in self.task.stopped:
+                raise NewerRelease(f"{place} belongs to no model and can't be read: {error}") from error
+            self.task.stop_for(model, f"the ledger entry {place} is damaged: {error}")
+            return None
+
     def _obey(self, record: Record) -> None:
         """A command: carried out once, when it is read first."""
-        model = decode_command(record.value or b"").model
-        if self._target is not None:
+        command = self._entry(record)
+        if self._target is not None or not isinstance(command, Command):
             return
+        model = command.model
         stopped = self.stopped.get(model)
         if stopped is None:
             self._log.warning("rebuild_ignored", model=model, why="the model is not stopped")
             return
         self._activations.read()
-        activations = [a for a in self._activations.all if a.change.model == model]
-        again = rebuilt(self._bus, self.tp, model, self._place, activations, (stopped.position, record.offset))
+        activations = [a for a in self._activations.all if a.decision.model == model]
+        try:
+            again = rebuilt(self._bus, self.tp, model, self._place, activations, (stopped.position, record.offset))
+        except FormatError as error:
+            self._log.error("rebuild_failed", model=model, why=str(error))
+            return
         del self.stopped[model]
         self.task.adopt(again.fold, model, again.digest)
         self._outbox.say_again(model, stopped.numbers, again, self._activations.newest)
@@ -200,7 +219,7 @@ class LedgerPartition:
         if kind_of(found.headers) == COMMAND:
             self._log.error("command_ignored", partition=found.partition, offset=found.offset)
             return
-        model = (found.key or b"").split(b"\0")[0].decode("utf-8", "replace")
+        model = _model_of(found)
         if model not in self.task.models:
             raise StateDivergence(
                 f"{found.topic}/{found.partition}@{found.offset} ends the process, and is of no model"
@@ -219,19 +238,19 @@ class LedgerPartition:
 
     # ------------------------------------------------------------------ what people say
 
-    def tell(self, changes: Iterable[Change]) -> None:
-        """Write changes into the ledger; they count from where they are read back."""
-        for change in changes:
-            self._outbox.entries.append(change)
-            self._told[change.model, change.kind, change.stream] = change.digest
-            self._log.info("change_announced", model=change.model, kind=change.kind, digest=change.digest)
+    def tell(self, decisions: Iterable[Decision]) -> None:
+        """Write decisions into the ledger; they count from where they are read back."""
+        for decision in decisions:
+            self._outbox.entries.append(decision)
+            self._told[decision.model, decision.kind, decision.stream] = decision.digest
+            self._log.info("decision_announced", model=decision.model, kind=decision.kind, digest=decision.digest)
 
-    def knows(self, change: Change) -> bool:
+    def knows(self, decision: Decision) -> bool:
         """Whether that is the newest of its kind, read back or on its way."""
-        if change.model in self.stopped:
+        if decision.model in self.stopped:
             return True  # announced when the model is back
-        active = self.task.model(change.model).changes.newest.get((change.kind, change.stream))
-        return self._told.get((change.model, change.kind, change.stream), active) == change.digest
+        active = self.task.model(decision.model).decisions.newest.get((decision.kind, decision.stream))
+        return self._told.get((decision.model, decision.kind, decision.stream), active) == decision.digest
 
     # ------------------------------------------------------------------ what it commits
 
@@ -289,3 +308,8 @@ class LedgerPartition:
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
         """The commit is done. `ends`: of the output partitions that it wrote to, the offset behind its records."""
         self._outbox.confirm(ends)
+
+
+def _model_of(record: Record) -> str:
+    """The model whose key a ledger record has, a chunk of a larger value too."""
+    return (record.key or b"").split(b"\0")[0].decode("utf-8", "replace")

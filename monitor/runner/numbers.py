@@ -49,7 +49,7 @@ def ledger_numbers(standings: Mapping[TopicPartition, Standing]) -> Iterator[Sam
 def model_numbers(models: Iterable[ModelFold]) -> Iterator[Sample]:
     """Of the models that evaluate judges."""
     for fold in models:
-        if fold.changes.rules is None:
+        if fold.decisions.rules is None:
             continue
         yield sample("streamdrift_model_waiting", fold.judged_to is None, fold.model)
         if fold.judged_to is not None:

@@ -16,8 +16,10 @@ from monitor.bus.port import Bus
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model import Output
 from monitor.events import Headers, Outgoing, TopicPartition
-from monitor.panes.ledger import Activation, Entry, LedgerTopics, encode_activation, encode_entry
-from monitor.panes.position import EvaluatePosition, Numbers
+from monitor.ledger.entries import Activation, Entry
+from monitor.ledger.entry_codec import encode_entry
+from monitor.ledger.ledger_topics import LedgerTopics
+from monitor.ledger.position_records import EvaluatePosition, Numbers
 from monitor.runner.activations import Pane, pane_of
 from monitor.runner.rebuild import Rebuilt
 from monitor.runner.sequences import Sequencer, numbers_from, writer_and_sequence
@@ -109,10 +111,10 @@ class Outbox:
 
     def _activate(self, activation: Activation, known: Mapping[Pane, str]) -> None:
         # not numbered: which stream's grid is made first depends on how the ledger was polled
-        pane, digest = pane_of(activation), activation.change.digest
+        pane, digest = pane_of(activation), activation.decision.digest
         if self._activated.get(pane, known.get(pane)) != digest:
             self._activated[pane] = digest  # not in `known`: it may never be committed, and the task be dropped
-            self._waiting.append(encode_activation(activation, self._topics.name("grid")))
+            self._waiting.append(encode_entry(activation, self._topics.name("decisions"), 0))
 
     def _is_there(self, record: Outgoing) -> bool:
         writer, number = writer_and_sequence(record.headers)

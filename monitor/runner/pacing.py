@@ -15,7 +15,7 @@ from monitor.config.resolve import BUILT_IN
 from monitor.config.resolved import Config
 from monitor.contract import TopicContract
 from monitor.events import TopicPartition
-from monitor.panes.position import decode_profile
+from monitor.ledger.position_records import decode_profile
 from monitor.runner.heartbeats import Pulse
 from monitor.runner.positions import Positions
 

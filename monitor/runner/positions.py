@@ -6,8 +6,8 @@ from monitor.bus.port import Bus, Committed
 from monitor.codec.chunks import Assembler
 from monitor.errors import StateDivergence
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes import position as positions
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger import position_records as positions
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import read_whole, whole_values
 
 

@@ -11,12 +11,10 @@ from monitor.config.resolved import Config
 from monitor.contract import TopicContract
 from monitor.errors import StateDivergence
 from monitor.events import Outgoing, RecordBatch, TopicPartition
-from monitor.panes import position as positions
-from monitor.panes.ledger import (
-    LedgerTopics,
-    encode_contract,
-)
-from monitor.panes.position import decode_profile
+from monitor.ledger import position_records as positions
+from monitor.ledger.entry_codec import encode_entry
+from monitor.ledger.ledger_topics import LedgerTopics
+from monitor.ledger.position_records import decode_profile
 from monitor.profile.accounting import Account
 from monitor.profile.notices import data_lost
 from monitor.profile.partition import PartitionFold
@@ -99,7 +97,7 @@ class ProfileStage:
         held.joined = fold.join(self._decided.sets)
         if not held.joined:
             # evaluate, which owns the sets, writes them when it starts: at a first start that is a matter of moments
-            is_new = all(named.change.model not in fold.models for named in self._decided.sets)
+            is_new = all(named.decision.model not in fold.models for named in self._decided.sets)
             tell = self._log.info if is_new else self._log.warning
             tell("partition_waits_for_its_set", topic=tp.topic, partition=tp.partition)
         self._log.info("partition_started", topic=tp.topic, partition=tp.partition, offset=start)
@@ -129,7 +127,7 @@ class ProfileStage:
         """A contract that something was folded under."""
         found = self._contracts.get(digest)
         if found is None:
-            grid = self._ledger.name("grid")
+            grid = self._ledger.name("decisions")
             raise StateDivergence(f"the contract {digest} that was folded under is not in {grid}; was that deleted?")
         return found
 
@@ -282,7 +280,7 @@ class ProfileStage:
             outgoing += [*outputs, self.positions.outgoing(tp, value)]
             offsets[tp] = Committed(position.low.offset, positions.digest(value))
         self._handed = tuple(offsets)
-        outgoing += [encode_contract(own, self._ledger.name("grid")) for own in self._contracts.to_publish]
+        outgoing += [encode_entry(own, self._ledger.name("decisions"), 0) for own in self._contracts.to_publish]
         return Work(outgoing, offsets) if outgoing else None
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
+from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import RecordBatch, TopicPartition
-from monitor.panes.ledger import COMMAND, Activation, Entry, Notice, Watermark, decode_entry, kind_of
+from monitor.ledger.entries import Activation, Entry, Notice, Watermark
+from monitor.ledger.entry_codec import COMMAND, decode_entry, kind_of
 from monitor.runner.topics import read_whole, records_of
 
 
@@ -30,14 +32,15 @@ def rebuilt(
 ) -> Rebuilt:
     """Folds the ledger from its first record for one model. `new`: offsets of the entries since it was stopped.
 
-    Where the ledger's start has been deleted the model's newest activations of the grid topic stand in for what was
-    there.
+    Raises FormatError if an entry of the model is damaged.
+
+    If the ledger's start has been deleted, the model's newest activations in `decisions` stand in for what was there.
     """
     published, end = new
     task, before, after = EvaluateTask(place), list[Output](), list[Output]()
     if bus.beginning(tp) > 0:
-        for change in {(a.change.kind, a.change.stream): a.change for a in activations}.values():
-            task.read(change)
+        for decision in {(a.decision.kind, a.decision.stream): a.decision for a in activations}.values():
+            task.read(decision)
     assembler = Assembler()
     for batch in read_whole(bus, tp, to=end):
         known = sum(1 for offset in batch.offsets if offset < published)
@@ -45,6 +48,8 @@ def rebuilt(
             outputs = [output for entry in _entries(part, model, assembler) for output in task.read(entry)]
             outputs += task.advance()
             (after if is_new else before).extend(outputs)
+    for why in task.take_broken().values():
+        raise FormatError(why)
     return Rebuilt(task.model(model), task.digest_of(model), before, after)
 
 
@@ -55,7 +60,7 @@ def _entries(batch: RecordBatch, model: str, assembler: Assembler) -> Iterable[E
         value = assembler.feed(record) if kind != COMMAND else None
         own = kind == "watermark" or (record.key or b"").split(b"\0")[0] == model.encode()
         if value is not None and own:
-            yield decode_entry(kind, value)
+            yield decode_entry(record.headers, value)
 
 
 def stop_notice(model: str, why: str, tp: TopicPartition, watermarks: Mapping[TopicPartition, Watermark]) -> Notice:

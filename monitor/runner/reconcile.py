@@ -17,9 +17,10 @@ from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
 from monitor.codec.reasons import QUARANTINED
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import KIND, ContractSwitch, Heartbeat, Notice, decode_entry, kind_of
+from monitor.ledger.entries import ContractSwitch, Heartbeat, Notice
+from monitor.ledger.entry_codec import KIND, decode_entry, kind_of
+from monitor.ledger.position_records import ProfilePosition
 from monitor.panes.pane import Pane, RawPane
-from monitor.panes.position import ProfilePosition
 from monitor.profile.notices import RECORD_QUARANTINED, place_quarantined
 from monitor.runner.sequences import SEQUENCE, writer_and_sequence
 from monitor.runner.topics import read_whole, records_of
@@ -163,7 +164,7 @@ def _remember(output: Outgoing, present: Present) -> None:
     kind = kind_of(output.headers) if KIND in headers else ""
     if kind not in ("heartbeat", "contractswitch", "notice"):
         return
-    entry = decode_entry(kind, output.value or b"")
+    entry = decode_entry(output.headers, output.value or b"")
     if isinstance(entry, Heartbeat):
         present.heartbeats.add((entry.offset, entry.watermark))
     elif isinstance(entry, Notice) and entry.alert == RECORD_QUARANTINED:
@@ -178,7 +179,7 @@ def _name(output: Outgoing) -> Name:
     if KIND not in headers:
         return (DEAD_LETTER, int(headers["sd-offset"]))
     kind = kind_of(output.headers)
-    entry = decode_entry(kind, output.value or b"")
+    entry = decode_entry(output.headers, output.value or b"")
     if isinstance(entry, Pane | RawPane):
         sampled = isinstance(entry, RawPane) and not entry.complete
         return (SAMPLE if sampled else PANE, entry.model, entry.stream, entry.index)

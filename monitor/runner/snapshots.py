@@ -14,7 +14,8 @@ from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler, split
 from monitor.errors import FormatError
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import SNAPSHOT_BYTES, LedgerTopics, Notice
+from monitor.ledger.entries import SNAPSHOT_BYTES, Notice
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import read_whole, records_of
 
 MODEL_BYTES = 64 << 20

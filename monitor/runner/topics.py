@@ -8,7 +8,7 @@ from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
 from monitor.errors import ConfigurationError
 from monitor.events import Record, RecordBatch, TopicPartition
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger.ledger_topics import LedgerTopics
 
 _DAY = 24 * 3600 * 1000
 # A segment that is still written to is never compacted, and every process reads these topics when it starts.
@@ -43,7 +43,7 @@ def our_topics(
     return {
         topics.name("ledger"): (n, _days(90)),
         topics.name("positions"): (1, _COMPACTED),
-        topics.name("grid"): (1, _COMPACTED),
+        topics.name("decisions"): (1, _COMPACTED),
         topics.name("state"): (n, _COMPACTED),
         topics.name("alerts"): (n, _days(90)),
         topics.name("retraining"): (n, _days(90)),

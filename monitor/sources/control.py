@@ -1,5 +1,5 @@
-"""What the service decided while a log was made: activations from the grid topic; from the ledger heartbeats, and
-those notices that no log says again.
+"""What the service decided while a log was made: activations from `decisions`; from the ledger heartbeats, and those
+notices that no log says again.
 """
 
 from __future__ import annotations
@@ -13,22 +13,11 @@ from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
 from monitor.contract import ModelContract, TopicContract
 from monitor.errors import FormatError
-from monitor.evaluate.changes import RulesContent
+from monitor.evaluate.decisions import RulesContent
 from monitor.events import Record, RecordBatch, TopicPartition
-from monitor.panes.ledger import (
-    CONTRACT,
-    Activation,
-    ContractSwitch,
-    Heartbeat,
-    LedgerTopics,
-    Notice,
-    concerns,
-    decode_activation,
-    decode_contract,
-    decode_entry,
-    is_of_the_run,
-    kind_of,
-)
+from monitor.ledger.entries import Activation, ContractSwitch, Heartbeat, Notice, concerns, is_of_the_run
+from monitor.ledger.entry_codec import CONTRACT, decode_agreement, decode_entry, kind_of
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import read_whole, records_of
 
 _OF_THE_LEDGER = ("heartbeat", "contractswitch", "notice")
@@ -48,9 +37,9 @@ class Control:
     def contracts(self) -> tuple[ModelContract, ...]:
         newest: dict[str, ModelContract] = {}
         for activation in self.activations:
-            if activation.change.kind == "rules":
-                content = msgspec.json.decode(activation.change.content, type=RulesContent)
-                newest[activation.change.model] = content.contract
+            if activation.decision.kind == "rules":
+                content = msgspec.json.decode(activation.decision.content, type=RulesContent)
+                newest[activation.decision.model] = content.contract
         return tuple(newest[model] for model in sorted(newest))
 
     def of(self, topics: Iterable[str]) -> Control:
@@ -58,7 +47,7 @@ class Control:
         inputs = set(topics)
         models = {c.model for c in self.contracts if any(stream.topic in inputs for stream in c.streams)}
         return Control(
-            tuple(a for a in self.activations if a.change.model in models),
+            tuple(a for a in self.activations if a.decision.model in models),
             tuple(h for h in self.heartbeats if h.topic in inputs),
             tuple(n for n in self.notices if concerns(n, models, inputs)),
             tuple(s for s in self.switches if s.topic in inputs),
@@ -69,11 +58,11 @@ class Control:
 def control_records(bus: Bus, topics: LedgerTopics) -> list[Record]:
     """All control records on a bus as they stand there; none where the service never ran."""
     records: list[Record] = []
-    grid, ledger = topics.name("grid"), topics.name("ledger")
-    for topic in (grid, ledger):
+    decisions, ledger = topics.name("decisions"), topics.name("ledger")
+    for topic in (decisions, ledger):
         for p in range(bus.partitions(topic) or 0):
             for batch in read_whole(bus, TopicPartition(topic, p)):
-                records += [record for record in records_of(batch) if topic == grid or _is_carried(record)]
+                records += [record for record in records_of(batch) if topic == decisions or _is_carried(record)]
     return records
 
 
@@ -82,7 +71,7 @@ def _is_carried(record: Record) -> bool:
     kind = kind_of(record.headers)
     if kind != "notice" or record.value is None:
         return kind in _OF_THE_LEDGER
-    entry = decode_entry(kind, record.value)
+    entry = decode_entry(record.headers, record.value)
     return isinstance(entry, Notice) and is_of_the_run(entry)
 
 
@@ -93,7 +82,7 @@ def _is_of_a_topic(record: Record) -> bool:
 def is_about(record: Record, models: Collection[str], topics: Collection[str]) -> bool:
     """Whether a control record is of one of the models, or of one of the input topics."""
     key = (record.key or b"").decode("utf-8", "replace")
-    notice = decode_entry("notice", record.value or b"") if kind_of(record.headers) == "notice" else None
+    notice = decode_entry(record.headers, record.value or b"") if kind_of(record.headers) == "notice" else None
     if isinstance(notice, Notice):
         return concerns(notice, models, topics)
     if _is_of_a_topic(record):
@@ -115,13 +104,14 @@ def decode_control(records: Iterable[Record], prefix: str) -> Control:
         value = assembler.feed(record)
         if value is None:
             continue
-        if record.topic == prefix + "grid":
-            if kind_of(record.headers) == CONTRACT:
-                contracts.append(decode_contract(value))
+        if record.topic == prefix + "decisions":
+            agreed = decode_agreement(record.headers, value)
+            if isinstance(agreed, Activation):
+                activations.append(agreed)
             else:
-                activations.append(decode_activation(value))
+                contracts.append(agreed)
             continue
-        entry = decode_entry(kind_of(record.headers), value)
+        entry = decode_entry(record.headers, value)
         if isinstance(entry, Heartbeat):
             heartbeats[entry] = None
         elif isinstance(entry, ContractSwitch):

@@ -12,7 +12,7 @@ from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
 from monitor.evaluate.alerts import Place
 from monitor.events import Record, RecordBatch, StreamName, TopicPartition
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import read_whole
 from monitor.sources.control import Control, control_records, decode_control, in_batches
 from monitor.sources.plain_files import TableRows, by_topic, events_of_table, is_table, lines_of

@@ -15,9 +15,9 @@ from monitor.contract import ModelContract, StreamContract
 from monitor.errors import ConfigurationError, FormatError
 from monitor.evaluate.reference import Reference, build_reference, decode_reference, encode_reference
 from monitor.events import RecordBatch, Rows, TopicPartition
+from monitor.ledger.entries import Decision, new_decision
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid, decode_grid, encode_grid, make_grid
-from monitor.panes.ledger import Change, new_change
 from monitor.runner.topics import read_whole
 from monitor.sources.plain_files import TableRows, by_topic, columns_of_table, events_of_table, is_table, lines_of
 
@@ -32,8 +32,8 @@ class _ReferenceFile(msgspec.Struct, forbid_unknown_fields=True):
     streams: tuple[tuple[str, str], ...]
 
 
-def reference_changes(bus: Bus | None, model: ModelConfig) -> list[Change]:
-    """Grid and reference changes that the configuration of a model asks for; none for `first: n`."""
+def reference_decisions(bus: Bus | None, model: ModelConfig) -> list[Decision]:
+    """Grid and reference decisions that the configuration of a model asks for; none for `first: n`."""
     spec, name = model.rules.reference, model.contract.model
     if spec.path is not None:
         pairs = references_of_file(Path(spec.path), model.contract)
@@ -43,11 +43,11 @@ def reference_changes(bus: Bus | None, model: ModelConfig) -> list[Change]:
         pairs = references_of_topic(bus, spec.topic, (spec.from_ms, spec.to_ms), model.contract)
     else:
         return []
-    changes = []
+    decisions = []
     for grid, reference in pairs:
-        changes.append(new_change(name, "grid", encode_grid(grid).decode(), grid.stream))
-        changes.append(new_change(name, "reference", encode_reference(reference), grid.stream))
-    return changes
+        decisions.append(new_decision(name, "grid", encode_grid(grid).decode(), grid.stream))
+        decisions.append(new_decision(name, "reference", encode_reference(reference), grid.stream))
+    return decisions
 
 
 def references_of_file(path: Path, contract: ModelContract, limit: int | None = None) -> list[GridAndReference]:

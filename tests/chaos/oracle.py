@@ -15,7 +15,7 @@ from monitor.codec.dead_letters import SUFFIX, dead_letter
 from monitor.config import load
 from monitor.evaluate.messages import Message
 from monitor.events import TopicPartition
-from monitor.panes.ledger import ledger_partition
+from monitor.ledger.ledger_topics import ledger_partition
 from monitor.profile.partition import Drained
 from monitor.replay import Replay, ReplayLog, in_order
 from monitor.runner.sequences import SEQUENCE, WRITER

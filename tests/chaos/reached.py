@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from monitor.bus.kafka import KafkaBus
 from monitor.events import TopicPartition
-from monitor.panes import position as positions
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger import position_records as positions
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.positions import Positions
 from tests.chaos.scenario import LEDGER_PARTITIONS, PARTITIONS, PREFIX, TOPIC
 

@@ -21,9 +21,9 @@ from monitor.detectors.protocol import Detector
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.detection import DetectorBank
 from monitor.events import Float64s, RecordBatch, TopicPartition
-from monitor.panes.ledger import Activation, PartitionSet, new_change
+from monitor.ledger.entries import Activation, PartitionSet, new_decision
 from monitor.replay import Replay, ReplayLog
-from monitor.runner.announce import rules_change
+from monitor.runner.announce import rules_decision
 from tests.contracts.test_detector_states import CLASSES, SENSITIVE
 
 TP = TopicPartition("in", 0)
@@ -130,7 +130,7 @@ def outcome(x: bytes | None, b: bytes | None) -> dict[str, Recorder]:
     config = _config()
     model, values = config.models[0], _log(x, b)
     content = msgspec.json.encode(PartitionSet({"features": (TP.topic, 1)})).decode()
-    activations = [Activation(new_change("m", "set", content), None), Activation(rules_change(model), None)]
+    activations = [Activation(new_decision("m", "set", content), None), Activation(rules_decision(model), None)]
     place = Place("/s", "http://localhost", "0", "c")
     recorders: dict[str, Recorder] = {}
     feed = DetectorBank.feed

@@ -20,9 +20,9 @@ from monitor.config.resolved import Config
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.events import RecordBatch, TopicPartition
-from monitor.panes.ledger import Activation, Heartbeat, PartitionSet, new_change
+from monitor.ledger.entries import Activation, Heartbeat, PartitionSet, new_decision
 from monitor.replay import Replay, ReplayLog, in_order
-from monitor.runner.announce import rules_change
+from monitor.runner.announce import rules_decision
 
 START = 1_790_000_000_000
 LEDGER_PARTITIONS = 8
@@ -151,7 +151,7 @@ def replay_of(log: RandomLog) -> Replay:
     model = log.config.models[0]
     streams = {s.stream: (s.topic, sum(1 for tp in log.records if tp.topic == s.topic)) for s in model.contract.streams}
     content = msgspec.json.encode(PartitionSet(streams)).decode()
-    activations = [Activation(new_change("m", "set", content), None), Activation(rules_change(model), None)]
+    activations = [Activation(new_decision("m", "set", content), None), Activation(rules_decision(model), None)]
     place = Place("/streamdrift", "http://localhost:8787", "0", "cluster")
     partitions = dict.fromkeys(log.records, False)
     return Replay(ReplayLog([model.contract], partitions, log.heartbeats, activations, place, True, LEDGER_PARTITIONS))

@@ -17,7 +17,7 @@ from monitor.config import load
 from monitor.config.resolved import Config
 from monitor.evaluate.alerts import Place
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.contracts import input_topics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop

@@ -15,10 +15,11 @@ from river import __version__
 
 from monitor.detectors.protocol import Plugin
 from monitor.evaluate.messages import Message
-from monitor.events import Float64s
-from monitor.panes.ledger import Change, encode_entry, kind_of
+from monitor.events import Float64s, Headers
+from monitor.ledger.entries import Decision
+from monitor.ledger.entry_codec import encode_entry
 from tests.contracts.test_detector_states import CLASSES, SEED, encoded, plugin
-from tests.unit.evaluate.test_snapshot import changes_of, evaluated, ledger
+from tests.unit.evaluate.test_snapshot import decisions_of, evaluated, ledger
 
 FOLDER = Path(__file__).parent
 LOG = 2
@@ -42,8 +43,8 @@ class Golden(msgspec.Struct, forbid_unknown_fields=True):
     river: str
     detectors: list[DetectorCase]
     parts: dict[str, bytes]
-    changes: list[Change]
-    entries: list[tuple[str, bytes]]
+    changes: list[Decision]
+    entries: list[tuple[Headers, bytes]]
     messages: list[str]
 
 
@@ -84,8 +85,8 @@ def make() -> Golden:
         river=__version__,
         detectors=[detector_case(name, setting) for name in CLASSES for setting in ("defaults", "sensitive")],
         parts=parts,
-        changes=list(changes_of(outputs).values()),
-        entries=[(kind_of(record.headers), record.value or b"") for record in records],
+        changes=list(decisions_of(outputs).values()),
+        entries=[(record.headers, record.value or b"") for record in records],
         messages=said(messages),
     )
 

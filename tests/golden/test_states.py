@@ -9,7 +9,7 @@ from river import __version__
 from monitor.detectors.protocol import Detector
 from monitor.evaluate.messages import Message
 from monitor.evaluate.task import EvaluateTask
-from monitor.panes.ledger import decode_entry
+from monitor.ledger.entry_codec import decode_entry
 from tests.contracts.test_detector_states import CLASSES, encoded, plugin, restored
 from tests.golden.make_states import BEFORE, FOLDER, Golden, said, values_for
 from tests.unit.evaluate.test_snapshot import PLACE, forged, with_part
@@ -48,8 +48,8 @@ def test_a_model_goes_on_as_it_did(golden: Golden) -> None:
     assert not errors
     assert task.snapshot() == golden.parts
     messages: list[Message] = []
-    for kind, value in golden.entries:
-        outputs = [*task.read(decode_entry(kind, value)), *task.advance()]
+    for headers, value in golden.entries:
+        outputs = [*task.read(decode_entry(headers, value)), *task.advance()]
         messages += [output for output in outputs if isinstance(output, Message)]
     assert {message.topic for message in messages} >= {"alerts", "observations"}
     assert said(messages) == golden.messages

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from monitor.bus.port import Bus
 from monitor.events import TopicPartition
-from monitor.panes import position as positions
-from monitor.panes.ledger import LedgerTopics
-from monitor.panes.position import ProfilePosition
+from monitor.ledger import position_records as positions
+from monitor.ledger.ledger_topics import LedgerTopics
+from monitor.ledger.position_records import ProfilePosition
 from monitor.runner.positions import Positions
 
 COMMAND = (sys.executable, "-m", "monitor.cli.main")

@@ -17,9 +17,10 @@ from monitor.codec.dead_letters import MOST_BYTES
 from monitor.config import load
 from monitor.errors import BusError
 from monitor.events import Outgoing, Record, TopicPartition
-from monitor.panes import position as positions
-from monitor.panes.ledger import LedgerTopics, PartitionSet
-from monitor.panes.position import ProfilePosition
+from monitor.ledger import position_records as positions
+from monitor.ledger.entries import PartitionSet
+from monitor.ledger.ledger_topics import LedgerTopics
+from monitor.ledger.position_records import ProfilePosition
 from monitor.runner.loop import Loop
 from monitor.runner.positions import Positions
 from monitor.runner.profile import ProfileStage

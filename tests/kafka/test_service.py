@@ -20,7 +20,7 @@ import pytest
 from monitor.bus.kafka import KafkaBus
 from monitor.codec.canonical import parse_time, time_text
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger.ledger_topics import LedgerTopics
 from tests.accounts import check_accounts
 from tests.broker import Broker
 from tests.kafka.scenario import (

@@ -13,7 +13,7 @@ import pytest
 
 from monitor.bus.kafka import KafkaBus
 from monitor.events import Outgoing, Record, TopicPartition
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import read_whole, records_of
 from producers.synthetic import numeric_traffic
 from producers.traffic import Traffic

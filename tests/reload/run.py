@@ -29,9 +29,10 @@ from monitor.codec.chunks import Assembler
 from monitor.config.expression import parse
 from monitor.config.resolved import ModelRules
 from monitor.errors import ConfigurationError
-from monitor.evaluate.changes import RulesContent
+from monitor.evaluate.decisions import RulesContent
 from monitor.events import Outgoing
-from monitor.panes.ledger import Change, decode_entry, kind_of
+from monitor.ledger.entries import Decision
+from monitor.ledger.entry_codec import decode_entry, kind_of
 from monitor.runner.activations import Activations
 from monitor.runner.topics import create_topics
 from monitor.stats.exact import significant
@@ -153,8 +154,8 @@ class Check:
         self._report = run.report
         decided = Activations(self._bus, TOPICS)
         decided.read()
-        self._activations = [activation for activation in decided.all if activation.change.kind == "rules"]
-        self._rules = [_rules_of(activation.change) for activation in self._activations]
+        self._activations = [activation for activation in decided.all if activation.decision.kind == "rules"]
+        self._rules = [_rules_of(activation.decision) for activation in self._activations]
         said = [msgspec.json.decode(value) for topic, _, value in published(self._bus) if topic == "alerts"]
         self._alerts: list[dict[str, Any]] = said
 
@@ -173,10 +174,10 @@ class Check:
 
     def _announced(self) -> None:
         """The ledger's changes are those accepted, in order; those replaced while evaluate was down may lack."""
-        entries = [r for r in all_of(self._bus, TOPICS.name("ledger")) if kind_of(r.headers) == "change"]
+        entries = [r for r in all_of(self._bus, TOPICS.name("ledger")) if kind_of(r.headers) == "decision"]
         assembler = Assembler()
-        changes = [decode_entry("change", v) for r in entries if (v := assembler.feed(r)) is not None]
-        announced = [_rules_of(c) for c in changes if isinstance(c, Change) and c.kind == "rules"]
+        decisions = [decode_entry(r.headers, v) for r in entries if (v := assembler.feed(r)) is not None]
+        announced = [_rules_of(c) for c in decisions if isinstance(c, Decision) and c.kind == "rules"]
         left = iter(self._run.accepted)
         if not all(any(rules == one for one in left) for rules in announced):
             self._problem("what was announced is not what was accepted, in that order")
@@ -235,7 +236,7 @@ class Check:
             self._problem("an id is there twice")
 
 
-def _rules_of(change: Change) -> ModelRules:
+def _rules_of(change: Decision) -> ModelRules:
     return ModelRules.model_validate_json(msgspec.json.decode(change.content, type=RulesContent).rules)
 
 

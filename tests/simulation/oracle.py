@@ -15,8 +15,8 @@ from monitor.codec.canonical import time_text
 from monitor.codec.reasons import QUARANTINED
 from monitor.evaluate.messages import Message
 from monitor.events import Record, Rejected, TopicPartition
-from monitor.panes import position as positions
-from monitor.panes.ledger import COMMAND, kind_of
+from monitor.ledger import position_records as positions
+from monitor.ledger.entry_codec import COMMAND, kind_of
 from monitor.replay import Replay, ReplayLog
 from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.topics import read_whole, records_of

@@ -11,8 +11,8 @@ from monitor.config.resolved import Config
 from monitor.errors import BusError, ConfigurationError, TransactionFailed
 from monitor.evaluate.alerts import Place
 from monitor.events import RecordBatch, TopicPartition
-from monitor.panes.ledger import LedgerTopics
-from monitor.panes.position import decode_evaluate
+from monitor.ledger.ledger_topics import LedgerTopics
+from monitor.ledger.position_records import decode_evaluate
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.profile import ProfileStage

@@ -6,8 +6,9 @@ import random
 
 from monitor.config.resolved import Config
 from monitor.events import TopicPartition
-from monitor.panes.ledger import Command, encode_command
-from monitor.panes.position import decode_evaluate, key_of
+from monitor.ledger.entries import Command
+from monitor.ledger.entry_codec import encode_entry
+from monitor.ledger.position_records import decode_evaluate, key_of
 from monitor.runner.topics import create_topics
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.configurations import Layout, configuration
@@ -89,7 +90,7 @@ class Service:
     def rebuild(self) -> None:
         """What an operator does about them."""
         for partition, models in self.stopped().items():
-            commands = [encode_command(Command("rebuild", m), TOPICS.name("ledger"), partition) for m in models]
+            commands = [encode_entry(Command("rebuild", m), TOPICS.name("ledger"), partition) for m in models]
             self.bus.write(commands, markers=False)
 
     def reload(self, variant: int) -> None:

@@ -20,6 +20,7 @@ CORE = (
     "stats",
     "detectors",
     "panes",
+    "ledger",
     "profile",
     "evaluate",
 )

@@ -17,7 +17,7 @@ from monitor.config.durations import parse_duration
 from monitor.config.metrics import METRICS, NEEDS_LABELS
 from monitor.config.resolve import BUILT_IN
 from monitor.config.shape import NOT_YET_KEYS, NOT_YET_VALUES
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import create_topics
 from tests.unit.pages import ALERTS, ARCHITECTURE, MESSAGES, OPERATIONS, ROOT, STATISTICS, rows, section, spans
 

@@ -13,9 +13,9 @@ from monitor.config import load
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.events import RecordBatch, StreamName, TopicPartition
-from monitor.panes.ledger import Activation, PartitionSet, new_change
+from monitor.ledger.entries import Activation, PartitionSet, new_decision
 from monitor.replay import Replay, ReplayLog, in_order
-from monitor.runner.announce import rules_change
+from monitor.runner.announce import rules_decision
 
 A, B, EMPTY = TopicPartition("t", 0), TopicPartition("t", 1), TopicPartition("t", 2)
 START = 1_790_000_000_000
@@ -55,7 +55,7 @@ def batches(tp: TopicPartition, seconds: Sequence[float], size: int) -> list[Rec
 def replayed(log: dict[TopicPartition, Sequence[float]], rng: random.Random) -> tuple[list[Message], Replay]:
     streams: dict[StreamName, tuple[str, int]] = {"features": ("t", len(log))}
     content = msgspec.json.encode(PartitionSet(streams)).decode()
-    activations = [Activation(new_change("m", "set", content), None), Activation(rules_change(MODEL), None)]
+    activations = [Activation(new_decision("m", "set", content), None), Activation(rules_decision(MODEL), None)]
     place = Place("/s", "http://localhost", "0", "c")
     replay = Replay(ReplayLog([MODEL.contract], dict.fromkeys(log, False), [], activations, place, True, 2))
     left = {tp: batches(tp, seconds, rng.choice([3, 50])) for tp, seconds in log.items()}

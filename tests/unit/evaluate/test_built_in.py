@@ -17,10 +17,10 @@ from monitor.evaluate.messages import Message
 from monitor.evaluate.model import ModelFold
 from monitor.evaluate.reference import build_reference, encode_reference
 from monitor.events import Rows, TopicPartition
+from monitor.ledger.entries import Activation, Decision, PartitionSet, Watermark, new_decision
 from monitor.panes.grid import encode_grid, encode_rows
-from monitor.panes.ledger import Activation, Change, PartitionSet, Watermark, new_change
 from monitor.panes.pane import Pane
-from monitor.runner.announce import rules_change
+from monitor.runner.announce import rules_decision
 from tests.unit.making import GRID, PREDICTIONS, TOPIC, pane, rows
 
 PANE = 2000
@@ -44,15 +44,15 @@ def a_model(no_data: str) -> ModelConfig:
     return load(CONFIG.format(no_data=no_data).replace("y2", "z"), "f").models[0]
 
 
-def changes(model: ModelConfig) -> list[Change]:
+def changes(model: ModelConfig) -> list[Decision]:
     """What begins the model, with the grid of `making`."""
     reference = build_reference(GRID, rows(list(range(400)), list(range(400))), "test")
     content = msgspec.json.encode(PartitionSet({"features": (TOPIC, 1), "predictions": (PREDICTIONS, 1)})).decode()
     return [
-        new_change("m", "set", content),
-        new_change("m", "grid", encode_grid(GRID).decode(), "features"),
-        new_change("m", "reference", encode_reference(reference), "features"),
-        rules_change(model),
+        new_decision("m", "set", content),
+        new_decision("m", "grid", encode_grid(GRID).decode(), "features"),
+        new_decision("m", "reference", encode_reference(reference), "features"),
+        rules_decision(model),
     ]
 
 
@@ -151,7 +151,7 @@ def test_a_blind_detector_alerts_until_it_begins_anew() -> None:
         said = folded(fold, range(510, 513))
         fold._streams["features"]._bank._watches[0].detector.update(np.array([np.nan]))
         said += folded(fold, range(513, 516))
-        fold.read(rules_change(load(CONFIG.format(no_data="off").replace("y2", "z") + after, "f").models[0]))
+        fold.read(rules_decision(load(CONFIG.format(no_data="off").replace("y2", "z") + after, "f").models[0]))
         said += folded(fold, range(516, 519))
         statuses = [(m["data"]["status"], m["data"]["labels"]["alertname"]) for m in said]
         assert statuses == [("firing", "DetectorBlind"), ("resolved", "DetectorBlind")]

@@ -50,7 +50,7 @@ def test_of_a_thousand_damaged_snapshots_none_is_loaded_wrong(record_property: C
 def test_without_digests_what_can_be_told_is_refused_and_nothing_crashes(
     record_property: Callable[[str, object], None],
 ) -> None:
-    """Of states forged with all checksums right, what is loaded says itself in exactly the forged bytes, and runs."""
+    """Of states forged with all checksums right, what is loaded is written in bytes that load as the same state."""
     parts, changes = a_snapshot()
     rng = random.Random(SEED)
     outcomes: Counter[str] = Counter()
@@ -62,7 +62,8 @@ def test_without_digests_what_can_be_told_is_refused_and_nothing_crashes(
         except FormatError:
             continue
         outcomes["refused" if errors else "can't be told"] += 1
-        assert errors or task.snapshot() == forged
+        written = task.snapshot()
+        assert errors or EvaluateTask.restored(PLACE, written, changes)[0].snapshot() == written
     print(dict(outcomes))
     record_property("outcomes", dict(outcomes))
     assert outcomes["refused"] > 150

@@ -17,10 +17,10 @@ from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.reference import build_reference, encode_reference
 from monitor.evaluate.stream import StreamFold
 from monitor.events import StreamName, TopicPartition
+from monitor.ledger.entries import Activation, Decision, PartitionSet, Watermark, new_decision
 from monitor.panes.grid import encode_grid
-from monitor.panes.ledger import Activation, Change, PartitionSet, Watermark, new_change
 from monitor.panes.pane import Pane
-from monitor.runner.announce import rules_change
+from monitor.runner.announce import rules_decision
 from tests.unit.making import GRID, TOPIC, TP, pane, rows
 
 PANE = 2000
@@ -98,15 +98,15 @@ def a_log(rng: random.Random, partitions: int = 1) -> list[Pane]:
     return panes
 
 
-def changes(model: ModelConfig, partitions: int = 1) -> list[Change]:
+def changes(model: ModelConfig, partitions: int = 1) -> list[Decision]:
     """What begins a model with the grid of `making`: set, grid, reference, rules."""
     reference = build_reference(GRID, rows(list(range(400)), list(range(400))), "test")
     content = msgspec.json.encode(PartitionSet({"features": (TOPIC, partitions)})).decode()
     return [
-        new_change("m", "set", content),
-        new_change("m", "grid", encode_grid(GRID).decode(), "features"),
-        new_change("m", "reference", encode_reference(reference), "features"),
-        rules_change(model),
+        new_decision("m", "set", content),
+        new_decision("m", "grid", encode_grid(GRID).decode(), "features"),
+        new_decision("m", "reference", encode_reference(reference), "features"),
+        rules_decision(model),
     ]
 
 

@@ -19,8 +19,8 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model import Output
 from monitor.evaluate.task import EvaluateTask
-from monitor.panes.ledger import Activation, Change, Entry, Notice, PartitionSet, new_change
-from monitor.runner.announce import rules_change
+from monitor.ledger.entries import Activation, Decision, Entry, Notice, PartitionSet, new_decision
+from monitor.runner.announce import rules_decision
 from tests.determinism import logs
 
 PLACE = Place("/s", "http://localhost", "0", "c")
@@ -47,7 +47,7 @@ def ledger(seed: int) -> tuple[Entry, ...]:
     log = logs.random_log(seed)
     model = log.config.models[0]
     streams = {s.stream: (s.topic, sum(1 for tp in log.records if tp.topic == s.topic)) for s in model.contract.streams}
-    partitions = new_change("m", "set", msgspec.json.encode(PartitionSet(streams)).decode())
+    partitions = new_decision("m", "set", msgspec.json.encode(PartitionSet(streams)).decode())
     engine = logs.replay_of(log)
     entries: list[Entry] = [partitions, _rules(seed)]
     read = engine._evaluate.read
@@ -61,23 +61,23 @@ def ledger(seed: int) -> tuple[Entry, ...]:
         engine.feed(batch)
     engine.finish({})
     rng = random.Random(seed)
-    late: list[Entry] = [*NOTICES, *([rules_change(model)] if seed % 2 else [])]
+    late: list[Entry] = [*NOTICES, *([rules_decision(model)] if seed % 2 else [])]
     for entry in late:
         entries.insert(rng.randint(2, len(entries)), entry)
     return tuple(entries)
 
 
-def _rules(seed: int) -> Change:
+def _rules(seed: int) -> Decision:
     """The log's rules with all eight detectors, of which one rule or another tells."""
     window = random.Random(seed).choice(["{events: 200, every: 50}", "{time: 20s, every: 4s}"])
     text = logs.CONFIG.format(window=window, lateness=5, interval=4, points=40, first=100, hold=4)
     config = load(text.replace("detectors:\n", ALL_DETECTORS), "alerts.yaml").models[0]
     contract = logs.random_log(seed).config.models[0].contract
-    return rules_change(replace(config, contract=contract))
+    return rules_decision(replace(config, contract=contract))
 
 
-def changes_of(outputs: Sequence[Output]) -> dict[str, Change]:
-    return {output.change.digest: output.change for output in outputs if isinstance(output, Activation)}
+def decisions_of(outputs: Sequence[Output]) -> dict[str, Decision]:
+    return {output.decision.digest: output.decision for output in outputs if isinstance(output, Activation)}
 
 
 def evaluated(entries: Sequence[Entry], cuts: Sequence[int]) -> tuple[EvaluateTask, list[Output]]:
@@ -86,7 +86,7 @@ def evaluated(entries: Sequence[Entry], cuts: Sequence[int]) -> tuple[EvaluateTa
     for place, entry in enumerate(entries):
         if place in cuts:
             parts = task.snapshot()
-            task, errors = EvaluateTask.restored(PLACE, parts, changes_of(outputs))
+            task, errors = EvaluateTask.restored(PLACE, parts, decisions_of(outputs))
             assert not errors
             assert task.snapshot() == parts
         outputs += task.read(entry)
@@ -117,7 +117,7 @@ def test_values_are_counted_from_the_restore_on() -> None:
     half = len(entries) // 2
     task, outputs = evaluated(entries[:half], [])
     before = task.fed
-    restored, _ = EvaluateTask.restored(PLACE, task.snapshot(), changes_of(outputs))
+    restored, _ = EvaluateTask.restored(PLACE, task.snapshot(), decisions_of(outputs))
     assert restored.fed == 0
     for entry in entries[half:]:
         for it in (task, restored):
@@ -135,9 +135,9 @@ def test_a_snapshot_at_every_entry_changes_nothing() -> None:
 
 
 @lru_cache
-def a_snapshot(seed: int = 2, end: int | None = None) -> tuple[dict[str, bytes], dict[str, Change]]:
+def a_snapshot(seed: int = 2, end: int | None = None) -> tuple[dict[str, bytes], dict[str, Decision]]:
     task, outputs = evaluated(ledger(seed)[:end], [])
-    return task.snapshot(), changes_of(outputs)
+    return task.snapshot(), decisions_of(outputs)
 
 
 def test_the_state_of_all_eight_detectors_is_in_it() -> None:
@@ -149,12 +149,12 @@ def test_the_state_of_all_eight_detectors_is_in_it() -> None:
 
 def test_a_damaged_model_stops_alone() -> None:
     """The others go on, say the same, and the stopped one stays stopped in later snapshots until it is rebuilt."""
-    entries = [*ledger(3), *(msgspec.structs.replace(e, model="n") for e in ledger(3)[:2] if isinstance(e, Change))]
+    entries = [*ledger(3), *(msgspec.structs.replace(e, model="n") for e in ledger(3)[:2] if isinstance(e, Decision))]
     task, outputs = evaluated(entries, [])
     parts = task.snapshot()
     assert set(parts) == {"", "m", "n"}
     damaged = {**parts, "m": parts["m"][:-1] + bytes([parts["m"][-1] ^ 1])}
-    restored, errors = EvaluateTask.restored(PLACE, damaged, changes_of(outputs))
+    restored, errors = EvaluateTask.restored(PLACE, damaged, decisions_of(outputs))
     assert set(errors) == {"m"} == restored.stopped
     assert "streamdrift rebuild --model m" in str(errors["m"])
     assert set(restored.models) == {"n"}
@@ -163,7 +163,7 @@ def test_a_damaged_model_stops_alone() -> None:
     later = restored.snapshot()
     assert set(later) == {"", "n"}
     # a stale part that is still there is not taken for the model's state
-    again, errors = EvaluateTask.restored(PLACE, {**later, "m": parts["m"]}, changes_of(outputs))
+    again, errors = EvaluateTask.restored(PLACE, {**later, "m": parts["m"]}, decisions_of(outputs))
     assert set(errors) == {"m"} == again.stopped
     again.adopt(task.models["m"], "m", task.digest_of("m"))
     assert not again.stopped

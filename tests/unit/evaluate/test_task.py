@@ -13,23 +13,14 @@ from monitor.config import load
 from monitor.config.resolved import ModelRules
 from monitor.errors import StateDivergence
 from monitor.evaluate.alerts import Place
-from monitor.evaluate.changes import RulesContent
+from monitor.evaluate.decisions import RulesContent
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model import Output
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import TopicPartition
+from monitor.ledger.entries import Activation, Decision, Entry, PartitionSet, Watermark, new_decision
+from monitor.ledger.entry_codec import decode_entry, encode_entry
 from monitor.panes.grid import decode_grid
-from monitor.panes.ledger import (
-    Activation,
-    Change,
-    Entry,
-    PartitionSet,
-    Watermark,
-    decode_entry,
-    encode_entry,
-    kind_of,
-    new_change,
-)
 from monitor.profile.partition import PartitionFold
 from monitor.replay import in_order
 from tests.unit import making
@@ -64,10 +55,10 @@ retraining:
 """
 
 
-def rules(psi: float) -> Change:
+def rules(psi: float) -> Decision:
     config = load(CONFIG.format(psi=psi), "alerts.yaml").models[0]
     text: str = ModelRules.model_dump_json(config.rules, by_alias=True)
-    return new_change("m", "rules", msgspec.json.encode(RulesContent(text, two_streams())).decode())
+    return new_decision("m", "rules", msgspec.json.encode(RulesContent(text, two_streams())).decode())
 
 
 @dataclass
@@ -95,12 +86,12 @@ def a_log(seed: int) -> dict[TopicPartition, list[list[making.Entry]]]:
     return batches
 
 
-def partition_set(log: Iterable[TopicPartition]) -> Change:
+def partition_set(log: Iterable[TopicPartition]) -> Decision:
     streams = {
         "features": (TOPIC, sum(tp.topic == TOPIC for tp in log)),
         "predictions": (PREDICTIONS, sum(tp.topic == PREDICTIONS for tp in log)),
     }
-    return new_change("m", "set", msgspec.json.encode(PartitionSet(streams)).decode())  # type: ignore[arg-type]
+    return new_decision("m", "set", msgspec.json.encode(PartitionSet(streams)).decode())  # type: ignore[arg-type]
 
 
 def live(batches: dict[TopicPartition, list[list[making.Entry]]], rng: random.Random) -> Log:
@@ -112,14 +103,14 @@ def live(batches: dict[TopicPartition, list[list[making.Entry]]], rng: random.Ra
 
     def read(entry: Entry) -> None:
         out = encode_entry(entry, "ledger", 0)
-        again = decode_entry(kind_of(out.headers), out.value or b"")
+        again = decode_entry(out.headers, out.value or b"")
         log.ledger.append(again)
         outputs = task.read(again)
         if rng.random() < 0.5:
             outputs += task.advance()
         for output in outputs:
-            if isinstance(output, Activation) and output.change.kind == "grid":
-                grid = decode_grid(output.change.content.encode())
+            if isinstance(output, Activation) and output.decision.kind == "grid":
+                grid = decode_grid(output.decision.content.encode())
                 for fold in folds.values():
                     if fold.fits(grid):
                         fold.use_grid(grid)
@@ -185,8 +176,8 @@ def test_how_the_ledger_is_polled_changes_nothing(seed: int) -> None:
     for outputs, again in others:
         assert messages(outputs) == messages(one)
         assert again == digest
-        assert [a for a in activations(outputs) if a.change.kind == "rules"] == [
-            a for a in activations(one) if a.change.kind == "rules"
+        assert [a for a in activations(outputs) if a.decision.kind == "rules"] == [
+            a for a in activations(one) if a.decision.kind == "rules"
         ]
 
 
@@ -199,8 +190,8 @@ def test_a_replay_with_recorded_activations_says_the_same(seed: int) -> None:
         ledger.insert(rng.randint(2, len(ledger)), rules(psi))
     said, _ = evaluated(ledger, rng)
     recorded = activations(said)
-    rng.shuffle(ledger_of := [entry for entry in ledger if isinstance(entry, Change)])
-    again, _ = evaluated([*ledger_of, *(e for e in ledger if not isinstance(e, Change))], rng, recorded)
+    rng.shuffle(ledger_of := [entry for entry in ledger if isinstance(entry, Decision)])
+    again, _ = evaluated([*ledger_of, *(e for e in ledger if not isinstance(e, Decision))], rng, recorded)
     assert in_order(messages(again), 8) == in_order(messages(said), 8)
 
 

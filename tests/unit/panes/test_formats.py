@@ -8,22 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.errors import FormatError
-from monitor.events import TopicPartition
-from monitor.panes.ledger import (
-    Activation,
-    Entry,
-    Heartbeat,
-    PartitionSet,
-    Watermark,
-    decode_activation,
+from monitor.errors import FormatError, NewerRelease
+from monitor.events import Headers, TopicPartition
+from monitor.ledger.entries import Activation, Entry, Heartbeat, PartitionSet, Watermark, new_decision
+from monitor.ledger.entry_codec import (
+    KIND,
+    VERSION,
+    VERSION_HEADER,
+    decode_agreement,
     decode_entry,
-    encode_activation,
     encode_entry,
     kind_of,
-    ledger_partition,
-    new_change,
 )
+from monitor.ledger.ledger_topics import ledger_partition
 from monitor.panes.open_pane import OpenPane
 from monitor.panes.pane import Pane, decode_pane, decode_raw, encode_pane, encode_raw
 from monitor.panes.rows import empty
@@ -100,36 +97,55 @@ def test_ledger_records_come_back_as_they_were() -> None:
     entries: list[Entry] = [
         Watermark("t", 3, 1000, 900),
         Heartbeat("t", 3, 17, 1000),
-        new_change("m", "grid", '{"a":"é"}', "features"),
+        new_decision("m", "grid", '{"a":"é"}', "features"),
     ]
     for entry in entries:
         out = encode_entry(entry, "ledger", 5)
         assert (out.topic, out.partition) == ("ledger", 5)
-        assert decode_entry(kind_of(out.headers), out.value or b"") == entry
+        assert decode_entry(out.headers, out.value or b"") == entry
     one = encode_entry(pane(3, [5]), "ledger", 0)
     assert one.key == b"m"
-    assert isinstance(decode_entry(kind_of(one.headers), one.value or b""), Pane)
+    assert isinstance(decode_entry(one.headers, one.value or b""), Pane)
+
+
+def headers(kind: str, version: int = VERSION) -> Headers:
+    return ((KIND, kind.encode()), (VERSION_HEADER, str(version).encode()))
 
 
 def test_unknown_kinds_and_broken_records_are_refused() -> None:
     """By name."""
     with pytest.raises(FormatError, match="sd-kind"):
         kind_of(())
-    with pytest.raises(FormatError, match="'song'"):
-        decode_entry("song", b"{}")
     with pytest.raises(FormatError, match="watermark"):
-        decode_entry("watermark", b'{"topic":"t"}')
+        decode_entry(headers("watermark"), b'{"topic":"t"}')
     with pytest.raises(FormatError, match="activation"):
-        decode_activation(b"{")
+        decode_agreement(headers("activation"), b"{")
+    with pytest.raises(FormatError, match="where none belongs"):
+        decode_agreement(headers("watermark"), msgspec.json.encode(Watermark("t", 0, 1, 1)))
+
+
+def test_what_a_newer_release_wrote_is_named_so() -> None:
+    """An unknown kind or a higher version: another error than damage, so that its partition goes to who knows it."""
+    for newer in (headers("song"), headers("watermark", VERSION + 1), headers("pane", VERSION + 1)):
+        with pytest.raises(NewerRelease, match="upgrade"):
+            decode_entry(newer, b"{}")
+
+
+def test_an_optional_field_that_is_not_known_passes() -> None:
+    """A newer release may add fields without another version."""
+    value = msgspec.json.encode({"topic": "t", "partition": 0, "watermark": 1, "first": 1, "colour": "red"})
+    assert decode_entry(headers("watermark"), value) == Watermark("t", 0, 1, 1)
+    longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(encode_pane(pane(3, [5]))), "red"])
+    assert decode_pane(longer).index == 3
 
 
 def test_activations_of_two_panes_have_two_keys() -> None:
     """So compaction keeps both, and capture can apply each at its pane."""
-    change = new_change("m", "rules", "{}")
-    keys = {encode_activation(Activation(change, at), "grid").key for at in (None, 3, 4)}
+    change = new_decision("m", "rules", "{}")
+    keys = {encode_entry(Activation(change, at), "grid", 0).key for at in (None, 3, 4)}
     assert len(keys) == 3
-    value = encode_activation(Activation(change, 3), "grid").value
-    assert decode_activation(value or b"") == Activation(change, 3)
+    value = encode_entry(Activation(change, 3), "grid", 0).value
+    assert decode_agreement(headers("activation"), value or b"") == Activation(change, 3)
 
 
 def test_a_set_names_each_partition_once() -> None:

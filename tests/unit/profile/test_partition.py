@@ -11,11 +11,11 @@ import pytest
 
 from monitor.contract import ModelContract
 from monitor.events import Rejected
+from monitor.ledger.entries import Watermark
+from monitor.ledger.position_records import ProfilePosition, decode_profile, encode
 from monitor.panes.grid import Grid
-from monitor.panes.ledger import Watermark
 from monitor.panes.open_pane import summarise
 from monitor.panes.pane import Pane, RawPane, encode_pane, encode_raw
-from monitor.panes.position import ProfilePosition, decode_profile, encode
 from monitor.profile.partition import PartitionFold
 from tests.unit.making import TP, Entry, batch, contract, grid, records
 

@@ -11,7 +11,7 @@ import pytest
 from monitor.contract import TopicContract, contract_of_topic
 from monitor.errors import StateDivergence
 from monitor.events import Batch, RecordBatch
-from monitor.panes.position import decode_profile, encode
+from monitor.ledger.position_records import decode_profile, encode
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask
 from tests.unit import making

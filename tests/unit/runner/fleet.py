@@ -14,9 +14,9 @@ from monitor.config import load
 from monitor.config.resolved import Config
 from monitor.evaluate.alerts import Place
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes import position as positions
-from monitor.panes.ledger import LedgerTopics
-from monitor.panes.position import ProfilePosition
+from monitor.ledger import position_records as positions
+from monitor.ledger.ledger_topics import LedgerTopics
+from monitor.ledger.position_records import ProfilePosition
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.positions import Positions

@@ -14,7 +14,7 @@ from monitor.config.resolved import Config, ModelConfig
 from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
 from monitor.events import TopicPartition
-from monitor.panes.ledger import ContractSwitch
+from monitor.ledger.entries import ContractSwitch
 from monitor.runner.contracts import Contracts, contracts_of
 from monitor.sources.control import control_records, decode_control, is_about
 from tests.unit.runner.fleet import TOPICS, Fleet, check_against_replay, config, inputs_of, new_bus, published, send

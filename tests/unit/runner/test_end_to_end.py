@@ -20,7 +20,8 @@ from monitor.errors import StateDivergence, TransactionFailed
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.events import Outgoing, Record, TopicPartition
-from monitor.panes.ledger import LedgerTopics, kind_of
+from monitor.ledger.entry_codec import kind_of
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.profile import ProfileStage

@@ -13,8 +13,9 @@ from monitor.codec.canonical import time_text
 from monitor.codec.decode import Decoder
 from monitor.config import load
 from monitor.events import Batch, Outgoing, RecordBatch, TopicPartition
-from monitor.panes.ledger import LedgerTopics, PartitionSet
-from monitor.panes.position import decode_profile
+from monitor.ledger.entries import PartitionSet
+from monitor.ledger.ledger_topics import LedgerTopics
+from monitor.ledger.position_records import decode_profile
 from monitor.runner.loop import Loop
 from monitor.runner.positions import Positions
 from monitor.runner.profile import ProfileStage

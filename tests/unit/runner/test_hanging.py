@@ -12,7 +12,7 @@ from monitor.bus.memory import MemoryBus
 from monitor.bus.port import OpenTransaction
 from monitor.errors import BusError
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import LedgerTopics
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.hanging import HangingWatch, watched
 
 TPS = [TopicPartition("in", p) for p in range(4)]

@@ -14,8 +14,9 @@ from monitor.config import load
 from monitor.errors import ConfigurationError
 from monitor.evaluate.alerts import Place
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import LedgerTopics, PartitionSet, joined_at
-from monitor.panes.position import decode_profile
+from monitor.ledger.entries import PartitionSet, joined_at
+from monitor.ledger.ledger_topics import LedgerTopics
+from monitor.ledger.position_records import decode_profile
 from monitor.replay import in_order
 from monitor.runner.announce import partition_set
 from monitor.runner.evaluate import EvaluateStage

@@ -14,7 +14,9 @@ from monitor.codec.chunks import Assembler
 from monitor.config import load
 from monitor.evaluate.alerts import Place
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import LedgerTopics, Notice, decode_entry, encode_entry, kind_of
+from monitor.ledger.entries import Notice
+from monitor.ledger.entry_codec import decode_entry, encode_entry
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.replay import in_order
 from monitor.runner import snapshots
 from monitor.runner.evaluate import SNAPSHOT_PANES, EvaluateStage
@@ -169,4 +171,4 @@ def test_a_notice_goes_through_its_bytes() -> None:
     notice = Notice("m", "RecordQuarantined", 10, "in", 3, (("offset", "7"),), "text")
     outgoing = encode_entry(notice, "sd.ledger", 1)
     assert outgoing.key == b"in/3"
-    assert decode_entry(kind_of(outgoing.headers), outgoing.value or b"") == notice
+    assert decode_entry(outgoing.headers, outgoing.value or b"") == notice

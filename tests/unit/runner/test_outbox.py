@@ -8,8 +8,8 @@ import pytest
 from monitor.bus.memory import MemoryBus
 from monitor.evaluate.messages import Message
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import LedgerTopics
-from monitor.panes.position import FORMAT, EvaluatePosition, Snapshot
+from monitor.ledger.ledger_topics import LedgerTopics
+from monitor.ledger.position_records import FORMAT, EvaluatePosition, Snapshot
 from monitor.runner.outbox import Outbox
 from monitor.runner.sequences import Sequencer, writer_and_sequence
 from monitor.runner.topics import create_topics

@@ -13,7 +13,8 @@ from monitor.codec.canonical import time_text
 from monitor.config import load
 from monitor.errors import TransactionFailed
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import LedgerTopics, PartitionSet
+from monitor.ledger.entries import PartitionSet
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics, read_whole

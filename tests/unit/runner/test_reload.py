@@ -14,9 +14,10 @@ from monitor.codec.chunks import Assembler
 from monitor.config import load
 from monitor.config.resolved import Config, ModelRules
 from monitor.errors import ConfigurationError
-from monitor.evaluate.changes import RulesContent
+from monitor.evaluate.decisions import RulesContent
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import Activation, decode_activation, kind_of
+from monitor.ledger.entries import Activation
+from monitor.ledger.entry_codec import decode_agreement
 from monitor.runner.topics import create_topics, read_whole, whole_values
 from tests.unit.runner.test_end_to_end import INPUTS, START, TOPICS, FragileBus, Service, published, replayed
 
@@ -85,14 +86,14 @@ def traffic() -> Iterator[Traffic]:
 def activations(traffic: Traffic) -> list[Activation]:
     """Those of rules, in the order of the topic."""
     assembler = Assembler(compacted=True)
-    grid = read_whole(traffic.service.bus, TopicPartition(TOPICS.name("grid"), 0))
+    grid = read_whole(traffic.service.bus, TopicPartition(TOPICS.name("decisions"), 0))
     whole = [(record, value) for batch in grid for record, value in whole_values(assembler, batch)]
-    found = [decode_activation(value) for record, value in whole if kind_of(record.headers) == "activation"]
-    return [activation for activation in found if activation.change.kind == "rules"]
+    found = [decode_agreement(record.headers, value) for record, value in whole]
+    return [one for one in found if isinstance(one, Activation) and one.decision.kind == "rules"]
 
 
 def thresholds(found: list[Activation]) -> list[float]:
-    rules = [msgspec.json.decode(activation.change.content, type=RulesContent).rules for activation in found]
+    rules = [msgspec.json.decode(activation.decision.content, type=RulesContent).rules for activation in found]
     return [float(ModelRules.model_validate_json(text).rules[0].expr.split(">")[1]) for text in rules]
 
 

@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 from monitor.bus.memory import MemoryBus, MemoryWriter
 from monitor.bus.port import Committed, Polled
 from monitor.events import Outgoing, TopicPartition
-from monitor.panes.ledger import Command, encode_command
-from monitor.panes.position import decode_evaluate, decode_profile
+from monitor.ledger.entries import Command
+from monitor.ledger.entry_codec import encode_entry
+from monitor.ledger.position_records import decode_evaluate, decode_profile
 from monitor.runner.positions import Positions
 from monitor.runner.snapshots import VALUES, Since, is_due
 from tests.unit.runner.test_end_to_end import TOPICS, Service, check_once, published, replayed, serve
@@ -48,7 +49,7 @@ def damage(bus: MemoryBus, model: str) -> None:
 
 def rebuild(service: Service) -> None:
     partition = TOPICS.partition_of("m")
-    service.bus.sender().send(encode_command(Command("rebuild", "m"), TOPICS.name("ledger"), partition))
+    service.bus.sender().send(encode_entry(Command("rebuild", "m"), TOPICS.name("ledger"), partition))
 
 
 def stop_and_rebuild(service: Service, second: int) -> None:

@@ -17,7 +17,7 @@ from monitor.errors import ConfigurationError
 from monitor.sources.plain_files import TableRows, events_of_table, lines_of
 from monitor.sources.references import (
     read_reference_file,
-    reference_changes,
+    reference_decisions,
     references_of_file,
     write_reference_file,
 )
@@ -92,4 +92,4 @@ def test_a_reference_without_any_column_of_the_model_is_refused(tmp_path: Path) 
         "alerts.yaml",
     )
     with pytest.raises(ConfigurationError, match="no column"):
-        reference_changes(None, config.models[0])
+        reference_decisions(None, config.models[0])

@@ -9,7 +9,7 @@ import msgspec
 
 from monitor.errors import FormatError
 
-FORMAT = "streamdrift.position/4"
+FORMAT = "streamdrift.position/5"
 
 
 class RowState(msgspec.Struct, frozen=True, order=True):
@@ -33,7 +33,7 @@ class ModelPosition(msgspec.Struct, frozen=True):
     first: int | None
 
 
-class ProfilePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ProfilePosition(msgspec.Struct, frozen=True):
     """Where a profile task stands. `low`: state before the oldest record still needed; `position`: next to read.
 
     `heartbeats`: those after `low`, as (offset, watermark). `digest`: of the offsets in the open panes.
@@ -72,7 +72,7 @@ Numbers = dict[str, dict[str, int]]
 """Of each model (empty: of none) the next number of its outputs, by output partition as "topic/partition"."""
 
 
-class Stopped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Stopped(msgspec.Struct, frozen=True):
     """A model that is not evaluated from `position` on, and `why`. `numbers`: of what it had said up to there.
 
     Not all of that need be in the topics: a commit can be lost in part.
@@ -83,7 +83,7 @@ class Stopped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     numbers: dict[str, int]
 
 
-class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Snapshot(msgspec.Struct, frozen=True):
     """A snapshot of an evaluate task: the next ledger offset to fold, and where its records begin in `state`.
 
     `parts`: digest of each part. `numbers`: of the outputs up to `position`.
@@ -95,7 +95,7 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     numbers: Numbers
 
 
-class EvaluatePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EvaluatePosition(msgspec.Struct, frozen=True):
     """Where an evaluate task stands. `low`: its snapshot, None as long as there is none.
 
     `outputs`: digest of all that each model published so far. `before` and `tails`: numbers of the outputs at the last
@@ -112,7 +112,7 @@ class EvaluatePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stopped: dict[str, Stopped]
 
 
-class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Mark(msgspec.Struct, frozen=True):
     """How often a process `ended` in the fold of what follows a committed position, and who writes it.
 
     `alone_to`: records below are folded alone; 0: none are.

@@ -1,0 +1,1 @@
+"""What flows between the stages: the entries of the ledger and the position records, as values and as bytes."""

@@ -1,0 +1,172 @@
+"""Entries: everything that can influence a verdict, as values. They stand in the ledger and in the topic `decisions`.
+
+`entry_codec.py` gives their bytes. Fields with a default are optional: a reader of another release passes over those
+that it does not know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable
+from typing import Literal
+
+import msgspec
+
+from monitor.contract import TopicContract
+from monitor.events import StreamName, TopicPartition
+from monitor.panes.pane import Pane, RawPane
+
+DecisionKind = Literal["set", "grid", "reference", "rules"]
+
+
+class Watermark(msgspec.Struct, frozen=True):
+    """All panes of that topic partition that end at or before `watermark` have been written. `first`: its first one.
+
+    `firsts`: by model, the watermark from which on its rows are folded there; None: all from `first`. `gone`: of
+    models that are folded no longer, where that began and ended. Of the models in this ledger partition.
+    """
+
+    topic: str
+    partition: int
+    watermark: int
+    first: int
+    firsts: dict[str, int] | None = None
+    gone: dict[str, tuple[int, int]] = {}
+
+    def first_of(self, model: str) -> int | None:
+        """From which watermark on the model's rows were folded; None where they have not been yet."""
+        if model in self.gone:
+            return self.gone[model][0]
+        return self.first if self.firsts is None else self.firsts.get(model)
+
+    def watermark_of(self, model: str) -> int | None:
+        """Up to which watermark the model's panes have been written."""
+        if model in self.gone:
+            return self.gone[model][1]
+        return None if self.first_of(model) is None else self.watermark
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """The watermark that a wall clock gave a still partition when its position was `offset`."""
+
+    topic: str
+    partition: int
+    offset: int
+    watermark: int
+
+
+class ContractSwitch(msgspec.Struct, frozen=True):
+    """From `offset` on the records of a topic partition are folded under the contract `digest` of its topic.
+
+    `watermark`: its watermark then, which the new contract does not take back; None before its first one. A
+    partition's first record of this kind says what it began with.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    watermark: int | None
+    digest: str
+
+
+NoticeAlert = Literal["CardinalityLimited", "RecordQuarantined", "DataLost", "ModelStopped"]
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """What a task tells the world beside verdicts: evaluate makes one alert of it, once for each set of labels.
+
+    `model`: empty where it belongs to none; then it stands in the ledger partition of the sender's first model. `at`:
+    event time, ms, a pane end of the partition that says it. `labels`: beside `alertname`, `model` and `severity`;
+    those of a notice without a model name its topic and partition, so that two senders never mean the same alert.
+    """
+
+    model: str
+    alert: NoticeAlert
+    at: int
+    topic: str
+    partition: int
+    labels: tuple[tuple[str, str], ...]
+    text: str
+
+
+def concerns(notice: Notice, models: Collection[str], topics: Collection[str]) -> bool:
+    """Whether a notice is about one of the models or of the input topics; evaluate's own name the ledger's topic."""
+    model = notice.model or dict(notice.labels).get("model", "")
+    return model in models or notice.topic in topics
+
+
+def is_of_the_run(notice: Notice) -> bool:
+    """Whether no log of the input says it again, since it tells of the run and not of the records.
+
+    A capture takes such a notice along; the others are functions of the log.
+    """
+    return notice.alert != "CardinalityLimited" or SNAPSHOT_BYTES in notice.labels
+
+
+SNAPSHOT_BYTES = ("bound", "snapshot_bytes")
+"""The label of the one bound that is met by what was written, and when, and not by the records."""
+
+
+class Command(msgspec.Struct, frozen=True):
+    """What somebody wants done: `rebuild` folds a stopped model again from the ledger's start."""
+
+    command: Literal["rebuild"]
+    model: str
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """A new set of partitions, grid, reference or rules of a model. `content`: its canonical JSON.
+
+    `stream`: empty where the decision is the whole model's. It counts from the first pane not yet folded when evaluate
+    reads it; that pane is written back as an Activation.
+    """
+
+    model: str
+    kind: DecisionKind
+    stream: StreamName | Literal[""]
+    digest: str
+    content: str
+
+
+def new_decision(model: str, kind: DecisionKind, content: str, stream: StreamName | Literal[""] = "") -> Decision:
+    """A decision named by the digest of its content."""
+    return Decision(model, kind, stream, "sha256:" + hashlib.sha256(content.encode()).hexdigest()[:32], content)
+
+
+class Activation(msgspec.Struct, frozen=True):
+    """A decision, and the index of the first pane that it counted for (None: from the model's first pane)."""
+
+    decision: Decision
+    pane: int | None
+
+
+class PartitionSet(msgspec.Struct, frozen=True):
+    """Content of a set decision: the model's topics by stream, with their numbers of partitions."""
+
+    streams: dict[StreamName, tuple[str, int]]
+
+    @property
+    def partitions(self) -> tuple[TopicPartition, ...]:
+        """All input partitions of the model, sorted, each once."""
+        topics = dict(self.streams.values())
+        return tuple(TopicPartition(topic, p) for topic in sorted(topics) for p in range(topics[topic]))
+
+
+def joined_at(tp: TopicPartition, model: str, activations: Iterable[Activation]) -> int | Literal["not yet"] | None:
+    """From which pane on a partition belongs to a model: older rows there are late.
+
+    None: from the start. "not yet": no set of partitions names it, or there is none: evaluate, which owns the sets, has
+    yet to write the first, and may have counted the partitions before this one came.
+    """
+    sets = [a for a in activations if a.decision.kind == "set" and a.decision.model == model]
+    naming = [a.pane for a in sets if tp in msgspec.json.decode(a.decision.content, type=PartitionSet).partitions]
+    if not naming:
+        return "not yet"
+    # the first counts; the topic may hold it behind others, when it was written again after a restart
+    return None if None in naming else min((pane for pane in naming if pane is not None), default=None)
+
+
+Entry = Pane | RawPane | Watermark | Heartbeat | ContractSwitch | Notice | Decision | Command
+"""What the ledger holds, in the order in which it was written."""
+Agreement = Activation | TopicContract
+"""What the compacted topic `decisions` holds, for profile, captures and restarts."""

@@ -1,0 +1,130 @@
+"""The bytes of entries: one record each, whose headers name its kind (`sd-kind`) and version (`sd-version`).
+
+Panes are msgpack, all else JSON. A kind or a higher version that this release does not know is a newer release's
+(`NewerRelease`); bytes of a known version that do not decode are damaged (`FormatError`). Optional fields may be added
+without another version: readers pass over fields that they do not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from monitor.contract import TopicContract
+from monitor.errors import FormatError, NewerRelease
+from monitor.events import Headers, Outgoing
+from monitor.ledger.entries import (
+    Activation,
+    Agreement,
+    Command,
+    ContractSwitch,
+    Decision,
+    Entry,
+    Heartbeat,
+    Notice,
+    Watermark,
+)
+from monitor.panes.pane import Pane, RawPane, decode_pane, decode_raw, encode_pane, encode_raw
+
+KIND: Final = "sd-kind"
+VERSION_HEADER: Final = "sd-version"
+VERSION: Final = 1
+"""The version of all entries that this release writes, and the highest that it reads."""
+
+KIND_OF: Final[dict[type[Entry | Agreement], str]] = {
+    Pane: "pane",
+    RawPane: "raw",
+    Watermark: "watermark",
+    Heartbeat: "heartbeat",
+    ContractSwitch: "contractswitch",
+    Notice: "notice",
+    Decision: "decision",
+    Command: "command",
+    Activation: "activation",
+    TopicContract: "contract",
+}
+COMMAND, CONTRACT = KIND_OF[Command], KIND_OF[TopicContract]
+_TYPES: Final = {kind: type_ for type_, kind in KIND_OF.items()}
+_READ: Final[dict[str, Callable[[bytes], Pane | RawPane]]] = {"pane": decode_pane, "raw": decode_raw}
+
+
+def encode_entry(entry: Entry | Agreement, topic: str, partition: int) -> Outgoing:
+    """One record of the ledger, or of `decisions`."""
+    kind = KIND_OF[type(entry)]
+    headers = ((KIND, kind.encode()), (VERSION_HEADER, b"%d" % VERSION))
+    return Outgoing(topic, partition, key_of(entry).encode(), _value(entry), headers)
+
+
+def key_of(entry: Entry | Agreement) -> str:
+    """A record's key: the model; of what belongs to none its input partition; in `decisions` what names it there.
+
+    The newest contract of a topic by offset is the one to take.
+    """
+    match entry:
+        case Watermark() | Heartbeat() | ContractSwitch() | Notice():
+            return f"{entry.topic}/{entry.partition}"
+        case Activation(decision, pane):
+            at = "" if pane is None else pane
+            return f"{decision.model}/{decision.kind}/{decision.stream}/{decision.digest}/{at}"
+        case TopicContract():
+            return f"{CONTRACT}/{entry.topic}/{entry.digest}"
+        case _:
+            return entry.model
+
+
+def _value(entry: Entry | Agreement) -> bytes:
+    match entry:
+        case Pane():
+            return encode_pane(entry)
+        case RawPane():
+            return encode_raw(entry)
+        case _:
+            return msgspec.json.encode(entry)
+
+
+def kind_of(headers: Headers) -> str:
+    """The `sd-kind` of a record of ours."""
+    return _header(headers, KIND)
+
+
+def _header(headers: Headers, wanted: str) -> str:
+    for name, value in headers:
+        if name == wanted:
+            return value.decode("ascii", "replace")
+    raise FormatError(f"a record of ours has no {wanted} header")
+
+
+def decode_entry(headers: Headers, value: bytes) -> Entry:
+    """The entry of a ledger record's headers and value; raises NewerRelease, and FormatError if it is damaged."""
+    entry = _decoded(headers, value)
+    if isinstance(entry, Activation | TopicContract):
+        raise FormatError(f"an entry of kind {KIND_OF[type(entry)]!r} stands in the ledger, where none belongs")
+    return entry
+
+
+def decode_agreement(headers: Headers, value: bytes) -> Agreement:
+    """The entry of a record of `decisions`; raises NewerRelease, and FormatError if it is damaged."""
+    entry = _decoded(headers, value)
+    if not isinstance(entry, Activation | TopicContract):
+        raise FormatError(f"an entry of kind {KIND_OF[type(entry)]!r} stands in `decisions`, where none belongs")
+    return entry
+
+
+def _decoded(headers: Headers, value: bytes) -> Entry | Agreement:
+    kind, version = _header(headers, KIND), _header(headers, VERSION_HEADER)
+    if kind not in _TYPES or not version.isdecimal() or int(version) > VERSION:
+        raise NewerRelease(
+            f"an entry of kind {kind!r} and version {version} is not known to this release, which reads version "
+            f"{VERSION}: a newer one wrote it; upgrade this process"
+        )
+    if kind in _READ:
+        return _READ[kind](value)
+    try:
+        entry: Entry | Agreement = msgspec.json.decode(value, type=_TYPES[kind])
+    except msgspec.DecodeError as error:
+        raise FormatError(f"not a {kind} entry: {error}") from error
+    if isinstance(entry, TopicContract) and msgspec.json.encode(entry) != value:
+        raise NewerRelease(f"the contract of {entry.topic} holds what this release does not know: upgrade this process")
+    return entry
