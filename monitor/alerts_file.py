@@ -1,14 +1,14 @@
-"""alerts.yaml on the disk: read and checked, taken anew when somebody asks, and followed by the stages.
+"""alerts.yaml on the disk: read and checked, read again when somebody asks, and handed to the stages.
 
-The supervisor keeps a copy of the text that passed its check. Its stages run on the copy, and follow it: so they all
-have the same rules, and a file that was spoilt meanwhile is not what a stage starts with after a crash.
+The supervisor keeps the text that passed its check and hands it to its stages: so they all have the same rules, and a
+file that was spoilt meanwhile is not what a stage starts with after a crash.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from monitor.channel import Channel
 from monitor.config import load
 from monitor.config.resolved import Config
 from monitor.errors import ConfigurationError
@@ -32,44 +32,45 @@ def _text_of(path: Path) -> str:
 
 
 class Accepted:
-    """The newest text of `path` that passed its check, kept as `copy`; made with the text of now."""
+    """The newest text of `path` that passed its check, with what it says; read when this is made."""
 
-    def __init__(self, path: Path, copy: Path) -> None:
-        self.copy = copy
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self.config = self._take(None)
+        self.text, self.config = self._read()
 
     def reload(self) -> None:
-        """Read the file again; raises ConfigurationError, and keeps the old text, where it can't be taken."""
-        self.config = self._take(self.config)
+        """Read the file again; raises ConfigurationError, and keeps the old text, if it can't be taken."""
+        text, config = self._read()
+        refuse_reload(self.config, config)
+        self.text, self.config = text, config
 
-    def _take(self, old: Config | None) -> Config:
+    def _read(self) -> tuple[str, Config]:
         text = _text_of(self._path)
-        config = load(text, str(self._path))
-        if old is not None:
-            refuse_reload(old, config)
-        fresh = self.copy.with_suffix(".new")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(self.copy)
-        return config
+        return text, load(text, str(self._path))
 
 
 class Followed:
-    """The alerts.yaml that a stage runs on; where another one stands in its place, that is taken between two turns."""
+    """The alerts.yaml that a stage runs on: the text that its supervisor has handed down last.
 
-    def __init__(self, path: Path, log: Log) -> None:
+    `path`: what messages call it. Raises ConfigurationError if the supervisor is gone before it has handed one down.
+    """
+
+    def __init__(self, channel: Channel, path: Path, log: Log) -> None:
+        self._channel = channel
         self._path = path
         self._log = log
-        self._seen = self._state()  # before it is read, so that no change is missed
-        self.config = load_config(path)
+        text = channel.first()
+        if text is None:
+            raise ConfigurationError(f"{path} was not handed down: a stage is started by `streamdrift run`")
+        self.config = self._load(text)
 
     def follow(self, loop: Loop) -> None:
-        """Take another one where there is one; one that can't be taken changes nothing."""
-        before, self._seen = self._seen, self._state()
-        if self._seen == before:
+        """Take another text if one has come; one that can't be taken changes nothing."""
+        text = self._channel.newest()
+        if text is None:
             return
         try:
-            config = load_config(self._path)
+            config = self._load(text)
             loop.reload(config)
         except ConfigurationError as error:
             self._log.error("config_refused", why=str(error), kept="the rules of before")
@@ -77,9 +78,5 @@ class Followed:
             self.config = config
             self._log.info("config_taken", alerts_yaml_sha256=config.alerts_yaml_sha256)
 
-    def _state(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return None  # the supervisor is gone, and with it this process soon
-        return found.st_ino, found.st_mtime_ns
+    def _load(self, text: bytes) -> Config:
+        return load(text.decode(), str(self._path))

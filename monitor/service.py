@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from monitor import __version__
 from monitor.alerts_file import Followed
 from monitor.bus.port import Bus, Needs
+from monitor.channel import Channel
 from monitor.config.resolved import Config
 from monitor.errors import LeaseTaken
 from monitor.evaluate.alerts import Place
@@ -51,26 +51,22 @@ def prepare(bus: Bus, config: Config, settings: Settings, stages: Sequence[str] 
     create_topics(bus, topics, inputs)
 
 
-def run_stage(name: str, bus: Bus, settings: Settings, log: Log, status: Path | None = None) -> None:
-    """One stage in this process, until SIGTERM or SIGINT; where its alerts.yaml is replaced, the new one is taken.
-
-    `status`: the file that tells the supervisor how it goes.
-    """
+def run_stage(name: str, bus: Bus, settings: Settings, log: Log, channel: Channel) -> None:
+    """One stage in this process, until SIGTERM or SIGINT. `channel`: to the supervisor, which gives it alerts.yaml."""
     stopping = Stopping(LEAVE_S)
     ignore_hangups()
-    followed = Followed(settings.config, log)
+    followed = Followed(channel, settings.config, log)
     stage = _stage(name, bus, followed.config, settings, log)
     loop = _opened(stage, name, bus, settings, log, stopping)
     if loop is None:
         return
-    reporter = Reporter(name, stage, loop, bus, status) if status is not None else None
+    reporter = Reporter(name, stage, loop, bus, channel)
     watch = HangingWatch(bus, time.monotonic, log)
 
     def between() -> None:
         followed.follow(loop)
         hanging = watch.look(watched(stage.standings(), ledger_topics(settings)))
-        if reporter is not None:
-            reporter.turned(followed.config.alerts_yaml_sha256, hanging)
+        reporter.turned(followed.config.alerts_yaml_sha256, hanging)
 
     log.info("stage_started", stage=name, bus=bus.name)
     loop.run(lambda: stopping.asked, between)
@@ -92,7 +88,7 @@ def _opened(stage: Stage, name: str, bus: Bus, settings: Settings, log: Log, sto
                 instance,
                 time.monotonic,
                 settings.commit_interval_ms / 1000,
-                witness=_witness(bus, settings, instance),
+                witness=_witness(bus, settings, instance, log),
             )
         except LeaseTaken as taken:
             if time.monotonic() > deadline:
@@ -102,11 +98,12 @@ def _opened(stage: Stage, name: str, bus: Bus, settings: Settings, log: Log, sto
     return None
 
 
-def _witness(bus: Bus, settings: Settings, instance: str) -> Witness:
-    """What the process before was doing when it ended; nothing where the host keeps no file of it."""
+def _witness(bus: Bus, settings: Settings, instance: str, log: Log) -> Witness:
+    """What the process before was doing when it ended; nothing if the host keeps no file of it."""
     try:
-        return FileWitness(file_of(f"{bus.cluster_id()}/{settings.prefix}", instance, "witness"))
-    except OSError:
+        return FileWitness(file_of(f"{bus.cluster_id()}/{settings.prefix}", instance, "witness", settings.bus))
+    except OSError as error:
+        log.warning("witness_unusable", why=str(error))
         return NoWitness()
 
 

@@ -13,7 +13,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from monitor.alerts_file import Accepted
+from monitor.channel import Channel
 from monitor.errors import ConfigurationError
+from monitor.runner.status import Status, decode_status
 from monitor.signals import Reloading, Stopping
 from monitor.telemetry import Log
 
@@ -23,11 +26,16 @@ _HOPELESS = (USAGE, DIVERGED)
 
 @dataclass(slots=True)
 class Child:
-    """One supervised process, and when it may be started again. Times: s, monotonic."""
+    """One supervised process, and when it may be started again. Times: s, monotonic.
+
+    `channel`: to the process of now, or the one before. `status`: its newest report; None before the first.
+    """
 
     name: str
     command: Sequence[str]
     process: subprocess.Popen[bytes] | None = None
+    channel: Channel | None = None
+    status: Status | None = None
     started_at: float = 0.0
     start_at: float = 0.0
     pause_s: float = 0.2
@@ -37,7 +45,8 @@ class Child:
 class Supervisor:
     """Keeps one process a stage alive. `command`: gives the command line of a stage's process.
 
-    `reload`: what SIGHUP does; without it SIGHUP ends the process, as usual.
+    `accepted`: alerts.yaml, handed to every stage. `reloads`: whether SIGHUP reads it again; if not, SIGHUP ends the
+    process, as usual.
     """
 
     _HEALTHY_S = 30.0
@@ -48,19 +57,21 @@ class Supervisor:
         self,
         stages: Sequence[str],
         command: Callable[[str], Sequence[str]],
+        accepted: Accepted,
         log: Log,
-        reload: Callable[[], None] | None = None,
+        reloads: bool = True,
     ) -> None:
         self.children = tuple(Child(name, command(name)) for name in stages)
         self.reload_failed = False
         self.reloaded_at = time.time()
-        self._reload = reload
+        self._accepted = accepted
+        self._reloads = reloads
         self._log = log
 
     def run(self, until: Callable[[], bool] = lambda: False) -> int:
         """Until a signal, `until`, or an end that a restart can't mend; returns the exit code."""
         stopping = Stopping()
-        reloading = Reloading() if self._reload is not None else None
+        reloading = Reloading() if self._reloads else None
         try:
             while not stopping.asked and not until():
                 if reloading is not None and reloading.taken():
@@ -76,14 +87,16 @@ class Supervisor:
 
     def _take_another_file(self) -> None:
         try:
-            if self._reload is not None:
-                self._reload()
+            self._accepted.reload()
         except ConfigurationError as error:
             self.reload_failed = True
             problems = [str(problem) for problem in error.problems] or [str(error)]
             self._log.error("config_reload_failed", problems=problems, kept="the rules of before")
         else:
             self.reload_failed, self.reloaded_at = False, time.time()
+            for child in self.children:
+                if child.channel is not None:
+                    child.channel.send(self._accepted.text.encode())
             self._log.info("config_reloaded")
 
     def _look_after(self, child: Child) -> int | None:
@@ -91,10 +104,9 @@ class Supervisor:
         now = time.monotonic()
         if child.process is None:
             if now >= child.start_at:
-                child.process = subprocess.Popen([*child.command, "--parent", str(os.getpid())])
-                child.started_at = now
-                child.starts += 1
+                self._start(child, now)
             return None
+        _exchange(child)
         code = child.process.poll()
         if code is None:
             return None
@@ -105,6 +117,16 @@ class Supervisor:
         child.start_at = now + child.pause_s
         self._log.warning("stage_ended", stage=child.name, exit_code=code, again_in_s=round(child.pause_s, 1))
         return code
+
+    def _start(self, child: Child, now: float) -> None:
+        if child.channel is not None:
+            child.channel.close()
+        child.channel, other = Channel.pair()
+        with other:
+            child.process = subprocess.Popen([*child.command, "--parent", str(os.getpid())], stdin=other.fileno())
+        child.channel.send(self._accepted.text.encode())
+        child.started_at, child.status = now, None
+        child.starts += 1
 
     def _stop(self) -> None:
         living = [child for child in self.children if child.process is not None]
@@ -119,6 +141,14 @@ class Supervisor:
                 code = _process(child).wait()
             if code:
                 self._log.warning("stage_stopped_without_commit", stage=child.name, exit_code=code)
+
+
+def _exchange(child: Child) -> None:
+    """Go on handing down what the process has not taken yet, and take its newest report."""
+    if child.channel is not None:
+        child.channel.pump()
+        report = child.channel.newest()
+        child.status = child.status if report is None else decode_status(report)
 
 
 def _process(child: Child) -> subprocess.Popen[bytes]:

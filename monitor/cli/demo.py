@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 import monitor
-from monitor.alerts_file import load_config
+from monitor.alerts_file import Accepted
 from monitor.bus.port import Bus
 from monitor.cli.produce import FRAUD_TOPICS, PARTITIONS, create_inputs, send_all
 from monitor.cli.run import stage_command
@@ -56,13 +56,15 @@ def demo(once: bool, drift: bool, seed: int) -> None:
         configure_logging(settings.log_level, settings.log_format)
         bus = open_settings_bus(settings)
         create_inputs(bus, FRAUD_TOPICS, PARTITIONS)
-        prepare(bus, load_config(settings.config), settings)
+        accepted = Accepted(settings.config)
+        prepare(bus, accepted.config, settings)
         traffic = fraud_traffic(Traffic(None, seed, START_MS, RATE, partitions=PARTITIONS), DRIFTS if drift else ())
         _say(f"traffic of {EVENTS:,} transactions" + (f", with drift from number {DRIFT_AT:,} on" if drift else ""))
         send_all(bus, islice(traffic, 2 * EVENTS))
         _say(f"service on {bus.name}: profile and evaluate, each in a process of its own")
         show = _Show(bus, settings, None if once else traffic)
-        supervisor = Supervisor(STAGES, lambda name: stage_command(name, settings, settings.config), get_log("service"))
+        log = get_log("service")
+        supervisor = Supervisor(STAGES, lambda name: stage_command(name, settings), accepted, log, reloads=False)
         code = supervisor.run(lambda: show.turn() and once)
         show.summary()
         bus.close()

@@ -108,12 +108,11 @@ def stage(
     bus: BusUrl = None,
     instance: str | None = None,
     parent: int | None = None,
-    status: Path | None = None,
 ) -> None:
     """One stage in this process: what `run` supervises."""
     from monitor.cli import run as command
 
-    command.stage(name, config, bus, instance, parent, status)
+    command.stage(name, config, bus, instance, parent)
 
 
 @app.command()

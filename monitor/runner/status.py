@@ -1,19 +1,15 @@
-"""What a stage tells its supervisor: that it turns, whether it is ready, and its numbers; a small file, written anew.
-
-A file and not a pipe or a port: the last word of a process that hangs or is gone can still be read, and nobody waits.
-"""
+"""What a stage reports to its supervisor: that it turns, whether it is ready, and its numbers."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from monitor.bus.port import Bus
+from monitor.channel import Channel
 from monitor.events import TopicPartition
 from monitor.runner.hanging import HangingTransaction
 from monitor.runner.loop import Loop
@@ -21,17 +17,16 @@ from monitor.runner.memory import resident_bytes
 from monitor.runner.numbers import Standing, hanging_numbers, lag_numbers
 from monitor.telemetry import Sample, sample
 
-WRITE_S = 1.0
+SEND_S = 1.0
 LAG_S = 10.0
 
 
 class Status(msgspec.Struct, frozen=True):
-    """One word of a stage's process. Times: s, monotonic, one clock for all processes of a machine.
+    """One report of a stage's process. Times: s, monotonic, one clock for all processes of a machine.
 
     `unready`: why it is not ready; empty when it is.
     """
 
-    pid: int
     turned_at: float
     committed_at: float
     unready: str
@@ -49,15 +44,15 @@ class Reporting(Protocol):
 
 
 class Reporter:
-    """Writes a stage's status after its turns, once a second at most."""
+    """Sends a stage's status after its turns, once a second at most."""
 
-    def __init__(self, name: str, stage: Reporting, loop: Loop, bus: Bus, path: Path) -> None:
+    def __init__(self, name: str, stage: Reporting, loop: Loop, bus: Bus, channel: Channel) -> None:
         self._name = name
         self._stage = stage
         self._loop = loop
         self._bus = bus
-        self._path = path
-        self._written_at = self._looked_at = float("-inf")
+        self._channel = channel
+        self._sent_at = self._looked_at = float("-inf")
         self._transactions = 0
         self._committed_at = time.monotonic()
         self._lags: list[Sample] = []
@@ -67,15 +62,16 @@ class Reporter:
         now = time.monotonic()
         if self._loop.transactions != self._transactions:
             self._transactions, self._committed_at = self._loop.transactions, now
-        if now - self._written_at < WRITE_S:
+        if now - self._sent_at < SEND_S:
+            self._channel.pump()
             return
-        self._written_at = now
+        self._sent_at = now
         standings = self._stage.standings()
         again = sum(standing.folding_again for standing in standings.values())
         why = "joining its group" if not self._loop.joined else f"folding {again} partitions again" if again else ""
         samples = [*self._own(alerts_yaml_sha256), *self._stage.numbers(), *self._lag(now, standings)]
         samples += hanging_numbers(self._name, hanging)
-        _replace(self._path, msgspec.json.encode(Status(os.getpid(), now, self._committed_at, why, samples)))
+        self._channel.send(msgspec.json.encode(Status(now, self._committed_at, why, samples)))
 
     def _own(self, alerts_yaml_sha256: str) -> list[Sample]:
         return [
@@ -93,15 +89,5 @@ class Reporter:
         return self._lags
 
 
-def _replace(path: Path, value: bytes) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(value)
-    fresh.replace(path)
-
-
-def read_status(path: Path) -> Status | None:
-    """The last word of a stage; None where it has not said any."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Status)
-    except (OSError, msgspec.DecodeError):
-        return None
+decode_status = msgspec.json.Decoder(Status).decode
+"""A stage's report, read by its supervisor."""

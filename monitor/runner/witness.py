@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 import struct
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from monitor.events import TopicPartition
+from monitor.instances import open_unlinked
 
 _FORM = struct.Struct("<8sq")
 """Digest of a partition, and the end of the batch of it that is folded."""
@@ -65,19 +66,23 @@ class MemoryWitness:
 
 
 class FileWitness:
-    """In a small mapped file: the kernel keeps what was written last, however the process ends."""
+    """In a small mapped file: the kernel keeps what was written last, however the process ends.
+
+    Raises OSError if the file can't be opened, or a symbolic link has its name.
+    """
 
     def __init__(self, path: Path) -> None:
         self._digests: dict[TopicPartition, bytes] = {}
-        self._before = _NOTHING
-        self.knows = False
-        with suppress(FileNotFoundError):
-            found = path.read_bytes()
+        descriptor = open_unlinked(path)
+        try:
+            found = os.pread(descriptor, _FORM.size + 1, 0)
             self.knows = len(found) == _FORM.size
             self._before = found if self.knows else _NOTHING
-        path.write_bytes(_NOTHING)
-        with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), _FORM.size)
+            os.ftruncate(descriptor, _FORM.size)
+            self._map = mmap.mmap(descriptor, _FORM.size)
+        finally:
+            os.close(descriptor)
+        self._map[:] = _NOTHING
 
     def folded_to(self, tp: TopicPartition) -> int:
         digest, end = _FORM.unpack(self._before)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from monitor.channel import Channel
 from tests.chaos.stage import JOINED, phases
 
 COMMAND = (sys.executable, "-m", "tests.chaos.stage")
@@ -38,6 +39,7 @@ class Member:
     instance: str
     stays_s: float | None = None
     process: subprocess.Popen[bytes] | None = None
+    channel: Channel | None = None
     start_at: float = 0.0
     frozen_until: float = 0.0
     leaves_at: float = 0.0
@@ -98,14 +100,18 @@ class Crew:
 
     def _start(self, member: Member) -> None:
         member.started_at = time.monotonic()
-        with self.log(member).open("ab") as log:
+        if member.channel is not None:
+            member.channel.close()
+        member.channel, other = Channel.pair()
+        with self.log(member).open("ab") as log, other:
             member.process = subprocess.Popen(
                 [*COMMAND, member.stage, *self._flags(member)],
                 env=dict(self.env),
-                stdin=subprocess.DEVNULL,
+                stdin=other.fileno(),
                 stdout=log,
                 stderr=log,
             )
+        member.channel.send(self.config.read_bytes())
 
     def _flags(self, member: Member) -> tuple[str, ...]:
         return "--config", str(self.config), "--instance", member.instance, "--parent", str(os.getpid())

@@ -32,6 +32,8 @@ def service_on(url: str, folder: Path) -> Iterator[Running]:
     bus.create(topic, PARTITIONS)
     config, web = folder / "alerts.yaml", f"127.0.0.1:{_free_port()}"
     env = environment(url, prefix) | {"STREAMDRIFT_COMMIT_INTERVAL_MS": "60000", "STREAMDRIFT_WEB": web}
+    (folder / "temporary").mkdir()
+    env |= {"TMPDIR": str(folder / "temporary"), "XDG_RUNTIME_DIR": ""}
     service = Service(env, config, folder / "service.log")
     one = Running(bus, topic, service, Reached(bus, topic, prefix), config, web)
     one.write(50)

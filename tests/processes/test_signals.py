@@ -64,8 +64,11 @@ def _traffic(url: str, topic: str, first: int, stop: threading.Event) -> None:
     bus.close()
 
 
-def test_sighup_takes_another_file_and_a_bad_one_keeps_the_old(running: Running) -> None:
-    """The reason is said with its place; a stage that starts meanwhile runs on the old text, too."""
+def test_sighup_takes_another_file_and_a_bad_one_keeps_the_old(running: Running, tmp_path: Path) -> None:
+    """The reason is logged with its place; a stage that starts meanwhile runs on the old text, too.
+
+    The text goes from process to process: no copy of it lies where others could put a link in its place.
+    """
     running.wait_for("change_announced", 2)  # the model's first set and rules
     running.write(60)
     running.service.signal(signal.SIGHUP)
@@ -88,4 +91,6 @@ def test_sighup_takes_another_file_and_a_bad_one_keeps_the_old(running: Running)
     running.write(70)
     running.service.signal(signal.SIGHUP)
     running.wait_for("config_taken", 4)
+    left = [file for file in (tmp_path / "temporary").rglob("*") if file.is_file()]
+    assert {file.suffix for file in left} <= {".lock", ".witness"}
     assert running.service.stop() == 0, running.service.tail()

@@ -24,6 +24,7 @@ import msgspec
 from structlog.testing import capture_logs
 
 from monitor.alerts_file import Accepted, Followed
+from monitor.channel import Channel
 from monitor.codec.canonical import parse_time, time_text
 from monitor.codec.chunks import Assembler
 from monitor.config.expression import parse
@@ -76,7 +77,7 @@ class Reloads:
         self._rng = random.Random(seed)
         self._path = folder / "alerts.yaml"
         self._path.write_text(sound(self._rng))
-        self._accepted = Accepted(self._path, folder / "accepted.yaml")
+        self._accepted = Accepted(self._path)
         self.accepted = [self._accepted.config.models[0].rules]
         bus = FragileBus(None)
         bus.create(INPUTS[0], 2)
@@ -84,6 +85,7 @@ class Reloads:
         create_topics(bus, TOPICS, INPUTS)
         self.service = Service(bus, self._accepted.config, snapshot_panes=20)
         self._followed: dict[str, Followed] = {}
+        self._channels: dict[str, Channel] = {}
         self._second = self._number = 0
         self._turn("evaluate")
 
@@ -110,6 +112,8 @@ class Reloads:
             running = not error.problems and ("running" in str(error) or "restart" in str(error))
             self.report.outcomes["refused by what runs" if running else "refused by its check"] += 1
             return
+        for channel in self._channels.values():
+            channel.send(self._accepted.text.encode())
         rules = self._accepted.config.models[0].rules
         self.report.outcomes["the same text" if rules == self.accepted[-1] else "accepted"] += 1
         if rules != self.accepted[-1]:
@@ -133,9 +137,13 @@ class Reloads:
         self._turn("evaluate")
 
     def _turn(self, name: str) -> None:
-        """A turn of a stage's process, which then looks at its file."""
+        """A turn of a stage's process, which then looks for another text."""
         if name not in self.service.loops:
-            self._followed[name] = Followed(self._accepted.copy, get_log("test"))
+            if name in self._channels:
+                self._channels[name].close()
+            self._channels[name], other = Channel.pair()
+            self._channels[name].send(self._accepted.text.encode())
+            self._followed[name] = Followed(Channel(other), self._path, get_log("test"))
             self.service.config = self._followed[name].config
         self.service.turn(name)
         self._followed[name].follow(self.service.loops[name])

@@ -22,7 +22,7 @@ NOW = 1000.0
 def stage(
     turned: float | None = NOW, unready: str = "", pid: int | None = 7, started: float = NOW - 500
 ) -> list[StageView]:
-    status = None if turned is None else Status(7, turned, NOW - 3, unready, [sample("streamdrift_info", 1, "1", "i")])
+    status = None if turned is None else Status(turned, NOW - 3, unready, [sample("streamdrift_info", 1, "1", "i")])
     return [StageView("profile", pid, 2, started, status)]
 
 
