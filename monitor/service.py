@@ -35,7 +35,7 @@ _LEASE_PATIENCE_S = 12.0
 
 def place_of(bus: Bus, settings: Settings) -> Place:
     """What messages say of where they come from."""
-    return Place(settings.source, settings.web_url, __version__, bus.cluster_id())
+    return Place(settings.source, settings.links_url, __version__, bus.cluster_id())
 
 
 def ledger_topics(settings: Settings) -> LedgerTopics:

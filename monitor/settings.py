@@ -37,7 +37,7 @@ class Settings(BaseSettings):
         description="name of this process in its group; no two at once may share it (default: host name)",
     )
     source: str = Field("/streamdrift", min_length=1, description="CloudEvents `source` of our messages")
-    web_url: str = Field("http://localhost:8787", pattern=r"^https?://\S+$", description="base of links in messages")
+    links_url: str = Field("http://localhost:8787", pattern=r"^https?://\S+$", description="base of links in messages")
     web: str | None = Field(
         None,
         pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$",
@@ -75,15 +75,15 @@ class Settings(BaseSettings):
     kafka_allow_plaintext_credentials: bool = Field(
         False, description="allow SASL over an unencrypted connection: everybody on the way can use the credentials"
     )
-    kafka_options: dict[str, JsonValue] = Field(
-        default_factory=dict, repr=False, description="JSON object of options passed to the Kafka client"
+    kafka_python_options: dict[str, JsonValue] = Field(
+        default_factory=dict, repr=False, description="JSON object of options passed to kafka-python's clients"
     )
 
 
 def load_settings(**flags: Any) -> Settings:
     """Settings of this process: a flag that is not None goes before the environment, and that before the default.
 
-    Raises ConfigurationError that names all wrong settings, and never their values: `kafka_options` holds secrets.
+    Raises ConfigurationError that names all wrong settings, and never their values, because some hold secrets.
     """
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
@@ -91,6 +91,6 @@ def load_settings(**flags: Any) -> Settings:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         problems = [f"{ENV_PREFIX}{str(detail['loc'][0]).upper()}: {detail['msg']}" for detail in found]
     except SettingsError:
-        problems = [f"{ENV_PREFIX}KAFKA_OPTIONS: Input should be a JSON object"]
+        problems = [f"{ENV_PREFIX}KAFKA_PYTHON_OPTIONS: Input should be a JSON object"]
     # Raised here and not above, so that no chained exception carries the values.
     raise ConfigurationError("; ".join(problems))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
+from monitor.codec.dead_letters import dead_letters_of
 from monitor.events import TopicPartition
 from monitor.ledger import position_records as positions
 from monitor.ledger.ledger_topics import LedgerTopics
@@ -37,7 +38,7 @@ def check_accounts(bus: Bus, topics: LedgerTopics, inputs: Iterable[str]) -> Cou
         dead = {name[5:]: n for name, n in account.buckets.items() if name.startswith("dead:") and n}
         letters: Counter[str] = Counter()
         seen: set[bytes] = set()
-        dead_letters = f"{tp.topic}.dlq"
+        dead_letters = dead_letters_of(topics.prefix, tp.topic)
         partition = tp.partition % (bus.partitions(dead_letters) or 1)
         for batch in read_whole(bus, TopicPartition(dead_letters, partition)):
             for record in records_of(batch):

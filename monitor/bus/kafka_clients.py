@@ -16,8 +16,10 @@ from kafka.net.compat import KafkaNetClient
 
 from monitor.bus.kafka_probe import diagnosis
 from monitor.bus.kafka_rights import Right, refusal
+from monitor.config.suggest import did_you_mean
 from monitor.errors import BusError, BusUnreachable, ConfigurationError
 from monitor.events import Headers, RecordBatch, TopicPartition
+from monitor.settings import ENV_PREFIX
 
 BOOTSTRAP_MS = 10_000
 LOG_APPEND_TIME = 1
@@ -33,9 +35,10 @@ class KafkaClients:
         self._options = options
         self._common = {"bootstrap_servers": list(servers), "bootstrap_timeout_ms": BOOTSTRAP_MS}
         kinds = (kafka.KafkaConsumer, kafka.KafkaProducer, kafka.admin.KafkaAdminClient)
-        unknown = sorted(name for name in options if not any(name in kind.DEFAULT_CONFIG for kind in kinds))
+        known = {name for kind in kinds for name in kind.DEFAULT_CONFIG}
+        unknown = [f"unknown option {name!r}{did_you_mean(name, known)}" for name in sorted(options.keys() - known)]
         if unknown:
-            raise ConfigurationError(f"{self.name}: no Kafka client has the setting {', '.join(map(repr, unknown))}")
+            raise ConfigurationError(f"{ENV_PREFIX}KAFKA_PYTHON_OPTIONS: {'; '.join(unknown)}")
 
     def consumer(self, **settings: object) -> Any:
         """A consumer that reads committed records, commits nothing by itself and creates no topic."""

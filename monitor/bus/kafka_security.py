@@ -1,8 +1,8 @@
 """From settings to the security options of every Kafka client, by kafka-python's names.
 
 What can be known to be wrong is refused here, before anybody is connected to, and all of it at once; what a broker
-thinks of the rest is `kafka_probe`'s. No message carries a secret. Options that come through `kafka_options` are held
-to the same rules, and may not say again what a setting of its own says.
+thinks of the rest is `kafka_probe`'s. No message carries a secret. Options that come through `kafka_python_options` are
+held to the same rules, and may not say again what a setting of its own says.
 """
 
 from __future__ import annotations
@@ -30,6 +30,20 @@ OPTIONS = {
 }
 """Our settings, and the client's options that they become."""
 
+OURS = (
+    "acks",
+    "allow_auto_create_topics",
+    "auto_offset_reset",
+    "bootstrap_servers",
+    "enable_auto_commit",
+    "enable_idempotence",
+    "group_id",
+    "group_instance_id",
+    "isolation_level",
+    "transactional_id",
+)
+"""Options of the client that exactly-once stands on: they are not for others to set."""
+
 SECRETS = ("kafka_password", "kafka_key_password")
 """Settings that can stand in a file instead, named by `<setting>_file`."""
 
@@ -47,13 +61,17 @@ _TLS = ("kafka_ca_file", "kafka_cert_file", "kafka_key_file", "kafka_key_passwor
 
 def client_options(settings: Settings) -> dict[str, object]:
     """Options for every Kafka client; raises ConfigurationError that names all that is wrong, and no secret."""
-    given: dict[str, object] = dict(settings.kafka_options)
+    given: dict[str, object] = dict(settings.kafka_python_options)
     problems: list[str] = []
     if OPTIONS["kafka_token_file"] in given:
-        problems.append(f"{_told('kafka_options')}: a token provider is no JSON; set {_told('kafka_token_file')}")
+        problems.append(
+            f"{_told('kafka_python_options')}: a token provider is no JSON; set {_told('kafka_token_file')}"
+        )
+    if found := [name for name in OURS if name in given]:
+        problems.append(f"{_told('kafka_python_options')}: Streamdrift sets {', '.join(found)} itself")
     for name, value in _given(settings, problems):
         if OPTIONS[name] in given:
-            problems.append(f"{_told(name)}: {OPTIONS[name]} is in {_told('kafka_options')} too; say it once")
+            problems.append(f"{_told(name)}: {OPTIONS[name]} is in {_told('kafka_python_options')} too; say it once")
         given[OPTIONS[name]] = value
     problems += _contradictions(given, settings.kafka_allow_plaintext_credentials)
     if not problems:

@@ -74,7 +74,7 @@ def _header(
         contracts=contracts,
         source=place.source,
         version=place.version,
-        generator_url=place.web_url,
+        links_url=place.links_url,
         cluster_id=place.cluster_id,
         prefix=ours.prefix,
         ledger_partitions=ours.partitions,

@@ -166,7 +166,7 @@ def tail(
 
 @app.command()
 def rebuild(
-    model: Annotated[str, typer.Option(help="The model that was stopped.")],
+    model: Annotated[str, typer.Argument(help="The model that was stopped.")],
     bus: BusUrl = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the service has done it.")] = True,
 ) -> None:

@@ -163,7 +163,7 @@ def _log(recording: Recording, options: Options, settings: Settings, bus: Bus | 
         partitions=recording.partitions,
         heartbeats=recording.control.heartbeats,
         activations=[a for a in activations if a.decision.model in wanted],
-        place=recording.place or Place(settings.source, settings.web_url, __version__, ""),
+        place=recording.place or Place(settings.source, settings.links_url, __version__, ""),
         ends=recording.ends is None,
         ledger_partitions=recording.ledger_partitions or settings.ledger_partitions,
         filtered=frozenset(models) - wanted,

@@ -15,7 +15,7 @@ from rich.text import Text
 from monitor.bus.port import Bus
 from monitor.cli.shell import open_settings_bus, settings_of
 from monitor.codec.chunks import Assembler
-from monitor.codec.dead_letters import SUFFIX
+from monitor.codec.dead_letters import DEAD_LETTERS
 from monitor.errors import ConfigurationError
 from monitor.events import Record, TopicPartition
 from monitor.runner.topics import whole_values
@@ -29,9 +29,8 @@ def tail(topic: str, bus_url: str | None, from_beginning: bool, most: int | None
     """Print messages until interrupted, or `most` of them."""
     settings = settings_of(bus=bus_url)
     bus = open_settings_bus(settings)
-    names = (
-        tuple(name for name in bus.topics() if name.endswith(SUFFIX)) if topic == "dlq" else (settings.prefix + topic,)
-    )
+    dead_letters = tuple(name for name in bus.topics() if name.startswith(settings.prefix + DEAD_LETTERS))
+    names = dead_letters if topic == "dlq" else (settings.prefix + topic,)
     if not names or any(bus.partitions(name) is None for name in names):
         raise ConfigurationError(f"{bus.name} has no {topic} topic yet; has `streamdrift run` been started there?")
     show = _pretty if sys.stdout.isatty() else _plain

@@ -48,7 +48,7 @@ class CapturedHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contracts: tuple[ModelContract, ...]
     source: str
     version: str
-    generator_url: str
+    links_url: str
     cluster_id: str = ""
     prefix: str = "streamdrift."
     ledger_partitions: int = 8

@@ -1,13 +1,19 @@
-"""Dead letters: rejected records in `<topic>.dlq`, with the reason and where they came from."""
+"""Dead letters: rejected records in a topic of their own, with the reason and where they came from."""
 
 from __future__ import annotations
 
 import hashlib
 
-from monitor.events import Outgoing, RecordBatch, Rejected
+from monitor.events import Outgoing, RecordBatch, Rejected, TopicPartition
 
-SUFFIX = ".dlq"
+DEAD_LETTERS = "dlq."
+"""Stands between our prefix and the input topic in the names of topics of dead letters."""
 MOST_BYTES = 64 * 1024
+
+
+def dead_letters_of(prefix: str, topic: str) -> str:
+    """The name of the topic that has the dead letters of an input topic."""
+    return f"{prefix}{DEAD_LETTERS}{topic}"
 
 
 def reject(records: RecordBatch, i: int, reason: str) -> Rejected:
@@ -26,10 +32,9 @@ def reject(records: RecordBatch, i: int, reason: str) -> Rejected:
     )
 
 
-def dead_letter(rejected: Rejected, partitions: int) -> Outgoing:
+def dead_letter(rejected: Rejected, to: TopicPartition) -> Outgoing:
     """The dead letter of a rejected record: at most 64 KiB of key and of value.
 
-    It goes to the partition of the same number, as long as its topic has as many (`partitions`) as the input.
     `sd-length` and `sd-value-sha256` are of the whole value.
     """
     headers = {
@@ -42,8 +47,8 @@ def dead_letter(rejected: Rejected, partitions: int) -> Outgoing:
         "sd-value-sha256": rejected.sha256,
     }
     return Outgoing(
-        rejected.topic + SUFFIX,
-        rejected.partition % partitions,
+        to.topic,
+        to.partition,
         rejected.key,
         rejected.value,
         tuple((name, text.encode()) for name, text in headers.items()),

@@ -87,7 +87,7 @@ def _migrated(payload: bytes, name: str, component: Component, written: str, our
 
 def remedy(name: str) -> str:
     """The command that makes a model's state anew."""
-    return f"streamdrift rebuild --model {name}" if name else "streamdrift rebuild"
+    return f"streamdrift rebuild {name}" if name else "streamdrift rebuild"
 
 
 def _line(header: Header) -> bytes:

@@ -26,11 +26,11 @@ JsonObject = dict[str, object]
 class Place:
     """What depends on where Streamdrift runs and not on the log; a replay takes it from the captured header.
 
-    `source`: CloudEvents source, a path. `web_url`: start of links to the dashboard, without a slash at its end.
+    `source`: CloudEvents source, a path. `links_url`: start of links to the dashboard, without a slash at its end.
     """
 
     source: str
-    web_url: str
+    links_url: str
     version: str
     cluster_id: str
 
@@ -101,7 +101,7 @@ def _subject(verdict: Verdict) -> str:
 def _page(verdict: Verdict, place: Place) -> str:
     kind, name = ("streams", verdict.stream) if verdict.column is None else ("columns", verdict.column)
     model = dict(verdict.labels)["model"]
-    return f"{place.web_url}/models/{quote(model, safe='')}/{kind}/{quote(name, safe='')}"
+    return f"{place.links_url}/models/{quote(model, safe='')}/{kind}/{quote(name, safe='')}"
 
 
 def _annotations(alert: AlertState) -> dict[str, str]:

@@ -105,7 +105,7 @@ def notice_message(notice: Notice, place: Place) -> Message:
                 "annotations": {"summary": notice.text},
                 "startsAt": at,
                 "endsAt": None,
-                "generatorURL": f"{place.web_url}/{_page(notice)}?at={at}",
+                "generatorURL": f"{place.links_url}/{_page(notice)}?at={at}",
                 "fingerprint": name,
                 "evidence": {
                     "value": None,

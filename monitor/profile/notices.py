@@ -21,7 +21,9 @@ def data_lost(tp: TopicPartition, position: ProfilePosition, beginning: int) -> 
 
 def record_quarantined(tp: TopicPartition, offset: int, watermark: int | None) -> Notice:
     """A record has ended the process again and again, and is left out."""
-    text = f"{tp.topic}/{tp.partition}: the record at offset {offset} ended the process three times; see {tp.topic}.dlq"
+    text = (
+        f"{tp.topic}/{tp.partition}: the record at offset {offset} ended the process three times; see its dead letter"
+    )
     labels = (("offset", str(offset)), ("partition", str(tp.partition)), ("topic", tp.topic))
     return Notice("", RECORD_QUARANTINED, watermark or 0, *tp, labels, text)
 

@@ -89,13 +89,13 @@ class InputPartition:
 
     # ------------------------------------------------------------------ what it commits
 
-    def outputs(self, topics: LedgerTopics, dead_letter_partitions: int) -> list[Outgoing]:
-        """What is new and not there yet, numbered."""
+    def outputs(self, topics: LedgerTopics, dead_letters: TopicPartition) -> list[Outgoing]:
+        """What is new and not there yet, numbered. `dead_letters`: where rejected records go."""
         # a first start says where its outputs will begin before there are any, so that they can be looked up;
         # and a lost commit is taken back first, for what is said again need not be the same
         if self.is_fresh or self._undone is not None:
             return []
-        said = self._said(topics, dead_letter_partitions)
+        said = self._said(topics, dead_letters)
         return self._sequencer.number(self._present.without(said))
 
     @property
@@ -123,7 +123,7 @@ class InputPartition:
             tails = self._tails | {name: ends[p] for name, p in _names(places) if p in ends}
             self._tails = {name: tails[name] for name, _ in _names(places) if name in tails}
 
-    def _said(self, topics: LedgerTopics, dead_letter_partitions: int) -> list[Outgoing]:
+    def _said(self, topics: LedgerTopics, dead_letters: TopicPartition) -> list[Outgoing]:
         drained, ledger, of = self.task.drain(), topics.name("ledger"), topics.partition_of
         readers = sorted({of(model) for model in self._touched.union(self.models)})
         shared: list[Entry] = [*self._switches, *self._heartbeats]
@@ -134,7 +134,7 @@ class InputPartition:
         for partition in readers:
             told = [] if drained.watermark is None else [_for_partition(drained.watermark, topics, partition)]
             said += [encode_entry(entry, ledger, partition) for entry in [*shared, *told]]
-        said += [dead_letter(rejected, dead_letter_partitions) for rejected in drained.rejected]
+        said += [dead_letter(rejected, dead_letters) for rejected in drained.rejected]
         self._tell(drained.rejected)
         return said
 

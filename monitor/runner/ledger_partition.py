@@ -234,7 +234,7 @@ class LedgerPartition:
             numbers = self._outbox.numbers() if self._target is None else self._target.numbers
             self.stopped[model] = Stopped(self.committed, why[model], numbers.get(model, {}))
             self._outbox.entries.append(stop_notice(model, why[model], self.tp, self.task.watermarks))
-            self._log.error("model_stopped", model=model, why=why[model], remedy=f"streamdrift rebuild --model {model}")
+            self._log.error("model_stopped", model=model, why=why[model], remedy=f"streamdrift rebuild {model}")
 
     # ------------------------------------------------------------------ what people say
 

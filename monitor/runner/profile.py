@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from monitor.bus.port import Bus, Committed
-from monitor.codec.dead_letters import SUFFIX
+from monitor.codec.dead_letters import dead_letters_of
 from monitor.codec.decode import Decoder
 from monitor.config.resolved import Config
 from monitor.contract import TopicContract
@@ -79,7 +79,8 @@ class ProfileStage:
         value = self.positions.of(tp, committed)  # first: where it raises, nothing has begun
         self._decided.read()
         self._agree()
-        self._dead_letters[tp.topic] = self._bus.partitions(tp.topic + SUFFIX) or 1
+        dead_letters = dead_letters_of(self._ledger.prefix, tp.topic)
+        self._dead_letters[tp.topic] = self._bus.partitions(dead_letters) or 1
         writer, position = f"{self.group}/{tp.topic}/{tp.partition}", None if value is None else decode_profile(value)
         known = None if position is None else to_go_on_from(self._bus, writer, self._places(tp), position)
         contract = self._contracts.newest(tp.topic) if known is None else self._contract(known.position.contract)
@@ -143,8 +144,12 @@ class ProfileStage:
         """The output partitions of an input partition, whatever models have read it."""
         ledger = self._ledger.name("ledger")
         numbers = sorted({self._ledger.partition_of(model) for model in self._contracts.models_of(tp.topic)})
-        dead = TopicPartition(tp.topic + SUFFIX, tp.partition % self._dead_letters[tp.topic])
-        return [*(TopicPartition(ledger, n) for n in numbers), dead]
+        return [*(TopicPartition(ledger, n) for n in numbers), self._dead_letters_of(tp)]
+
+    def _dead_letters_of(self, tp: TopicPartition) -> TopicPartition:
+        """Where rejected records go: to the partition of the same number, if there is one."""
+        topic = dead_letters_of(self._ledger.prefix, tp.topic)
+        return TopicPartition(topic, tp.partition % self._dead_letters[tp.topic])
 
     def _first_start(self, tp: TopicPartition) -> int:
         readers = [m for m in self._config.models if any(stream.topic == tp.topic for stream in m.contract.streams)]
@@ -272,7 +277,7 @@ class ProfileStage:
         for tp, held in sorted(self._inputs.items()):
             if tp in self._again or not held.joined:
                 continue
-            outputs = held.outputs(self._ledger, self._dead_letters[tp.topic])
+            outputs = held.outputs(self._ledger, self._dead_letters_of(tp))
             if not outputs and held.is_committed:
                 continue
             position = held.commit(self._places(tp), self._bus.end)

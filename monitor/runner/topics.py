@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
+from monitor.codec.dead_letters import DEAD_LETTERS, dead_letters_of
 from monitor.errors import ConfigurationError
 from monitor.events import Record, RecordBatch, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
@@ -31,7 +32,7 @@ def create_topics(bus: Bus, topics: LedgerTopics, inputs: tuple[str, ...]) -> No
         found = bus.partitions(topic)
         if found is None:
             bus.create(topic, partitions, config)
-        elif found != partitions and not topic.endswith(".dlq"):  # an input may have grown since
+        elif found != partitions and not topic.startswith(topics.name(DEAD_LETTERS)):  # an input may have grown since
             raise ConfigurationError(f"{bus.name}: topic {topic} has {found} partitions; {partitions} are needed")
 
 
@@ -48,7 +49,7 @@ def our_topics(
         topics.name("alerts"): (n, _days(90)),
         topics.name("retraining"): (n, _days(90)),
         topics.name("observations"): (n, _days(7)),
-        **{f"{topic}.dlq": (count(topic) or 1, _days(14)) for topic in inputs},
+        **{dead_letters_of(topics.prefix, topic): (count(topic) or 1, _days(14)) for topic in inputs},
     }
 
 

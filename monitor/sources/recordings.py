@@ -45,7 +45,7 @@ def captured(path: Path) -> Recording:
     header = CapturedLog(_lines(path, lambda _: None)).header
     control = decode_control(_control_lines(path, header), header.prefix)
     stamped = {name: topic.log_append_time for name, topic in header.topics.items()}
-    place = Place(header.source, header.generator_url, header.version, header.cluster_id)
+    place = Place(header.source, header.links_url, header.version, header.cluster_id)
 
     def batches(progress: Progress) -> Iterator[RecordBatch]:
         records = CapturedLog(_lines(path, progress)).records()

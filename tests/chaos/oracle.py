@@ -11,7 +11,7 @@ from typing import Any
 import kafka
 
 from monitor.cli.replay_log import configured, recorded
-from monitor.codec.dead_letters import SUFFIX, dead_letter
+from monitor.codec.dead_letters import dead_letter, dead_letters_of
 from monitor.config import load
 from monitor.evaluate.messages import Message
 from monitor.events import TopicPartition
@@ -36,7 +36,7 @@ class _Undisturbed(Replay):
 
     def drained(self, tp: TopicPartition) -> Drained:
         drained = super().drained(tp)
-        for letter in (dead_letter(rejected, tp.partition + 1) for rejected in drained.rejected):
+        for letter in (dead_letter(rejected, tp) for rejected in drained.rejected):
             self.dead_letters[tp.partition].append((letter.key, _with_headers(letter.value or b"", letter.headers)))
         return drained
 
@@ -121,7 +121,7 @@ def judge(servers: list[str], wanted: Expected) -> dict[str, Verdict]:
 
 
 def _judge(servers: list[str], name: str, wanted: dict[int, list[Said]]) -> Verdict:
-    topic = TOPIC + SUFFIX if name == "dlq" else PREFIX + name
+    topic = dead_letters_of(PREFIX, TOPIC) if name == "dlq" else PREFIX + name
     records = list(_records(servers, topic))
     found: dict[int, list[Said]] = defaultdict(list)
     numbers: dict[tuple[int, bytes], list[int]] = defaultdict(list)

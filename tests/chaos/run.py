@@ -86,7 +86,7 @@ class Chaos:
             "LEDGER_PARTITIONS": str(LEDGER_PARTITIONS),
             "COMMIT_INTERVAL_MS": str(COMMIT_MS),
             "LOG_FORMAT": "json",
-            "KAFKA_OPTIONS": json.dumps(options),
+            "KAFKA_PYTHON_OPTIONS": json.dumps(options),
         }
         return kept | {f"STREAMDRIFT_{name}": value for name, value in own.items()}
 

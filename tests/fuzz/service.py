@@ -170,7 +170,7 @@ def _values(bus: MemoryBus, topic: str) -> Iterable[bytes]:
 
 def _dead(bus: MemoryBus, topic: str) -> Iterable[tuple[tuple[str, int, int], str]]:
     for p in range(bus.partitions(topic) or 0):
-        for batch in read_whole(bus, TopicPartition(f"{topic}.dlq", p)):
+        for batch in read_whole(bus, TopicPartition(f"sd.dlq.{topic}", p)):
             for record in records_of(batch):
                 headers = dict(record.headers)
                 yield (topic, p, int(headers["sd-offset"])), headers["sd-reason"].decode()

@@ -55,7 +55,7 @@ def settings(broker: SecureBroker, password: str) -> dict[str, str]:
         "KAFKA_CA_FILE": str(broker.authority.ca),
         "KAFKA_USERNAME": APP,
         "KAFKA_PASSWORD": password,
-        "KAFKA_OPTIONS": json.dumps({"sasl_kerberos_name": OPTION}),
+        "KAFKA_PYTHON_OPTIONS": json.dumps({"sasl_kerberos_name": OPTION}),
         "LOG_LEVEL": "debug",
     }
     return env | {f"STREAMDRIFT_{name}": value for name, value in own.items()}
@@ -97,7 +97,7 @@ def test_no_secret_is_left_anywhere(secure_broker: SecureBroker, tmp_path: Path)
     service = Service(env, config, tmp_path / "service.log")
     service.start()
     try:
-        ends = [TopicPartition(f"{TOPIC}.dlq", 0), TopicPartition(f"{PREFIX}positions", 0)]
+        ends = [TopicPartition(f"{PREFIX}dlq.{TOPIC}", 0), TopicPartition(f"{PREFIX}positions", 0)]
         service.wait_until(lambda: all(owner.partitions(tp.topic) for tp in ends), "topics were made", 90)
         service.wait_until(lambda: all(owner.end(tp) > 0 for tp in ends), "it committed", 90)
         service.wait_until(lambda: b"streamdrift_input_records_total" in fetched(port, "/metrics"), "metrics", 60)
@@ -131,7 +131,14 @@ def test_no_secret_is_left_anywhere(secure_broker: SecureBroker, tmp_path: Path)
                     traces.take(f"topic {topic}", (record.key or b"") + (record.value or b"") + headers)
     owner.close()
     traces.take("log", service.log.read_bytes())
-    places = {"metrics", "command lines", "log", "output of run", f"topic {TOPIC}.dlq", f"topic {PREFIX}positions"}
+    places = {
+        "metrics",
+        "command lines",
+        "log",
+        "output of run",
+        f"topic {PREFIX}dlq.{TOPIC}",
+        f"topic {PREFIX}positions",
+    }
     assert places <= traces.found.keys()
     assert all(traces.found[place] for place in places)
     assert traces.holding_a_canary() == []

@@ -1,4 +1,4 @@
-"""Records that cannot be rows, over a real broker: named, counted and quoted in `<topic>.dlq`; the stream goes on."""
+"""Records that cannot be rows, over a real broker: named, counted and quoted as dead letters; the stream goes on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from monitor.bus.kafka import KafkaBus
 from monitor.codec import reasons
 from monitor.codec.canonical import time_text
-from monitor.codec.dead_letters import MOST_BYTES
+from monitor.codec.dead_letters import MOST_BYTES, dead_letters_of
 from monitor.config import load
 from monitor.errors import BusError
 from monitor.events import Outgoing, Record, TopicPartition
@@ -112,7 +112,7 @@ class Profile:
         return value is not None and positions.decode_profile(value).position >= self._bus.end(self.tp)
 
     def dead_letters(self) -> list[Record]:
-        tp = TopicPartition(f"{self.tp.topic}.dlq", 0)
+        tp = TopicPartition(dead_letters_of(self._topics.prefix, self.tp.topic), 0)
         return [record for batch in read_whole(self._bus, tp) for record in records_of(batch)]
 
 

@@ -159,14 +159,14 @@ def test_lacking_rights_are_named_with_the_command_that_gives_them(broker: Secur
     bus = KafkaBus([broker.listener(listener)], client_options(load_settings(**poor)))
     owner = KafkaBus([broker.address], {})
     owner.create("in", 1)
-    needs = Needs(("in",), ("r.ledger", "in.dlq"), (("r.profile", "one"),))
+    needs = Needs(("in",), ("r.dlq.in", "r.ledger"), (("r.profile", "one"),))
     with pytest.raises(BusError, match="user 'poor' lacks") as caught:
         bus.check_rights(needs)
     for lacking in (
         "READ on topic in,",
         "DESCRIBE_CONFIGS on topic in,",
         "WRITE on topic r.ledger,",
-        "READ on topic in.dlq,",
+        "READ on topic r.dlq.in,",
         "READ on group r.profile",
         "WRITE on transactional-id r.profile-one",
         "--add --allow-principal 'User:poor' --operation",

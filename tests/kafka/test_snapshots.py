@@ -112,7 +112,7 @@ class Bench:
         sender.close()
 
     def rebuild(self, model: str) -> None:
-        command = [*COMMAND, "rebuild", "--model", model]
+        command = [*COMMAND, "rebuild", model]
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
         assert done.returncode == 0, done.stderr
 

@@ -264,7 +264,7 @@ def more_partitions(service: Service, process: Process, strike: Strike) -> None:
     if len(service.traffic.partitions) < MOST_PARTITIONS:
         topic = service.world.rng.choice(service.inputs)
         number = service.bus.partitions(topic) or 0
-        service.bus.grow(f"{topic}.dlq", number + 1)
+        service.bus.grow(f"sd.dlq.{topic}", number + 1)
         service.bus.grow(topic, number + 1)
         service.traffic.add(TopicPartition(topic, number))
         service.restart("evaluate")

@@ -135,7 +135,7 @@ def tells_every_rejected_record(ended: Ended) -> None:
     """One dead letter for each record that the replay rejects, with its reason."""
     live: Counter[tuple[str, ...]] = Counter()
     for topic in ended.schedule.service.inputs:
-        for record in all_of(ended.bus, f"{topic}.dlq"):
+        for record in all_of(ended.bus, f"sd.dlq.{topic}"):
             headers = {name: value.decode() for name, value in record.headers}
             live[tuple(headers[f"sd-{name}"] for name in ("topic", "partition", "offset", "reason"))] += 1
     expected: Counter[tuple[str, ...]] = Counter(

@@ -49,8 +49,10 @@ def test_variables_of_others_under_the_prefix_are_left_alone(monkeypatch: pytest
 
 def test_options_of_the_kafka_client_are_a_json_object(monkeypatch: pytest.MonkeyPatch) -> None:
     """Values keep their JSON type."""
-    monkeypatch.setenv("STREAMDRIFT_KAFKA_OPTIONS", '{"security_protocol": "SASL_SSL", "request_timeout_ms": 5000}')
-    assert load_settings().kafka_options == {"security_protocol": "SASL_SSL", "request_timeout_ms": 5000}
+    monkeypatch.setenv(
+        "STREAMDRIFT_KAFKA_PYTHON_OPTIONS", '{"security_protocol": "SASL_SSL", "request_timeout_ms": 5000}'
+    )
+    assert load_settings().kafka_python_options == {"security_protocol": "SASL_SSL", "request_timeout_ms": 5000}
 
 
 def test_all_wrong_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,8 +68,8 @@ def test_all_wrong_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("text", ['{"sasl_plain_password": "hunter2"', '["hunter2"]', '"hunter2"'])
 def test_a_mistyped_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """Neither the message nor a chained exception shows what was in the variable."""
-    monkeypatch.setenv("STREAMDRIFT_KAFKA_OPTIONS", text)
-    with pytest.raises(ConfigurationError, match="STREAMDRIFT_KAFKA_OPTIONS") as caught:
+    monkeypatch.setenv("STREAMDRIFT_KAFKA_PYTHON_OPTIONS", text)
+    with pytest.raises(ConfigurationError, match="STREAMDRIFT_KAFKA_PYTHON_OPTIONS") as caught:
         load_settings()
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -76,4 +78,4 @@ def test_a_mistyped_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch, text
 
 def test_settings_print_without_the_options_of_the_client() -> None:
     """They may hold a password."""
-    assert "hunter2" not in repr(load_settings(kafka_options={"sasl_plain_password": "hunter2"}))
+    assert "hunter2" not in repr(load_settings(kafka_python_options={"sasl_plain_password": "hunter2"}))

@@ -56,7 +56,7 @@ def test_settings_become_options_of_the_client(tmp_path: Path) -> None:
             kafka_cert_file=made.cert,
             kafka_key_file=made.key,
             kafka_key_password=CANARY,
-            kafka_options={"request_timeout_ms": 5000},
+            kafka_python_options={"request_timeout_ms": 5000},
         )
     )
     assert options == {
@@ -117,7 +117,7 @@ def test_credentials_over_an_open_connection_need_a_flag(mechanism: str, through
     """However they come; with the flag they are taken."""
     given: dict[str, Any] = (
         {
-            "kafka_options": {
+            "kafka_python_options": {
                 "security_protocol": "SASL_PLAINTEXT",
                 "sasl_mechanism": mechanism,
                 "sasl_plain_username": "app",
@@ -151,7 +151,7 @@ def test_a_token_over_an_open_connection_needs_the_flag_too(tmp_path: Path) -> N
     ("settings", "expected"),
     [
         ({"kafka_username": "app", "kafka_password": CANARY}, "PLAINTEXT sends no credentials"),
-        ({"kafka_options": {"sasl_plain_password": CANARY}}, "KAFKA_PASSWORD: PLAINTEXT sends no credentials"),
+        ({"kafka_python_options": {"sasl_plain_password": CANARY}}, "KAFKA_PASSWORD: PLAINTEXT sends no credentials"),
         ({"kafka_security_protocol": "SSL", "kafka_password": CANARY}, "SSL sends no credentials"),
         ({"kafka_security_protocol": "SASL_SSL"}, "SASL_MECHANISM: SASL_SSL needs one of PLAIN"),
         (SCRAM, "KAFKA_PASSWORD: SCRAM-SHA-512 needs it"),
@@ -163,14 +163,21 @@ def test_a_token_over_an_open_connection_needs_the_flag_too(tmp_path: Path) -> N
             {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "OAUTHBEARER"},
             "TOKEN_FILE: OAUTHBEARER needs",
         ),
-        ({"kafka_options": {"sasl_oauth_token_provider": CANARY}}, "a token provider is no JSON"),
-        ({"kafka_options": {"security_protocol": "sasl_ssl"}}, "should be SSL, SASL_SSL, PLAINTEXT, SASL_PLAINTEXT"),
+        ({"kafka_python_options": {"sasl_oauth_token_provider": CANARY}}, "a token provider is no JSON"),
+        (
+            {"kafka_python_options": {"security_protocol": "sasl_ssl"}},
+            "should be SSL, SASL_SSL, PLAINTEXT, SASL_PLAINTEXT",
+        ),
+        (
+            {"kafka_python_options": {"group_id": "x", "isolation_level": "read_uncommitted"}},
+            "STREAMDRIFT_KAFKA_PYTHON_OPTIONS: Streamdrift sets group_id, isolation_level itself",
+        ),
         ({"kafka_ca_file": "/etc/ca.pem"}, "STREAMDRIFT_KAFKA_CA_FILE: PLAINTEXT is not encrypted"),
         ({"kafka_security_protocol": "SSL", "kafka_key_password": CANARY}, "KEY_PASSWORD: there is no certificate"),
         ({"kafka_security_protocol": "SSL", "kafka_ca_file": "/no/ca.pem"}, "KAFKA_CA_FILE: /no/ca.pem: No such file"),
         (
-            {"kafka_security_protocol": "SSL", "kafka_options": {"security_protocol": "SSL"}},
-            "security_protocol is in STREAMDRIFT_KAFKA_OPTIONS too; say it once",
+            {"kafka_security_protocol": "SSL", "kafka_python_options": {"security_protocol": "SSL"}},
+            "security_protocol is in STREAMDRIFT_KAFKA_PYTHON_OPTIONS too; say it once",
         ),
     ],
 )

@@ -77,7 +77,7 @@ def test_a_bad_configuration_is_exit_code_2_with_every_place(tmp_path: Path) -> 
 )
 def test_exit_codes(arguments: list[str], code: int, text: str) -> None:
     """2 for wrong usage or configuration, 3 where nobody answers; the message names the cause."""
-    done = streamdrift(*arguments, STREAMDRIFT_KAFKA_OPTIONS="")
+    done = streamdrift(*arguments, STREAMDRIFT_KAFKA_PYTHON_OPTIONS="")
     assert done.returncode == code, done.stderr
     assert text in done.stderr
     assert "Traceback" not in done.stderr

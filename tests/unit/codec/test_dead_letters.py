@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
-from monitor.codec.dead_letters import dead_letter, reject
+from monitor.codec.dead_letters import dead_letter, dead_letters_of, reject
 from monitor.codec.reasons import INVALID_JSON
-from monitor.events import RecordBatch
+from monitor.events import RecordBatch, TopicPartition
+
+TO = TopicPartition(dead_letters_of("streamdrift.", "ml.features"), 3)
 
 
 def one(topic: str, partition: int, offset: int, timestamp: int, key: bytes, value: bytes) -> RecordBatch:
@@ -15,8 +17,8 @@ def one(topic: str, partition: int, offset: int, timestamp: int, key: bytes, val
 
 def test_a_dead_letter_says_why_and_whence() -> None:
     """Key, partition and value are the record's; headers tell the reason and the place."""
-    letter = dead_letter(reject(one("ml.features", 3, 17, 99, b"k", b"{"), 0, INVALID_JSON), 8)
-    assert (letter.topic, letter.partition, letter.key, letter.value) == ("ml.features.dlq", 3, b"k", b"{")
+    letter = dead_letter(reject(one("ml.features", 3, 17, 99, b"k", b"{"), 0, INVALID_JSON), TO)
+    assert (letter.topic, letter.partition, letter.key, letter.value) == ("streamdrift.dlq.ml.features", 3, b"k", b"{")
     assert dict(letter.headers) == {
         "sd-reason": b"invalid_json",
         "sd-topic": b"ml.features",
@@ -31,7 +33,7 @@ def test_a_dead_letter_says_why_and_whence() -> None:
 def test_a_large_record_is_quoted_in_part() -> None:
     """At most 64 KiB of it, with length and digest of the whole."""
     value = b"x" * 1_000_000
-    letter = dead_letter(reject(one("t", 0, 0, 0, b"k" * 1_000_000, value), 0, INVALID_JSON), 8)
+    letter = dead_letter(reject(one("t", 0, 0, 0, b"k" * 1_000_000, value), 0, INVALID_JSON), TO)
     assert letter.value == value[:65536]
     assert letter.key is not None
     assert len(letter.key) == 65536

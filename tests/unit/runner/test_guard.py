@@ -102,7 +102,7 @@ def test_a_record_that_ends_the_process_is_left_out_and_the_stream_goes_on(deadl
     assert run(bus) == 5
     assert deadly[1] == 3
     assert buckets(bus) == {"pane": 59, "dead:quarantined": 1}
-    (dead,) = [v for b in read_whole(bus, TopicPartition("in.dlq", 0)) for v in b.values]
+    (dead,) = [v for b in read_whole(bus, TopicPartition("sd.dlq.in", 0)) for v in b.values]
     assert dead is not None
     assert POISON in dead
 

@@ -43,15 +43,15 @@ def turn(loop: Loop) -> None:
 
 
 def dead_letters(bus: MemoryBus) -> list[bytes | None]:
-    partitions = range(bus.partitions("in.dlq") or 0)
-    return [v for p in partitions for batch in read_whole(bus, TopicPartition("in.dlq", p)) for v in batch.values]
+    partitions = range(bus.partitions("sd.dlq.in") or 0)
+    return [v for p in partitions for batch in read_whole(bus, TopicPartition("sd.dlq.in", p)) for v in batch.values]
 
 
 def test_a_dead_letter_is_not_lost_where_the_process_saw_fewer_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Brokers may tell of a topic as it was: then what is written does not go where the process before wrote."""
     bus = MemoryBus(lambda: 1_790_000_000_000)
     bus.create("in", 2)
-    bus.create("in.dlq", 2)
+    bus.create("sd.dlq.in", 2)
     create_topics(bus, TOPICS, ("in",))
     name_partitions(bus, TOPICS, "m", PartitionSet({"features": ("in", 2)}))
     good = json.dumps({"event_id": "e", "model": "m", "event_time": time_text(1_790_000_000_000), "features": {"x": 1}})
@@ -59,14 +59,14 @@ def test_a_dead_letter_is_not_lost_where_the_process_saw_fewer_partitions(monkey
     turn(begun(bus))
 
     partitions = bus.partitions
-    monkeypatch.setattr(bus, "partitions", lambda topic: 1 if topic == "in.dlq" else partitions(topic))
+    monkeypatch.setattr(bus, "partitions", lambda topic: 1 if topic == "sd.dlq.in" else partitions(topic))
     loop = begun(bus)
     commit = loop._writer.commit
 
     def torn(
         outgoing: Sequence[Outgoing], offsets: Mapping[TopicPartition, Committed], polled: Polled | None
     ) -> Mapping[TopicPartition, int]:
-        left = [o for o in outgoing if o.topic != "in.dlq"]
+        left = [o for o in outgoing if o.topic != "sd.dlq.in"]
         ends = commit(left, offsets, polled)
         if len(left) < len(outgoing):
             raise TransactionFailed("the broker crashed, and the dead letters with it")

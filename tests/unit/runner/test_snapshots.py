@@ -99,7 +99,7 @@ TORN = [
     ("evaluate", "sd.observations"),
     ("evaluate", "sd.positions"),
     ("profile", "sd.ledger"),
-    ("profile", "ml.features.dlq"),
+    ("profile", "sd.dlq.ml.features"),
     ("profile", "sd.positions"),
 ]
 
