@@ -55,50 +55,49 @@ def admit(time: Int64s, reach: int | None, skew: int, flush: Flush | None = None
         if len(time) < JURY and flush is not None and flush.plausible is not None and median > flush.plausible:
             return _nothing(None)
         reach = median
-    accepted: list[NDArray[np.bool_]] = []
-    before: list[Int64s] = []
-    at = 0
-    while at < len(time):  # one turn a row that is too far ahead; traffic without such rows is one turn
-        rest = time[at:]
-        reached = np.maximum.accumulate(np.concatenate([[reach], rest]))
-        ahead = rest > reached[:-1] + skew
-        good = int(np.argmax(ahead)) if ahead.any() else len(rest)
-        accepted.append(np.ones(good, dtype=np.bool_))
-        before.append(reached[:good])
-        reach = int(reached[good])
-        at += good
-        if at == len(time):
-            break
-        verdict = _jury(int(time[at]), time[at + 1 : at + 1 + JURY], skew, flush)
+    reached = np.maximum.accumulate(np.concatenate([[reach], time]))
+    ahead = time > reached[:-1] + skew
+    if not ahead.any():
+        return Admission(np.ones(len(time), dtype=np.bool_), reached[:-1], int(reached[-1]))
+    first = int(np.argmax(ahead))
+    accepted, before, reach = _one_by_one(time[first:], int(reached[first]), skew, flush)
+    return Admission(
+        np.concatenate([np.ones(first, dtype=np.bool_), accepted]), np.concatenate([reached[:first], before]), reach
+    )
+
+
+def _one_by_one(time: Int64s, reach: int, skew: int, flush: Flush | None) -> tuple[NDArray[np.bool_], Int64s, int]:
+    """Decide rows of which the first is ahead: accepted, reach before each, and reach after them."""
+    whole = max(0, len(time) - JURY)
+    juries = np.lib.stride_tricks.sliding_window_view(time[1:], JURY) if whole else np.zeros((0, JURY), np.int64)
+    agrees = (2 * (juries >= time[:whole, None] - skew).sum(axis=1) > JURY).tolist()
+    accepted: list[bool] = []
+    before: list[int] = []
+    # row by row, since what is ahead depends on which of the rows before it were accepted; a turn costs the same
+    # however many of them are ahead
+    for i, at in enumerate(time.tolist()):
+        verdict: bool | None = True
+        if at > reach + skew:
+            verdict = agrees[i] if i < whole else _short_jury(at, time[i + 1 :], skew, flush)
         if verdict is None:
             break
-        accepted.append(np.array([verdict]))
-        before.append(np.array([reach], dtype=np.int64))
-        reach = max(reach, int(time[at])) if verdict else reach
-        at += 1
-    if not before:
-        return _nothing(reach)
-    return Admission(np.concatenate(accepted), np.concatenate(before), reach)
+        accepted.append(verdict)
+        before.append(reach)
+        reach = max(reach, at) if verdict else reach
+    return np.array(accepted, dtype=np.bool_), np.array(before, dtype=np.int64), reach
 
 
 def _nothing(reach: int | None) -> Admission:
     return Admission(np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.int64), reach)
 
 
-def _jury(time: int, jury: Int64s, skew: int, flush: Flush | None) -> bool | None:
-    """Whether a row ahead is accepted, or None when it has to wait for more rows."""
-    if len(jury) < JURY:
-        if flush is None:
-            return None
-        if flush.plausible is not None and time <= flush.plausible:
-            return True
-        if flush.plausible is not None and (len(jury) == 0 or _agrees(time, jury, skew)):
-            return None
-        if len(jury) == 0:
-            return True  # the last row of a file has nobody to contradict it
-    return _agrees(time, jury, skew)
-
-
-def _agrees(time: int, jury: Int64s, skew: int) -> bool:
-    """Whether most of the jury is as far ahead."""
-    return 2 * int((jury >= time - skew).sum()) > len(jury)
+def _short_jury(time: int, jury: Int64s, skew: int, flush: Flush | None) -> bool | None:
+    """Whether a row ahead is accepted though its jury is not complete, or None if it has to wait for more rows."""
+    if flush is None:
+        return None
+    if flush.plausible is not None and time <= flush.plausible:
+        return True
+    agrees = 2 * int((jury >= time - skew).sum()) > len(jury)
+    if flush.plausible is not None and (len(jury) == 0 or agrees):
+        return None
+    return agrees or len(jury) == 0  # the last row of a file has nobody to contradict it

@@ -79,3 +79,28 @@ def test_few_rows_from_the_future_are_no_jury_for_each_other(reach: int | None) 
 def test_under_log_append_time_the_stamp_decides_at_once() -> None:
     """A row may run ahead of the broker's stamp by the skew, not by more."""
     assert by_stamp(np.array([100, 200, 201]), np.array([100, 100, 100]), SKEW).tolist() == [True, True, False]
+
+
+def row_by_row(times: list[int]) -> list[bool]:
+    """The rule of the module's docstring, one row after the other, over a log that ends with its last row."""
+    reach = sorted(times[:JURY])[(min(len(times), JURY) - 1) // 2]
+    accepted = []
+    for i, time in enumerate(times):
+        jury = times[i + 1 : i + 1 + JURY]
+        agree = sum(other >= time - SKEW for other in jury)
+        accepted.append(time <= reach + SKEW or not jury or 2 * agree > len(jury))
+        reach = max(reach, time) if accepted[-1] else reach
+    return accepted
+
+
+@given(st.lists(st.integers(0, 300) | st.integers(10**4, 10**4 + 300) | st.integers(10**6, 10**9), min_size=1))
+def test_rows_ahead_are_decided_as_the_rule_says(times: list[int]) -> None:
+    """However many rows of a batch are ahead, each is decided by its own jury."""
+    assert all_at_once(times) == row_by_row(times)
+
+
+def test_every_other_row_of_a_large_batch_may_be_ahead() -> None:
+    """Admission is linear: with a look at all that follows for each row ahead this would take hours."""
+    times = np.arange(400_000, dtype=np.int64)
+    times[::2] += 10**9 + 1000 * times[::2]
+    assert int(admit(times, 0, SKEW, Flush(None)).accepted.sum()) == 200_000
