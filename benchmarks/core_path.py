@@ -38,7 +38,7 @@ class CoreRun:
         (model,) = traffic.config.models
         tps = [TopicPartition(traffic.topic, partition) for partition in range(PARTITIONS)]
         self._decoder = Decoder(traffic.topic, [model.contract])
-        self._folds = [PartitionFold(tp, [model.contract], False) for tp in tps]
+        self._folds = [PartitionFold(tp, [model.contract]) for tp in tps]
         partitions = msgspec.json.encode(PartitionSet({"features": (traffic.topic, PARTITIONS)})).decode()
         changes = [new_decision("bench", "set", partitions), rules_decision(model)]
         place = Place("/bench", "http://localhost:8787", "0", "bench")

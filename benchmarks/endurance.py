@@ -119,7 +119,7 @@ class Endless:
         config: Config = load(_ALERTS_YAML.format(columns=", ".join(self._names)), "endurance")
         (model,) = config.models
         self._decoder = Decoder(TOPIC, [model.contract])
-        self.folds = [PartitionFold(TopicPartition(TOPIC, p), [model.contract], False) for p in range(PARTITIONS)]
+        self.folds = [PartitionFold(TopicPartition(TOPIC, p), [model.contract]) for p in range(PARTITIONS)]
         partitions = msgspec.json.encode(PartitionSet({"features": (TOPIC, PARTITIONS)})).decode()
         changes = [new_decision("bench", "set", partitions), rules_decision(model)]
         place = Place("/bench", "http://localhost:8787", "0", "bench")

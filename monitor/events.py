@@ -45,6 +45,8 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    log_append_time: bool = False
+    """Whether the broker stamped it itself (LogAppendTime)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class RecordBatch:
     values: Sequence[bytes | None]
     headers: Sequence[Headers]
     log_append_time: bool = False
-    """True where the broker stamped the records itself (LogAppendTime)."""
+    """Whether the broker stamped the records itself (LogAppendTime). A topic can be switched: a log may hold both."""
 
     def __len__(self) -> int:
         return len(self.offsets)

@@ -8,7 +8,7 @@ offset and pane.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -32,12 +32,12 @@ from monitor.profile.task import Decode, Mark, ProfileTask
 class ReplayLog:
     """What a replay is given beside the records.
 
-    `partitions`: all input partitions, and whether the broker stamped their records. `ends`: a plain file ends, so
+    `partitions`: all input partitions. `ends`: a plain file ends, so
     what is open is sealed; of a captured log nothing is sealed beyond the last watermark.
     """
 
     contracts: Sequence[ModelContract]
-    partitions: Mapping[TopicPartition, bool]
+    partitions: Collection[TopicPartition]
     heartbeats: Sequence[Heartbeat]
     activations: Sequence[Activation]
     place: Place
@@ -61,7 +61,7 @@ class Replay:
         self._evaluate = EvaluateTask(log.place, log.activations)
         grids = [decode_grid(a.decision.content.encode()) for a in log.activations if a.decision.kind == "grid"]
         read = {stream.topic for contract in log.contracts for stream in contract.streams}
-        tasks = {tp: self._task(tp, log.partitions[tp], grids) for tp in sorted(log.partitions) if tp.topic in read}
+        tasks = {tp: self._task(tp, grids) for tp in sorted(log.partitions) if tp.topic in read}
         # a partition that no set names was never read
         self._tasks = {tp: task for tp, task in tasks.items() if task.fold.join(log.activations)}
         self._waiting: dict[TopicPartition, list[RecordBatch]] = {}
@@ -69,9 +69,9 @@ class Replay:
         read_notices = [n for n in log.notices if concerns(n, models, read)]
         self._noticed = [o for n in read_notices for o in self._evaluate.read(n) if isinstance(o, Message)]
 
-    def _task(self, tp: TopicPartition, stamped: bool, grids: Sequence[Grid]) -> ProfileTask:
+    def _task(self, tp: TopicPartition, grids: Sequence[Grid]) -> ProfileTask:
         first, switches = self._contracts_of(tp)
-        fold = PartitionFold(tp, first.models, stamped, grids)
+        fold = PartitionFold(tp, first.models, grids)
         fold.quarantined |= {offset for at, offset in map(place_quarantined, self._log.notices) if at == tp}
         beats = {Mark(h.offset, h.watermark) for h in self._log.heartbeats if (h.topic, h.partition) == tp}
         return ProfileTask(fold, self._decoder, [*switches, *beats])

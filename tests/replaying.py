@@ -15,10 +15,10 @@ from monitor.sources.control import Control, control_records, decode_control
 
 
 def replay_log(control: Control, tps: Iterable[TopicPartition], place: Place, ledger_partitions: int) -> ReplayLog:
-    """The replay of a captured log of these partitions, on a broker that stamps nothing itself."""
+    """The replay of a captured log of these partitions."""
     return ReplayLog(
         control.contracts,
-        dict.fromkeys(tps, False),
+        list(tps),
         control.heartbeats,
         control.activations,
         place,

@@ -48,10 +48,6 @@ class EmbeddedBus:
         with self._log.reading():
             return tuple(sorted(name for (name,) in self._log.db.execute("SELECT name FROM topics")))
 
-    def log_append_time(self, topic: str) -> bool:
-        found = self._log.topic(topic)
-        return found is not None and found.stamped
-
     def beginning(self, tp: TopicPartition) -> int:
         return self._first(tp, "1")
 

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from typing import Any
 
 from kafka import errors as kafka_errors
-from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
+from kafka.admin import OffsetSpec
 
-from monitor.bus.kafka_clients import KafkaClients, kafka_tp, poll, record_batch
+from monitor.bus.kafka_clients import KafkaClients, kafka_tp, poll, record_batches
 from monitor.bus.kafka_group import REQUEST_MS, KafkaMember
 from monitor.bus.kafka_rights import TOPIC, Right, lacking
 from monitor.bus.kafka_transactions import last_stable, open_transactions
@@ -70,13 +70,6 @@ class KafkaBus:
     def topics(self) -> tuple[str, ...]:
         with self._clients.translated("listing the topics"):
             return tuple(sorted(name for name in self._admin.list_topics() if not name.startswith("__")))
-
-    def log_append_time(self, topic: str) -> bool:
-        name = "message.timestamp.type"
-        resource = ConfigResource(ConfigResourceType.TOPIC, topic, [name])
-        with self._clients.translated(f"reading the settings of topic {topic!r}"):
-            found = self._admin.describe_configs([resource], config_filter="all")
-        return bool(found["topic"][topic][name]["value"] == "LogAppendTime")
 
     def beginning(self, tp: TopicPartition) -> int:
         return self._offset(tp, OffsetSpec.EARLIEST)
@@ -167,10 +160,10 @@ class KafkaReader:
                     f"{self._clients.name}: offset {start} of {tp.topic}/{tp.partition} is past the end of its log:"
                     " was the topic made anew?"
                 )
-            if kept or (end is not None and position >= end):
-                return record_batch(tp, kept)
+            if kept or (end is not None and position >= end) or (left_ms == 0 and end is None):
+                return record_batches(tp, kept)[0]
             if left_ms == 0:
-                return record_batch(tp, kept) if end is None else None
+                return None
 
     def _turn_to(self, tp: Any, start: int) -> None:
         others = self._client.assignment() - {tp}

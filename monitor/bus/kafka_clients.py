@@ -120,8 +120,16 @@ def kafka_tp(tp: TopicPartition) -> Any:
     return kafka.TopicPartition(tp.topic, tp.partition)
 
 
-def record_batch(tp: TopicPartition, records: Sequence[Any]) -> RecordBatch:
-    """The client's records of one partition as columns, without an object of ours for each."""
+def record_batches(tp: TopicPartition, records: Sequence[Any]) -> list[RecordBatch]:
+    """The client's records of one partition as batches, each of one kind of stamp; one without records if none are."""
+    kinds = [record.timestamp_type for record in records]
+    cuts = [i for i in range(1, len(kinds)) if kinds[i] != kinds[i - 1]]
+    bounds = zip([0, *cuts], [*cuts, len(records)], strict=True)
+    return [_record_batch(tp, records[start:end]) for start, end in bounds]
+
+
+def _record_batch(tp: TopicPartition, records: Sequence[Any]) -> RecordBatch:
+    """Records as columns, without an object of ours for each."""
     return RecordBatch(
         tp.topic,
         tp.partition,

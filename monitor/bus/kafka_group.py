@@ -28,7 +28,7 @@ from kafka import ConsumerRebalanceListener
 from kafka import errors as kafka_errors
 from kafka.structs import MemberState
 
-from monitor.bus.kafka_clients import KafkaClients, kafka_tp, poll, record_batch
+from monitor.bus.kafka_clients import KafkaClients, kafka_tp, poll, record_batches
 from monitor.bus.port import Committed, Polled
 from monitor.errors import BusError, StaleGeneration
 from monitor.events import RecordBatch, TopicPartition
@@ -182,7 +182,7 @@ class KafkaMember:
                 self._return_to(tp, expected)
             else:
                 self._expected[tp] = found[-1].offset + 1
-                batches.append(record_batch(tp, found))
+                batches += record_batches(tp, found)
         return tuple(batches)
 
     def _return_to(self, tp: TopicPartition, expected: int) -> None:

@@ -30,6 +30,8 @@ class MemoryLog:
     keys: list[bytes | None] = field(default_factory=list)
     values: list[bytes | None] = field(default_factory=list)
     headers: list[Headers] = field(default_factory=list)
+    kinds: list[bool] = field(default_factory=list)
+    """Whether each record was stamped by the bus."""
     newest: dict[bytes, int] = field(default_factory=dict)
     end: int = 0
 
@@ -53,17 +55,19 @@ class MemoryLog:
         self.keys.append(outgoing.key)
         self.values.append(outgoing.value)
         self.headers.append(outgoing.headers)
+        self.kinds.append(self.stamped)
 
     def _forget(self, offset: int | None) -> None:
         if offset is not None:
             at = bisect_left(self.offsets, offset)
-            for column in (self.offsets, self.timestamps, self.keys, self.values, self.headers):
+            for column in (self.offsets, self.timestamps, self.keys, self.values, self.headers, self.kinds):
                 del column[at]
 
     def batch(self, tp: TopicPartition, start: int, end: int | None, limit: int) -> RecordBatch:
         first = bisect_left(self.offsets, start)
-        last = len(self.offsets) if end is None else bisect_left(self.offsets, end)
-        cut = slice(first, min(last, first + limit))
+        last = min(first + limit, len(self.offsets) if end is None else bisect_left(self.offsets, end))
+        kind = self.kinds[first] if first < last else self.stamped
+        cut = slice(first, next((i for i in range(first, last) if self.kinds[i] != kind), last))
         return RecordBatch(
             tp.topic,
             tp.partition,
@@ -72,7 +76,7 @@ class MemoryLog:
             self.keys[cut],
             self.values[cut],
             self.headers[cut],
-            self.stamped,
+            kind,
         )
 
 
@@ -129,11 +133,13 @@ class MemoryBus:
         for group in self._groups.values():
             group.generation += 1
 
+    def stamp(self, topic: str, stamped: bool) -> None:
+        """Stamp the topic's records from now on, or leave that to their senders, as an administrator may decide."""
+        for log in self._logs[topic]:
+            log.stamped = stamped
+
     def topics(self) -> tuple[str, ...]:
         return tuple(sorted(self._logs))
-
-    def log_append_time(self, topic: str) -> bool:
-        return any(log.stamped for log in self._logs.get(topic, ()))
 
     def beginning(self, tp: TopicPartition) -> int:
         log = self.log(tp)
@@ -238,7 +244,8 @@ class MemoryConsumer:
             if batch:
                 batches.append(batch)
             if share:
-                self._positions[tp] = batch.offsets[-1] + 1 if len(batch) == share else log.stable
+                is_cut = batch and (len(batch) == share or log.batch(tp, batch.offsets[-1] + 1, None, 1))
+                self._positions[tp] = batch.offsets[-1] + 1 if is_cut else log.stable
         return self._polled(tuple(batches), revoked)
 
     def _polled(self, batches: tuple[RecordBatch, ...], revoked: frozenset[TopicPartition]) -> Polled:

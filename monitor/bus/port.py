@@ -6,6 +6,8 @@ The rules that every member keeps (tests/contracts/test_bus.py runs them over al
 - Offsets rise strictly within a partition; they may have gaps.
 - `Writer.commit` is atomic: all records and all committed offsets become visible, or none of them.
 - Readers see committed records only.
+- All records of a batch are stamped in one way, by the broker or by their senders; a poll may bring several batches of
+  a partition, in order.
 - A poll that changes the assignment brings no records, so that the caller can seek before the first of them. A
   partition that is new to a consumer starts at its group's committed offset, else at the first record kept.
 - `commit` under a generation that is no longer the consumer's raises `StaleGeneration` and changes nothing.
@@ -158,9 +160,6 @@ class Bus(Protocol):
 
     def topics(self) -> tuple[str, ...]:
         """Names of all topics, sorted, without the transport's internal ones."""
-
-    def log_append_time(self, topic: str) -> bool:
-        """Whether the broker stamps the records of that topic itself."""
 
     def beginning(self, tp: TopicPartition) -> int:
         """First offset that is kept."""

@@ -64,7 +64,6 @@ def _header(
     named = {
         topic: CapturedTopic(
             bus.partitions(topic) or 0,
-            bus.log_append_time(topic),
             tuple(CapturedRange(tp.partition, *ranges[tp]) for tp in sorted(ranges) if tp.topic == topic),
         )
         for topic in sorted({tp.topic for tp in ranges})

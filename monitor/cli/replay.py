@@ -111,14 +111,14 @@ def _joined(recordings: Sequence[Recording]) -> Recording:
     """Several sources as one log; they must not hold the same partition, nor be of two kinds."""
     first = recordings[0]
     for other in recordings[1:]:
-        both = sorted(first.partitions.keys() & other.partitions.keys())
+        both = sorted(set(first.partitions) & set(other.partitions))
         if both or (other.ends is None) != (first.ends is None):
             where = ", ".join(f"{tp.topic}/{tp.partition}" for tp in both) or "a plain file and a captured log"
             raise ConfigurationError(f"can't replay together: {where}")
         before = first
         first = replace(
             before,
-            partitions={**before.partitions, **other.partitions},
+            partitions=(*before.partitions, *other.partitions),
             control=type(before.control)(
                 tuple(dict.fromkeys(before.control.activations + other.control.activations)),
                 tuple(dict.fromkeys(before.control.heartbeats + other.control.heartbeats)),

@@ -1,8 +1,8 @@
 """The captured log: a JSONL file of records as they were, from which a replay gives the same answers.
 
-A header line (format, topics with partitions, kind of stamp and offset ranges, contracts, and what messages say of
-their place), one line a record, and a trailer with the counts. Keys and values are exact: as text where they are
-UTF-8, else in base64. A file without its trailer was cut off, and is refused after its last good line.
+A header line (format, topics with partitions and offset ranges, contracts, and what messages say of their place), one
+line a record, and a trailer with the counts. Keys and values are exact: as text where they are UTF-8, else in base64. A
+file without its trailer was cut off, and is refused after its last good line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from monitor.contract import ModelContract
 from monitor.errors import FormatError
 from monitor.events import Record
 
-FORMAT: Final = "streamdrift.captured/1"
+FORMAT: Final = "streamdrift.captured/2"
 
 
 class CapturedRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,10 +31,9 @@ class CapturedRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CapturedTopic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One topic: its number of partitions, whether the broker stamped its records, and what was captured of it."""
+    """One topic: its number of partitions, and what was captured of it."""
 
     partitions: int
-    log_append_time: bool
     ranges: tuple[CapturedRange, ...]
 
 
@@ -56,7 +55,10 @@ class CapturedHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A record's line. A key or value is null or text, unless its base64 is there."""
+    """A record's line. A key or value is null or text, unless its base64 is there.
+
+    `log_append_time`: there, and true, if the broker stamped the record itself.
+    """
 
     topic: str
     partition: int
@@ -67,6 +69,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     headers: tuple[tuple[str, str | dict[str, str]], ...] | msgspec.UnsetType = msgspec.UNSET
     value: str | msgspec.UnsetType | None = msgspec.UNSET
     value_base64: str | msgspec.UnsetType = msgspec.UNSET
+    log_append_time: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Trailer(msgspec.Struct, forbid_unknown_fields=True):
@@ -92,7 +95,8 @@ def record_line(record: Record) -> bytes:
     value, value_base64 = _text_or_base64(record.value)
     headers = tuple((name, _header_value(content)) for name, content in record.headers)
     where = (record.topic, record.partition, record.offset, record.timestamp)
-    return _ENCODE(_Line(*where, key, key_base64, headers, value, value_base64)) + b"\n"
+    stamped = record.log_append_time or msgspec.UNSET
+    return _ENCODE(_Line(*where, key, key_base64, headers, value, value_base64, stamped)) + b"\n"
 
 
 def trailer_line(counts: Counter[str]) -> bytes:
@@ -160,7 +164,7 @@ def _read_header(line: bytes) -> CapturedHeader:
         raise FormatError("line 1 is not the header of a captured log")
     found = msgspec.json.decode(line)["format"]
     if found != FORMAT:
-        raise FormatError(f"the captured log has format {found!r}; this version reads {FORMAT!r}")
+        raise FormatError(f"the captured log has format {found!r}; this version reads {FORMAT!r}: capture it again")
     try:
         return _HEADER(line)
     except msgspec.DecodeError as error:
@@ -184,7 +188,8 @@ def _header_value(content: bytes) -> str | dict[str, str]:
 def _record(line: _Line) -> Record:
     headers = () if line.headers is msgspec.UNSET else tuple((name, _header(value)) for name, value in line.headers)
     key, value = _bytes(line.key, line.key_base64), _bytes(line.value, line.value_base64)
-    return Record(line.topic, line.partition, line.offset, line.timestamp, key, value, headers)
+    stamped = line.log_append_time is True
+    return Record(line.topic, line.partition, line.offset, line.timestamp, key, value, headers, stamped)
 
 
 def _bytes(text: str | msgspec.UnsetType | None, encoded: str | msgspec.UnsetType) -> bytes | None:

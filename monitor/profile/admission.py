@@ -1,12 +1,14 @@
 """Which rows are from a plausible time: no row from the future closes windows.
 
-Where the broker stamps records itself, a row may not run ahead of its stamp by more than `skew`. Elsewhere a row
-further ahead than `skew` of the largest accepted time waits, with all rows behind it, for the next 32 rows (or the
-end): it is accepted if most of them are as far ahead as it is, give or take `skew`, else rejected. The median of the
-first 32 rows is where the partition starts. A heartbeat decides before that, as far as it can: it accepts what is no
-later than it says, and what most of the rows so far speak against is rejected. A row that few rows agree with waits on:
-two broken clocks in a row are no jury, and after them all that is true would be late.
-So the answer depends on the partition's log alone, never on how it was polled.
+A row that the broker stamped itself may not run ahead of its stamp by more than `skew`: else it is out at once, and
+nobody's neighbour; the others are *vouched* for, and never ahead. Any other row further ahead than `skew` of the
+largest accepted time waits, with all rows behind it, for the next 32 rows (or the end): it is accepted if most of them
+are as far ahead as it is, give or take `skew`, else rejected. The median of the first 32 rows is where the partition
+starts, or the first row if that is vouched for. A log may hold rows of both kinds in any order.
+
+A heartbeat decides before that, as far as it can: it accepts what is no later than it says, and what most of the rows
+so far speak against is rejected. A row that few rows agree with waits on: two broken clocks in a row are no jury, and
+after them all that is true would be late. So the answer depends on the partition's log alone, whatever the polls.
 """
 
 from __future__ import annotations
@@ -42,12 +44,16 @@ class Flush:
 
 
 def by_stamp(time: Int64s, stamp: Int64s, skew: int) -> NDArray[np.bool_]:
-    """Accepted rows under LogAppendTime; nothing waits."""
+    """Which rows the broker's stamps vouch for (LogAppendTime)."""
     return time <= stamp + skew
 
 
-def admit(time: Int64s, reach: int | None, skew: int, flush: Flush | None = None) -> Admission:
-    """Decide the rows (times in offset order) as far as they can be decided."""
+def admit(
+    time: Int64s, vouched: NDArray[np.bool_], reach: int | None, skew: int, flush: Flush | None = None
+) -> Admission:
+    """Decide the rows (times in offset order) as far as they can be decided. `vouched`: those with a good stamp."""
+    if reach is None and len(time) and vouched[0]:
+        reach = int(time[0])
     if reach is None:
         if len(time) == 0 or (len(time) < JURY and flush is None):
             return _nothing(None)
@@ -56,17 +62,19 @@ def admit(time: Int64s, reach: int | None, skew: int, flush: Flush | None = None
             return _nothing(None)
         reach = median
     reached = np.maximum.accumulate(np.concatenate([[reach], time]))
-    ahead = time > reached[:-1] + skew
+    ahead = (time > reached[:-1] + skew) & ~vouched
     if not ahead.any():
         return Admission(np.ones(len(time), dtype=np.bool_), reached[:-1], int(reached[-1]))
     first = int(np.argmax(ahead))
-    accepted, before, reach = _one_by_one(time[first:], int(reached[first]), skew, flush)
+    accepted, before, reach = _one_by_one(time[first:], vouched[first:], int(reached[first]), skew, flush)
     return Admission(
         np.concatenate([np.ones(first, dtype=np.bool_), accepted]), np.concatenate([reached[:first], before]), reach
     )
 
 
-def _one_by_one(time: Int64s, reach: int, skew: int, flush: Flush | None) -> tuple[NDArray[np.bool_], Int64s, int]:
+def _one_by_one(
+    time: Int64s, vouched: NDArray[np.bool_], reach: int, skew: int, flush: Flush | None
+) -> tuple[NDArray[np.bool_], Int64s, int]:
     """Decide rows of which the first is ahead: accepted, reach before each, and reach after them."""
     whole = max(0, len(time) - JURY)
     juries = np.lib.stride_tricks.sliding_window_view(time[1:], JURY) if whole else np.zeros((0, JURY), np.int64)
@@ -75,9 +83,9 @@ def _one_by_one(time: Int64s, reach: int, skew: int, flush: Flush | None) -> tup
     before: list[int] = []
     # row by row, since what is ahead depends on which of the rows before it were accepted; a turn costs the same
     # however many of them are ahead
-    for i, at in enumerate(time.tolist()):
+    for i, (at, is_vouched) in enumerate(zip(time.tolist(), vouched.tolist(), strict=True)):
         verdict: bool | None = True
-        if at > reach + skew:
+        if at > reach + skew and not is_vouched:
             verdict = agrees[i] if i < whole else _short_jury(at, time[i + 1 :], skew, flush)
         if verdict is None:
             break

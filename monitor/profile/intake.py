@@ -17,7 +17,7 @@ from monitor.codec.dead_letters import reject
 from monitor.codec.reasons import TIME_AHEAD
 from monitor.events import Batch, Int64s, RecordBatch, Rejected, Rows
 from monitor.panes import rows as rows_of
-from monitor.profile.admission import Admission, Flush, admit, by_stamp
+from monitor.profile.admission import Flush, admit, by_stamp
 
 NEVER = -(1 << 62)
 """A time before all others (ms): of a row before which none was accepted."""
@@ -43,12 +43,13 @@ class Intake:
     `highest`: the largest time accepted, `reach`: the largest that was plausible (ms; None: not known yet).
     """
 
-    def __init__(self, skew: int, log_append_time: bool) -> None:
+    def __init__(self, skew: int) -> None:
         self.skew = skew
-        self.log_append_time = log_append_time
         self.highest: int | None = None
         self.reach: int | None = None
         self._waiting: list[Rows] = []
+        self._vouched: Int64s = np.zeros(0, dtype=np.int64)
+        """Offsets of the rows that wait only because of those before them: the broker's stamps vouch for them."""
         self._quotes: dict[int, Rejected] = {}
         """What a dead letter would say of each row that waits, by offset: their batch is gone by then."""
 
@@ -62,21 +63,33 @@ class Intake:
 
     def take(self, batch: Batch, records: RecordBatch) -> list[Decided]:
         """Decide on what waits and the rows of `batch`, as far as possible; `records`: what it was decoded from."""
-        parts = [*self._waiting, *batch.rows]
-        return self._decide(parts, batch, records, None) if parts else []
+        refused: list[Decided] = []
+        parts = list(self._waiting)
+        vouched = self._vouched
+        for rows in batch.rows:
+            if len(batch.timestamp):
+                stamp = batch.timestamp[np.searchsorted(batch.timestamp_offset, rows.offset)]
+                plausible = by_stamp(rows.time, stamp, self.skew)
+                if not plausible.all():
+                    refused.append(self._refused(rows_of.take(rows, ~plausible), records))
+                    rows = rows_of.take(rows, plausible)
+                vouched = np.concatenate([vouched, rows.offset])
+            if len(rows):
+                parts.append(rows)
+        return refused + (self._decide(parts, vouched, records, None) if parts else [])
 
     def flush(self, flush: Flush) -> list[Decided]:
         """Decide on what waits, as far as a heartbeat or the end of the log asks for it."""
-        return self._decide(self._waiting, None, None, flush) if self._waiting else []
+        return self._decide(self._waiting, self._vouched, None, flush) if self._waiting else []
 
     def drop(self, models: AbstractSet[str]) -> int:
         """Forget the waiting rows of some models; how many they were."""
         before = len(self)
-        self._wait([rows for rows in self._waiting if rows.model not in models], None)
+        self._wait([rows for rows in self._waiting if rows.model not in models], self._vouched, None)
         return before - len(self)
 
     def _decide(
-        self, parts: Sequence[Rows], batch: Batch | None, records: RecordBatch | None, flush: Flush | None
+        self, parts: Sequence[Rows], vouched: Int64s, records: RecordBatch | None, flush: Flush | None
     ) -> list[Decided]:
         if len({rows.model for rows in parts}) < len(parts):
             parts = [
@@ -85,7 +98,7 @@ class Intake:
         offset = np.concatenate([rows.offset for rows in parts])
         order = np.argsort(offset, kind="stable") if len(parts) > 1 else np.arange(len(offset))
         time = np.concatenate([rows.time for rows in parts])[order]
-        admission = self._admission(time, offset[order], batch, flush)
+        admission = admit(time, np.isin(offset[order], vouched), self.reach, self.skew, flush)
         decided = len(admission.accepted)
         self.highest, highest = self._prefix_maximum(time[:decided], admission.accepted)
         self.reach = admission.reach
@@ -109,14 +122,15 @@ class Intake:
             place = place[accepted]
             taken = rows_of.take(rows, accepted)
             result.append(Decided(taken, highest[place], admission.reach_before[place], rejected))
-        self._wait(waiting, records)
+        self._wait(waiting, vouched, records)
         return result
 
-    def _admission(self, time: Int64s, offset: Int64s, batch: Batch | None, flush: Flush | None) -> Admission:
-        if self.log_append_time and batch is not None:
-            stamp = batch.timestamp[np.searchsorted(batch.timestamp_offset, offset)]
-            return Admission(by_stamp(time, stamp, self.skew), time, None)
-        return admit(time, self.reach, self.skew, flush)
+    def _refused(self, rows: Rows, records: RecordBatch) -> Decided:
+        """Rows of the future by the broker's own stamps."""
+        none = np.zeros(0, dtype=np.int64)
+        return Decided(
+            rows_of.take(rows, none), none, none, tuple(self._quote(o, records) for o in rows.offset.tolist())
+        )
 
     def _prefix_maximum(self, time: Int64s, accepted: np.ndarray) -> tuple[int | None, Int64s]:
         """Largest accepted time after all rows, and before each of them (NEVER: none)."""
@@ -125,9 +139,10 @@ class Intake:
         highest = int(maximum[-1])
         return (None if highest == NEVER else highest), maximum[:-1]
 
-    def _wait(self, waiting: list[Rows], records: RecordBatch | None) -> None:
-        """Keep rows that wait, with what a dead letter would quote of them."""
+    def _wait(self, waiting: list[Rows], vouched: Int64s, records: RecordBatch | None) -> None:
+        """Keep rows that wait, with what a dead letter would quote of them. `vouched`: offsets, of others too."""
         offsets = [offset for rows in waiting for offset in rows.offset.tolist()]
+        self._vouched = vouched[np.isin(vouched, offsets)]
         self._waiting, self._quotes = waiting, {offset: self._quote(offset, records) for offset in offsets}
 
     def _quote(self, offset: int, records: RecordBatch | None) -> Rejected:

@@ -51,14 +51,13 @@ class PartitionFold:
         self,
         tp: TopicPartition,
         contracts: Sequence[ModelContract],
-        log_append_time: bool,
         grids: Sequence[Grid] = (),
         may_cut: bool = False,
     ) -> None:
         self.tp = tp
         self.grids = grids
         self._may_cut = may_cut
-        self.intake = Intake(contracts[0].max_clock_skew_ms, log_append_time)
+        self.intake = Intake(contracts[0].max_clock_skew_ms)
         self.lateness = contracts[0].lateness_ms
         self.models = {contract.model: self._panes_of(contract, None) for contract in contracts}
         self.contract = contract_of_topic(tp.topic, contracts)
@@ -353,8 +352,7 @@ class PartitionFold:
     def _state_before(self, part: Decided, i: int) -> RowState:
         """The state before row `i` of a part."""
         highest, reach = int(part.highest[i]), int(part.reach[i])
-        known = None if self.intake.log_append_time else reach
-        return RowState(int(part.rows.offset[i]), None if highest == NEVER else highest, known, self.floor)
+        return RowState(int(part.rows.offset[i]), None if highest == NEVER else highest, reach, self.floor)
 
     # ------------------------------------------------------------------ sealing
 

@@ -78,7 +78,7 @@ def records_of(batch: RecordBatch) -> Iterator[Record]:
     """A batch's records one by one: for our own topics, which carry few."""
     columns = zip(batch.offsets, batch.timestamps, batch.keys, batch.values, batch.headers, strict=True)
     for offset, timestamp, key, value, headers in columns:
-        yield Record(batch.topic, batch.partition, offset, timestamp, key, value, headers)
+        yield Record(batch.topic, batch.partition, offset, timestamp, key, value, headers, batch.log_append_time)
 
 
 def whole_values(assembler: Assembler, batch: RecordBatch) -> Iterator[tuple[Record, bytes]]:

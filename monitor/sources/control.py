@@ -123,21 +123,25 @@ def decode_control(records: Iterable[Record], prefix: str) -> Control:
     return Control(tuple(activations), tuple(heartbeats), tuple(notices), tuple(switches), tuple(contracts))
 
 
-def in_batches(records: Iterable[Record], stamped: dict[str, bool], most: int = 5000) -> Iterable[RecordBatch]:
-    """Records as batches: consecutive records of one partition together, at most `most`."""
+def in_batches(records: Iterable[Record], most: int = 5000) -> Iterable[RecordBatch]:
+    """Records as batches: consecutive records of one partition and one kind of stamp together, at most `most`."""
     held: list[Record] = []
     for record in records:
-        if held and (len(held) == most or held[0][:2] != record[:2]):
-            yield _batch(held, stamped)
+        if held and (len(held) == most or _kind(held[0]) != _kind(record)):
+            yield _batch(held)
             held = []
         held.append(record)
     if held:
-        yield _batch(held, stamped)
+        yield _batch(held)
 
 
-def _batch(records: list[Record], stamped: dict[str, bool]) -> RecordBatch:
+def _kind(record: Record) -> tuple[str, int, bool]:
+    return record.topic, record.partition, record.log_append_time
+
+
+def _batch(records: list[Record]) -> RecordBatch:
     first = records[0]
-    _topics, _partitions, offsets, timestamps, keys, values, headers = zip(*records, strict=True)
+    _topics, _partitions, offsets, timestamps, keys, values, headers, _stamped = zip(*records, strict=True)
     return RecordBatch(
         first.topic,
         first.partition,
@@ -146,5 +150,5 @@ def _batch(records: list[Record], stamped: dict[str, bool]) -> RecordBatch:
         list(keys),
         list(values),
         list(headers),
-        stamped.get(first.topic, False),
+        first.log_append_time,
     )

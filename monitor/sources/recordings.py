@@ -24,13 +24,13 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A source of a replay. `partitions`: its input partitions, and whether the broker stamped their records.
+    """A source of a replay. `partitions`: its input partitions.
 
     `ends`: positions where a capture ended; a plain file has none, and its end seals what is open. `size`: what
     progress counts up to.
     """
 
-    partitions: dict[TopicPartition, bool]
+    partitions: tuple[TopicPartition, ...]
     control: Control
     contracts: tuple[ModelContract, ...]
     place: Place | None
@@ -44,15 +44,14 @@ def captured(path: Path) -> Recording:
     """A captured log."""
     header = CapturedLog(_lines(path, lambda _: None)).header
     control = decode_control(_control_lines(path, header), header.prefix)
-    stamped = {name: topic.log_append_time for name, topic in header.topics.items()}
     place = Place(header.source, header.links_url, header.version, header.cluster_id)
 
     def batches(progress: Progress) -> Iterator[RecordBatch]:
         records = CapturedLog(_lines(path, progress)).records()
-        yield from in_batches((record for record in records if record.topic in header.topics), stamped)
+        yield from in_batches(record for record in records if record.topic in header.topics)
 
     return Recording(
-        {TopicPartition(n, p): t.log_append_time for n, t in header.topics.items() for p in range(t.partitions)},
+        tuple(TopicPartition(n, p) for n, t in header.topics.items() for p in range(t.partitions)),
         control,
         header.contracts,
         place,
@@ -105,7 +104,7 @@ def topics_of_bus(bus: Bus, names: tuple[str, ...], ours: LedgerTopics, place: P
                 yield batch
 
     return Recording(
-        {tp: bus.log_append_time(tp.topic) for tp in tps},
+        tuple(tps),
         control,
         control.contracts,
         place,
@@ -125,11 +124,11 @@ def plain(path: Path, contract: ModelContract, stream: StreamName | None, start_
         raise ConfigurationError(f"--stream {stream}: model {contract.model} has {', '.join(streams)}")
     chosen = streams[stream] if stream is not None else contract.streams[0]
     if is_table(path):
-        topics = {chosen.topic: False}
+        topics = [chosen.topic]
         rows = TableRows(contract.model, chosen, start_ms, step_ms)
         blocks: Callable[[], Iterable[list[bytes]]] = lambda: events_of_table(path, rows)  # noqa: E731 - one of two
     else:
-        topics = {s.topic: False for s in contract.streams if stream in (None, s.stream)}
+        topics = [s.topic for s in contract.streams if stream in (None, s.stream)]
         blocks = lambda: lines_of(path)  # noqa: E731 - one of two
 
     def batches(progress: Progress) -> Iterator[RecordBatch]:
@@ -142,7 +141,7 @@ def plain(path: Path, contract: ModelContract, stream: StreamName | None, start_
                 at[topic] += len(values)
 
     return Recording(
-        {TopicPartition(topic, 0): False for topic in topics},
+        tuple(TopicPartition(topic, 0) for topic in topics),
         Control((), ()),
         (contract,),
         None,

@@ -143,7 +143,7 @@ def outcome(x: bytes | None, b: bytes | None) -> dict[str, Recorder]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DetectorBank, "feed", spied)
-        engine = Replay(ReplayLog([model.contract], {TP: False}, [], activations, place, True, 1))
+        engine = Replay(ReplayLog([model.contract], [TP], [], activations, place, True, 1))
         n = len(values)
         engine.feed(RecordBatch(*TP, list(range(n)), [0] * n, [None] * n, values, [()] * n))
         engine.finish({})

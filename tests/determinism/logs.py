@@ -153,7 +153,7 @@ def replay_of(log: RandomLog) -> Replay:
     content = msgspec.json.encode(PartitionSet(streams)).decode()
     activations = [Activation(new_decision("m", "set", content), None), Activation(rules_decision(model), None)]
     place = Place("/streamdrift", "http://localhost:8787", "0", "cluster")
-    partitions = dict.fromkeys(log.records, False)
+    partitions = list(log.records)
     return Replay(ReplayLog([model.contract], partitions, log.heartbeats, activations, place, True, LEDGER_PARTITIONS))
 
 

@@ -57,7 +57,7 @@ def replayed(log: dict[TopicPartition, Sequence[float]], rng: random.Random) -> 
     content = msgspec.json.encode(PartitionSet(streams)).decode()
     activations = [Activation(new_decision("m", "set", content), None), Activation(rules_decision(MODEL), None)]
     place = Place("/s", "http://localhost", "0", "c")
-    replay = Replay(ReplayLog([MODEL.contract], dict.fromkeys(log, False), [], activations, place, True, 2))
+    replay = Replay(ReplayLog([MODEL.contract], list(log), [], activations, place, True, 2))
     left = {tp: batches(tp, seconds, rng.choice([3, 50])) for tp, seconds in log.items()}
     messages: list[Message] = []
     while any(left.values()):

@@ -27,9 +27,7 @@ from monitor.events import Record
 CONTRACT = ModelContract(
     "m", 10, 1, 2, 3, 4, 5, (StreamContract("features", "in", "at", (ColumnSpec("x", "x", "numerical"),)),)
 )
-HEADER = CapturedHeader(
-    {"in": CapturedTopic(2, False, (CapturedRange(0, 5, 9),))}, (CONTRACT,), "/here", "1", "http://x"
-)
+HEADER = CapturedHeader({"in": CapturedTopic(2, (CapturedRange(0, 5, 9),))}, (CONTRACT,), "/here", "1", "http://x")
 BYTES = st.one_of(st.none(), st.binary(max_size=8), st.text(max_size=8).map(str.encode))
 RECORD = Record("in", 0, 5, 99, b"k", b'{"a": "\xc3\xa9"}\n', (("h", b"\xff"), ("h", b"text")))
 
@@ -94,7 +92,7 @@ def test_counts_must_be_those_of_the_trailer() -> None:
 
 def test_other_files_and_newer_formats_are_refused_by_name() -> None:
     """A plain JSONL file is no captured log; one of a newer version is, and says so."""
-    newer = header_line(HEADER).replace(FORMAT.encode(), b"streamdrift.captured/2")
+    newer = header_line(HEADER).replace(FORMAT.encode(), b"streamdrift.captured/3")
     assert is_captured(newer)
     assert not is_captured(b'{"event_id": "e"}\n')
     for line, message in ((b"", "not the header"), (b"{}", "not the header"), (newer, "this version reads")):

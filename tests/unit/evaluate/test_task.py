@@ -97,7 +97,7 @@ def partition_set(log: Iterable[TopicPartition]) -> Decision:
 def live(batches: dict[TopicPartition, list[list[making.Entry]]], rng: random.Random) -> Log:
     """Profile and evaluate together, in a random interleaving; partitions wait for their grids."""
     log = Log(batches)
-    folds = {tp: PartitionFold(tp, [two_streams()], log_append_time=False) for tp in batches}
+    folds = {tp: PartitionFold(tp, [two_streams()]) for tp in batches}
     left = {tp: list(parts) for tp, parts in batches.items()}
     task = EvaluateTask(PLACE)
 

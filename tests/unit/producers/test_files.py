@@ -13,11 +13,11 @@ from monitor.events import Outgoing, Record
 from producers.capture import capture
 from producers.log import captured_traffic
 
-HEADER = CapturedHeader({"in": CapturedTopic(2, False, (CapturedRange(1, 5, 8),))}, (), "/s", "1", "http://x")
+HEADER = CapturedHeader({"in": CapturedTopic(2, (CapturedRange(1, 5, 8),))}, (), "/s", "1", "http://x")
 RECORDS = [
     Record("in", 1, 5, 10_000, b"k", b"\xff", (("h", b"1"),)),
     Record("streamdrift.ledger", 0, 3, 10_100, b"m", b"{}"),
-    Record("in", 1, 6, 12_000, None, b"a"),
+    Record("in", 1, 6, 12_000, None, b"a", (), True),
     Record("in", 1, 7, 11_000, None, b"b"),
 ]
 

@@ -42,7 +42,7 @@ def test_buckets_gaps_and_what_waits_make_up_the_offsets_consumed(seed: int) -> 
     rng = random.Random(seed)
     entries = a_log(rng)
     end = entries[-1][0] + 1 + rng.randint(0, 3)  # the log may end in markers
-    task = ProfileTask(PartitionFold(TP, [contract(raw_rows=10**6)], False), lambda _: _Made(entries))
+    task = ProfileTask(PartitionFold(TP, [contract(raw_rows=10**6)]), lambda _: _Made(entries))
     at, kept = 0, []
     while at < len(entries):
         n = rng.randint(1, 40)
@@ -59,7 +59,7 @@ def test_buckets_gaps_and_what_waits_make_up_the_offsets_consumed(seed: int) -> 
     assert account.gaps == end - entries[0][0] - len(entries) > 0
 
     position = rng.choice(kept)
-    again = ProfileTask(PartitionFold(TP, [contract(raw_rows=10**6)], False), lambda _: _Made(entries))
+    again = ProfileTask(PartitionFold(TP, [contract(raw_rows=10**6)]), lambda _: _Made(entries))
     again.restore(position)
     again.feed(making.records([entry for entry in entries if entry[0] >= position.low.offset]))
     again.reached(end)

@@ -5,13 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.profile.admission import JURY, Flush, admit, by_stamp
+from monitor.events import Int64s
+from monitor.profile.admission import JURY, Admission, Flush, admit, by_stamp
 
 SKEW = 100
 
 
+def admit_plain(time: Int64s, reach: int | None, skew: int, flush: Flush | None = None) -> Admission:
+    """Rows of which the broker has stamped none."""
+    return admit(time, np.zeros(len(time), dtype=np.bool_), reach, skew, flush)
+
+
 def all_at_once(times: list[int]) -> list[bool]:
-    accepted: list[bool] = admit(np.array(times, dtype=np.int64), None, SKEW, Flush(None)).accepted.tolist()
+    accepted: list[bool] = admit_plain(np.array(times, dtype=np.int64), None, SKEW, Flush(None)).accepted.tolist()
     return accepted
 
 
@@ -26,11 +32,11 @@ def test_any_cut_of_the_log_gives_the_same_answer(times: list[int], data: st.Dat
         size = data.draw(st.integers(1, 50))
         waiting += times[at : at + size]
         at += size
-        admission = admit(np.array(waiting, dtype=np.int64), reach, SKEW)
+        admission = admit_plain(np.array(waiting, dtype=np.int64), reach, SKEW)
         decided += admission.accepted.tolist()
         waiting = waiting[len(admission.accepted) :]
         reach = admission.reach
-    decided += admit(np.array(waiting, dtype=np.int64), reach, SKEW, Flush(None)).accepted.tolist()
+    decided += admit_plain(np.array(waiting, dtype=np.int64), reach, SKEW, Flush(None)).accepted.tolist()
     assert decided == all_at_once(times)
 
 
@@ -54,26 +60,52 @@ def test_a_jump_that_goes_on_is_accepted() -> None:
 def test_a_row_ahead_waits_for_its_jury() -> None:
     """Nothing is decided on a row ahead, nor on those behind it, before 32 more have come."""
     times = [*range(40), 10_000, *range(40, 40 + JURY - 1)]
-    assert len(admit(np.array(times), None, SKEW).accepted) == 40
-    assert len(admit(np.array([*times, 99]), None, SKEW).accepted) == len(times) + 1
+    assert len(admit_plain(np.array(times), None, SKEW).accepted) == 40
+    assert len(admit_plain(np.array([*times, 99]), None, SKEW).accepted) == len(times) + 1
 
 
 def test_a_heartbeat_vouches_for_a_row_that_is_no_later_than_it_says() -> None:
     """A sparse stream's next row is accepted when the wall clock makes it plausible, and waits on otherwise."""
     row = np.array([10_000], dtype=np.int64)
-    assert admit(row, 0, SKEW, Flush(10_000)).accepted.tolist() == [True]
-    assert admit(row, 0, SKEW, Flush(9_999)).accepted.tolist() == []
-    assert admit(row, 0, SKEW).accepted.tolist() == []
+    assert admit_plain(row, 0, SKEW, Flush(10_000)).accepted.tolist() == [True]
+    assert admit_plain(row, 0, SKEW, Flush(9_999)).accepted.tolist() == []
+    assert admit_plain(row, 0, SKEW).accepted.tolist() == []
 
 
 @pytest.mark.parametrize("reach", [0, None])
 def test_few_rows_from_the_future_are_no_jury_for_each_other(reach: int | None) -> None:
     """They wait while only a heartbeat asks, also as the very first; what most of the rows behind contradict is out."""
     ahead = np.array([10_000_000] * 3, dtype=np.int64)
-    assert admit(ahead, reach, SKEW, Flush(100)).accepted.tolist() == []
+    assert admit_plain(ahead, reach, SKEW, Flush(100)).accepted.tolist() == []
     more = np.concatenate([ahead, np.arange(4, dtype=np.int64)])
-    assert admit(more, reach, SKEW, Flush(100)).accepted.tolist() == [False] * 3 + [True] * 4
-    assert admit(np.repeat(ahead, JURY), reach, SKEW, Flush(100)).accepted.tolist()[0]
+    assert admit_plain(more, reach, SKEW, Flush(100)).accepted.tolist() == [False] * 3 + [True] * 4
+    assert admit_plain(np.repeat(ahead, JURY), reach, SKEW, Flush(100)).accepted.tolist()[0]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3000) | st.integers(10**6, 10**6 + 3000), st.booleans()), min_size=1), st.data()
+)
+def test_any_cut_of_a_log_of_both_kinds_gives_the_same_answer(log: list[tuple[int, bool]], data: st.DataObject) -> None:
+    """Rows that a stamp vouches for stand among the others; all of the former are accepted."""
+    times, kinds = np.array([t for t, _ in log], dtype=np.int64), np.array([v for _, v in log])
+    whole = admit(times, kinds, None, SKEW, Flush(None))
+    assert whole.accepted[kinds].all()
+    decided: list[bool] = []
+    reach, at = None, 0
+    while at < len(log):
+        at = min(len(log), at + data.draw(st.integers(1, 50)))
+        waiting = slice(len(decided), at)
+        admission = admit(times[waiting], kinds[waiting], reach, SKEW, Flush(None) if at == len(log) else None)
+        decided += admission.accepted.tolist()
+        reach = admission.reach
+    assert (decided, reach) == (whole.accepted.tolist(), whole.reach)
+
+
+def test_a_row_that_is_vouched_for_starts_the_partition_and_never_waits() -> None:
+    """Nothing before it waits; an unstamped row behind it is measured by it."""
+    times, kinds = np.array([5000, 5050, 90_000, 5060]), np.array([True, False, True, True])
+    assert admit(times, kinds, None, SKEW).accepted.tolist() == [True] * 4
+    assert admit(times, ~kinds, 0, SKEW).accepted.tolist() == []
 
 
 def test_under_log_append_time_the_stamp_decides_at_once() -> None:
@@ -103,4 +135,4 @@ def test_every_other_row_of_a_large_batch_may_be_ahead() -> None:
     """Admission is linear: with a look at all that follows for each row ahead this would take hours."""
     times = np.arange(400_000, dtype=np.int64)
     times[::2] += 10**9 + 1000 * times[::2]
-    assert int(admit(times, 0, SKEW, Flush(None)).accepted.sum()) == 200_000
+    assert int(admit_plain(times, 0, SKEW, Flush(None)).accepted.sum()) == 200_000

@@ -68,7 +68,7 @@ def as_bytes(pane: Pane | RawPane) -> bytes:
 
 
 def new_fold(contracts: Sequence[ModelContract], grids: Sequence[Grid] = ()) -> PartitionFold:
-    fold = PartitionFold(TP, contracts, log_append_time=False)
+    fold = PartitionFold(TP, contracts)
     for one in grids:
         fold.use_grid(one)
     return fold
@@ -270,7 +270,7 @@ def test_raw_rows_that_cannot_travel_are_forgotten_and_folded_again(seed: int) -
     steps = [step for step in a_log(rng) if not isinstance(step, int)]
     raw_rows, at = rng.randint(1, 12), rng.randint(3, 25)
     contracts = [contract(raw_rows=raw_rows)]
-    whole, cut = new_fold(contracts), PartitionFold(TP, contracts, log_append_time=False, may_cut=True)
+    whole, cut = new_fold(contracts), PartitionFold(TP, contracts, may_cut=True)
     outs = [Output(), Output()]
     for i, piece in enumerate([*chunks(steps, lambda: 7), None]):
         if i == at or piece is None:
@@ -379,16 +379,6 @@ def test_another_input_is_noticed_when_folding_again() -> None:
     again.go_back(position)
     feed(again, [s for s in steps if s[0] >= position.low.offset and s[0] != position.low.offset + 3])
     assert not again.arrive(position)
-
-
-def test_under_log_append_time_a_row_ahead_of_its_stamp_is_dead_at_once() -> None:
-    """Nothing waits, and the low-water mark holds no reach."""
-    fold = PartitionFold(TP, [contract(raw_rows=1000)], log_append_time=True)
-    entries: list[Entry] = [(i, "m", 1000 + i + (500 if i == 5 else 0)) for i in range(50)]
-    fold.feed(batch(entries, stamps=[1000 + i for i in range(50)]), records(entries))
-    assert [r.offset for r in fold.drain().rejected] == [5]
-    assert fold.snapshot({}).low.reach is None
-    assert fold.buckets == {"pane": 49, "dead:time_ahead": 1, "tombstone": 0, "filtered": 0, "late": 0}
 
 
 def test_a_watermark_is_told_whenever_a_pane_of_any_model_is_sealed() -> None:

@@ -61,7 +61,7 @@ class Run:
 
     def __init__(self, steps: Sequence[Step], begin: TopicContract, marks: Sequence[Mark] = ()) -> None:
         entries = {step[0]: step for step in steps if isinstance(step, tuple)}
-        fold = PartitionFold(TP, begin.models, False, list(GRIDS.values()))
+        fold = PartitionFold(TP, begin.models, list(GRIDS.values()))
         fold.position = min(entries, default=0)
         self.task = ProfileTask(fold, lambda one: Decoder(entries, one), marks)
         self.out = Output()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -56,9 +56,9 @@ def config(max_lead_ms: int = 600_000) -> Config:
     return replace(loaded, models=tuple(replace(model, max_lead_ms=max_lead_ms) for model in loaded.models))
 
 
-def new_bus(inputs: dict[str, int] | None = None) -> MemoryBus:
-    """A bus with the input topics and ours."""
-    bus = MemoryBus(clock=lambda: 0, markers=True)
+def new_bus(inputs: dict[str, int] | None = None, clock: Callable[[], int] = lambda: 0) -> MemoryBus:
+    """A bus with the input topics and ours. `clock`: its stamps, ms."""
+    bus = MemoryBus(clock=clock, markers=True)
     topics = inputs or INPUTS
     for topic, partitions in topics.items():
         bus.create(topic, partitions)
