@@ -1,18 +1,30 @@
-"""The server of the endpoints: a thread of its own, so that no reader, slow or busy, holds the supervisor."""
+"""The server of the endpoints: a thread of its own, in which slow readers cost a socket each and hold nobody.
+
+A connection carries one request and is given up after some seconds, however far its client has come. If too many are
+open, the oldest gives way to the newest: so `/live` is answered while others open as many as they can.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import AF_INET6, socket
-from threading import BoundedSemaphore, Thread
-from typing import NamedTuple
+from threading import Thread
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from monitor.errors import ConfigurationError
 
 CLIENT_S = 5.0
-MOST_CLIENTS = 16
+MOST_CLIENTS = 250
+_MOST_HEADER_BYTES = 8192
+_HEADERS = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Connection", "close")]
 
 
 class Page(NamedTuple):
@@ -24,75 +36,84 @@ class Page(NamedTuple):
 
 
 Pages = Mapping[str, Callable[[], Page]]
-"""Path -> what it shows now; called from the server's threads."""
+"""Path -> what it shows now; called from the server's thread, which waits for it."""
 
 
-class WebServer(ThreadingHTTPServer):
-    """Serves pages at `host:port` until it is closed. At most 16 clients at once, each for five seconds."""
+class WebServer:
+    """Serves pages at `place`, host:port, until it is closed. `client_s`: how long a connection may last."""
 
-    daemon_threads = True
-
-    def __init__(self, place: str, pages: Pages) -> None:
-        host, _, port = place.rpartition(":")
-        host = host.strip("[]")
-        if ":" in host:
-            self.address_family = AF_INET6
-        self.pages = pages
-        self._clients = BoundedSemaphore(MOST_CLIENTS)
-        try:
-            super().__init__((host, int(port)), _Handler)
-        except (OSError, OverflowError) as error:
-            raise ConfigurationError(f"--web {place}: {getattr(error, 'strerror', None) or error}") from error
-        Thread(target=self.serve_forever, name="web", daemon=True).start()
-
-    @property
-    def port(self) -> int:
+    def __init__(self, place: str, pages: Pages, client_s: float = CLIENT_S) -> None:
+        self._socket = _listening(place)
+        self.port = int(self._socket.getsockname()[1])
         """Where it listens: the one it was given, or the system's choice for 0."""
-        return int(self.server_address[1])
+        routes = [Route(path, _endpoint(page)) for path, page in pages.items()]
+        self._server = Server(
+            Config(
+                Router(routes, redirect_slashes=False),
+                http=_connections(client_s),
+                ws="none",
+                lifespan="off",
+                loop="asyncio",
+                log_config=None,
+                log_level="error",  # what clients do wrong is no news
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                headers=_HEADERS,
+                h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
+            )
+        )
+        self._thread = Thread(target=self._server.run, args=([self._socket],), name="web", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Answer nobody any more."""
-        self.shutdown()
-        self.server_close()
-
-    def process_request(self, request: socket | tuple[bytes, socket], client_address: object) -> None:
-        if self._clients.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: socket | tuple[bytes, socket], client_address: object) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._clients.release()
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """GET and HEAD of the pages; everything else is refused."""
+def _listening(place: str) -> socket.socket:
+    """A socket that listens there; raises ConfigurationError if that can't be."""
+    host, _, port = place.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, int(port)), family=family, backlog=MOST_CLIENTS)
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(f"--web {place}: {getattr(error, 'strerror', None) or error}") from error
 
-    timeout = CLIENT_S
-    server_version = "streamdrift"
-    sys_version = ""
-    server: WebServer
 
-    def do_GET(self) -> None:
-        page = self._page()
-        body = page.text.encode()
-        self.send_response(page.status)
-        self.send_header("Content-Type", page.content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
+def _endpoint(page: Callable[[], Page]) -> Callable[[Request], Any]:
+    async def answer(request: Request) -> Response:
+        shown = page()
+        return Response(shown.text, shown.status, media_type=shown.content_type)
 
-    do_HEAD = do_GET  # noqa: N815 - as above
+    return answer
 
-    def _page(self) -> Page:
-        found = self.server.pages.get(self.path.partition("?")[0])
-        return found() if found is not None else Page(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", "not here\n")
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: a probe every few seconds is no news."""
+def _connections(client_s: float) -> type[H11Protocol]:
+    """The class of a server's connections, each of which lasts `client_s` at most."""
+    open_now: dict[Connection, asyncio.TimerHandle] = {}
+    """The oldest first."""
+
+    class Connection(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the base class
+            super().connection_made(transport)
+            if len(open_now) >= MOST_CLIENTS:
+                next(iter(open_now)).shutdown()
+            open_now[self] = self.loop.call_later(client_s, self.shutdown)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._forget()
+            super().connection_lost(exc)
+
+        def shutdown(self) -> None:
+            """Give the client up at once: the base class would wait for it."""
+            self._forget()
+            self.transport.abort()
+
+        def _forget(self) -> None:
+            if (timer := open_now.pop(self, None)) is not None:
+                timer.cancel()
+
+    return Connection

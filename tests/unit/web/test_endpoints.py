@@ -1,20 +1,13 @@
-"""Live, ready and metrics: what they say of stages that turn, hang, restore, or are gone; and the server's manners."""
+"""Live, ready and metrics: what they say of stages that turn, hang, restore, or are gone."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
-from http import HTTPStatus
-from http.client import HTTPConnection
-
 import pytest
 
-from monitor.errors import ConfigurationError
 from monitor.runner.status import Status
 from monitor.telemetry import METRICS, sample
 from monitor.web.health import SILENT_S, StageView, not_live, not_ready
 from monitor.web.metrics import exposition, stage_samples
-from monitor.web.server import MOST_CLIENTS, Page, WebServer
 
 NOW = 1000.0
 
@@ -93,64 +86,3 @@ def test_names_follow_prometheus() -> None:
     for metric in METRICS.values():
         assert metric.name.startswith("streamdrift_")
         assert metric.name.endswith("_total") == (metric.kind == "counter"), metric.name
-
-
-# ---------------------------------------------------------------------- the server
-
-
-@pytest.fixture
-def server() -> Iterator[WebServer]:
-    pages = {"/ready": lambda: Page(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", "profile: starting\n")}
-    server = WebServer("127.0.0.1:0", pages)
-    yield server
-    server.close()
-
-
-def ask(server: WebServer, path: str, method: str = "GET") -> tuple[int, str]:
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
-    try:
-        connection.request(method, path)
-        answer = connection.getresponse()
-        assert "Python" not in str(answer.headers)
-        return answer.status, answer.read().decode()
-    finally:
-        connection.close()
-
-
-def test_pages_are_got_and_nothing_else(server: WebServer) -> None:
-    """Unknown paths are not found, other methods refused; a query is let pass."""
-    assert ask(server, "/ready?x=1") == (503, "profile: starting\n")
-    assert ask(server, "/ready", "HEAD") == (503, "")
-    assert ask(server, "/../ready")[0] == 404
-    assert ask(server, "/ready", "POST")[0] == 501
-
-
-def test_silent_clients_hold_nobody_for_long(server: WebServer) -> None:
-    """Of many that say nothing some are turned away, and when they go there is room again."""
-    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(MOST_CLIENTS + 4)]
-    for one in silent:
-        one.close()
-    for _ in range(1000):
-        try:
-            assert ask(server, "/ready")[0] == 503
-            return
-        except OSError:
-            continue  # turned away: the threads of those that went are ending
-    raise AssertionError("no room again")
-
-
-def test_a_port_that_is_taken_is_named(server: WebServer) -> None:
-    """Before the first record."""
-    with pytest.raises(ConfigurationError, match=f"--web 127.0.0.1:{server.port}: Address already in use"):
-        WebServer(f"127.0.0.1:{server.port}", {})
-
-
-@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
-def test_ipv6_is_written_in_brackets() -> None:
-    """As in URLs."""
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        pytest.skip("this machine has no IPv6 address of its own")
-    WebServer("[::1]:0", {}).close()
