@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -39,7 +40,7 @@ def configured(recording: Recording, config: Config, bus: Bus | None) -> Decisio
     if not models:
         raise ConfigurationError(f"no model of the configuration reads {', '.join(sorted(topics))}")
     held = [
-        ModelConfig(contract, with_inputs(m.rules, contract), m.start, m.max_lead_ms)
+        replace(m, contract=contract, rules=with_inputs(m.rules, contract))
         for m in models
         for contract in [restricted(m.contract, topics)]
     ]
@@ -94,7 +95,8 @@ def with_inputs(rules: ModelRules, contract: ModelContract) -> ModelRules:
 
 
 def _again(decision: Decision, content: bytes) -> Decision:
-    return new_decision(decision.model, decision.kind, content.decode(), decision.stream)
+    file = decision.alerts_yaml_sha256
+    return new_decision(decision.model, decision.kind, content.decode(), decision.stream, file)
 
 
 def _activations(model: ModelConfig, recording: Recording, bus: Bus | None) -> list[Activation]:

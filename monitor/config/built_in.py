@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from monitor.config.expression import parse
 from monitor.config.resolved import Rule, WindowSpec
 
 GROUP = "streamdrift"
@@ -32,7 +33,7 @@ def _rule(alert: str, expr: str, window: WindowSpec, summary: str) -> Rule:
     return Rule(
         group=GROUP,
         alert=alert,
-        expr=expr,
+        comparison=parse(expr),
         window=window,
         for_ms=0,
         keep_firing_for_ms=0,

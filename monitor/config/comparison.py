@@ -1,4 +1,7 @@
-"""What an expression says, once parsed: which series it selects, and when a value violates it."""
+"""A parsed expression as data: which series it selects, and when a value violates it.
+
+It travels in the ledger with its rule, so that nobody parses an expression twice.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import nan
-from typing import assert_never
+from typing import Annotated, Literal, assert_never
+
+from pydantic import Field
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
@@ -21,12 +26,15 @@ COMPARE: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """One condition on a label; a label that is not there has the value ""."""
+    """One condition on a label; a label that is not there has the value "".
+
+    `position`: place of the label in the text, for problems; it doesn't travel.
+    """
 
     label: str
     op: str
     value: str
-    position: int = field(default=0, compare=False)
+    position: Annotated[int, Field(exclude=True)] = field(default=0, compare=False)
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         found = labels.get(self.label, "")
@@ -35,29 +43,21 @@ class Selector:
         return (re.fullmatch(self.value, found) is not None) == (self.op == "=~")
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceMean:
-    """Mean of the series over the slices of the reference."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceStd:
-    """Standard deviation of the series over the slices of the reference."""
+ReferenceName = Literal["reference_mean", "reference_std"]
+"""Mean and standard deviation of the series over the slices of the reference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Binary:
+    """Two terms and the operation between them: + - * /."""
+
     op: str
     left: Term
     right: Term
 
 
-Term = Number | ReferenceMean | ReferenceStd | Binary
+Term = float | ReferenceName | Binary
+"""A threshold, or a part of one: a number, what the reference says, or an operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +95,14 @@ class Comparison:
 
 def _value(term: Term, mean: float, std: float | None) -> float:
     match term:
-        case Number():
-            return term.value
-        case ReferenceMean():
-            return mean
-        case ReferenceStd():
-            return nan if std is None else std
         case Binary():
             return _applied(term.op, _value(term.left, mean, std), _value(term.right, mean, std))
+        case "reference_mean":
+            return mean
+        case "reference_std":
+            return nan if std is None else std
+        case float():
+            return term
     assert_never(term)
 
 
@@ -121,4 +121,4 @@ def _applied(op: str, left: float, right: float) -> float:
 def _uses_reference(term: Term) -> bool:
     if isinstance(term, Binary):
         return _uses_reference(term.left) or _uses_reference(term.right)
-    return not isinstance(term, Number)
+    return isinstance(term, str)

@@ -14,15 +14,13 @@ import re
 import warnings
 from functools import lru_cache
 from math import isfinite
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, get_args
 
 from monitor.config.comparison import (
     COMPARE,
     Binary,
     Comparison,
-    Number,
-    ReferenceMean,
-    ReferenceStd,
+    ReferenceName,
     Selector,
     Term,
 )
@@ -155,7 +153,7 @@ class _Parser:
         if self._depth > _DEEPEST:
             self._refuse(f"more than {_DEEPEST} levels")
         if self._take("-"):
-            term: Term = Binary("*", Number(-1.0), self._unary())
+            term: Term = Binary("*", -1.0, self._unary())
         elif self._take("("):
             term = self._sum()
             self._expect((")",), "')'")
@@ -168,10 +166,10 @@ class _Parser:
         token = self._peek()
         if token.kind == "number" and isfinite(float(token.text)):
             self._advance()
-            return Number(float(token.text))
+            return float(token.text)
         if token.kind != "name":
             self._refuse("expected a number, reference_mean or reference_std")
-        known: dict[str, Term] = {"reference_mean": ReferenceMean(), "reference_std": ReferenceStd()}
+        known: dict[str, ReferenceName] = {name: name for name in get_args(ReferenceName)}
         if token.text in known:
             self._advance()
             return known[token.text]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from monitor.config.built_in import built_in_rules
+from monitor.config.expression import parse
 from monitor.config.inputs import InputRefused, resolve_inputs
 from monitor.config.model import (
     AlertsFile,
@@ -161,9 +162,8 @@ def _model(name: str, file: AlertsFile, digest: str) -> ModelConfig:
         detectors=_detectors(file, contract),
         retraining=_triggers(file, name),
         reference=_reference(model.reference),
-        alerts_yaml_sha256=digest,
     )
-    return ModelConfig(contract, rules, settings.start, settings.max_lead)
+    return ModelConfig(contract, rules, settings.start, settings.max_lead, digest)
 
 
 def _rule(group: GroupEntry, rule: RuleEntry, default: WindowSpec) -> Rule:
@@ -171,7 +171,7 @@ def _rule(group: GroupEntry, rule: RuleEntry, default: WindowSpec) -> Rule:
     return Rule(
         group=group.name,
         alert=rule.alert,
-        expr=rule.expr,
+        comparison=parse(rule.expr),
         window=window,
         for_ms=rule.for_,
         keep_firing_for_ms=rule.keep_firing_for,

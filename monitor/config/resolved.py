@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from monitor.config.comparison import Comparison
 from monitor.config.durations import duration_text
 from monitor.contract import ModelContract
 from monitor.detectors import DetectorPlugin
@@ -15,9 +16,9 @@ Task = Literal["classification_binary", "classification_multiclass", "regression
 
 
 class _Resolved(BaseModel):
-    """Frozen values that go through JSON unchanged: they are written to the ledger."""
+    """Frozen values that go through JSON unchanged: they are written to the ledger. A later release may add keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class WindowSpec(_Resolved):
@@ -47,11 +48,11 @@ class WindowSpec(_Resolved):
 
 
 class Rule(_Resolved):
-    """One alerting rule of one model."""
+    """One alerting rule of one model. `comparison`: its expression, parsed."""
 
     group: str
     alert: str
-    expr: str
+    comparison: Comparison
     window: WindowSpec
     for_ms: int
     keep_firing_for_ms: int
@@ -99,7 +100,6 @@ class ModelRules(_Resolved):
     detectors: tuple[DetectorSpec, ...]
     retraining: tuple[RetrainingTrigger, ...]
     reference: ReferenceSpec
-    alerts_yaml_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +108,14 @@ class ModelConfig:
 
     `start`: "earliest", "latest", or ms UTC. `max_lead_ms`: how far (event time) a partition may be ahead of the
     slowest. Both say where and how fast profile reads, not what it makes of it; so they are no part of the contract.
+    `alerts_yaml_sha256`: of the file. It stands beside the rules, because a changed comment is no other rule.
     """
 
     contract: ModelContract
     rules: ModelRules
     start: Literal["earliest", "latest"] | int
     max_lead_ms: int
+    alerts_yaml_sha256: str
 
 
 @dataclass(frozen=True, slots=True)

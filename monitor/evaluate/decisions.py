@@ -25,7 +25,7 @@ _ORDER: tuple[DecisionKind, ...] = ("set", "grid", "reference", "rules")
 _AT_ONCE = -(1 << 62)
 
 
-class RulesContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RulesContent(msgspec.Struct, frozen=True):
     """Content of a rules decision: a model's rules (JSON of ModelRules) and the contract they were checked with."""
 
     rules: str
@@ -40,6 +40,8 @@ class Decisions:
         self.contract: ModelContract | None = None
         """The contract that the rules were checked with."""
         self.rules: ModelRules | None = None
+        self.alerts_yaml_sha256 = ""
+        """SHA-256 of the file that the rules came from."""
         self.grids: dict[StreamName, Grid] = {}
         self.references: dict[StreamName, Reference] = {}
         self.newest: dict[DecisionKey, str] = {}
@@ -58,6 +60,12 @@ class Decisions:
         """Digests of the decisions that a restore has to be given: those that apply, and rules that wait."""
         waiting = () if self._waiting is None else (self._waiting.digest,)
         return frozenset([*self.used.values(), *waiting])
+
+    @property
+    def files(self) -> tuple[str, str]:
+        """SHA-256 of the alerts.yaml of the rules in use, and of the newest rules."""
+        waiting = self._waiting
+        return self.alerts_yaml_sha256, self.alerts_yaml_sha256 if waiting is None else waiting.alerts_yaml_sha256
 
     @property
     def recorded_panes(self) -> list[int]:
@@ -113,16 +121,22 @@ class Decisions:
                 content = msgspec.json.decode(decision.content, type=RulesContent)
                 self.contract = content.contract
                 self.rules = ModelRules.model_validate_json(content.rules)
+                self.alerts_yaml_sha256 = decision.alerts_yaml_sha256
         return decision
 
     # ------------------------------------------------------------------ restore
 
     def restore(
-        self, used: Mapping[DecisionKey, str], newest: Mapping[DecisionKey, str], decisions: Mapping[str, Decision]
+        self,
+        used: Mapping[DecisionKey, str],
+        newest: Mapping[DecisionKey, str],
+        files: tuple[str, str],
+        decisions: Mapping[str, Decision],
     ) -> Iterator[Decision]:
         """Apply those in use again, and give back each. `decisions`: by digest. Raises FormatError."""
+        in_use, last = files
         for (kind, stream), digest in sorted(used.items(), key=lambda item: _ORDER.index(item[0][0])):
-            decision = self._decision_of(kind, stream, digest, decisions)
+            decision = self._decision_of(kind, stream, digest, in_use, decisions)
             try:
                 yield self._apply(decision)
             except (msgspec.DecodeError, ValueError) as error:
@@ -132,15 +146,20 @@ class Decisions:
         self.newest = dict(newest)
         rules = self.newest.get(("rules", ""))
         if rules != self.used.get(("rules", "")):
-            self._waiting = self._decision_of("rules", "", rules or "", decisions)
+            self._waiting = self._decision_of("rules", "", rules or "", last, decisions)
 
     def _decision_of(
-        self, kind: DecisionKind, stream: StreamName | Literal[""], digest: str, decisions: Mapping[str, Decision]
+        self,
+        kind: DecisionKind,
+        stream: StreamName | Literal[""],
+        digest: str,
+        file: str,
+        decisions: Mapping[str, Decision],
     ) -> Decision:
-        """By its content: models on the same topics share a set."""
+        """By its content: models on the same topics share a set, and two files may say the same rules."""
         if digest not in decisions:
             raise FormatError(f"the {kind} {digest} that the snapshot of {self._model} stands on is not there")
-        return new_decision(self._model, kind, decisions[digest].content, stream)
+        return new_decision(self._model, kind, decisions[digest].content, stream, file if kind == "rules" else "")
 
 
 def _is_reached(recorded: int | None, pane: int | None) -> bool:

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from monitor.config.built_in import DETECTOR_BLIND
-from monitor.config.expression import parse
 from monitor.config.resolved import ModelRules
 from monitor.contract import ModelContract
 from monitor.errors import FormatError
@@ -45,10 +44,11 @@ class Judge:
         self._rules: ModelRules | None = None
         self._begun_at: int | None = None
 
-    def use(self, rules: ModelRules, contract: ModelContract) -> None:
+    def use(self, rules: ModelRules, contract: ModelContract, alerts_yaml_sha256: str) -> None:
         """New rules from the next pane on; `withdraw` what those before had raised."""
         first = self._rules is None
         self._rules = rules
+        self._alerts_yaml_sha256 = alerts_yaml_sha256
         self._pane_ms = contract.pane_ms
         self._lateness_ms = contract.lateness_ms
         self._stream_names = tuple(stream.stream for stream in contract.streams)
@@ -212,7 +212,7 @@ class Judge:
     def _say(self, transitions: list[Transition]) -> list[Message]:
         if not transitions or self._rules is None:
             return []
-        context = AlertContext(self._place, self._rules.alerts_yaml_sha256, self._histogram, self._reference)
+        context = AlertContext(self._place, self._alerts_yaml_sha256, self._histogram, self._reference)
         return [
             Message("alerts", t.at, self._model, t.alert.fingerprint, alert_message(t, context), _basis(t))
             for t in transitions
@@ -274,5 +274,5 @@ def _slowest(rules: ModelRules) -> int:
 
 def _silence_thresholds(rules: ModelRules) -> tuple[int, ...]:
     """Where rules about silence change their answer, in ms since the last event."""
-    comparisons = [parse(rule.expr) for rule in rules.rules]
+    comparisons = [rule.comparison for rule in rules.rules]
     return tuple(int(c.threshold(None, None) * 1000) for c in comparisons if c.metric == SILENCE)

@@ -28,6 +28,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from monitor.codec.canonical import canonical_json
+from monitor.config.comparison import Comparison
 from monitor.config.resolved import Rule
 from monitor.errors import FormatError
 from monitor.evaluate.state import AlertValue, JudgedWindow
@@ -237,9 +238,9 @@ def _alert_of(value: AlertValue, rules: Sequence[Rule], model: str) -> AlertStat
     )
 
 
-def _identity(rule: Rule) -> tuple[str, str, str, tuple[tuple[str, str], ...]]:
+def _identity(rule: Rule) -> tuple[str, str, Comparison, tuple[tuple[str, str], ...]]:
     """What must stay for a rule with other durations, window or annotations to be the same rule."""
-    return rule.group, rule.alert, rule.expr, tuple(sorted(rule.labels.items()))
+    return rule.group, rule.alert, rule.comparison, tuple(sorted(rule.labels.items()))
 
 
 def _also_drifting(rule: Rule, verdict: Verdict, judged: Sequence[tuple[Rule, Verdict]]) -> tuple[str, ...]:

@@ -200,7 +200,7 @@ class ModelFold:
         if decision.kind == "reference" and decision.stream in self._streams:
             self._streams[decision.stream].compare_with(decisions.references[decision.stream])
         if decision.kind == "rules" and decisions.rules is not None and decisions.contract is not None:
-            self._judge.use(decisions.rules, decisions.contract)
+            self._judge.use(decisions.rules, decisions.contract, decisions.alerts_yaml_sha256)
             for fold in self._streams.values():
                 fold.use(decisions.rules)
         for stream in STREAMS:
@@ -226,6 +226,7 @@ class ModelFold:
         return ModelState(
             active=_as_state(self.decisions.newest),
             used=_as_state(self.decisions.used),
+            files=self.decisions.files,
             next=self._next,
             streams=tuple(fold.state() for fold in self._streams.values()),
             first_rows=tuple(
@@ -240,7 +241,7 @@ class ModelFold:
         """Go on from there; of a fold just begun. `decisions`: by digest, those in use. Raises FormatError."""
         used = {(kind, stream): digest for kind, stream, digest in state.used}
         newest = {(kind, stream): digest for kind, stream, digest in state.active}
-        for decision in self.decisions.restore(used, newest, decisions):
+        for decision in self.decisions.restore(used, newest, state.files, decisions):
             self._use(decision)
         self._next = state.next
         if [part.stream for part in state.streams] != list(self._streams):

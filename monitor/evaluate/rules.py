@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import NamedTuple
 
-from monitor.config.expression import Comparison, parse
+from monitor.config.comparison import Comparison
 from monitor.config.metrics import METRICS
 from monitor.config.resolved import ModelRules, Rule
 from monitor.config.template import Placeholder
@@ -133,7 +133,7 @@ class RuleSet:
 
 
 def _compile(rule: Rule) -> _Compiled:
-    comparison = parse(rule.expr)
+    comparison = rule.comparison
     parts = [part for text in rule.annotations.values() for part in parse_template(text)]
     shows_reference = any(isinstance(part, Placeholder) and part.name == "reference" for part in parts)
     has_reference = METRICS[comparison.metric].has_reference

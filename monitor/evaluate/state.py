@@ -178,10 +178,14 @@ class NoticesState(_Struct, frozen=True):
 
 
 class ModelState(_Struct, frozen=True):
-    """One model. `active`: newest change by (kind, stream); `used`: those in use, which a restore is given."""
+    """One model. `active`: newest change by (kind, stream); `used`: those in use, which a restore is given.
+
+    `files`: SHA-256 of the alerts.yaml that the rules in use came from, and of the one that the newest rules came from.
+    """
 
     active: tuple[DecisionState, ...]
     used: tuple[DecisionState, ...]
+    files: tuple[str, str]
     next: int | None
     streams: tuple[StreamState, ...]
     first_rows: tuple[FirstRowsState, ...]

@@ -118,7 +118,8 @@ class Decision(msgspec.Struct, frozen=True):
     """A new set of partitions, grid, reference or rules of a model. `content`: its canonical JSON.
 
     `stream`: empty where the decision is the whole model's. It counts from the first pane not yet folded when evaluate
-    reads it; that pane is written back as an Activation.
+    reads it; that pane is written back as an Activation. `alerts_yaml_sha256`: of the file that rules came from. It is
+    no part of the digest, because the same rules of another file are no new decision.
     """
 
     model: str
@@ -126,11 +127,15 @@ class Decision(msgspec.Struct, frozen=True):
     stream: StreamName | Literal[""]
     digest: str
     content: str
+    alerts_yaml_sha256: str = ""
 
 
-def new_decision(model: str, kind: DecisionKind, content: str, stream: StreamName | Literal[""] = "") -> Decision:
+def new_decision(
+    model: str, kind: DecisionKind, content: str, stream: StreamName | Literal[""] = "", alerts_yaml_sha256: str = ""
+) -> Decision:
     """A decision named by the digest of its content."""
-    return Decision(model, kind, stream, "sha256:" + hashlib.sha256(content.encode()).hexdigest()[:32], content)
+    digest = "sha256:" + hashlib.sha256(content.encode()).hexdigest()[:32]
+    return Decision(model, kind, stream, digest, content, alerts_yaml_sha256)
 
 
 class Activation(msgspec.Struct, frozen=True):

@@ -61,7 +61,8 @@ def _refuse_another_reference(model: ModelConfig, active: ModelRules, decisions:
 def rules_decision(model: ModelConfig) -> Decision:
     """The model's rules and contract as a decision."""
     content = RulesContent(model.rules.model_dump_json(by_alias=True), model.contract)
-    return new_decision(model.contract.model, "rules", msgspec.json.encode(content).decode())
+    text = msgspec.json.encode(content).decode()
+    return new_decision(model.contract.model, "rules", text, alerts_yaml_sha256=model.alerts_yaml_sha256)
 
 
 def _only_grown(before: Streams, after: Streams) -> bool:

@@ -27,7 +27,6 @@ from monitor.alerts_file import Accepted, Followed
 from monitor.channel import Channel
 from monitor.codec.canonical import parse_time, time_text
 from monitor.codec.chunks import Assembler
-from monitor.config.expression import parse
 from monitor.config.resolved import ModelRules
 from monitor.errors import ConfigurationError
 from monitor.evaluate.decisions import RulesContent
@@ -251,7 +250,7 @@ def _rules_of(change: Decision) -> ModelRules:
 def _threshold(rules: ModelRules, alert: str) -> float | None:
     """The constant threshold of a rule; None where there is none."""
     for rule in rules.rules:
-        comparison = parse(rule.expr)
+        comparison = rule.comparison
         if rule.alert == alert and not comparison.needs_reference_spread:
             return significant(comparison.threshold(None, None))
     return None

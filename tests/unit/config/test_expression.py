@@ -7,8 +7,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from monitor.config.expression import ExpressionError, Selector, parse
+from monitor.config.expression import Comparison, ExpressionError, Selector, parse
 from monitor.config.metrics import METRICS
 
 
@@ -135,3 +136,21 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
         except ExpressionError as refused:
             position = refused.position
         assert 0 <= position <= len(candidate)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "psi > 0.25",
+        "  psi{ column = 'a',stream=~\"f.*\" } >= 2 * -(reference_mean - 3 * reference_std) / 1e-3",
+        'quantile{quantile="0.5"} != 0',
+    ],
+)
+def test_a_parsed_expression_goes_through_json_unchanged(text: str) -> None:
+    """It travels in the ledger, without the places of its parts in the text."""
+    adapter = TypeAdapter(Comparison)
+    comparison = parse(text)
+    written = adapter.dump_json(comparison)
+    assert adapter.validate_json(written, strict=True) == comparison
+    assert b"position" not in written
+    assert written == adapter.dump_json(parse(text.replace("{ column", "{column").strip()))

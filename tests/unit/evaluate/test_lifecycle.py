@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.config.expression import parse
 from monitor.config.resolved import Rule, WindowSpec
 from monitor.evaluate.lifecycle import TABLE, Alerts, Status, Transition, fingerprint
 from monitor.events import Observation, Verdict
@@ -19,7 +20,7 @@ def a_rule(for_ms: int = 0, keep_ms: int = 0, alert: str = "Drift", expr: str = 
     return Rule(
         group="drift",
         alert=alert,
-        expr=expr,
+        comparison=parse(expr),
         window=WindowSpec(events=100, every=10, time_ms=None, every_ms=None),
         for_ms=for_ms,
         keep_firing_for_ms=keep_ms,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from monitor.config.expression import parse
 from monitor.config.resolved import Rule, WindowSpec
 from monitor.evaluate.alerts import AlertContext, Place, alert_message
 from monitor.evaluate.lifecycle import AlertState, Transition, fingerprint
@@ -33,7 +34,7 @@ OBSERVATION = Observation(
 RULE = Rule(
     group="drift",
     alert="FeatureDrift",
-    expr="psi > 0.25",
+    comparison=parse("psi > 0.25"),
     window=WINDOW,
     for_ms=10 * MINUTE,
     keep_firing_for_ms=0,

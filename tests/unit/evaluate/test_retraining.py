@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitor.config.expression import parse
 from monitor.config.resolved import ModelRules, ReferenceSpec, RetrainingTrigger, Rule, WindowSpec
 from monitor.evaluate.lifecycle import AlertState
 from monitor.evaluate.retraining import FOREVER, Retraining
@@ -16,7 +17,7 @@ def firing(alert: str, since: int, data_since: int | None = None, episode: int =
     rule = Rule(
         group="g",
         alert=alert,
-        expr="psi > 0.25",
+        comparison=parse("psi > 0.25"),
         window=WINDOW,
         for_ms=0,
         keep_firing_for_ms=0,
@@ -41,7 +42,6 @@ def retraining(cooldown_ms: int, max_ms: int = 1000 * HOUR, any_: tuple[str, ...
             detectors=(),
             retraining=(trigger,),
             reference=ReferenceSpec(first=5000),
-            alerts_yaml_sha256="77aa",
         )
     )
 
@@ -134,7 +134,6 @@ def test_new_rules_keep_the_cooldown() -> None:
                 detectors=(),
                 retraining=(RetrainingTrigger(trigger="refresh", any=("Drift",), cooldown_ms=3 * HOUR, max_ms=HOUR),),
                 reference=ReferenceSpec(first=5000),
-                alerts_yaml_sha256="77aa",
             ).model_dump_json()
         )
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from monitor.config.expression import parse
 from monitor.config.resolved import ModelRules, ReferenceSpec, Rule, WindowSpec
 from monitor.evaluate.rules import Judgement, RuleSet
 from monitor.events import Observation, Series, StreamName, Verdict
@@ -19,7 +20,7 @@ def a_rule(expr: str, window: WindowSpec = WINDOW, min_events: int = 0, annotati
     return Rule(
         group="g",
         alert="A",
-        expr=expr,
+        comparison=parse(expr),
         window=window,
         for_ms=0,
         keep_firing_for_ms=0,
@@ -40,7 +41,6 @@ def model_rules(*rules: Rule) -> ModelRules:
         detectors=(),
         retraining=(),
         reference=ReferenceSpec(first=5000),
-        alerts_yaml_sha256="77aa",
     )
 
 

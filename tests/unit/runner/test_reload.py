@@ -94,7 +94,7 @@ def activations(traffic: Traffic) -> list[Activation]:
 
 def thresholds(found: list[Activation]) -> list[float]:
     rules = [msgspec.json.decode(activation.decision.content, type=RulesContent).rules for activation in found]
-    return [float(ModelRules.model_validate_json(text).rules[0].expr.split(">")[1]) for text in rules]
+    return [ModelRules.model_validate_json(text).rules[0].comparison.threshold(None, None) for text in rules]
 
 
 def fired(traffic: Traffic) -> list[tuple[float, int]]:
@@ -180,3 +180,51 @@ def test_rules_that_came_while_the_ledger_was_read_again_are_announced_after_it(
     traffic.reload(config(-60))
     traffic.step(10)
     assert thresholds(activations(traffic)) == [-50, -60]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("version: 1", "# a comment\nversion: 1"),
+        ("groups:\n", "groups:  # another\n\n"),
+        ("mean{column", "mean{  column"),
+        ("{events: 10, every: 1}", "{every: 1, events: 10}"),
+    ],
+)
+def test_an_edit_that_means_nothing_decides_nothing(traffic: Traffic, old: str, new: str) -> None:
+    """Ten edits of a comment, of spaces or of the order of keys leave no record on the topic of decisions."""
+    tp = TopicPartition(TOPICS.name("decisions"), 0)
+    before = traffic.service.bus.end(tp)
+    text = CONFIG.format(threshold=-50, more="", first=30)
+    assert old in text
+    for _ in range(10):
+        text = text.replace(old, new, 1) if new not in text else text + "\n"
+        traffic.reload(load(text, "alerts.yaml"))
+        traffic.step(2)
+    assert traffic.service.bus.end(tp) == before
+    assert sorted(published(traffic.service.bus)) == sorted(
+        (m.topic, m.key, m.value) for m in replayed(traffic.service)
+    )
+
+
+def test_messages_name_the_file_that_their_rules_came_from(traffic: Traffic) -> None:
+    """The file that was announced with them, also after a restart and after the same rules came in another file."""
+    files = [CONFIG.format(threshold=t, more="", first=30) + f"# {n}\n" for n, t in enumerate((50, 50, -50, 50))]
+    configs = [load(text, "alerts.yaml") for text in files]
+    for new in configs:
+        traffic.reload(new)
+        traffic.step(6)
+        del traffic.service.loops["evaluate"]
+        traffic.step(2)
+    said = [
+        msgspec.json.decode(value)["data"] for topic, _, value in published(traffic.service.bus) if topic == "alerts"
+    ]
+    told = [
+        (data["status"], data["config"]["alerts_yaml_sha256"]) for data in said if data["labels"]["alertname"] == "Mean"
+    ]
+    first = config(-50).alerts_yaml_sha256
+    sums = [one.alerts_yaml_sha256 for one in configs]
+    assert told == [("firing", first), ("resolved", sums[0]), ("firing", sums[2]), ("resolved", sums[3])]
+    assert sorted(published(traffic.service.bus)) == sorted(
+        (m.topic, m.key, m.value) for m in replayed(traffic.service)
+    )
