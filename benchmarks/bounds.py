@@ -244,7 +244,7 @@ def _alerts(bus: KafkaBus, prefix: str) -> Iterator[dict[str, dict[str, str]]]:
 
 def _told(alert: dict[str, dict[str, str]]) -> Told:
     labels = alert["labels"]
-    return str(alert["time"]), labels["alertname"], labels.get("column", ""), str(alert["status"])
+    return str(alert["time"]), labels["alertname"], labels.get("column", ""), str(alert.get("status", "notice"))
 
 
 def broken(alone: Run, flooded: Run, budget: int) -> list[str]:

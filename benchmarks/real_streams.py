@@ -88,7 +88,7 @@ def figures(stream: RealStream, file: Path) -> dict[str, object]:
         build(file, reference, config, None, ROWS)
         outcome = replay(Options(sources=(str(file),), config=config, alerts_out=out))
         alerts = [json.loads(line)["data"] | {"at": json.loads(line)["time"]} for line in out.read_text().splitlines()]
-    firing = [alert for alert in alerts if alert["status"] == "firing"]
+    firing = [alert for alert in alerts if alert.get("status") == "firing"]
     rules: dict[str, int] = {}
     for alert in firing:
         rules[alert["labels"]["alertname"]] = rules.get(alert["labels"]["alertname"], 0) + 1

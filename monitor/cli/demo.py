@@ -109,7 +109,7 @@ class _Show:
             for batch in read_whole(self._bus, tp, self._read_to[tp]):
                 self._read_to[tp] = batch.offsets[-1] + 1
                 for _record, value in whole_values(self._assembler, batch):
-                    self._firing += msgspec.json.decode(value)["data"]["status"] == "firing"
+                    self._firing += msgspec.json.decode(value)["data"].get("status") == "firing"
                     pretty("alerts", value)
         self._go_on()
         return judged

@@ -19,7 +19,7 @@ from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
 from monitor.cli.replay_log import configured, left_out, recorded
 from monitor.cli.shell import open_settings_bus, settings_of
-from monitor.cli.tail import place_of_alert, printable
+from monitor.cli.tail import STYLES, place_of_alert, printable
 from monitor.codec.canonical import parse_time
 from monitor.config.durations import parse_duration
 from monitor.config.resolved import Config, ModelConfig
@@ -206,17 +206,15 @@ def _show(alerts: Sequence[Message], buckets: Mapping[TopicPartition, Counter[st
     for message in alerts:
         event = msgspec.json.decode(message.value)
         data, labels = event["data"], event["data"]["labels"]
-        style = "bold red" if data["status"] == "firing" else "green"
-        evidence = data["evidence"]
-        is_compared = evidence["value"] is not None  # a notice compares nothing
+        status, evidence = data.get("status", "notice"), data.get("evidence")  # a notice compares nothing
         table.add_row(
             event["time"],
-            f"[{style}]{data['status']}[/]",
+            f"[{STYLES[status]}]{status}[/]",
             labels["alertname"],
             labels.get("model", ""),
             printable(place_of_alert(labels)).replace("[", "\\["),
-            f"{evidence['value']:.6g}" if is_compared else "",
-            f"{evidence['op']} {evidence['threshold']:.6g}" if is_compared else "",
+            f"{evidence['value']:.6g}" if evidence else "",
+            f"{evidence['op']} {evidence['threshold']:.6g}" if evidence else "",
         )
     if alerts:
         console.print(table)

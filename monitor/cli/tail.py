@@ -90,19 +90,25 @@ def _pretty(topic: str, record: Record, value: bytes) -> None:
     )
 
 
+STYLES = {"firing": "bold red", "resolved": "green", "notice": "yellow"}
+"""How people are shown what a message of the topic `alerts` is."""
+
+
 def _alert(data: Data) -> Spans:
-    style = "bold red" if data["status"] == "firing" else "green"
-    labels, evidence = data["labels"], data["evidence"]
-    text = data["annotations"].get("summary") or (
-        f"{labels['metric']} {evidence['value']:.4g} {evidence['op']} {evidence['threshold']:.4g}"
-    )
+    status, labels = data.get("status", "notice"), data["labels"]
+    text = data["text"] if status == "notice" else data["annotations"].get("summary") or _compared(data)
     return [
-        (f"{data['status']:<8}", style),
+        (f"{status:<8}", STYLES[status]),
         " ",
         (labels["alertname"], "bold"),
         f" {'/'.join(filter(None, (labels.get('model'), place_of_alert(labels))))}  ",
         printable(text),
     ]
+
+
+def _compared(data: Data) -> str:
+    evidence = data["evidence"]
+    return f"{data['labels']['metric']} {evidence['value']:.4g} {evidence['op']} {evidence['threshold']:.4g}"
 
 
 def _retraining(data: Data) -> Spans:

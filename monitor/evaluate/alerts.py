@@ -9,17 +9,21 @@ reference where there is none.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from monitor.codec.canonical import canonical_json, time_text
+from monitor.codec.canonical import time_text
+from monitor.codec.cloud_events import CloudEvent, JsonObject, MessageType
 from monitor.config.template import render
-from monitor.evaluate.lifecycle import AlertState, Transition
+from monitor.evaluate.lifecycle import AlertState, Status, Transition
 from monitor.events import Histogram, Observation, OffsetRange, ReferenceInfo, Verdict
 from monitor.stats.exact import significant
 
-JsonObject = dict[str, object]
+_TYPES: Mapping[Status, MessageType] = {
+    "firing": "streamdrift.alert.firing.v1",
+    "resolved": "streamdrift.alert.resolved.v1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +51,16 @@ class AlertContext:
 
 def alert_message(transition: Transition, context: AlertContext) -> bytes:
     """The message of one transition, as the topic carries it."""
-    alert, at = transition.alert, time_text(transition.at)
-    return canonical_json(
-        {
-            "specversion": "1.0",
-            "type": f"streamdrift.alert.{transition.status}.v1",
-            "source": context.place.source,
-            "id": f"{alert.fingerprint}/{at}/{transition.status}/{alert.episode}",
-            "time": at,
-            "subject": _subject(alert.verdict),
-            "datacontenttype": "application/json",
-            "dataschema": "/schemas/alert-v1.json",
-            "partitionkey": alert.fingerprint,
-            "data": _data(transition, context),
-        }
-    )
+    alert = transition.alert
+    return CloudEvent(
+        type=_TYPES[transition.status],
+        source=context.place.source,
+        id=f"{alert.fingerprint}/{time_text(transition.at)}/{transition.status}/{alert.episode}",
+        at=transition.at,
+        subject=_subject(alert.verdict),
+        key=alert.fingerprint,
+        data=_data(transition, context),
+    ).encode()
 
 
 def _data(transition: Transition, context: AlertContext) -> JsonObject:

@@ -1,8 +1,9 @@
-"""Notices: what profile or the shell has to tell becomes one alert, once for each set of labels.
+"""Notices: what profile or the shell reports becomes one message, once for each set of labels.
 
-A notice of a model is told behind the pane that it names, when every partition has sealed that pane: so of several
-partitions that say the same, the one with the earliest pane is told (ties by topic and partition), however the ledger
-was polled. A notice fires and is never resolved: nobody can tell when what it says ceases to be true.
+A notice of a model is published behind the pane that it names, when every partition has sealed that pane: so of several
+partitions that report the same, the one with the earliest pane is published (ties by topic and partition), however the
+ledger was polled. A notice has no life: it is neither firing nor resolved, because nobody can know when what it says
+ceases to be true.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from urllib.parse import quote
 
-from monitor.codec.canonical import canonical_json, time_text
+from monitor.codec.canonical import time_text
+from monitor.codec.cloud_events import CloudEvent
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.lifecycle import fingerprint
 from monitor.evaluate.messages import Message
@@ -21,7 +23,6 @@ from monitor.panes.heavy import COUNTERS
 from monitor.panes.pane import Pane
 
 SEVERITY = "warning"
-GROUP = "streamdrift"
 
 
 class Notices:
@@ -79,49 +80,31 @@ def _order(notice: Notice) -> tuple[int, str, int, str, tuple[tuple[str, str], .
 
 
 def labels_of(notice: Notice) -> tuple[tuple[str, str], ...]:
-    """The labels of a notice's alert, sorted."""
+    """The labels of a notice, sorted."""
     model = [("model", notice.model)] if notice.model else []
     return tuple(sorted([("alertname", notice.alert), ("severity", SEVERITY), *model, *notice.labels]))
 
 
 def notice_message(notice: Notice, place: Place) -> Message:
-    """The alert of a notice: as other alerts, with null where there is no rule, no comparison and no window."""
+    """The message of a notice. Its key names its labels, as an alert's fingerprint does."""
     labels, at = labels_of(notice), time_text(notice.at)
     name = fingerprint(labels)
-    value = canonical_json(
-        {
-            "specversion": "1.0",
-            "type": "streamdrift.alert.firing.v1",
-            "source": place.source,
-            "id": f"{name}/{at}/firing/1",
+    value = CloudEvent(
+        type="streamdrift.notice.v1",
+        source=place.source,
+        id=f"{name}/{at}",
+        at=notice.at,
+        subject=_subject(notice),
+        key=name,
+        data={
+            "labels": dict(labels),
+            "text": notice.text,
             "time": at,
-            "subject": _subject(notice),
-            "datacontenttype": "application/json",
-            "dataschema": "/schemas/alert-v1.json",
-            "partitionkey": name,
-            "data": {
-                "status": "firing",
-                "labels": dict(labels),
-                "annotations": {"summary": notice.text},
-                "startsAt": at,
-                "endsAt": None,
-                "generatorURL": f"{place.links_url}/{_page(notice)}?at={at}",
-                "fingerprint": name,
-                "evidence": {
-                    "value": None,
-                    "op": None,
-                    "threshold": None,
-                    "threshold_source": None,
-                    "pending_since": at,
-                    "window": None,
-                    "reference": None,
-                    "histogram": None,
-                    "also_drifting": (),
-                },
-                "config": {"rule": f"{GROUP}/{notice.alert}", "alerts_yaml_sha256": None, "version": place.version},
-            },
-        }
-    )
+            "place": {"topic": notice.topic, "partition": notice.partition},
+            "generatorURL": f"{place.links_url}/{_page(notice)}?at={at}",
+            "version": place.version,
+        },
+    ).encode()
     return Message("alerts", notice.at, notice.model, name, value, repr((labels, notice.text)).encode())
 
 

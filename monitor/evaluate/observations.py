@@ -1,10 +1,11 @@
-"""Messages of observations: one for each closed window of a stream, with all its series, as CloudEvents 1.0."""
+"""Messages of observations: one for each closed window of a stream, with all its series."""
 
 from __future__ import annotations
 
 import msgspec
 
 from monitor.codec.canonical import time_text
+from monitor.codec.cloud_events import CloudEvent
 from monitor.evaluate.alerts import Place
 from monitor.events import Observation
 
@@ -17,33 +18,28 @@ def observation_key(observation: Observation) -> str:
 
 
 def observation_message(observation: Observation, place: Place) -> bytes:
-    """The message as the topic carries it. Scores are written as they come: they are rounded already."""
-    end = time_text(observation.end)
-    key = observation_key(observation)
-    return _ENCODER.encode(
-        {
-            "specversion": "1.0",
-            "type": "streamdrift.observation.v1",
-            "source": place.source,
-            "id": f"{key}/{end}",
-            "time": end,
-            "subject": f"{observation.model}/{observation.stream}",
-            "datacontenttype": "application/json",
-            "dataschema": "/schemas/observation-v1.json",
-            "partitionkey": key,
-            "data": {
-                "model": observation.model,
-                "segment": observation.segment,
-                "stream": observation.stream,
-                "window": {
-                    "name": observation.window,
-                    "from": time_text(observation.start),
-                    "to": end,
-                    "events": observation.events,
-                    "offsets": [range_._asdict() for range_ in observation.offsets],
-                },
-                "totals": observation.totals,
-                "columns": observation.columns,
-            },
-        }
-    )
+    """The message as the topic carries it. Scores are written as they come: they are finite and rounded already."""
+    end, key = time_text(observation.end), observation_key(observation)
+    data = {
+        "model": observation.model,
+        "segment": observation.segment,
+        "stream": observation.stream,
+        "window": {
+            "name": observation.window,
+            "from": time_text(observation.start),
+            "to": end,
+            "events": observation.events,
+            "offsets": [range_._asdict() for range_ in observation.offsets],
+        },
+        "totals": observation.totals,
+        "columns": observation.columns,
+    }
+    return CloudEvent(
+        type="streamdrift.observation.v1",
+        source=place.source,
+        id=f"{key}/{end}",
+        at=observation.end,
+        subject=f"{observation.model}/{observation.stream}",
+        key=key,
+        data=msgspec.Raw(_ENCODER.encode(data)),
+    ).encode()

@@ -20,9 +20,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from monitor.codec.canonical import canonical_json, time_text
+from monitor.codec.canonical import time_text
+from monitor.codec.cloud_events import CloudEvent, JsonObject
 from monitor.config.resolved import ModelRules, RetrainingTrigger
-from monitor.evaluate.alerts import JsonObject, Place
+from monitor.evaluate.alerts import Place
 from monitor.evaluate.lifecycle import AlertState
 from monitor.evaluate.state import AskedState
 from monitor.events import OffsetRange
@@ -117,40 +118,34 @@ def retraining_message(
     request: RetrainingRequest, place: Place, ranges: Callable[[int, int], tuple[OffsetRange, ...]]
 ) -> bytes:
     """The message of one request. `ranges`: offsets of the model's topics over event time [from, to) in ms."""
-    at = time_text(request.at)
-    request_id = f"{request.trigger}/{request.model}/{at}"  # a trigger may be for many models
+    request_id = f"{request.trigger}/{request.model}/{time_text(request.at)}"  # a trigger may be for many models
     reasons = [
         {"alertname": alert.rule.alert, "fingerprint": alert.fingerprint, "startsAt": time_text(alert.pending_since)}
         for alert in request.reasons
     ]
-    return canonical_json(
-        {
-            "specversion": "1.0",
-            "type": "streamdrift.retraining.requested.v1",
-            "source": place.source,
-            "id": request_id,
-            "time": at,
-            "subject": request.model,
-            "datacontenttype": "application/json",
-            "dataschema": "/schemas/retraining-v1.json",
-            "partitionkey": request.model,
-            "data": {
-                "request_id": request_id,
-                "trigger": request.trigger,
-                "state": "requested",
-                "model": {"name": request.model},
-                "reasons": reasons,
-                "training_window": {
-                    "from": time_text(request.start),
-                    "to": time_text(request.end),
-                    "interval": "half-open [start,end)",
-                    "cluster_id": place.cluster_id,
-                    "topics": _topics(ranges(request.start, request.end)),
-                },
-                "approval": {"required": False, "state": "not_required"},
+    return CloudEvent(
+        type="streamdrift.retraining.requested.v1",
+        source=place.source,
+        id=request_id,
+        at=request.at,
+        subject=request.model,
+        key=request.model,
+        data={
+            "request_id": request_id,
+            "trigger": request.trigger,
+            "state": "requested",
+            "model": {"name": request.model},
+            "reasons": reasons,
+            "training_window": {
+                "from": time_text(request.start),
+                "to": time_text(request.end),
+                "interval": "half-open [start,end)",
+                "cluster_id": place.cluster_id,
+                "topics": _topics(ranges(request.start, request.end)),
             },
-        }
-    )
+            "approval": {"required": False, "state": "not_required"},
+        },
+    ).encode()
 
 
 def _topics(ranges: Sequence[OffsetRange]) -> list[JsonObject]:

@@ -50,6 +50,7 @@ from tests.unit.runner.test_end_to_end import (
 )
 
 PANE_MS = 2000
+NOTICE = "streamdrift.notice.v1"
 STAGES = ("profile", "evaluate")
 QUIET_S = 30
 
@@ -164,7 +165,7 @@ class Check:
         self._activations = [activation for activation in decided.all if activation.decision.kind == "rules"]
         self._rules = [_rules_of(activation.decision) for activation in self._activations]
         said = [msgspec.json.decode(value) for topic, _, value in published(self._bus) if topic == "alerts"]
-        self._alerts: list[dict[str, Any]] = said
+        self._alerts: list[dict[str, Any]] = [message for message in said if message["type"] != NOTICE]
 
     def all(self) -> None:
         """Every check; what fails is a problem of the report."""

@@ -128,6 +128,8 @@ def test_a_flood_of_categories_is_one_alert_that_names_bound_model_and_column(bu
         "stream": "features",
     }
     assert alert["time"] == time_text(START + 42_000)
+    assert alert["type"] == "streamdrift.notice.v1"
+    assert not {"status", "endsAt", "fingerprint"} & set(alert["data"])
     assert sorted(replayed(bus)) == sorted(alerts(bus))
 
 
