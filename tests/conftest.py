@@ -20,7 +20,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from monitor.codec.cloud_events import CloudEvent
 from tests.broker import Broker, BrokerUnavailable
+from tests.schemas import check_message
 
 CONTAINER_IMAGE = "confluentinc/cp-kafka:7.9.0"
 REQUIRED = os.environ.get("CI") == "true" or os.environ.get("STREAMDRIFT_REQUIRE_KAFKA") == "1"
@@ -54,6 +56,21 @@ def _audit(event: str, arguments: tuple[object, ...]) -> None:
 
 _forbidden: set[str] = set()
 sys.addaudithook(_audit)  # there is no way to take one away again
+
+
+@pytest.fixture(scope="session", autouse=True)
+def every_message_fits_its_schema() -> Iterator[None]:
+    """All messages go through one envelope, on every bus and in every replay: each that is made is checked there."""
+    encode = CloudEvent.encode
+
+    def checked(event: CloudEvent) -> bytes:
+        value = encode(event)
+        check_message(value)
+        return value
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(CloudEvent, "encode", checked)
+        yield
 
 
 @pytest.fixture(scope="session")

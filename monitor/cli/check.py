@@ -10,6 +10,10 @@ import typer
 from monitor.alerts_file import load_config
 from monitor.cli.shell import settings_of
 from monitor.config.schema import alerts_schema
+from monitor.errors import ConfigurationError
+
+MESSAGES = Path(__file__).parents[1] / "schema" / "messages"
+"""The schemas of messages, as they are shipped."""
 
 
 def check(config: Path | None) -> int:
@@ -22,6 +26,12 @@ def check(config: Path | None) -> int:
     return 0
 
 
-def schema() -> None:
-    """The JSON schema on standard output."""
-    typer.echo(json.dumps(alerts_schema(), indent=2, ensure_ascii=False))
+def schema(message: str | None) -> None:
+    """A JSON schema on standard output: that of alerts.yaml, or of a message."""
+    if message is None:
+        typer.echo(json.dumps(alerts_schema(), indent=2, ensure_ascii=False))
+        return
+    shipped = {path.stem: path for path in MESSAGES.glob("*.json")}
+    if message not in shipped:
+        raise ConfigurationError(f"there is no schema {message!r}; there are {', '.join(sorted(shipped))}")
+    typer.echo(shipped[message].read_text(encoding="utf-8"), nl=False)

@@ -185,11 +185,15 @@ def check(config: ConfigFile = None) -> None:
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of alerts.yaml, for editors."""
+def schema(
+    message: Annotated[
+        str | None, typer.Argument(help="Of a message, such as alert-v1 (default: of alerts.yaml).")
+    ] = None,
+) -> None:
+    """Print the JSON schema of alerts.yaml, for editors, or of a message."""
     from monitor.cli import check as command
 
-    command.schema()
+    command.schema(message)
 
 
 @reference_app.command("build")

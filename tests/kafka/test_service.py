@@ -38,6 +38,7 @@ from tests.kafka.scenario import (
     time_of,
 )
 from tests.kafka.service import COMMAND, LEDGER_PARTITIONS, Reached, Service, environment
+from tests.schemas import check_message
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 PATIENCE_S = 120 + EVENTS / 4000
@@ -231,7 +232,8 @@ def check_alerts(alerts: list[Message], scenario: Scenario, tell: Record) -> Non
 
 
 def check_cloud_event(message: Message) -> None:
-    """CloudEvents 1.0, structured JSON: the required attributes, and the types of the optional ones that are there."""
+    """As the shipped schemas say; CloudEvents 1.0, structured JSON."""
+    check_message(msgspec.json.encode(message.event))
     event = message.event
     assert event["specversion"] == "1.0"
     assert event["type"] == f"streamdrift.alert.{message.data['status']}.v1"

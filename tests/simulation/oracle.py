@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import msgspec
+from fastjsonschema import JsonSchemaValueException
 
 from monitor.codec.canonical import time_text
 from monitor.codec.reasons import QUARANTINED
@@ -22,6 +23,7 @@ from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.topics import read_whole, records_of
 from monitor.sources.control import control_records, decode_control
 from tests.replaying import replay_log
+from tests.schemas import check_message
 from tests.simulation.bus import START_MS, SimulatedBus
 from tests.simulation.processes import PLACE, TOPICS
 from tests.simulation.schedule import Schedule
@@ -108,6 +110,15 @@ def ids_come_once(ended: Ended) -> None:
         raise Broken("once", f"{len(twice)} messages came twice, first {twice[0]}")
 
 
+def messages_fit_their_schemas(ended: Ended) -> None:
+    """Each of a type that is documented, with its fields and no others."""
+    for topic, record in ended.said:
+        try:
+            check_message(record.value or b"")
+        except JsonSchemaValueException as error:
+            raise Broken("schema", f"{topic} {record.value!r}: {error}") from error
+
+
 def says_what_a_replay_says(ended: Ended) -> None:
     """Alerts, retraining requests and observations, byte for byte."""
     live: _Said = Counter((topic, record.key, record.value) for topic, record in ended.said)
@@ -183,6 +194,7 @@ CHECKS: tuple[Callable[[Ended], None], ...] = (
     came_to_the_end,
     numbers_have_no_gaps,
     ids_come_once,
+    messages_fit_their_schemas,
     says_what_a_replay_says,
     counts_every_record,
     tells_every_rejected_record,
