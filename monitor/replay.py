@@ -8,12 +8,13 @@ offset and pane.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from monitor.codec.decode import Decoder
+from monitor.config.resolve import BUILT_IN
 from monitor.contract import ModelContract, TopicContract, contract_of_topic
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
@@ -26,6 +27,10 @@ from monitor.panes.rows import take
 from monitor.profile.notices import place_quarantined
 from monitor.profile.partition import Drained, PartitionFold
 from monitor.profile.task import Decode, Mark, ProfileTask
+from monitor.sources.interleaving import interleaved
+
+LEAD_MS = BUILT_IN.max_lead or 0
+"""How far a partition may be ahead of the slowest, ms of event time: the service's default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +98,15 @@ class Replay:
             return contract_of_topic(tp.topic, self._log.contracts), []
         return marks[0].contract, marks[1:]
 
-    def reads(self, tp: TopicPartition) -> bool:
-        """Whether the replay folds that partition."""
-        return tp in self._tasks
+    def fold(self, sequences: Iterable[Iterator[RecordBatch]]) -> Iterator[list[Message]]:
+        """Fold all records of the log, the partition that is furthest behind first; then comes `finish`."""
+        for batch in interleaved(sequences, self._watermark, self._waiting.__contains__, LEAD_MS):
+            if batch.tp in self._tasks:
+                yield self.feed(batch)
+
+    def _watermark(self, tp: TopicPartition) -> int | None:
+        # what nobody folds is read at once, and passed over
+        return self._tasks[tp].fold.watermark if tp in self._tasks else None
 
     def feed(self, records: RecordBatch) -> list[Message]:
         """Fold records of one partition; while it waits for a grid they are kept."""

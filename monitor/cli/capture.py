@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import sys
 from collections.abc import Iterator
@@ -86,8 +87,20 @@ def _everything(bus: Bus, control: list[Record], ranges: dict[TopicPartition, tu
     columns = (TextColumn("capture"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("capture", total=total)
-        for tp, (_, end) in ranges.items():
-            for batch in read_whole(bus, tp):
-                records = [record for record in records_of(batch) if record.offset < end]
-                bar.advance(task, len(records))
-                yield from records
+        for record in _by_stamp(bus, ranges):
+            bar.advance(task, 1)
+            yield record
+
+
+def _by_stamp(bus: Bus, ranges: dict[TopicPartition, tuple[int, int]]) -> Iterator[Record]:
+    """The records of all partitions, mixed as they came: so a replay of the file has to hold few of them."""
+
+    def records(tp: TopicPartition) -> Iterator[tuple[tuple[int, int, int], Record]]:
+        start, end = ranges[tp]
+        for batch in read_whole(bus, tp, to=end):
+            for record in records_of(batch):
+                yield (record.timestamp, record.offset - start, numbers[tp]), record
+
+    numbers = {tp: number for number, tp in enumerate(ranges)}
+    # a partition whose stamps go back keeps its order all the same
+    return (record for _, record in heapq.merge(*map(records, ranges), key=lambda item: item[0]))

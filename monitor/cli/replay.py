@@ -66,8 +66,8 @@ def replay(options: Options) -> Outcome:
     """Replay and show."""
     settings = settings_of(options.config, options.bus)
     bus = open_settings_bus(settings) if any(source.startswith(TOPIC) for source in options.sources) else None
-    recording = _joined([_recording(source, options, settings, bus) for source in options.sources])
-    log = _log(recording, options, settings, bus)
+    recording = joined([_recording(source, options, settings, bus) for source in options.sources])
+    log = log_of(recording, options, settings, bus)
     engine = Replay(log)
     messages = _fold(engine, recording)
     alerts = [m for m in in_order(messages, log.ledger_partitions) if m.topic == "alerts"]
@@ -107,7 +107,7 @@ def chosen_model(config: Config, name: str | None) -> ModelConfig:
     raise ConfigurationError(f"--model {name}: alerts.yaml has {', '.join(names)}")
 
 
-def _joined(recordings: Sequence[Recording]) -> Recording:
+def joined(recordings: Sequence[Recording]) -> Recording:
     """Several sources as one log; they must not hold the same partition, nor be of two kinds."""
     first = recordings[0]
     for other in recordings[1:]:
@@ -119,28 +119,20 @@ def _joined(recordings: Sequence[Recording]) -> Recording:
         first = replace(
             before,
             partitions=(*before.partitions, *other.partitions),
-            control=type(before.control)(
-                tuple(dict.fromkeys(before.control.activations + other.control.activations)),
-                tuple(dict.fromkeys(before.control.heartbeats + other.control.heartbeats)),
-                tuple(dict.fromkeys(before.control.notices + other.control.notices)),
-            ),
+            control=before.control.joined(other.control),
             contracts=tuple({c.model: c for c in before.contracts + other.contracts}.values()),
             ends=None if before.ends is None else {**before.ends, **(other.ends or {})},
             size=before.size + other.size,
-            batches=_one_after_the_other(before, other),
+            sequences=_all_of(before, other),
         )
     return first
 
 
-def _one_after_the_other(first: Recording, second: Recording) -> Callable[[ReadProgress], Iterator[RecordBatch]]:
-    def batches(progress: ReadProgress) -> Iterator[RecordBatch]:
-        yield from first.batches(progress)
-        yield from second.batches(progress)
-
-    return batches
+def _all_of(first: Recording, second: Recording) -> Callable[[ReadProgress], list[Iterator[RecordBatch]]]:
+    return lambda progress: [*first.sequences(progress), *second.sequences(progress)]
 
 
-def _log(recording: Recording, options: Options, settings: Settings, bus: Bus | None) -> ReplayLog:
+def log_of(recording: Recording, options: Options, settings: Settings, bus: Bus | None) -> ReplayLog:
     """What the engine is given; says on stderr what is not as it was recorded."""
     if recording.control.contracts and options.config is None:
         (contracts, activations), whole = recorded(recording), list(recording.contracts)
@@ -189,12 +181,10 @@ def _fold(engine: Replay, recording: Recording) -> list[Message]:
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task("replay", total=recording.size or None, alerts=0)
         alerts = 0
-        for batch in recording.batches(lambda n: bar.advance(task, n)):
-            if engine.reads(batch.tp):
-                new = engine.feed(batch)
-                messages += new
-                alerts += sum(1 for message in new if message.topic == "alerts")
-                bar.update(task, alerts=alerts)
+        for new in engine.fold(recording.sequences(lambda n: bar.advance(task, n))):
+            messages += new
+            alerts += sum(1 for message in new if message.topic == "alerts")
+            bar.update(task, alerts=alerts)
         messages += engine.finish(recording.ends or {})
     return messages
 

@@ -4,8 +4,9 @@ notices that no log says again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, fields
+from itertools import groupby, islice
 
 import msgspec
 
@@ -41,6 +42,11 @@ class Control:
                 content = msgspec.json.decode(activation.decision.content, type=RulesContent)
                 newest[activation.decision.model] = content.contract
         return tuple(newest[model] for model in sorted(newest))
+
+    def joined(self, other: Control) -> Control:
+        """Both together, each record once."""
+        both = ((getattr(self, part.name), getattr(other, part.name)) for part in fields(self))
+        return Control(*(tuple(dict.fromkeys(ours + theirs)) for ours, theirs in both))
 
     def of(self, topics: Iterable[str]) -> Control:
         """Only what is about models that read one of the topics, and about these topics."""
@@ -123,20 +129,19 @@ def decode_control(records: Iterable[Record], prefix: str) -> Control:
     return Control(tuple(activations), tuple(heartbeats), tuple(notices), tuple(switches), tuple(contracts))
 
 
-def in_batches(records: Iterable[Record], most: int = 5000) -> Iterable[RecordBatch]:
-    """Records as batches: consecutive records of one partition and one kind of stamp together, at most `most`."""
-    held: list[Record] = []
-    for record in records:
-        if held and (len(held) == most or _kind(held[0]) != _kind(record)):
-            yield _batch(held)
-            held = []
-        held.append(record)
-    if held:
-        yield _batch(held)
+def in_batches(records: Iterable[Record], most: int = 5000) -> Iterator[RecordBatch]:
+    """Records as batches: of `most` records in a row, those of each partition with one kind of stamp together.
 
-
-def _kind(record: Record) -> tuple[str, int, bool]:
-    return record.topic, record.partition, record.log_append_time
+    A replay may fold partitions in any order, but each in its own.
+    """
+    rest = iter(records)
+    while some := list(islice(rest, most)):
+        held: dict[tuple[str, int], list[Record]] = {}
+        for record in some:
+            held.setdefault((record.topic, record.partition), []).append(record)
+        for part in held.values():
+            for _, alike in groupby(part, key=lambda record: record.log_append_time):
+                yield _batch(list(alike))
 
 
 def _batch(records: list[Record]) -> RecordBatch:

@@ -26,6 +26,7 @@ Progress = Callable[[int], None]
 class Recording:
     """A source of a replay. `partitions`: its input partitions.
 
+    `sequences`: batches of disjoint partitions, each sequence in its order; which goes first is the replay's choice.
     `ends`: positions where a capture ended; a plain file has none, and its end seals what is open. `size`: what
     progress counts up to.
     """
@@ -37,7 +38,7 @@ class Recording:
     ledger_partitions: int | None
     ends: dict[TopicPartition, int] | None
     size: int
-    batches: Callable[[Progress], Iterator[RecordBatch]] = field(repr=False)
+    sequences: Callable[[Progress], list[Iterator[RecordBatch]]] = field(repr=False)
 
 
 def captured(path: Path) -> Recording:
@@ -48,7 +49,7 @@ def captured(path: Path) -> Recording:
 
     def batches(progress: Progress) -> Iterator[RecordBatch]:
         records = CapturedLog(_lines(path, progress)).records()
-        yield from in_batches(record for record in records if record.topic in header.topics)
+        return in_batches(record for record in records if record.topic in header.topics)
 
     return Recording(
         tuple(TopicPartition(n, p) for n, t in header.topics.items() for p in range(t.partitions)),
@@ -58,7 +59,7 @@ def captured(path: Path) -> Recording:
         header.ledger_partitions,
         {TopicPartition(n, r.partition): r.end for n, t in header.topics.items() for r in t.ranges},
         path.stat().st_size,
-        batches,
+        lambda progress: [batches(progress)],
     )
 
 
@@ -97,11 +98,10 @@ def topics_of_bus(bus: Bus, names: tuple[str, ...], ours: LedgerTopics, place: P
     tps = [TopicPartition(name, p) for name in names for p in range(bus.partitions(name) or 0)]
     ends = {tp: bus.end(tp) for tp in tps}
 
-    def batches(progress: Progress) -> Iterator[RecordBatch]:
-        for tp in tps:
-            for batch in read_whole(bus, tp):
-                progress(len(batch))
-                yield batch
+    def batches(tp: TopicPartition, progress: Progress) -> Iterator[RecordBatch]:
+        for batch in read_whole(bus, tp, to=ends[tp]):
+            progress(len(batch))
+            yield batch
 
     return Recording(
         tuple(tps),
@@ -111,7 +111,7 @@ def topics_of_bus(bus: Bus, names: tuple[str, ...], ours: LedgerTopics, place: P
         ours.partitions,
         ends,
         sum(ends[tp] - bus.beginning(tp) for tp in tps),
-        batches,
+        lambda progress: [batches(tp, progress) for tp in tps],
     )
 
 
@@ -148,7 +148,7 @@ def plain(path: Path, contract: ModelContract, stream: StreamName | None, start_
         None,
         None,
         _size(path),
-        batches,
+        lambda progress: [batches(progress)],
     )
 
 

@@ -80,8 +80,8 @@ def expected(log: Path, config: str | None) -> Expected:
         )
     )
     messages: list[Message] = []
-    for batch in recording.batches(lambda _: None):
-        messages += engine.feed(batch)
+    for new in engine.fold(recording.sequences(lambda _: None)):
+        messages += new
     messages += engine.finish(recording.ends or {})
     found = Expected(heartbeats=len(recording.control.heartbeats))
     found.topics = {name: defaultdict(list) for name in MESSAGES}

@@ -70,9 +70,8 @@ class Ended:
         self.expected += self.replay.finish({tp: self.bus.end(tp) for tp in self.inputs})
 
     def _replayed(self) -> Iterator[Message]:
-        for tp in self.inputs:
-            for batch in read_whole(self.bus, tp) if self.replay.reads(tp) else ():
-                yield from self.replay.feed(batch)
+        for new in self.replay.fold(read_whole(self.bus, tp) for tp in self.inputs):
+            yield from new
 
 
 def all_of(bus: SimulatedBus, topic: str) -> Iterator[Record]:

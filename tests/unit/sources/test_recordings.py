@@ -53,7 +53,7 @@ def test_a_file_of_native_events_is_split_by_stream(tmp_path: Path) -> None:
     path.write_bytes(b"\n".join(lines))
     recording = plain(path, CONTRACT, None, 0, 1000)
     found: dict[TopicPartition, list[bytes | None]] = {}
-    for batch in recording.batches(lambda _: None):
+    for batch in recording.sequences(lambda _: None)[0]:
         found.setdefault(batch.tp, []).extend(batch.values)
     assert found == {
         TopicPartition("in", 0): [lines[0], lines[2], lines[3]],
