@@ -21,28 +21,31 @@ class RowState(msgspec.Struct, frozen=True, order=True):
     floor: int | None = None
 
 
-class ModelPosition(msgspec.Struct, frozen=True):
-    """Of one model: panes sealed below index `sealed_to`, rows sent raw, and whether a sample was sent.
+class ModelPosition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of one model does not follow from its partition: where it has to be told, it is short.
 
-    `first`: the watermark from which on it is folded, where that is not the partition's first.
+    `blocked_at`: index of the pane that is due and waits for the model's grid; None: all that was due is sealed.
+    `raw_sent`: rows sent raw, `sampled`: whether a sample was sent, both as long as there is no grid. `first`: the
+    watermark from which on it is folded, if that is not the partition's first.
     """
 
-    sealed_to: int | None
-    raw_sent: int
-    sampled: bool
-    first: int | None
+    blocked_at: int | None = None
+    raw_sent: int = 0
+    sampled: bool = False
+    first: int | None = None
 
 
-class ProfilePosition(msgspec.Struct, frozen=True):
+class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a profile task stands. `low`: state before the oldest record still needed; `position`: next to read.
 
-    `heartbeats`: those after `low`, as (offset, watermark). `digest`: of the offsets in the open panes.
+    `heartbeats`: those after `low` that count, as (offset, watermark). `digest`: of the offsets in the open panes.
     `contract`: digest of the topic's contract at `low`; `switches`: to others after it, as (offset, watermark, digest).
     `gone`: of models that are folded no longer, the watermarks where that began and ended. `buckets`: records counted
     since the first start; `gaps`: offsets since then that hold none; `held`: rows that wait (`profile/accounting.py`).
     `watermark`: at `position`; `natural`: as records alone have moved it; `told`: up to which panes were published.
     `quarantined`: offsets of those left out after `low`. `before`: the commit before this one; `tails`: the offset
     behind its records in each output partition, so that what the last commit wrote can be looked up, and done again.
+    `models`: only those of which there is something to say, so that a topic of many models has a small record.
     """
 
     format: str
@@ -50,20 +53,20 @@ class ProfilePosition(msgspec.Struct, frozen=True):
     position: int
     start: int
     first_watermark: int | None
-    heartbeats: tuple[tuple[int, int], ...]
     natural: int | None
     watermark: int | None
     told: int | None
-    models: dict[str, ModelPosition]
     digest: str
     contract: str
-    switches: tuple[tuple[int, int | None, str], ...]
-    gone: dict[str, tuple[int, int]]
-    buckets: dict[str, int]
-    gaps: int
-    held: int
-    quarantined: tuple[int, ...]
-    sequences: dict[str, int]
+    heartbeats: tuple[tuple[int, int], ...] = ()
+    models: dict[str, ModelPosition] = {}
+    switches: tuple[tuple[int, int | None, str], ...] = ()
+    gone: dict[str, tuple[int, int]] = {}
+    buckets: dict[str, int] = {}
+    gaps: int = 0
+    held: int = 0
+    quarantined: tuple[int, ...] = ()
+    sequences: dict[str, int] = {}
     tails: dict[str, int] = {}
     before: ProfilePosition | None = None
 

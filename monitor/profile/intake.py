@@ -57,6 +57,11 @@ class Intake:
         """How many rows wait."""
         return sum(map(len, self._waiting))
 
+    @property
+    def state(self) -> tuple[int, int | None, int | None]:
+        """What deciding on rows changes: how many wait, and what is known of the times so far."""
+        return len(self), self.highest, self.reach
+
     def offsets(self) -> list[int]:
         """Of the rows that wait, ascending: which model's come first among them depends on the batches."""
         return sorted(offset for rows in self._waiting for offset in rows.offset.tolist())

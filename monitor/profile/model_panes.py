@@ -43,7 +43,6 @@ class ModelPanes:
         self._empty = rows_of.empty(contract.model, self._stream)
         self._open: dict[int, OpenPane] = {}
         self._starts: dict[int, RowState] = {}
-        self._sealed_to: int | None = None
         self._raw_sent = 0
         self._sampled = False
 
@@ -104,7 +103,6 @@ class ModelPanes:
                 yield pane.seal_raw()
             else:
                 yield pane.seal(self.grid)
-            self._sealed_to = index + 1
             self._forget(index)
 
     @property
@@ -133,16 +131,17 @@ class ModelPanes:
         """The state before the first row of every open pane."""
         return list(self._starts.values())
 
-    def position(self) -> ModelPosition:
-        """What a commit says of this model."""
-        return ModelPosition(self._sealed_to, self._raw_sent, self._sampled, self.first)
+    def position(self, watermark: int | None) -> ModelPosition:
+        """What a commit at a watermark says of this model."""
+        due = [] if watermark is None else self._due(watermark)
+        raw_sent, sampled = (self._raw_sent, self._sampled) if self.grid is None else (0, False)
+        return ModelPosition(due[0] if due else None, raw_sent, sampled, self.first)
 
-    def arrive(self, position: ModelPosition) -> None:
-        """End of folding again: panes that were sealed before the commit are forgotten."""
-        self._sealed_to, self._raw_sent = position.sealed_to, position.raw_sent
-        self._sampled, self.first = position.sampled, position.first
-        if self._sealed_to is not None:
-            for index in [index for index in self._open if index < self._sealed_to]:
+    def arrive(self, position: ModelPosition, watermark: int | None) -> None:
+        """End of folding again: panes that were sealed before the commit at that watermark are forgotten."""
+        self._raw_sent, self._sampled, self.first = position.raw_sent, position.sampled, position.first
+        for index in [] if watermark is None else self._due(watermark):
+            if position.blocked_at is None or index < position.blocked_at:
                 self._forget(index)
 
     def offsets(self) -> list[str]:

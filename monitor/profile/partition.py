@@ -20,13 +20,16 @@ from monitor.codec.reasons import QUARANTINED
 from monitor.contract import ModelContract, TopicContract, contract_of_topic
 from monitor.events import Batch, RecordBatch, Rejected, TopicPartition
 from monitor.ledger.entries import Activation, Watermark, joined_at
-from monitor.ledger.position_records import FORMAT, ProfilePosition, RowState
+from monitor.ledger.position_records import FORMAT, ModelPosition, ProfilePosition, RowState
 from monitor.panes.grid import Grid
 from monitor.panes.pane import Pane, RawPane
 from monitor.profile.accounting import Account
 from monitor.profile.admission import Flush
 from monitor.profile.intake import NEVER, Decided, Intake
 from monitor.profile.model_panes import ModelPanes
+
+NOTHING_TO_SAY = ModelPosition()
+"""Of a model of which all follows from its partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class PartitionFold:
         self.buckets: Counter[str] = Counter()
         self.gaps = 0
         self.heartbeats: list[tuple[int, int]] = []
+        self._beat_is_open = False
+        """Whether the last heartbeat has decided nothing, and no row has come since."""
         self.quarantined: set[int] = set()
         """Offsets of records that are left out, as far as they may be folded again."""
         self._panes: list[Pane | RawPane] = []
@@ -122,6 +127,7 @@ class PartitionFold:
         self.buckets["filtered"] += len(batch.filtered)
         for rejected in batch.rejected:
             self._reject(rejected)
+        self._beat_is_open = self._beat_is_open and not batch.rows
         if decided := self.intake.take(batch, records):
             self._place(decided)
             self._seal()
@@ -144,9 +150,17 @@ class PartitionFold:
         self._reject(reject(record, 0, QUARANTINED))
 
     def heartbeat(self, watermark: int) -> None:
-        """A wall clock moves the watermark of a still partition, after deciding on the rows that wait."""
+        """A wall clock moves the watermark of a still partition, after deciding on the rows that wait.
+
+        One that has decided nothing is taken in by the next, if no row comes between them: so a row that waits through
+        a long silence leaves one heartbeat to be kept, and not all.
+        """
+        if self._beat_is_open and self.heartbeats:
+            self.heartbeats.pop()
         self.heartbeats.append((self.position, watermark))
+        before = self.intake.state
         self._place(self.intake.flush(Flush(watermark + self.lateness + self.intake.skew)))
+        self._beat_is_open = self.intake.state == before
         if self.floor is None or watermark > self.floor:
             self.floor = watermark
         self._seal()
@@ -154,6 +168,7 @@ class PartitionFold:
     def switch(self, contract: TopicContract, watermark: int | None) -> None:
         """From here on another contract. `watermark`: of now; it is not taken back, and new models begin there."""
         self.switches.append((self.position, watermark, contract.digest))
+        self._beat_is_open = False
         if watermark is not None:
             self.floor = max(watermark, watermark if self.floor is None else self.floor)
         self.contract = contract
@@ -268,6 +283,7 @@ class PartitionFold:
         past = [s for s in self.switches if not (low.offset < s[0] and low.offset < self.position)]
         self.switches = self.switches[len(past) :]
         self._contract_at_low = past[-1][2] if past else self._contract_at_low
+        models = {name: model.position(self.watermark) for name, model in self.models.items()}
         return ProfilePosition(
             format=FORMAT,
             low=low,
@@ -278,7 +294,7 @@ class PartitionFold:
             natural=self.natural_watermark,
             watermark=self.watermark,
             told=self._told,
-            models={name: model.position() for name, model in sorted(self.models.items())},
+            models={name: at for name, at in sorted(models.items()) if at != NOTHING_TO_SAY},
             digest=self.open_digest(),
             contract=self._contract_at_low,
             switches=tuple(self.switches),
@@ -310,8 +326,8 @@ class PartitionFold:
         self._told = position.told
         self.position = position.position
         self.buckets, self.gaps = Counter(position.buckets), position.gaps
-        for name, known in position.models.items():
-            self.models[name].arrive(known)
+        for name, model in self.models.items():
+            model.arrive(position.models.get(name, NOTHING_TO_SAY), position.watermark)
         self.heartbeats, self.switches = list(position.heartbeats), list(position.switches)
         self.gone = dict(position.gone)
         ended = position.switches[-1][2] if position.switches else position.contract

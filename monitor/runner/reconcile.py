@@ -108,10 +108,16 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
         before,
         last.tails | without,
         present,
-        frozenset(b for b in beats if b[0] >= known.position) - set(known.heartbeats),
+        frozenset(b for b in beats if _is_behind(known, *b)),
         tuple(s for s in dict.fromkeys(switches) if s[0] >= known.position and s not in known.switches),
         known is not last,
     )
+
+
+def _is_behind(position: ProfilePosition, offset: int, watermark: int) -> bool:
+    """Whether a heartbeat is later than a position: those at one offset rise, and a position keeps the newest alone."""
+    reached = -1 if position.watermark is None else position.watermark
+    return offset > position.position or (offset == position.position and watermark > reached)
 
 
 def look_up(bus: Bus, writer: str, places: Iterable[TopicPartition], position: ProfilePosition) -> Present:
