@@ -20,7 +20,7 @@ from rich.table import Table
 from ruamel.yaml import YAML
 
 from monitor.cli.replay import Options, replay
-from monitor.codec.canonical import parse_time
+from monitor.codec.times import parse_time
 from monitor.sources.plain_files import DEFAULT_START_MS
 
 ROWS = 5000

@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from monitor.codec.durations import parse_duration
 from monitor.contract import ColumnKind
 from monitor.errors import ConfigurationError, Problem
 from monitor.events import Float64s, Int64s
@@ -31,9 +31,6 @@ from monitor.events import Float64s, Int64s
 Kind = Literal["step", "ramp", "recurring", "variance", "missingness", "new_category"]
 
 _LARGEST_FILE = 1 << 20
-_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"(?:[0-9]+(?:ms|s|m|h|d))+")
-_PART = re.compile(r"([0-9]+)(ms|s|m|h|d)")
 _COLUMNS: Mapping[Kind, tuple[ColumnKind, ...]] = {
     "step": ("numerical", "binary"),
     "ramp": ("numerical", "binary"),
@@ -196,6 +193,7 @@ def _length(value: int | str, name: str) -> tuple[int, bool]:
         if value < 0:
             raise ValueError(f"{name} {value} is negative")
         return value, False
-    if not _DURATION.fullmatch(value):
-        raise ValueError(f"{name} {value!r} is neither a number of events nor a duration such as 90s or 1h30m")
-    return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(value)), True
+    try:
+        return parse_duration(value), True
+    except ValueError as error:
+        raise ValueError(f"{name} is neither a number of events nor a duration: {error}") from None

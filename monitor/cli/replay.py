@@ -20,8 +20,8 @@ from monitor.bus.port import Bus
 from monitor.cli.replay_log import configured, left_out, recorded
 from monitor.cli.shell import open_settings_bus, settings_of
 from monitor.cli.tail import STYLES, place_of_alert, printable
-from monitor.codec.canonical import parse_time
-from monitor.config.durations import parse_duration
+from monitor.codec.durations import parse_duration
+from monitor.codec.times import parse_time
 from monitor.config.resolved import Config, ModelConfig
 from monitor.errors import ConfigurationError
 from monitor.evaluate.alerts import Place
@@ -217,11 +217,11 @@ def _time(flag: str, text: str) -> int:
     try:
         return parse_time(text)
     except ValueError as error:
-        raise ConfigurationError(f"{flag} {text}: not an RFC 3339 time such as 2026-11-21T10:00:00Z") from error
+        raise ConfigurationError(f"{flag} {error}") from error
 
 
 def _step(text: str) -> int:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise ConfigurationError(f"--step {text}: {error}") from error
+        raise ConfigurationError(f"--step {error}") from error

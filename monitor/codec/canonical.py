@@ -8,8 +8,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from monitor.codec.event_time import UNREADABLE, read_time
-
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -31,14 +29,6 @@ def time_text(ms: int) -> str:
     """
     text = str(np.datetime64(ms, "ms"))
     return f"{text[:-4]}Z" if ms % 1000 == 0 else f"{text}Z"
-
-
-def parse_time(text: str) -> int:
-    """Milliseconds since 1970 UTC of an RFC 3339 text; raises ValueError."""
-    ms = read_time(text)
-    if ms == UNREADABLE:
-        raise ValueError(f"{text!r} is not a time; write it as 2026-11-21T10:40:00Z")
-    return ms
 
 
 def _refuse_non_finite(value: Any) -> None:

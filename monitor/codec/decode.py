@@ -28,10 +28,10 @@ import numpy as np
 from monitor.codec import reasons
 from monitor.codec.columns import is_unicode
 from monitor.codec.dead_letters import reject
-from monitor.codec.event_time import UNREADABLE, read_time, read_times
 from monitor.codec.lenient import MAX_DEPTH, flaw, read_lenient
 from monitor.codec.rows import Cells, RowReader
 from monitor.codec.shapes import Shapes, shapes_of, stream_on
+from monitor.codec.times import UNREADABLE, read_time, read_times
 from monitor.contract import ModelContract
 from monitor.events import Batch, Int64s, RecordBatch, Rows
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
+from monitor.codec.durations import duration_text
 from monitor.config.check_limits import check_limits
 from monitor.config.check_rules import check_rules
-from monitor.config.durations import duration_text
 from monitor.config.inputs import InputRefused, resolve_inputs, series_of
 from monitor.config.model import AlertsFile, ModelEntry, WindowEntry
 from monitor.config.resolve import contract_of, detector_spec, effective

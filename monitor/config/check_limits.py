@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import gcd
 
-from monitor.config.durations import duration_text
+from monitor.codec.durations import duration_text
 from monitor.config.inputs import series_of
 from monitor.config.model import AlertsFile, LimitsEntry, WindowEntry
 from monitor.config.resolve import effective

@@ -19,7 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from monitor.config.durations import DURATION_PATTERN, TIME_PATTERN, parse_duration, parse_time
+from monitor.codec.durations import DURATION_PATTERN, parse_duration
+from monitor.codec.times import TIME_PATTERN, parse_time
 from monitor.detectors import DetectorPlugin
 
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from monitor.codec.durations import duration_text
 from monitor.config.comparison import Comparison
-from monitor.config.durations import duration_text
 from monitor.contract import ModelContract
 from monitor.detectors import DetectorPlugin
 

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from fractions import Fraction
 
-from monitor.codec.canonical import parse_time
+from monitor.codec.times import parse_time
 from monitor.evaluate.reference import Reference
 from monitor.events import TopicPartition
 from monitor.panes.grid import Grid

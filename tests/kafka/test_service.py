@@ -18,7 +18,8 @@ import msgspec
 import pytest
 
 from monitor.bus.kafka import KafkaBus
-from monitor.codec.canonical import parse_time, time_text
+from monitor.codec.canonical import time_text
+from monitor.codec.times import parse_time
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
 from tests.accounts import check_accounts

@@ -25,8 +25,9 @@ from structlog.testing import capture_logs
 
 from monitor.alerts_file import Accepted, Followed
 from monitor.channel import Channel
-from monitor.codec.canonical import parse_time, time_text
+from monitor.codec.canonical import time_text
 from monitor.codec.chunks import Assembler
+from monitor.codec.times import parse_time
 from monitor.config.resolved import ModelRules
 from monitor.errors import ConfigurationError
 from monitor.evaluate.decisions import RulesContent

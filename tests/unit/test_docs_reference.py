@@ -11,9 +11,9 @@ from ruamel.yaml import YAML
 from monitor import telemetry
 from monitor.bus.memory import MemoryBus
 from monitor.codec.captured import CapturedHeader
+from monitor.codec.durations import parse_duration
 from monitor.codec.reasons import SENTENCES
 from monitor.config import alerts_schema
-from monitor.config.durations import parse_duration
 from monitor.config.metrics import METRICS, NEEDS_LABELS
 from monitor.config.resolve import BUILT_IN
 from monitor.config.shape import NOT_YET_KEYS, NOT_YET_VALUES

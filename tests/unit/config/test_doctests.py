@@ -1,4 +1,4 @@
-"""The examples in the docstrings of `monitor.config` run."""
+"""The examples in docstrings run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["durations", "suggest"])
+@pytest.mark.parametrize("name", ["codec.durations", "codec.times", "config.suggest"])
 def test_examples_run(name: str) -> None:
     """What a docstring shows is what happens."""
-    results = doctest.testmod(importlib.import_module(f"monitor.config.{name}"))
+    results = doctest.testmod(importlib.import_module(f"monitor.{name}"))
     assert results.attempted > 0
     assert results.failed == 0

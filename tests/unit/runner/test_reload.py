@@ -9,8 +9,9 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from monitor.codec.canonical import parse_time, time_text
+from monitor.codec.canonical import time_text
 from monitor.codec.chunks import Assembler
+from monitor.codec.times import parse_time
 from monitor.config import load
 from monitor.config.resolved import Config, ModelRules
 from monitor.errors import ConfigurationError

@@ -1,8 +1,9 @@
-"""RFC 3339 text to milliseconds since 1970 UTC, many at once.
+"""RFC 3339 text to milliseconds since 1970 UTC, one by one or many at once: the only reader of times.
 
 Accepted: `2026-11-21T10:31:07Z` with any number of decimals (digits past the third are cut off), `Z` or a numeric
-offset such as `+01:00`; lower-case `t` and `z`, and a space for the `T`, as the RFC allows. A leap second is the
-second after it. A time without offset is refused: nobody knows when it was.
+offset such as `+01:00`; lower-case `t` and `z`, and a space for the `T`, as the RFC allows. A leap second (second 60)
+is the second after it. Refused: a time without offset, because nobody knows when it was, and a time that lies before
+the year 0000 or after 9999 in UTC, because it could not be written as RFC 3339 again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from monitor.events import Int64s
 UNREADABLE: Final = -(1 << 62)
 """Stands for the time of a text that can't be read; below every time."""
 
+TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+"""The form of a time for JSON schemas; it says nothing of the calendar."""
+
+_LEAST, _MOST = -62_167_219_200_000, 253_402_300_799_999
+"""0000-01-01T00:00:00Z and 9999-12-31T23:59:59.999Z."""
 _TEXT = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
 _FIELDS = ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19), (20, 23))
 _LIMITS = np.array([9999, 12, 31, 23, 59, 59, 999])
@@ -65,7 +71,20 @@ def read_time(text: str) -> int:
         return UNREADABLE
     offset = (away[0] * 60 + away[1]) * (-1 if found[8] == "-" else 1)
     seconds = (int(_days(year, month, day)) * 24 + hour) * 3600 + (minute - offset) * 60 + second
-    return seconds * 1000 + int((found[7] or "")[:3].ljust(3, "0"))
+    time = seconds * 1000 + int((found[7] or "")[:3].ljust(3, "0"))
+    return time if _LEAST <= time <= _MOST else UNREADABLE
+
+
+def parse_time(text: str) -> int:
+    """Time of one text, for files and flags that people write; raises ValueError with what would do.
+
+    >>> parse_time("2026-10-01T00:00:00Z")
+    1790812800000
+    """
+    time = read_time(text)
+    if time == UNREADABLE:
+        raise ValueError(f"{text!r} is not a time with its offset: write 2026-10-01T00:00:00Z")
+    return time
 
 
 def _read_alike(texts: Sequence[str], form: _Form) -> Int64s:
