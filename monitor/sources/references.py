@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,13 +14,14 @@ from monitor.codec.decode import Decoder
 from monitor.config.resolved import ModelConfig
 from monitor.contract import ModelContract, StreamContract
 from monitor.errors import ConfigurationError, FormatError
-from monitor.evaluate.reference import Reference, build_reference, decode_reference, encode_reference
+from monitor.evaluate.reference import Reference, decode_reference, encode_reference
 from monitor.events import RecordBatch, Rows, TopicPartition
 from monitor.ledger.entries import Decision, new_decision
 from monitor.panes import rows as rows_of
-from monitor.panes.grid import Grid, decode_grid, encode_grid, make_grid
-from monitor.runner.topics import read_whole
+from monitor.panes.grid import Grid, decode_grid, encode_grid
 from monitor.sources.plain_files import TableRows, by_topic, columns_of_table, events_of_table, is_table, lines_of
+from monitor.sources.reference_rows import grid_and_reference
+from monitor.sources.topic_range import rows_between
 
 FILE_FORMAT = "streamdrift.reference-file/1"
 GridAndReference = tuple[Grid, Reference]
@@ -56,12 +58,11 @@ def references_of_file(path: Path, contract: ModelContract, limit: int | None = 
         raise ConfigurationError(f"{path}: no such file")
     if not is_table(path) and (ready := _ready_file(path)) is not None:
         return [pair for pair in ready if pair[0].model == contract.model]
-    pairs = []
-    for stream in contract.streams:
-        rows = _rows_of_file(path, contract, stream, limit)
-        if rows is not None and len(rows):
-            pairs.append(_made(rows, stream, f"file {path.name}"))
-    return pairs
+    made = [
+        grid_and_reference(partial(_rows_of_file, path, contract, stream, limit), stream, f"file {path.name}")
+        for stream in contract.streams
+    ]
+    return [pair for pair in made if pair is not None]
 
 
 def references_of_topic(
@@ -71,40 +72,36 @@ def references_of_topic(
     stream = next((s for s in contract.streams if s.topic == topic), None)
     if bus is None or stream is None or bus.partitions(topic) is None:
         raise ConfigurationError(f"reference of {contract.model}: topic {topic} can't be read here")
-    decoder = Decoder(topic, [contract])
-    parts = [
-        part
-        for p in range(bus.partitions(topic) or 0)
-        for batch in read_whole(bus, TopicPartition(topic, p))
-        for part in decoder.decode(batch).rows
-    ]
-    if parts:
-        rows = rows_of.concat(parts)
-        low, high = between[0] or 0, between[1] if between[1] is not None else 1 << 62
-        rows = rows_of.take(rows, (rows.time >= low) & (rows.time < high))
-        if len(rows):
-            return [_made(rows, stream, f"topic {topic}")]
-    raise ConfigurationError(f"reference of {contract.model}: topic {topic} has no rows in that range")
+    found = grid_and_reference(partial(_rows_of_topic, bus, topic, between, contract), stream, f"topic {topic}")
+    if found is None:
+        raise ConfigurationError(f"reference of {contract.model}: topic {topic} has no rows in that range")
+    return [found]
 
 
-def _made(rows: Rows, stream: StreamContract, origin: str) -> GridAndReference:
-    rows = rows_of.take(rows, np.lexsort((rows.offset, rows.time)))
-    grid = make_grid(rows, stream)
-    return grid, build_reference(grid, rows, origin)
+def _rows_of_topic(
+    bus: Bus, topic: str, between: tuple[int | None, int | None], contract: ModelContract
+) -> Iterator[tuple[TopicPartition, Rows]]:
+    for p in range(bus.partitions(topic) or 0):
+        tp = TopicPartition(topic, p)
+        for rows in rows_between(bus, tp, contract, *between):
+            yield tp, rows
 
 
-def _rows_of_file(path: Path, contract: ModelContract, stream: StreamContract, limit: int | None) -> Rows | None:
-    decoder = Decoder(stream.topic, [contract])
-    parts: list[Rows] = []
-    number = 0
+def _rows_of_file(
+    path: Path, contract: ModelContract, stream: StreamContract, limit: int | None
+) -> Iterator[tuple[TopicPartition, Rows]]:
+    decoder, tp = Decoder(stream.topic, [contract]), TopicPartition(stream.topic, 0)
+    number = found = 0
     for events in _events(path, contract, stream):
-        if events:
-            batch = plain_batch(TopicPartition(stream.topic, 0), events, number)
-            parts += decoder.decode(batch).rows
-            number += len(events)
-        if limit is not None and sum(map(len, parts)) >= limit:
-            return rows_of.take(rows_of.concat(parts), np.arange(limit))
-    return rows_of.concat(parts) if parts else None
+        if not events:
+            continue
+        for rows in decoder.decode(plain_batch(tp, events, number)).rows:
+            wanted = len(rows) if limit is None else min(len(rows), limit - found)
+            found += wanted
+            yield tp, rows_of.take(rows, np.arange(wanted))
+        number += len(events)
+        if limit is not None and found >= limit:
+            return
 
 
 def _events(path: Path, contract: ModelContract, stream: StreamContract) -> Iterator[list[bytes]]:

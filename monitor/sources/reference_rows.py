@@ -1,0 +1,92 @@
+"""Grid and reference from rows that may be too many to hold: read twice, kept once.
+
+The first reading keeps a sample, the rows whose level is high enough (as in a thinned trace): the grid is made from it,
+and the slices of time. The second reading counts every row on that grid. If the sample holds all rows there is no
+second reading. So memory is bounded, whatever the range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from monitor.contract import StreamContract
+from monitor.evaluate.reference import MOST_SLICES, ROWS_PER_SLICE, Reference, Slice, build_reference
+from monitor.events import Int64s, Rows, TopicPartition
+from monitor.panes import rows as rows_of
+from monitor.panes.grid import Grid, encode_rows, make_grid
+
+MOST_ROWS = 1 << 17
+"""Rows of the sample at most."""
+
+Parts = Callable[[], Iterable[tuple[TopicPartition, Rows]]]
+"""Reads the rows, batch by batch: the same ones at each call, but for those that come at the end meanwhile."""
+
+
+def grid_and_reference(
+    parts: Parts, stream: StreamContract, origin: str, most: int = MOST_ROWS
+) -> tuple[Grid, Reference] | None:
+    """Grid and reference of all rows; None if there are none. `most`: rows that are held."""
+    sample = _Sample(most)
+    for tp, rows in parts():
+        sample.add(tp, rows)
+    held = sample.rows()
+    if held is None:
+        return None
+    grid = make_grid(held, stream)
+    if sample.seen == len(held):
+        return grid, build_reference(grid, held, origin)
+    return grid, _counted(parts, grid, held.time, sample.seen, origin)
+
+
+class _Sample:
+    """The rows of level >= `level`, the smallest that lets at most `most` of them stay."""
+
+    def __init__(self, most: int) -> None:
+        self.seen = 0
+        self._most = most
+        self._level = 0
+        self._held: list[tuple[Rows, np.ndarray]] = []
+
+    def add(self, tp: TopicPartition, rows: Rows) -> None:
+        self.seen += len(rows)
+        self._held.append((rows, rows_of.levels(rows_of.partition_seed(tp), rows.offset)))
+        if self._level:
+            self._held[-1] = _thinned(self._held[-1], self._level)
+        while sum(len(levels) for _, levels in self._held) > self._most:
+            self._level += 1
+            self._held = [_thinned(part, self._level) for part in self._held]
+
+    def rows(self) -> Rows | None:
+        """What is kept, by time; ties in the order in which they were read."""
+        parts = [rows for rows, _ in self._held if len(rows)]
+        if not parts:
+            return None
+        rows = rows_of.concat(parts)
+        return rows_of.take(rows, np.argsort(rows.time, kind="stable"))
+
+
+def _thinned(part: tuple[Rows, np.ndarray], level: int) -> tuple[Rows, np.ndarray]:
+    rows, levels = part
+    keep = levels >= level
+    return rows_of.take(rows, keep), levels[keep]
+
+
+def _counted(parts: Parts, grid: Grid, sampled: Int64s, seen: int, origin: str) -> Reference:
+    """All rows on the grid, in slices of time. `sampled`: times of the sample, ascending: they say where to cut."""
+    pieces = max(1, min(MOST_SLICES, seen // ROWS_PER_SLICE))
+    cuts = np.unique([piece[0] for piece in np.array_split(sampled, pieces)[1:]])
+    counts = np.zeros((len(cuts) + 1, grid.layout.width), dtype=np.int64)
+    events = np.zeros(len(cuts) + 1, dtype=np.int64)
+    times = [(1 << 62, -(1 << 62))] * (len(cuts) + 1)
+    for _, rows in parts():
+        place = np.searchsorted(cuts, rows.time, side="right")
+        for piece in np.unique(place).tolist():  # rows of a batch lie in one slice or two
+            mine = rows_of.take(rows, place == piece)
+            counts[piece] += encode_rows(grid, mine)[1]
+            events[piece] += len(mine)
+            low, high = times[piece]
+            times[piece] = (min(low, int(mine.time.min())), max(high, int(mine.time.max())))
+    slices = tuple(Slice(n, *times[piece], counts[piece].tolist()) for piece, n in enumerate(events.tolist()) if n > 0)
+    return Reference(grid.model, grid.stream, grid.digest, origin, slices)
