@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -14,15 +15,22 @@ from monitor.detectors.hddm_a import HDDMA, HDDMAState
 from monitor.detectors.hddm_w import HDDMW, HDDMWState
 from monitor.detectors.kswin import KSWIN, KSWINState
 from monitor.detectors.page_hinkley import PageHinkley, PageHinkleyState
-from monitor.detectors.state import BlindState
+from monitor.detectors.plugin import Plugin
+from monitor.detectors.state import BlindState, FreshState
 
 DetectorPlugin = Annotated[
     ADWIN | KSWIN | PageHinkley | DDM | EDDM | FHDDM | HDDMA | HDDMW, Field(discriminator="class_")
 ]
 """What `detectors:` in alerts.yaml holds, told apart by `class`."""
 
+PLUGINS: Mapping[str, type[Plugin]] = {
+    plugin.__name__: plugin for plugin in (ADWIN, KSWIN, PageHinkley, DDM, EDDM, FHDDM, HDDMA, HDDMW)
+}
+"""The same by River's class names."""
+
 DetectorState = (
-    BlindState
+    FreshState
+    | BlindState
     | ADWINState
     | KSWINState
     | PageHinkleyState
@@ -42,6 +50,7 @@ __all__ = [
     "HDDMA",
     "HDDMW",
     "KSWIN",
+    "PLUGINS",
     "DetectorPlugin",
     "DetectorState",
     "PageHinkley",

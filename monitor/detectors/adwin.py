@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from functools import lru_cache
 from math import isfinite
-from operator import length_hint
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, Probability, River
-from monitor.detectors.state import BlindState, Codec, State, require
+from monitor.detectors.adapter import Feed
+from monitor.detectors.plugin import Count, Params, Plugin, Probability
+from monitor.detectors.protocol import Eats
+from monitor.detectors.state import Codec, State, attribute, require
 from monitor.errors import FormatError
-from monitor.events import Float64s
 
 
 class ADWINParams(Params):
@@ -48,8 +49,9 @@ def _bucket(max_buckets: int) -> struct.Struct:
     return struct.Struct(f"<QQQ{max_buckets + 1}dQ{max_buckets + 1}d")
 
 
-def _check(adwin: Any, helper: bytes) -> None:
+def _check(adwin: Any, state: Any) -> None:
     """Refuse bytes that River's Rust part would fail on, or load wrong, where that can be told."""
+    helper: bytes = state.helper
     bucket, room = _bucket(adwin.max_buckets), adwin.max_buckets
     rows, rest = divmod(len(helper) - _HEAD.size - _LENGTH.size - _TAIL.size, bucket.size)
     require(rows >= 1 and rest == 0, "its histogram is cut")
@@ -72,23 +74,29 @@ def _check(adwin: Any, helper: bytes) -> None:
     require(0 <= variance <= width + 1e-6 and 0 <= widths < 1e300, "its totals")
 
 
-def _save(adwin: Any) -> ADWINState:
-    return ADWINState(adwin._helper.__getstate__())
-
-
-def _load(adwin: Any, state: Any) -> None:
-    _check(adwin, state.helper)
+def _helper(held: Any, helper: bytes) -> Any:
+    """The part in Rust with its state set; raises FormatError where it can't read that."""
     try:
-        adwin._helper.__setstate__(state.helper)
+        held.__setstate__(helper)
     except BaseException as error:
         # River's Rust part panics on bytes that it can't read, and that is no Exception
         if type(error).__name__ != "PanicException":
             raise
         raise FormatError(f"not a detector's state: {error}") from None
+    return held
 
 
-def _is_blind(adwin: Any) -> bool:
-    return not (isfinite(adwin._helper.get_total()) and isfinite(adwin._helper.get_variance()))
+_PARTS = {"helper": attribute("_helper", lambda helper: helper.__getstate__(), _helper)}
+
+
+def _feed(river: Any, values: Iterator[float]) -> bool:
+    """The loop in C over River's part in Rust, which is all that River's `update` calls before the first change.
+
+    Not a copy of it, but a short cut past its Python: 0.09 µs a value instead of 0.31. ADWIN watches every column, and
+    without it evaluate takes twice the time (16 µs an event instead of 8 at 20 columns, `benchmarks/throughput.py`).
+    """
+    # `True in map(...)` takes values up to the first detection, and stops there
+    return True in map(river._helper.update, values)
 
 
 class ADWIN(Plugin):
@@ -106,50 +114,7 @@ class ADWIN(Plugin):
     """
 
     eats: ClassVar[Eats] = "rank"
-    codec: ClassVar[Codec] = Codec(ADWINState, _save, _load, _is_blind)
+    codec: ClassVar[Codec] = Codec(ADWINState, _PARTS, _check)
+    feed: ClassVar[Feed] = staticmethod(_feed)
     class_: Literal["ADWIN"] = Field(alias="class")
     params: ADWINParams = ADWINParams()
-
-    def river(self, seed: int) -> River:
-        from river import drift  # here, because --help and check must start without river
-
-        detector: River = drift.ADWIN(**self.params.model_dump())
-        return detector
-
-    def build(self, seed: int) -> Detector:
-        return _Loop(self.river(seed))
-
-
-class _Loop:
-    """`RiverDetector` for ADWIN alone, the detector that watches every column: 0.08 µs an update instead of 0.21.
-
-    `helper.update` is River's update without its Python part, which only makes a new helper after a detection.
-    """
-
-    eats: Eats = "rank"
-
-    def __init__(self, adwin: Any) -> None:
-        self._adwin = adwin
-
-    def update(self, values: Float64s) -> list[int]:
-        rest = iter(values.tolist())
-        found = []
-        # `True in map(...)` runs in C, takes values from `rest` up to the first detection, and stops there.
-        while True in map(self._adwin._helper.update, rest):
-            found.append(len(values) - length_hint(rest) - 1)
-            self._adwin._reset()
-        return found
-
-    @property
-    def is_blind(self) -> bool:
-        return _is_blind(self._adwin)
-
-    def state(self) -> State:
-        return BlindState() if self.is_blind else _save(self._adwin)
-
-    def restore(self, state: State) -> None:
-        if isinstance(state, BlindState):
-            self._adwin._helper.update(float("nan"))
-            return
-        require(isinstance(state, ADWINState), f"of {type(state).__name__}, where ADWINState is due")
-        _load(self._adwin, state)

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
-from math import isfinite, sqrt
+from collections.abc import Iterator
+from math import inf, sqrt
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from pydantic import Field
 
-from monitor.detectors.layers import ErrorGate, SteppedDetector
-from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, River
-from monitor.detectors.state import (
-    Codec,
-    Number,
-    Positive,
-    Share,
-    State,
-    adds_up,
-    finite_or_none,
-    or_infinite,
-    require,
-)
+from monitor.detectors.adapter import Feed, feed
+from monitor.detectors.plugin import Count, Params, Plugin
+from monitor.detectors.protocol import Eats
+from monitor.detectors.state import Codec, Fed, Share, State, adds_up, attribute, count, require
 
 
 class DDMParams(Params):
@@ -38,87 +29,93 @@ class DDMParams(Params):
     distributed, which DDM does; 0 gives River's own behaviour (2,000 zeros and a single 1 are an alarm)."""
 
 
-class DDMState(State, frozen=True, tag="DDM"):
-    """The error rate p of the n values since the last detection, its minimum with its deviation, and the gate's count.
+class ErrorGate:
+    """River's DDM, whose `warm_start` lasts until `min_errors` errors have come, too.
 
-    `ps_min`: p + s at the minimum; None where the gate (or River, before `warm_start`) holds it at infinity.
+    DDM alarms when p + s exceeds the smallest so far by three of its standard deviations. Before the first error
+    both are 0, so the first error is an alarm, whatever came before; to ignore that alarm alone would put it off to
+    error `min_errors`. During `warm_start` nothing is compared and no minimum kept, while the error rate is learnt.
+    False alarms per 10,000 values at a steady error rate of 0.1, 1 and 10 % (20 runs): 8.8, 4.6, 0.8 with 0 errors
+    asked for; 0, 0.05, 0.3 with 10. A jump from 0 to 50 % is then found after 32 values (median), not after 1.
+
+    `missing`: errors that are still to come.
     """
 
-    drift: bool
-    n: Number
+    __slots__ = ("ddm", "missing", "warm_start")
+
+    def __init__(self, ddm: Any, min_errors: int) -> None:
+        self.ddm = ddm
+        self.warm_start = ddm.warm_start
+        self.await_errors(min_errors)
+
+    def await_errors(self, missing: int) -> None:
+        """Keep the gate shut for as many errors more."""
+        self.missing = missing
+        self.ddm.warm_start = inf if missing else self.warm_start
+
+    def feed(self, values: Iterator[float]) -> bool:
+        """Values up to the first change, as `adapter.feed`."""
+        for value in values if self.missing else ():
+            if value == 1.0:
+                self.await_errors(self.missing - 1)
+            self.ddm.update(value)
+            if not self.missing:
+                if self.ddm.drift_detected:
+                    return True
+                break
+        return feed(self.ddm, values)
+
+
+class DDMState(State, frozen=True, tag="DDM"):
+    """The error rate p of the n values since the last detection, and its minimum with its standard deviation.
+
+    `p_min`, `s_min`: None as long as none is kept.
+    """
+
+    n: Fed
     p: Share
     p_min: Share | None
     s_min: Annotated[float, msgspec.Meta(ge=0, le=0.5)] | None
-    ps_min: Positive | None
-    errors: Number
 
 
-def _save(gate: ErrorGate) -> DDMState:
-    ddm = gate.ddm
-    return DDMState(
-        ddm._drift_detected,
-        int(ddm._p.n),
-        ddm._p._mean,
-        ddm._p_min,
-        ddm._s_min,
-        finite_or_none(ddm._ps_min),
-        int(gate.errors),
-    )
+def _set_minimum(gate: ErrorGate, s_min: float | None) -> None:
+    gate.ddm._s_min = s_min
+    if s_min is not None:
+        gate.ddm._ps_min = gate.ddm._p_min + s_min
 
 
-def _load(gate: ErrorGate, state: DDMState) -> None:
-    ddm = gate.ddm
-    require(
-        state.errors <= state.n and adds_up(state.p, state.n, state.errors), "its error rate is not that of its errors"
-    )
-    require((state.p_min is None) == (state.s_min is None), "half a minimum")
-    require(state.p_min is None or state.n > ddm.warm_start, "a minimum before `warm_start`")
-    if state.ps_min is not None:
-        minimum = None if state.p_min is None or state.s_min is None else state.p_min + state.s_min
-        require(state.ps_min == minimum, "its minimum does not add up")
-        require(state.errors >= gate.min_errors, "a minimum before `min_errors`")
-    gate.errors = state.errors
-    ddm._drift_detected = state.drift
-    ddm._p.n, ddm._p._mean = float(state.n), state.p
-    ddm._p_min, ddm._s_min, ddm._ps_min = state.p_min, state.s_min, or_infinite(state.ps_min)
+def _set_rate(gate: ErrorGate, p: float) -> None:
+    gate.ddm._p._mean = p
+    gate.await_errors(max(0, gate.missing - _errors(gate.ddm._p.n, p)))
 
 
-def _is_blind(gate: ErrorGate) -> bool:
-    return not isfinite(gate.ddm._p._mean)
+def _errors(n: float, p: float) -> int:
+    return round(n * p)
 
 
-@cache
-def _river_class() -> Any:
-    """River's DDM with an update without calls and warnings (see `layers`)."""
-    from river.drift import binary  # here, because --help and check must start without river
+_PARTS = {
+    "n": count("ddm._p.n"),
+    "p": attribute("ddm._p._mean")._replace(give=_set_rate),
+    "p_min": attribute("ddm._p_min"),
+    "s_min": attribute("ddm._s_min")._replace(give=_set_minimum),
+}
 
-    class DDM(binary.DDM):  # type: ignore[misc] # river ships no types
-        _drift_detected: bool
-        _ps_min: float
 
-        def update(self, x: float) -> bool:
-            if self._drift_detected:
-                self._reset()
-            mean = self._p
-            n = mean.n = mean.n + 1.0
-            p = mean._mean = mean._mean + (1.0 / n) * (x - mean._mean)
-            s = sqrt(p * (1 - p) / n)
-            if n > self.warm_start:
-                if p + s <= self._ps_min:
-                    self._p_min, self._s_min, self._ps_min = p, s, p + s
-                # without a minimum p is NaN
-                if self._p_min is not None and p + s > self._p_min + self.drift_threshold * self._s_min:
-                    self._drift_detected = True
-                    return True
-            return False
-
-    return DDM
+def _check(gate: ErrorGate, state: DDMState) -> None:
+    errors, warm_start = _errors(state.n, state.p), gate.warm_start
+    require(adds_up(state.p, state.n, errors), "its error rate is none of zeros and ones")
+    keeps = errors >= gate.missing and state.n > warm_start
+    require((state.p_min is not None, state.s_min is not None) == (keeps, keeps), "its minimum comes too soon or late")
+    if state.p_min is not None and state.s_min is not None:
+        now = state.p + sqrt(max(0.0, state.p * (1 - state.p)) / state.n)
+        most = state.p_min + gate.ddm.drift_threshold * state.s_min
+        require(state.p_min + state.s_min <= now <= most, "its error rate is below its minimum, or is a change")
 
 
 class DDM(Plugin):
     """Drift detection method: alarms when error rate p + s passes p_min + 3 s_min, s its standard deviation.
 
-    Eats 0 and 1, 1 = error. Finds rises of the error rate only. See `layers.ErrorGate` for `min_errors`. An empty
+    Eats 0 and 1, 1 = error. Finds rises of the error rate only. See `ErrorGate` for `min_errors`. An empty
     update finds nothing; NaN would blind it for ever, so none may come in.
 
     J. Gama, P. Medas, G. Castillo and P. Rodrigues, Learning with drift detection, SBIA 2004.
@@ -130,13 +127,13 @@ class DDM(Plugin):
     """
 
     eats: ClassVar[Eats] = "binary"
-    codec: ClassVar[Codec] = Codec(DDMState, _save, _load, _is_blind)
+    codec: ClassVar[Codec] = Codec(DDMState, _PARTS, _check)
+    feed: ClassVar[Feed] = staticmethod(ErrorGate.feed)
     class_: Literal["DDM"] = Field(alias="class")
     params: DDMParams = DDMParams()
 
-    def river(self, seed: int) -> River:
-        detector: River = _river_class()(**self.params.model_dump(exclude={"min_errors"}))
-        return detector
+    def river(self, seed: int) -> ErrorGate:
+        return ErrorGate(super().river(seed), self.params.min_errors)
 
-    def build(self, seed: int) -> Detector:
-        return SteppedDetector(ErrorGate(self.river(seed), self.params.min_errors), self.eats, self.codec)
+    def settings(self, seed: int) -> dict[str, Any]:
+        return self.params.model_dump(exclude={"min_errors"})

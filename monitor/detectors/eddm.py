@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
-from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from pydantic import Field, ValidationInfo, field_validator
 
-from monitor.detectors.layers import SteppedDetector
-from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, Probability, River
-from monitor.detectors.state import Codec, Number, Positive, State, adds_up, require
+from monitor.detectors.plugin import Count, Params, Plugin, Probability
+from monitor.detectors.protocol import Eats
+from monitor.detectors.state import Codec, Fed, Number, Positive, State, adds_up, attribute, require
 
 
 class EDDMParams(Params):
@@ -39,8 +37,7 @@ class EDDMState(State, frozen=True, tag="EDDM"):
     `most`: largest mean + 2 standard deviations so far; -1 before the first.
     """
 
-    drift: bool
-    n: Number
+    n: Fed
     last_error: Number
     errors: Number
     mean: Positive
@@ -48,53 +45,27 @@ class EDDMState(State, frozen=True, tag="EDDM"):
     most: Annotated[float, msgspec.Meta(ge=-1, le=1e300)]
 
 
-def _save(river: Any) -> EDDMState:
-    return EDDMState(
-        river._drift_detected,
-        river._n,
-        river._last_error,
-        river._n_errors,
-        river._error_distances.mean._mean,
-        river._error_distances._S,
-        float(river._p2s_prime_max),
-    )
+def _set_errors(river: Any, errors: int) -> None:
+    river._n_errors = errors
+    river._error_distances.mean.n = float(errors)
 
 
-def _load(river: Any, state: EDDMState) -> None:
+_PARTS = {
+    "n": attribute("_n"),
+    "last_error": attribute("_last_error"),
+    "errors": attribute("_n_errors")._replace(give=_set_errors),
+    "mean": attribute("_error_distances.mean._mean"),
+    "squares": attribute("_error_distances._S"),
+    "most": attribute("_p2s_prime_max", float),
+}
+
+
+def _check(_: Any, state: EDDMState) -> None:
     require(state.errors <= state.last_error <= state.n, "more errors than values")
     require((state.errors == 0) == (state.last_error == 0), "an error at no place")
     # the distances between errors add up to the place of the last one
     require(adds_up(state.mean, state.errors, state.last_error), "its distances do not add up")
     require(state.most == -1 or state.most >= 0, "its largest level is negative")
-    river._drift_detected = state.drift
-    river._n, river._last_error, river._n_errors = state.n, state.last_error, state.errors
-    distances = river._error_distances
-    distances.mean.n, distances.mean._mean, distances._S = float(state.errors), state.mean, state.squares
-    river._p2s_prime_max = state.most
-
-
-def _is_blind(river: Any) -> bool:
-    return not (isfinite(river._error_distances._S) and isfinite(river._p2s_prime_max))
-
-
-@cache
-def _river_class() -> Any:
-    """River's EDDM, which passes quickly over what is no error (see `layers`)."""
-    from river.drift import binary  # here, because --help and check must start without river
-
-    rivers = binary.EDDM.update
-
-    class EDDM(binary.EDDM):  # type: ignore[misc] # river ships no types
-        _drift_detected: bool
-
-        def update(self, x: float) -> bool:
-            if x == 1 or self._drift_detected:
-                rivers(self, x)
-                return self._drift_detected
-            self._n += 1
-            return False
-
-    return EDDM
 
 
 class EDDM(Plugin):
@@ -112,13 +83,6 @@ class EDDM(Plugin):
     """
 
     eats: ClassVar[Eats] = "binary"
-    codec: ClassVar[Codec] = Codec(EDDMState, _save, _load, _is_blind)
+    codec: ClassVar[Codec] = Codec(EDDMState, _PARTS, _check)
     class_: Literal["EDDM"] = Field(alias="class")
     params: EDDMParams = EDDMParams()
-
-    def river(self, seed: int) -> River:
-        detector: River = _river_class()(**self.params.model_dump())
-        return detector
-
-    def build(self, seed: int) -> Detector:
-        return SteppedDetector(self.river(seed), self.eats, self.codec)

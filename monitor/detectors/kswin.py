@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import struct
-import warnings
-from bisect import bisect_right
-from functools import cache, lru_cache
-from itertools import count, repeat
-from math import isnan
-from operator import sub
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
-from monitor.detectors.layers import SteppedDetector
-from monitor.detectors.protocol import Count, Detector, Eats, Params, Plugin, Probability, River
-from monitor.detectors.state import Codec, Number, State, require
+from monitor.detectors.plugin import Count, Params, Plugin, Probability
+from monitor.detectors.protocol import Eats
+from monitor.detectors.state import Codec, Part, State, attribute, require
 
 
 class KSWINParams(Params):
@@ -41,116 +35,59 @@ class KSWINParams(Params):
 
 
 class KSWINState(State, frozen=True, tag="KSWIN"):
-    """The window (little-endian doubles), and the generator it draws with: 624 words of 32 bits, and the next one.
+    """The window, as little-endian doubles, and the generator that it draws with.
 
-    `drawn`, `next`: empty and 0 as long as nothing has been drawn since the seed was set, at each detection.
+    `generator`: 624 words of 32 bits and the place of the next one; empty as long as nothing has been drawn.
     """
 
-    drift: bool
     window: bytes
-    drawn: bytes
-    next: Number
+    generator: bytes
 
 
-_WORDS = struct.Struct("<624I")
+_WORDS = struct.Struct("<625I")
 _MERSENNE = 3
 """The version that Python gives the state of its generator."""
 
 
-def _save(river: Any) -> KSWINState:
-    window = struct.pack(f"<{len(river.window)}d", *river.window)
-    if not river._drift_detected and len(river.window) < river.window_size:
-        return KSWINState(river._drift_detected, window, b"", 0)
+def _generator(river: Any) -> bytes:
+    if len(river.window) < river.window_size:
+        return b""
     _, words, _ = river._rng.getstate()
-    return KSWINState(river._drift_detected, window, _WORDS.pack(*words[:-1]), words[-1])
+    return _WORDS.pack(*words)
 
 
-def _load(river: Any, state: KSWINState) -> None:
+def _set_generator(river: Any, generator: bytes) -> None:
+    if generator:
+        river._rng.setstate((_MERSENNE, _WORDS.unpack(generator), None))
+
+
+def _set_window(river: Any, window: bytes) -> None:
+    river.window.extend(np.frombuffer(window, dtype="<f8").tolist())
+
+
+_PARTS = {
+    "window": attribute("window", lambda window: struct.pack(f"<{len(window)}d", *window))._replace(give=_set_window),
+    "generator": Part(_generator, _set_generator),
+}
+
+
+def _check(river: Any, state: KSWINState) -> None:
     require(len(state.window) % 8 == 0, "its window is cut")
     window = np.frombuffer(state.window, dtype="<f8")
     require(bool((window >= 0).all() and (window <= 1).all()), "its window holds what is no rank")
-    due = river.stat_size if state.drift else river.window_size
-    require(len(window) == due if state.drawn else len(window) < due and not state.drift, "its window's length")
-    if state.drawn:
-        require(len(state.drawn) == _WORDS.size and state.drawn.count(0) < _WORDS.size, "its generator is cut")
-        require(1 <= state.next <= 624, "its generator's place")
-        river._rng.setstate((_MERSENNE, (*_WORDS.unpack(state.drawn), state.next), None))
+    if state.generator:
+        require(len(window) == river.window_size, "its window is not full, and yet it has drawn")
+        require(len(state.generator) == _WORDS.size, "its generator is cut")
+        *words, place = _WORDS.unpack(state.generator)
+        require(any(words) and 1 <= place <= 624, "its generator is none")
     else:
-        require(state.next == 0, "its generator's place")
-    river._drift_detected = state.drift
-    river.window.extend(window.tolist())
-
-
-def _is_blind(river: Any) -> bool:
-    """As long as its window holds what is no rank; it forgets."""
-    return not all(0.0 <= x <= 1.0 for x in river.window)
-
-
-_MOST_EXACT = 10_000
-"""Up to so many values in each sample SciPy's p-value is exact, and depends on their number and the distance alone."""
-
-
-def _distance(one: list[float], other: list[float]) -> int:
-    """The largest difference of how many of n values of each sample are at or below any place: n times KS's D.
-
-    Both ascending. The difference is largest at a value of the sample that has more.
-    """
-    more: int = max(map(sub, count(1), map(bisect_right, repeat(other), one)))
-    less: int = max(map(sub, count(1), map(bisect_right, repeat(one), other)))
-    return max(more, less)
-
-
-@lru_cache(maxsize=1 << 14)
-def _p_value(size: int, distance: int) -> float:
-    """SciPy's p-value of two samples of that size and distance, as River asks for it."""
-    from scipy import stats  # here, because --help and check must start without scipy
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=RuntimeWarning)
-        one = np.repeat([0.0, 1.0], [distance, size - distance])
-        return float(stats.ks_2samp(one, np.ones(size), method="auto").pvalue)
-
-
-@cache
-def _river_class() -> Any:
-    """River's KSWIN, which remembers the p-values: to compute one takes SciPy 0.1 ms, and there are `stat_size` + 1."""
-    from river import drift  # here, because --help and check must start without river
-
-    rivers = drift.KSWIN.update
-
-    class KSWIN(drift.KSWIN):  # type: ignore[misc] # river ships no types
-        _drift_detected: bool
-
-        def update(self, x: float) -> bool:
-            if self.stat_size > _MOST_EXACT:
-                rivers(self, x)
-                return self._drift_detected
-            if self._drift_detected:
-                self._reset()
-            self.n += 1
-            self.window.append(x)
-            if len(self.window) < self.window_size:
-                return False
-            size, older = self.stat_size, self.window_size - self.stat_size
-            held = list(self.window)
-            drawn, newest = [held[r] for r in self._rng.sample(range(older), size)], held[older:]
-            if isnan(sum(drawn) + sum(newest)):
-                return False  # SciPy's p-value is NaN, too
-            distance = _distance(sorted(drawn), sorted(newest))
-            found: bool = distance / size > 0.1 and _p_value(size, distance) <= self.alpha
-            if found:
-                self.window.clear()
-                self.window.extend(newest)
-            self._drift_detected = found
-            return found
-
-    return KSWIN
+        require(len(window) < river.window_size, "its window is full, and yet it has drawn nothing")
 
 
 class KSWIN(Plugin):
     """Kolmogorov-Smirnov windowing: finds any change of the distribution, not only of its mean.
 
-    Eats ranks. A hundred times slower than ADWIN (0.02 ms a value), and with many false alarms at its defaults.
+    Eats ranks. A thousand times slower than ADWIN (0.3 ms a value), and with many false alarms at its defaults.
     An empty update finds nothing; NaN may not come in.
 
     C. Raab, M. Heusinger and F.-M. Schleif, Reactive soft prototype computing for concept drift streams, 2020.
@@ -162,17 +99,11 @@ class KSWIN(Plugin):
     """
 
     eats: ClassVar[Eats] = "rank"
+    codec: ClassVar[Codec] = Codec(KSWINState, _PARTS, _check)
     draws: ClassVar[bool] = True
-    codec: ClassVar[Codec] = Codec(KSWINState, _save, _load, _is_blind)
     class_: Literal["KSWIN"] = Field(alias="class")
     params: KSWINParams = KSWINParams()
 
-    def river(self, seed: int) -> River:
-        params = self.params.model_dump()
-        if params["seed"] is None:
-            params["seed"] = seed
-        detector: River = _river_class()(**params)
-        return detector
-
-    def build(self, seed: int) -> Detector:
-        return SteppedDetector(self.river(seed), self.eats, self.codec)
+    def settings(self, seed: int) -> dict[str, Any]:
+        params = dict(self.params)
+        return params if self.params.seed is not None else {**params, "seed": seed}

@@ -17,7 +17,9 @@ from monitor.config.inputs import Form, ResolvedInput, resolve_inputs
 from monitor.config.resolved import DetectorSpec
 from monitor.contract import ModelContract
 from monitor.detectors import DetectorState
+from monitor.detectors.golden import release_of
 from monitor.detectors.protocol import Detector, Eats
+from monitor.detectors.state import FreshState
 from monitor.errors import FormatError
 from monitor.evaluate.ranks import rank_table
 from monitor.evaluate.reference import Reference
@@ -40,8 +42,9 @@ class _Input(NamedTuple):
 
 @dataclass(slots=True)
 class _Watch:
-    """One detector on one series: `input` is its place among the bank's inputs."""
+    """One detector on one series: `input` is its place among the bank's inputs. `kind`: River's class."""
 
+    kind: str
     sighting: Sighting
     input: int
     detector: Detector
@@ -66,7 +69,7 @@ class DetectorBank:
                     seed = _seed(*names) if spec.detector.draws else 0
                     sighting = (spec.name, grid.stream, resolved.column)
                     place = inputs.setdefault(read, len(inputs))
-                    self._watches.append(_Watch(sighting, place, spec.detector.build(seed)))
+                    self._watches.append(_Watch(spec.detector.class_, sighting, place, spec.detector.build(seed)))
         self._numbers = _Numbers([(read.series, _table(read, grid, reference)) for read in inputs])
 
     def __len__(self) -> int:
@@ -88,14 +91,23 @@ class DetectorBank:
 
     def state(self) -> BankState:
         """The state of every detector."""
+        releases = self._releases()
         # each is one of the union: the plug-ins and their states are the same list
-        detectors = tuple(cast("DetectorState", watch.detector.state()) for watch in self._watches)
-        return BankState(self._digest(), detectors)
+        detectors = tuple(
+            cast("DetectorState", watch.detector.state()) if releases[watch.kind] else FreshState()
+            for watch in self._watches
+        )
+        return BankState(self._digest(), tuple(releases.items()), detectors)
+
+    def _releases(self) -> dict[str, str]:
+        return {kind: release_of(kind) for kind in sorted({watch.kind for watch in self._watches})}
 
     def restore(self, state: BankState) -> None:
         """Go on from there; of a bank that was just built. Raises FormatError."""
         if state.watches != self._digest() or len(state.detectors) != len(self._watches):
             raise FormatError("not a snapshot: its detectors are not those of the rules")
+        if state.releases != tuple(self._releases().items()):
+            raise FormatError("not a snapshot: its detectors are of another release of River")
         for watch, detector in zip(self._watches, state.detectors, strict=True):
             watch.detector.restore(detector)
 
@@ -104,6 +116,17 @@ class DetectorBank:
         specs = [f"{spec.name} {spec.detector.model_dump_json(by_alias=True)}" for spec in self._specs]
         watched = ["/".join(watch.sighting) for watch in self._watches]
         return hashlib.sha256("\n".join([*specs, *watched]).encode()).hexdigest()
+
+
+def taken_up(state: BankState) -> tuple[BankState, frozenset[str]]:
+    """What the running River goes on from, and River's classes whose detectors begin anew, for it differs in them."""
+    here = tuple((kind, release_of(kind)) for kind, _ in state.releases)
+    anew = frozenset(kind for kind, release in {*state.releases, *here} if not release)
+    anew |= {kind for kind, _ in set(state.releases).symmetric_difference(here)}
+    if not anew:
+        return state, anew
+    detectors = tuple(FreshState() if type(d).__struct_config__.tag in anew else d for d in state.detectors)
+    return BankState(state.watches, here, detectors), anew
 
 
 _AT_ONCE = 64

@@ -87,9 +87,13 @@ class WindowState(_Struct, frozen=True):
 
 
 class BankState(_Struct, frozen=True):
-    """All detectors of a stream, in the order of the configuration. `watches`: digest of what they are and watch."""
+    """All detectors of a stream, in the order of the configuration. `watches`: digest of what they are and watch.
+
+    `releases`: River's classes among them, sorted, and the release of River that the states of each are of.
+    """
 
     watches: str
+    releases: tuple[tuple[str, str], ...]
     detectors: tuple[DetectorState, ...]
 
 

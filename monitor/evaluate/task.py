@@ -43,6 +43,8 @@ class EvaluateTask:
         self._models: dict[str, ModelFold] = {}
         self._stopped: set[str] = set()
         self._broken: dict[str, str] = {}
+        self.begun_anew: dict[str, frozenset[str]] = {}
+        """Models of which detectors began anew at the restore, and River's classes of those."""
         self._watermarks: dict[TopicPartition, Watermark] = {}
         self._sequences: dict[str, int] = {}
         self._said: dict[str, Said] = {}
@@ -210,7 +212,10 @@ class EvaluateTask:
         for entry in state.models:
             task._said[entry.model] = Said.of(entry.said)
             try:
-                task._models[entry.model] = _model(entry, place, parts, decisions, known)
+                fold, anew = _model(entry, place, parts, decisions, known)
+                task._models[entry.model] = fold
+                if anew:
+                    task.begun_anew[entry.model] = anew
             except FormatError as error:
                 task._stopped.add(entry.model)
                 errors[entry.model] = error
@@ -231,16 +236,15 @@ def _model(
     parts: Mapping[str, bytes],
     decisions: Mapping[str, Decision],
     known: Mapping[str, str],
-) -> ModelFold:
-    """The model of its part; raises FormatError."""
+) -> tuple[ModelFold, frozenset[str]]:
+    """The model of its part, and River's classes whose detectors began anew; raises FormatError."""
     name = entry.model
     if not entry.part:
         raise FormatError(f"model {name} was stopped; rebuild it from the ledger: {remedy(name)}")
     _agree(name, parts, entry.part)
     _agree(name, parts, known.get(name))
     fold = ModelFold(name, place)
-    restore_model(fold, parts[name], decisions)
-    return fold
+    return fold, restore_model(fold, parts[name], decisions)
 
 
 def _read(fold: ModelFold, entry: Pane | RawPane | Decision | Notice) -> Iterator[Output]:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from river import __version__
 
-from monitor.detectors.protocol import Plugin
+from monitor.detectors.plugin import Plugin
 from monitor.evaluate.messages import Message
 from monitor.events import Float64s, Headers
 from monitor.ledger.entries import Decision

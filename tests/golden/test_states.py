@@ -56,9 +56,11 @@ def test_a_model_goes_on_as_it_did(golden: Golden) -> None:
 
 
 def test_a_forged_version_is_refused(golden: Golden) -> None:
-    """Of River or of the codec, with the remedy; whatever numpy is installed does not matter."""
+    """Of the codec, with the remedy; whatever numpy and River are installed does not matter."""
     changes = {change.digest: change for change in golden.changes}
-    for part in (forged(golden.parts["m"], river="0.26.0"), forged(golden.parts["m"], version="0")):
-        _, errors = EvaluateTask.restored(PLACE, with_part(golden.parts, "m", part), changes)
-        assert "streamdrift rebuild m" in str(errors["m"])
-    assert b"numpy" not in golden.parts["m"].split(b"\n")[0]
+    part = forged(golden.parts["m"], version="0")
+    _, errors = EvaluateTask.restored(PLACE, with_part(golden.parts, "m", part), changes)
+    assert "streamdrift rebuild m" in str(errors["m"])
+    header = golden.parts["m"].split(b"\n")[0]
+    assert b"numpy" not in header
+    assert b"river" not in header

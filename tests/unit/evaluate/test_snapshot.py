@@ -11,16 +11,18 @@ from functools import lru_cache
 import msgspec
 import pytest
 
-from monitor.codec import snapshot as codec
 from monitor.codec.snapshot import Header, digest_of_part
 from monitor.config import load
+from monitor.detectors import DetectorState
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model import Output
+from monitor.evaluate.state import BankState, ModelState
 from monitor.evaluate.task import EvaluateTask
 from monitor.ledger.entries import Activation, Decision, Entry, Notice, PartitionSet, new_decision
 from monitor.runner.announce import rules_decision
+from tests.another_river import DIFFERENT, RENAMED, SAME, another_river
 from tests.determinism import logs
 
 PLACE = Place("/s", "http://localhost", "0", "c")
@@ -225,9 +227,9 @@ def with_part(parts: dict[str, bytes], name: str, part: bytes) -> dict[str, byte
     return {**parts, name: part, "": checked(msgspec.json.decode(line, type=Header), payload)}
 
 
-@pytest.mark.parametrize("fields", [{"river": "0.25.0"}, {"river": "1.0"}, {"version": "0"}, {"version": "2"}])
+@pytest.mark.parametrize("fields", [{"version": "1"}, {"version": "3"}])
 def test_a_snapshot_of_another_version_is_refused_with_the_remedy(fields: dict[str, str]) -> None:
-    """River's versions load each other's states and detect differently; so does another codec, for all one knows."""
+    """What it holds might load, and mean something else."""
     parts, changes = a_snapshot()
     assert not EvaluateTask.restored(PLACE, with_part(parts, "m", forged(parts["m"])), changes)[1]
     task, errors = EvaluateTask.restored(PLACE, with_part(parts, "m", forged(parts["m"], **fields)), changes)
@@ -236,9 +238,7 @@ def test_a_snapshot_of_another_version_is_refused_with_the_remedy(fields: dict[s
     assert "streamdrift rebuild m" in str(errors["m"])
 
 
-@pytest.mark.parametrize(
-    "fields", [{"format": "other"}, {"kind": "shared"}, {"name": "n"}, {"kind": "x"}, {"river": ""}]
-)
+@pytest.mark.parametrize("fields", [{"format": "other"}, {"kind": "shared"}, {"name": "n"}, {"kind": "x"}])
 def test_a_part_that_is_something_else_is_refused(fields: dict[str, str]) -> None:
     """Also where its checksum is right."""
     parts, changes = a_snapshot()
@@ -246,12 +246,62 @@ def test_a_part_that_is_something_else_is_refused(fields: dict[str, str]) -> Non
     assert set(errors) == {"m"}
 
 
-def test_a_registered_migration_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By component and the version that it comes from; the part is then what this version writes."""
+# ---------------------------------------------------------------------- another release of River
+
+
+def banks(parts: dict[str, bytes]) -> list[BankState]:
+    """The detectors of model m in a snapshot, by stream."""
+    state = msgspec.msgpack.decode(parts["m"].partition(b"\n")[2], type=ModelState)
+    return [stream.bank for stream in state.streams]
+
+
+def without(bank: BankState, *kinds: str) -> list[DetectorState]:
+    """The states of a bank but those of some classes of River's."""
+    return [state for state in bank.detectors if type(state).__struct_config__.tag not in (*kinds, "fresh")]
+
+
+@pytest.mark.parametrize("release", ["0.25.0", "0.27.1"])
+def test_another_river_that_answers_alike_goes_on_from_the_states(release: str) -> None:
+    """As if nothing had been changed: the same snapshot again, and nothing to report."""
     parts, changes = a_snapshot()
-    old = with_part(parts, "m", forged(parts["m"], river="0.26.0"))
-    assert EvaluateTask.restored(PLACE, old, changes)[1]
-    monkeypatch.setattr(codec, "MIGRATIONS", {("river", "0.26.0"): lambda payload: payload})
-    task, errors = EvaluateTask.restored(PLACE, old, changes)
+    with another_river(release, SAME):
+        task, errors = EvaluateTask.restored(PLACE, parts, changes)
+        assert (errors, task.begun_anew, task.snapshot()) == ({}, {}, parts)
+
+
+@pytest.mark.parametrize(("classes", "kind", "release"), [(DIFFERENT, "HDDMA", "0.27.0"), (RENAMED, "HDDMW", "")])
+def test_detectors_in_which_another_river_differs_begin_anew(classes: dict[str, type], kind: str, release: str) -> None:
+    """Those alone; all other state goes on, and the model with it."""
+    half = len(ledger(2)) // 2
+    parts, changes = a_snapshot(end=half)
+    assert any(len(without(bank, kind)) < len(without(bank)) for bank in banks(parts))
+    with another_river("0.27.0", classes):
+        task, errors = EvaluateTask.restored(PLACE, parts, changes)
+        assert not errors
+        assert task.begun_anew == {"m": {kind}}
+        for before, after in zip(banks(parts), banks(task.snapshot()), strict=True):
+            assert without(after) == without(before, kind)
+            assert dict(after.releases).items() - dict(before.releases).items() <= {(kind, release)}
+        for entry in ledger(2)[half:]:
+            task.read(entry)
+            task.advance()
+        later = task.snapshot()
+        # from what it has written itself it goes on, but for the states that it can't take
+        task, errors = EvaluateTask.restored(PLACE, later, changes)
+        assert not errors
+        assert task.begun_anew == ({} if release else {"m": {kind}})
+        assert task.snapshot() == later
+    # and back: the states of that release are not taken for those of the golden one
+    task, errors = EvaluateTask.restored(PLACE, later, changes)
     assert not errors
-    assert task.snapshot() == parts
+    assert task.begun_anew == {"m": {kind}}
+
+
+def test_a_snapshot_that_says_nothing_of_its_river_is_refused() -> None:
+    """Or something that is none of its classes, or of more classes than it holds."""
+    parts, changes = a_snapshot()
+    line, _, payload = parts["m"].partition(b"\n")
+    for wrong in (b"HDDMX", b"DDM\0\0"):
+        damaged = checked(msgspec.json.decode(line, type=Header), payload.replace(b"HDDMA", wrong))
+        _, errors = EvaluateTask.restored(PLACE, with_part(parts, "m", damaged), changes)
+        assert set(errors) == {"m"}
