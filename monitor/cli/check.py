@@ -11,15 +11,18 @@ from monitor.alerts_file import load_config
 from monitor.cli.shell import settings_of
 from monitor.config.schema import alerts_schema
 from monitor.errors import ConfigurationError
+from monitor.log_lines import escaped
 
 MESSAGES = Path(__file__).parents[1] / "schema" / "messages"
 """The schemas of messages, as they are shipped."""
 
 
 def check(config: Path | None) -> int:
-    """Load the configuration; problems are raised, so what is left is good."""
+    """Load the configuration; problems are raised, so what is left is good. Hints are lines on standard error."""
     path = settings_of(config).config
     loaded = load_config(path)
+    for hint in loaded.hints:
+        typer.echo(escaped(f"{hint.file}:{hint.line}:{hint.column}: hint: {hint.message}"), err=True)
     rules = sum(len(model.rules.rules) for model in loaded.models)
     names = ", ".join(model.contract.model for model in loaded.models)
     typer.echo(f"{path}: ok, {len(loaded.models)} model(s) ({names}), {rules} rule(s)")

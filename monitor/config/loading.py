@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 
 from monitor.config.check import check
 from monitor.config.document import compose
+from monitor.config.hints import hints
 from monitor.config.resolve import resolve
 from monitor.config.resolved import Config
 from monitor.config.shape import validate
@@ -27,7 +29,9 @@ def load(text: str, file: str) -> Config:
         # what can't be read is no value, and must not be blamed for its type as well
         places = {(problem.line, problem.column) for problem in unreadable}
         raise _refusal([*unreadable, *(p for p in problems if (p.line, p.column) not in places)])
-    return resolve(alerts_file, hashlib.sha256(text.encode()).hexdigest())
+    config = resolve(alerts_file, hashlib.sha256(text.encode()).hexdigest())
+    contracts = {model.contract.model: model.contract for model in config.models}
+    return replace(config, hints=tuple(sorted(hints(alerts_file, contracts, sheet))))
 
 
 def _refusal(problems: Iterable[Problem]) -> ConfigurationError:

@@ -11,6 +11,7 @@ from monitor.codec.durations import duration_text
 from monitor.config.comparison import Comparison
 from monitor.contract import ModelContract
 from monitor.detectors import DetectorPlugin
+from monitor.errors import Problem
 
 Task = Literal["classification_binary", "classification_multiclass", "regression"]
 
@@ -120,7 +121,8 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole alerts.yaml. `models`: sorted by name."""
+    """A whole alerts.yaml. `models`: sorted by name. `hints`: what is right in it and probably not meant."""
 
     models: tuple[ModelConfig, ...]
     alerts_yaml_sha256: str
+    hints: tuple[Problem, ...] = ()

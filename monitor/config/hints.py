@@ -1,0 +1,61 @@
+"""Hints: what alerts.yaml may say and yet probably doesn't mean. A file with hints is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from monitor.config.comparison import Comparison
+from monitor.config.expression import parse
+from monitor.config.model import AlertsFile, RuleEntry
+from monitor.config.selection import models_of
+from monitor.config.sheet import Sheet
+from monitor.contract import ModelContract
+from monitor.errors import Problem
+
+_SILENCE = "seconds_since_last_event"
+_AMOUNTS = ("events", "events_per_second")
+
+
+def hints(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
+    """The hints of a file that passed its check, each at its place."""
+    yield from _amounts_without_silence(file, contracts, sheet)
+
+
+def _amounts_without_silence(
+    file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet
+) -> Iterator[Problem]:
+    """Rules such as `events < n`, for streams on whose silence no rule of the file is.
+
+    The built-in NoData doesn't count: it is for hours, and whoever writes `events < n` waits for less.
+    """
+    heard = {
+        (model, stream)
+        for group in file.groups
+        for rule in group.rules
+        if (comparison := parse(rule.expr)).metric == _SILENCE
+        for model in models_of(group, file.models)
+        for stream in _streams(comparison, contracts[model])
+    }
+    for i, group in enumerate(file.groups):
+        for j, rule in enumerate(group.rules):
+            deaf = [
+                stream
+                for model in models_of(group, file.models)
+                for stream in _streams(parse(rule.expr), contracts[model])
+                if (model, stream) not in heard
+            ]
+            if _is_of_few(rule) and deaf:
+                yield sheet.problem(
+                    ("groups", i, "rules", j, "expr"),
+                    f"windows stand still while no event comes at all, so {rule.expr!r} does not see that; "
+                    f'add a rule on silence: {_SILENCE}{{stream="{deaf[0]}"}} > 120',
+                )
+
+
+def _is_of_few(rule: RuleEntry) -> bool:
+    comparison = parse(rule.expr)
+    return comparison.metric in _AMOUNTS and comparison.op in ("<", "<=", "==")
+
+
+def _streams(comparison: Comparison, contract: ModelContract) -> list[str]:
+    return [s.stream for s in contract.streams if comparison.matches({"stream": s.stream})]

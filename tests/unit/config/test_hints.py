@@ -1,0 +1,75 @@
+"""Hints of `check`: what a file may say and probably doesn't mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monitor.cli.check import check
+from monitor.config import load
+
+FILE = """\
+version: 1
+models:
+  a: {task: regression, streams: {features: {topic: f}, predictions: {topic: p}}, columns: {numerical: [x]}}
+  b: {task: regression, streams: {features: {topic: g}}, columns: {numerical: [x]}}
+groups:
+  - name: g
+    models: [a, b]
+    rules:
+      - {alert: Few, expr: 'FEW'}
+  - name: h
+    models: [OTHERS]
+    rules:
+      - {alert: Other, expr: 'OTHER'}
+"""
+SILENCE = "seconds_since_last_event > 60"
+
+
+def hints_of(few: str, other: str = "psi > 1", others: str = '"*"') -> list[str]:
+    text = FILE.replace("FEW", few).replace("OTHERS", others).replace("OTHER", other)
+    return [str(hint) for hint in load(text, "f").hints]
+
+
+@pytest.mark.parametrize("few", ["events < 5", "events <= 5", "events == 0", "events_per_second < 0.5"])
+def test_a_rule_on_few_events_without_one_on_silence_is_hinted_at(few: str) -> None:
+    """Windows stand still in a stall; the hint says what to write."""
+    (hint,) = hints_of(few)
+    assert hint.startswith(f"f:9:29: windows stand still while no event comes at all, so {few!r}")
+    assert hint.endswith('add a rule on silence: seconds_since_last_event{stream="features"} > 120')
+
+
+@pytest.mark.parametrize("rule", ["events > 5", "events >= 5", "late_rate < 0.1", "psi < 0.1"])
+def test_other_rules_are_not(rule: str) -> None:
+    """They don't wait for something that does not come."""
+    assert hints_of(rule) == []
+
+
+@pytest.mark.parametrize(
+    ("few", "other", "others", "expected"),
+    [
+        ("events < 5", SILENCE, '"*"', None),
+        ("events < 5", SILENCE, "a", "features"),
+        ("events < 5", 'seconds_since_last_event{stream="features"} > 60', '"*"', "predictions"),
+        ('events{stream="features"} < 5', 'seconds_since_last_event{stream="features"} > 60', '"*"', None),
+        ('events{stream="features"} < 5', 'seconds_since_last_event{stream=~"pred.*"} > 60', "a", "features"),
+    ],
+)
+def test_a_rule_on_the_silence_of_that_stream_and_model_is_enough(
+    few: str, other: str, others: str, expected: str | None
+) -> None:
+    """The hint names the first stream that no rule listens to."""
+    found = hints_of(few, other, others)
+    assert bool(found) == (expected is not None)
+    assert all(f'{{stream="{expected}"}} > 120' in hint for hint in found)
+
+
+def test_check_prints_hints_and_ends_with_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error, at their place; the file is right all the same."""
+    path = tmp_path / "alerts.yaml"
+    path.write_text(FILE.replace("FEW", "events < 5").replace("OTHERS", "a").replace("OTHER", "psi > 1"))
+    assert check(path) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith(f"{path}:9:29: hint: windows stand still")
+    assert ": ok, 2 model(s)" in out
