@@ -36,7 +36,7 @@ def hints_of(few: str, other: str = "psi > 1", others: str = '"*"') -> list[str]
 def test_a_rule_on_few_events_without_one_on_silence_is_hinted_at(few: str) -> None:
     """Windows stand still in a stall; the hint says what to write."""
     (hint,) = hints_of(few)
-    assert hint.startswith(f"f:9:29: windows stand still while no event comes at all, so {few!r}")
+    assert hint.startswith(f"f:9:28: windows stand still while no event comes at all, so {few!r}")
     assert hint.endswith('add a rule on silence: seconds_since_last_event{stream="features"} > 120')
 
 
@@ -71,5 +71,5 @@ def test_check_prints_hints_and_ends_with_0(tmp_path: Path, capsys: pytest.Captu
     path.write_text(FILE.replace("FEW", "events < 5").replace("OTHERS", "a").replace("OTHER", "psi > 1"))
     assert check(path) == 0
     out, err = capsys.readouterr()
-    assert err.startswith(f"{path}:9:29: hint: windows stand still")
+    assert err.startswith(f"{path}:9:28: hint: windows stand still")
     assert ": ok, 2 model(s)" in out
