@@ -16,6 +16,7 @@ from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import ProfilePosition
 from monitor.profile.notices import record_quarantined
 from monitor.profile.task import ProfileTask
+from monitor.runner.partition_life import PartitionLife
 from monitor.runner.reconcile import Known, Present
 from monitor.runner.sequences import Sequencer
 from monitor.telemetry import Log
@@ -28,11 +29,9 @@ class InputPartition:
         self.task = task
         self._sequencer = sequencer
         self._log = log
-        self.joined = True
-        """Whether a set names it, so that it may be read."""
+        self.life = PartitionLife()
         self.committed = -1
-        self.start = -1
-        """Where a first start began; nothing is committed then."""
+        """The committed position; -1 before the first commit."""
         self.notices: list[Notice] = []
         self._tails: dict[str, int] = {}
         """From where the output partitions have to be looked into, by "topic/partition"."""
@@ -55,11 +54,6 @@ class InputPartition:
         """The models that read it, sorted."""
         return tuple(sorted(self.task.fold.models))
 
-    @property
-    def is_fresh(self) -> bool:
-        """Whether it has neither committed nor folded anything, ever."""
-        return self.committed < 0 and self.task.fold.position == self.start
-
     # ------------------------------------------------------------------ what happens to it
 
     def begin_contract(self) -> None:
@@ -80,6 +74,7 @@ class InputPartition:
 
     def go_on_from(self, known: Known) -> None:
         """What its commits and its output topics say; the heartbeats and switches that the ledger lacks are said."""
+        self.life = PartitionLife("again")
         self._undone = known.position if known.is_again else None
         self._present, self._tails, self._before = known.present, known.tails, known.before
         self._sequencer.go_on(known.present.sequences)
@@ -87,13 +82,27 @@ class InputPartition:
         self._heartbeats = [Heartbeat(*self.tp, offset, watermark) for offset, watermark in sorted(known.heartbeats)]
         self._switches = [ContractSwitch(*self.tp, offset, at, digest) for offset, at, digest in known.switches]
 
+    def look_round(self, is_apart: bool, is_ahead: bool) -> None:
+        """Meet what can be seen of it and of those that share a model with it, once a turn and after each commit.
+
+        `is_apart`: whether one of these folds again; `is_ahead`: whether it is too far ahead of them.
+        """
+        fold = self.task.fold
+        if fold.wants_again:
+            self.life.meet("lacking")
+        if not self.task.restoring:
+            self.life.meet("arrived")
+        if is_apart:
+            self.life.meet("apart")
+        else:
+            self.life.meet("together" if self._undone is None else "torn")
+        self.life.meet("blocked" if fold.waiting else "ahead" if is_ahead else "free")
+
     # ------------------------------------------------------------------ what it commits
 
     def outputs(self, topics: LedgerTopics, dead_letters: TopicPartition) -> list[Outgoing]:
         """What is new and not there yet, numbered. `dead_letters`: where rejected records go."""
-        # a first start says where its outputs will begin before there are any, so that they can be looked up;
-        # and a lost commit is taken back first, for what is said again need not be the same
-        if self.is_fresh or self._undone is not None:
+        if not self.life.may.publish:
             return []
         said = self._said(topics, dead_letters)
         return self._sequencer.number(self._present.without(said))
@@ -117,6 +126,7 @@ class InputPartition:
 
     def confirm(self, ends: Mapping[TopicPartition, int], places: Iterable[TopicPartition]) -> None:
         """The commit is done. `ends`: of the output partitions that it wrote to, the offset behind its records."""
+        self.life.meet("committed")
         pane_ms = {name: panes.contract.pane_ms for name, panes in self.task.fold.models.items()}
         if self._before is None or not self._present.is_ahead_of(self._before, pane_ms):
             self._present = Present()

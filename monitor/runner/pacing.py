@@ -74,9 +74,9 @@ class Pace:
         for tp, pulse in self.pulses.items():
             pulse.held = tp in paused
 
-    def idle(self, now: float, busy: Collection[TopicPartition]) -> list[TopicPartition]:
-        """Own partitions that stand still, but for busy ones (paused, or folding again)."""
-        return [tp for tp in sorted(self._own) if tp not in busy and self.pulses[tp].idle(now)]
+    def idle(self, now: float) -> list[TopicPartition]:
+        """Own partitions that stand still."""
+        return [tp for tp in sorted(self._own) if self.pulses[tp].idle(now)]
 
     def _pulse(self, topic: str, now: float) -> Pulse:
         models = self._topics[topic].models

@@ -59,12 +59,12 @@ class ProfileStage:
         self.positions = Positions(bus, topics, self.group)
         self._inputs: dict[TopicPartition, InputPartition] = {}
         self._pace = Pace(bus, self.positions)
-        self._paused: frozenset[TopicPartition] = frozenset()
-        self._again: frozenset[TopicPartition] = frozenset()
         self._older: list[str] = []
         self._contracts = Contracts(config)
         self._decided = Decided(bus, topics, self._contracts)
         self._pace.use(self._contracts.all, config)
+        self._ahead: frozenset[TopicPartition] = frozenset()
+        """Partitions, of whatever process, that were too far ahead of others at the last turn."""
         self._handed: tuple[TopicPartition, ...] = ()
         self._dead_letters: dict[str, int] = {}
         """Partitions of each dead-letter topic, as of the newest start of a partition."""
@@ -92,10 +92,11 @@ class ProfileStage:
 
     def _started(self, tp: TopicPartition, held: InputPartition) -> int:
         fold = held.task.fold
-        fold.position = held.start = start = self._first_start(tp)
+        fold.position = start = self._first_start(tp)
         held.begin_contract()
-        held.joined = fold.join(self._decided.sets)
-        if not held.joined:
+        if fold.join(self._decided.sets):
+            held.life.meet("named")
+        else:
             # evaluate, which owns the sets, writes them when it starts: at a first start that is a matter of moments
             is_new = all(named.decision.model not in fold.models for named in self._decided.sets)
             tell = self._log.info if is_new else self._log.warning
@@ -116,7 +117,7 @@ class ProfileStage:
         held.task.restore(position, beginning <= low, contracts, later)
         fold = held.task.fold
         fold.quarantined |= {offset for offset in known.present.quarantined if offset >= position.position}
-        self._again = restoring(self._inputs)
+        self._look_round()
         if beginning > low:
             self._log.warning("data_lost", topic=tp.topic, partition=tp.partition, start=low, end=beginning)
             held.notices.append(data_lost(tp, position, beginning))
@@ -164,7 +165,6 @@ class ProfileStage:
 
     def drop(self, tp: TopicPartition) -> None:
         del self._inputs[tp]
-        self._again -= {tp}
         self._pace.drop(tp)
 
     # ------------------------------------------------------------------ folding
@@ -187,24 +187,32 @@ class ProfileStage:
 
     def tick(self) -> None:
         """Grids and sets that came, how far the others are, and heartbeats of partitions that stand still."""
-        if any(held.task.fold.lacks_grid or not held.joined for held in self._inputs.values()):
+        unnamed = [held for held in self._inputs.values() if held.life.state == "unnamed"]
+        if unnamed or any(held.task.fold.lacks_grid for held in self._inputs.values()):
             self._decided.read()
             for held in self._inputs.values():
                 self._use_grids(held)
-                held.joined = held.joined or held.task.fold.join(self._decided.sets)
-        self._again = restoring(self._inputs)
+        for held in unnamed:
+            if held.task.fold.join(self._decided.sets):
+                held.life.meet("named")
         now = self._clock()
         if self._pace.is_due(now):
             self._pace.follow(now)
             self._follow_contracts()
         self._pace.is_crowded = self._is_crowded()
-        waiting = {tp for tp, held in self._inputs.items() if not held.joined or held.task.fold.waiting}
-        ahead = self._pace.ahead(now)
-        self._pace.hold(ahead | waiting | self._again)
-        flowing = {tp for tp in self._again if self._inputs[tp].task.restoring}
-        self._paused = frozenset((waiting | ahead | self._again) & self._inputs.keys() - flowing)
-        for tp in self._pace.idle(now, self._paused | flowing):
-            self._beat(tp, now)
+        self._ahead = self._pace.ahead(now)
+        self._look_round()
+        beating = {tp for tp, held in self._inputs.items() if held.life.may.beat}
+        self._pace.hold(self._ahead | (self._inputs.keys() - beating))
+        for tp in self._pace.idle(now):
+            if tp in beating:
+                self._beat(tp, now)
+
+    def _look_round(self) -> None:
+        """Every partition meets what has become of it and of the others."""
+        apart = restoring(self._inputs)
+        for tp, held in self._inputs.items():
+            held.look_round(tp in apart, tp in self._ahead)
 
     def _follow_contracts(self) -> None:
         """Partitions take the newest contract of their topic, wherever they are; the place goes into the ledger."""
@@ -214,8 +222,8 @@ class ProfileStage:
             self._agree()
         for tp, held in self._inputs.items():
             contract = self._contracts.newest(tp.topic)
-            is_free = held.joined and tp not in self._again and not held.task.fold.waiting
-            if is_free and contract.digest in self._contracts.by_digest and contract != held.task.fold.contract:
+            is_newer = contract.digest in self._contracts.by_digest and contract != held.task.fold.contract
+            if is_newer and held.life.may.switch:
                 held.switch(contract)
                 self._log.info("contract_taken", topic=tp.topic, partition=tp.partition, digest=contract.digest)
 
@@ -241,7 +249,12 @@ class ProfileStage:
     def standings(self) -> dict[TopicPartition, Standing]:
         """Where each partition stands."""
         return {
-            tp: Standing(held.task.fold.position, tp in self._again, held.task.fold.watermark, tp in self._paused)
+            tp: Standing(
+                held.task.fold.position,
+                held.life.state in ("again", "held"),
+                held.task.fold.watermark,
+                not held.life.may.read,
+            )
             for tp, held in self._inputs.items()
         }
 
@@ -251,15 +264,14 @@ class ProfileStage:
         yield from account_numbers(self.accounts())
 
     def paused(self) -> frozenset[TopicPartition]:
-        # nothing is folded before the first commit, see `InputPartition.outputs`
-        return self._paused | {tp for tp, held in self._inputs.items() if held.is_fresh}
+        return frozenset(tp for tp, held in self._inputs.items() if not held.life.may.read)
 
     def limits(self) -> Mapping[TopicPartition, int]:
         """Partitions of the same models restore as one: none passes its position before all have reached theirs."""
-        return {tp: self._inputs[tp].task.committed for tp in self._again}
+        return {tp: held.task.committed for tp, held in self._inputs.items() if held.life.state in ("again", "held")}
 
     def anew(self) -> frozenset[TopicPartition]:
-        return frozenset(tp for tp, held in self._inputs.items() if held.task.fold.wants_again)
+        return frozenset(tp for tp, held in self._inputs.items() if held.life.state == "stale")
 
     def reload(self, config: Config) -> None:
         refuse_reload(self._config, config)
@@ -274,7 +286,7 @@ class ProfileStage:
         outgoing: list[Outgoing] = []
         offsets: dict[TopicPartition, Committed] = {}
         for tp, held in sorted(self._inputs.items()):
-            if tp in self._again or not held.joined:
+            if not held.life.may.commit:
                 continue
             outputs = held.outputs(self._ledger, self._dead_letters_of(tp))
             if not outputs and held.is_committed:
@@ -291,6 +303,7 @@ class ProfileStage:
         self._contracts.said()
         for tp in self._handed:
             self._inputs[tp].confirm(ends, self._places(tp))
+        self._look_round()
 
 
 def restoring(inputs: Mapping[TopicPartition, InputPartition]) -> frozenset[TopicPartition]:
