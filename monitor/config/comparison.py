@@ -44,7 +44,7 @@ class Selector:
 
 
 ReferenceName = Literal["reference_mean", "reference_std"]
-"""Mean and standard deviation of the series over the slices of the reference."""
+"""Mean and standard deviation of the series in windows of the size that is judged, if nothing has changed."""
 
 
 @dataclass(frozen=True, slots=True)

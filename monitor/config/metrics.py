@@ -21,7 +21,7 @@ class Metric(NamedTuple):
 
     @property
     def has_reference(self) -> bool:
-        """Whether reference_mean and reference_std exist: the reference has slices of columns only."""
+        """Whether reference_mean and reference_std exist: the reference has counts of columns only."""
         return self.subject == "column"
 
 

@@ -1,14 +1,13 @@
 """All series of a window from its merged counts: O(bins), whatever the traffic.
 
-Works on count vectors with a leading axis, so that the slices of the reference give, by the same code, the mean and
-the spread of every series: what `reference_mean` and `reference_std` in a rule mean.
+Works on count vectors with a leading axis, so that many windows are measured at once. What they measure by chance alone
+is in `spread.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from math import sqrt
 
 import numpy as np
 
@@ -20,14 +19,24 @@ from monitor.panes.grid import CategoryBins, Grid, Layout, NumericBins
 from monitor.stats.chi2 import cramers_v, statistic
 from monitor.stats.distance import ks, wasserstein
 from monitor.stats.divergence import hellinger, js_distance, psi
-from monitor.stats.exact import significant, significant_all, total
+from monitor.stats.exact import significant_all
 from monitor.stats.moments import moments
 from monitor.stats.quantiles import quantiles
+from monitor.stats.shares import ratio
 
+RATES = ("missing_rate", "invalid_rate", "new_category_rate", "out_of_grid_rate")
 EXPECTED = 20
 """Valid values that the reference has to let expect where none came: by chance that is one window in 500 million."""
 Scores = dict[str, Float64s]
 """Metric -> scores, shape (windows, series); NaN where a series has no such score."""
+DIVERGENCES: Mapping[str, Callable[[Int64s, Int64s], Float64s]] = {
+    "psi": psi,
+    "js_distance": js_distance,
+    "hellinger": hellinger,
+    "chi2": statistic,
+    "cramers_v": cramers_v,
+}
+"""What is taken on the coarse bins, of the counts of reference and window."""
 
 
 class Measure:
@@ -39,8 +48,10 @@ class Measure:
         self._layout = grid.layout
         all_bins: list[NumericBins | CategoryBins] = [*grid.numeric, *grid.categorical]
         self._coarse = [CoarseBins(bins, self._of(reference.total, j)) for j, bins in enumerate(all_bins)]
-        self._places = {name: j for j, name in enumerate(grid.series)}
-        self._padded = _Padded(grid)
+        self.places = {name: j for j, name in enumerate(grid.series)}
+        self.padded = Padded(grid)
+        self._stops = np.array([part.stop for part in grid.layout.bins], dtype=np.int64)
+        self._categorical = np.arange(len(grid.series)) >= len(grid.numeric)
 
     def _of(self, counts: Int64s, series: int) -> Int64s:
         return counts[..., self._layout.bins[series]]
@@ -62,53 +73,28 @@ class Measure:
         scores.update(self._rates(counts))
         return scores
 
-    def spreads(self, metric: str, columns: Sequence[str], events: int) -> Mapping[str, tuple[float, float]]:
-        """Column -> (reference_mean, reference_std) of a metric; columns that have none are left out."""
-        found = {column: self.spread(column, metric) for column in columns}
-        return {column: spread for column, spread in found.items() if spread is not None}
-
-    def spread(self, column: str, metric: str) -> tuple[float, float] | None:
-        """Mean and standard deviation of a metric over the slices of the reference; None where it has none."""
-        values = self._slices.get(metric)
-        if values is None or column not in self._places:
-            return None
-        defined = [value for value in values[:, self._places[column]].tolist() if value == value]
-        if not defined:
-            return None
-        # `total` and not `sum`, which adds in another way from Python 3.12 on
-        mean = float(total(np.array(defined))) / len(defined)
-        variance = float(total(np.array([(value - mean) * (value - mean) for value in defined]))) / len(defined)
-        return significant(mean), significant(sqrt(variance))
-
-    @cached_property
-    def _slices(self) -> Scores:
-        return self.scores(self.reference.by_slice)
-
     def histogram(self, column: str, counts: Int64s) -> Histogram:
         """The column's coarse bins, reference beside a window's count vector."""
-        j = self._places[column]
+        j = self.places[column]
         return self._coarse[j].histogram(self._of(self.reference.total, j), self._of(counts, j))
 
     def _divergences(self, counts: Int64s) -> Scores:
         """On the coarse bins; series with as many of them are computed together."""
         shape = (len(counts), len(self._coarse))
-        scores = {m: np.full(shape, np.nan) for m in ("psi", "js_distance", "hellinger", "chi2", "cramers_v")}
-        for group, reference in self._groups:
-            members, current = group.members, group.merge(counts)
-            scores["psi"][:, members] = psi(reference, current)
-            scores["js_distance"][:, members] = js_distance(reference, current)
-            scores["hellinger"][:, members] = hellinger(reference, current)
-            scores["chi2"][:, members] = statistic(reference, current)
-            scores["cramers_v"][:, members] = cramers_v(reference, current)
+        scores = {metric: np.full(shape, np.nan) for metric in DIVERGENCES}
+        for group, reference in self.groups:
+            current = group.merge(counts)
+            for metric, divergence in DIVERGENCES.items():
+                scores[metric][:, group.members] = divergence(reference, current)
         return scores
 
     @cached_property
-    def _groups(self) -> list[tuple[_Group, Int64s]]:
+    def groups(self) -> list[tuple[Group, Int64s]]:
         """Groups of series, each with the coarse bins of the reference."""
         by_bins: dict[int, list[int]] = {}
         for j, coarse in enumerate(self._coarse):
             by_bins.setdefault(len(coarse), []).append(j)
-        groups = [_Group(members, self._coarse, self._layout) for members in by_bins.values()]
+        groups = [Group(members, self._coarse, self._layout) for members in by_bins.values()]
         return [(group, group.merge(self.reference.total[np.newaxis])[0]) for group in groups]
 
     def _numeric(self, counts: Int64s) -> Scores:
@@ -117,19 +103,17 @@ class Measure:
         shape = (len(counts), len(self.grid.series))
         if width == 0:
             return {}
-        bins = self._padded.bins(counts)
+        bins = self.padded.bins(counts)
         n = bins.sum(axis=-1)
-        mean, variance = self._moments(counts, n)
-        outside = bins[..., 0] + np.take_along_axis(bins, self._padded.last(len(counts)), axis=-1)[..., 0]
+        mean, variance = self.moments(counts, n)
         with np.errstate(invalid="ignore", divide="ignore"):
             parts = {
-                "ks": ks(self._reference_bins, bins),
-                "wasserstein": wasserstein(self._reference_bins, bins, self._padded.positions, self._reference_std),
-                "out_of_grid_rate": outside / n,
+                "ks": ks(self.reference_bins, bins),
+                "wasserstein": wasserstein(self.reference_bins, bins, self.padded.positions, self.reference_std),
                 "mean": mean,
                 "std": np.sqrt(variance),
             }
-        at = quantiles(bins, self._padded.lows, self._padded.highs, np.array(QUANTILES, dtype=np.float64))
+        at = quantiles(bins, self.padded.lows, self.padded.highs, np.array(QUANTILES, dtype=np.float64))
         parts |= {f"quantile_{q}": at[..., k] for k, q in enumerate(QUANTILES)}
         scores = {}
         for metric, values in parts.items():
@@ -137,48 +121,55 @@ class Measure:
             scores[metric][:, :width] = values
         return scores
 
-    def _moments(self, counts: Int64s, n: Int64s) -> tuple[Float64s, Float64s]:
+    def moments(self, counts: Int64s, n: Int64s) -> tuple[Float64s, Float64s]:
         sums, squares = counts[:, self._layout.sums], counts[:, self._layout.squares]
         return moments(n, sums, squares, self.grid.centers, self.grid.unit_sizes)
 
     @cached_property
-    def _reference_bins(self) -> Int64s:
-        bins: Int64s = self._padded.bins(self.reference.total[np.newaxis])[0]
+    def reference_bins(self) -> Int64s:
+        bins: Int64s = self.padded.bins(self.reference.total[np.newaxis])[0]
         return bins
 
     @cached_property
-    def _reference_std(self) -> Float64s:
-        n = self._reference_bins.sum(axis=-1)
-        variance = self._moments(self.reference.total[np.newaxis], n)[1][0]
+    def reference_std(self) -> Float64s:
+        n = self.reference_bins.sum(axis=-1)
+        variance = self.moments(self.reference.total[np.newaxis], n)[1][0]
         return np.asarray(np.sqrt(variance), dtype=np.float64)
 
     @cached_property
-    def _reference_valid(self) -> Float64s:
+    def valid_share(self) -> Float64s:
         """Share of each series' cells in the reference that are valid, shape (series,)."""
-        total = self.reference.total
-        valid = np.array([self._of(total, j).sum() for j in range(len(self._coarse))], dtype=np.float64)
-        invalid = np.array([total[part].sum() for part in self._layout.invalid], dtype=np.float64)
-        return valid / np.maximum(valid + invalid, 1.0)
+        valid, invalid, missing = self._cells(self.reference.total[np.newaxis])
+        return ratio(valid[0], np.maximum((valid + invalid + missing)[0], 1))
+
+    def rate(self, metric: str, counts: Int64s) -> tuple[Int64s, Int64s]:
+        """What one of RATES counts and what it is a share of, both (windows, series); 0 of 0 in other series."""
+        valid, invalid, missing = self._cells(counts)
+        if metric == "missing_rate":
+            return missing, valid + invalid + missing
+        if metric == "invalid_rate":
+            return invalid, valid + invalid + missing
+        last = counts[:, self._stops - 1]
+        if metric == "new_category_rate":
+            return last * self._categorical, valid * self._categorical
+        return (counts[:, self._layout.starts] + last) * ~self._categorical, valid * ~self._categorical
+
+    def _cells(self, counts: Int64s) -> tuple[Int64s, Int64s, Int64s]:
+        """Cells (windows, series) that are valid, of another state than that, and missing (null or absent)."""
+        # the states stand in falling order behind a series' bins, so missing ones are the last two
+        begins = np.stack([self._layout.starts, self._stops, self._layout.ends - 2], axis=-1).ravel()
+        cells = np.add.reduceat(counts, begins, axis=-1).reshape(len(counts), -1, 3)
+        return cells[..., 0], cells[..., 1], cells[..., 2]
 
     def _rates(self, counts: Int64s) -> Scores:
-        """Shares of cells that are missing (null, absent), invalid (all other states) or of unknown categories."""
-        invalid = np.stack([counts[:, part] for part in self._layout.invalid], axis=1)[..., ::-1]  # by state, 1 to 6
-        valid = np.stack([self._of(counts, j).sum(axis=-1) for j in range(len(self._coarse))], axis=1)
-        cells = valid + invalid.sum(axis=-1)
-        expected = cells * self._reference_valid
-        new = np.full(valid.shape, np.nan)
-        for j in range(len(self.grid.numeric), len(self._coarse)):
-            new[:, j] = self._of(counts, j)[:, -1]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return {
-                "missing_rate": invalid[..., :2].sum(axis=-1) / cells,
-                "invalid_rate": invalid[..., 2:].sum(axis=-1) / cells,
-                "vanished": np.where(valid > 0, 0.0, np.where(expected >= EXPECTED, 1.0, np.nan)),
-                "new_category_rate": new / valid,
-            }
+        scores = {metric: ratio(*self.rate(metric, counts)) for metric in RATES}
+        valid, invalid, missing = self._cells(counts)
+        expected = (valid + invalid + missing) * self.valid_share
+        scores["vanished"] = np.where(valid > 0, 0.0, np.where(expected >= EXPECTED, 1.0, np.nan))
+        return scores
 
 
-class _Group:
+class Group:
     """Series with the same number of coarse bins, which are computed together. `members`: their places, ascending."""
 
     def __init__(self, members: list[int], coarse: Sequence[CoarseBins], layout: Layout) -> None:
@@ -193,13 +184,12 @@ class _Group:
         return merged.reshape(len(counts), *self._cuts.shape)[..., :-1]
 
 
-class _Padded:
+class Padded:
     """The bins of all numeric series as one matrix: rows of one width, filled up with bins that hold nothing."""
 
     def __init__(self, grid: Grid) -> None:
         layout, width = grid.layout, max((bins.bins for bins in grid.numeric), default=1)
         self._places = np.full((len(grid.numeric), width), layout.width)  # one past the end: a zero
-        self._last = np.array([bins.bins - 1 for bins in grid.numeric], dtype=np.int64)
         self.positions = np.zeros((len(grid.numeric), width))
         self.lows, self.highs = np.zeros_like(self.positions), np.zeros_like(self.positions)
         for j, bins in enumerate(grid.numeric):
@@ -212,7 +202,3 @@ class _Padded:
     def bins(self, counts: Int64s) -> Int64s:
         """Bin counts (windows, numeric series, width) of count vectors (windows, width of the layout)."""
         return np.pad(counts, ((0, 0), (0, 1)))[:, self._places]
-
-    def last(self, windows: int) -> Int64s:
-        """Place of each series' upper overflow bin, shaped to pick it."""
-        return np.broadcast_to(self._last[np.newaxis, :, np.newaxis], (windows, len(self._last), 1))

@@ -1,7 +1,7 @@
 """The reference: integer counts on a grid, per slice of the reference's rows in order of time, and in sum.
 
-From the slices the mean and spread of any statistic can be had, and season and blocks; the sum is what windows are
-compared with. Immutable, named by its digest.
+The sum is what windows are compared with; between the slices seasons and dependence between rows show. Immutable, named
+by its digest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from monitor.events import Int64s, ReferenceInfo, Rows, StreamName
 from monitor.panes.grid import Grid, encode_rows
 from monitor.panes.rows import take
 
-ROWS_PER_SLICE = 200
+ROWS_PER_SLICE = 50
 MOST_SLICES = 24
 _FORMAT = "streamdrift.reference/1"
 

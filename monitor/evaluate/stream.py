@@ -11,6 +11,7 @@ from monitor.errors import FormatError
 from monitor.evaluate.detection import DetectorBank, Sighting
 from monitor.evaluate.measure import Measure
 from monitor.evaluate.reference import Reference
+from monitor.evaluate.spread import ReferenceSpread
 from monitor.evaluate.state import ClosedState, StreamState, WindowState, pack_counts, unpack_counts
 from monitor.evaluate.windows import Closed, Windows, open_windows
 from monitor.events import Histogram, Observation, Series
@@ -50,6 +51,7 @@ class StreamFold:
         """Another reference on the same grid: the detectors begin anew."""
         self.reference = reference
         self.measure = Measure(self.grid, reference)
+        self.spread = ReferenceSpread(self.measure)
         self._bank = DetectorBank(self._specs, self.contract, self.grid, reference)
 
     def use(self, rules: ModelRules) -> None:
@@ -191,7 +193,7 @@ class StreamFold:
 
     def spreads(self, metric: str, columns: Sequence[str], events: int) -> Mapping[str, tuple[float, float]]:
         """Column -> (reference_mean, reference_std) of a metric in windows of so many events."""
-        return self.measure.spreads(metric, columns, events)
+        return self.spread.of(metric, columns, events)
 
 
 def _window_state(name: str, window: _Window) -> WindowState:

@@ -24,6 +24,15 @@ def ks(reference: Int64s, current: Int64s) -> Float64s:
     >>> round(float(ks(np.array([25, 25, 50]), np.array([40, 40, 20]))), 6)
     0.3
     """
+    return largest_gap(np.cumsum(reference, axis=-1), np.cumsum(current, axis=-1))
+
+
+def largest_gap(reference: Int64s, current: Int64s) -> Float64s:
+    """`ks` of counts that are cumulated already.
+
+    >>> round(float(largest_gap(np.array([25, 50, 100]), np.array([40, 80, 100]))), 6)
+    0.3
+    """
     return np.asarray(_gaps(reference, current).max(axis=-1))
 
 
@@ -41,16 +50,22 @@ def wasserstein(reference: Int64s, current: Int64s, positions: Float64s, scale: 
     >>> float(wasserstein(np.array([10, 0, 0]), np.array([0, 5, 5]), np.array([0.0, 1.0, 3.0]), np.array(2.0)))
     1.0
     """
+    return area_between(np.cumsum(reference, axis=-1), np.cumsum(current, axis=-1), positions, scale)
+
+
+def area_between(reference: Int64s, current: Int64s, positions: Float64s, scale: Float64s) -> Float64s:
+    """`wasserstein` of counts that are cumulated already.
+
+    >>> float(area_between(np.array([10, 10, 10]), np.array([0, 5, 10]), np.array([0.0, 1.0, 3.0]), np.array(2.0)))
+    1.0
+    """
     widths = np.diff(positions, append=positions[..., -1:])  # the last is 0, as is the gap there
     way = total(_gaps(reference, current) * widths)
     return way / np.where(scale == 0.0, 1.0, scale)
 
 
 def _gaps(reference: Int64s, current: Int64s) -> Float64s:
-    """|F - G| at the upper end of each bin."""
-    return np.abs(_cumulative(current) - _cumulative(reference))
-
-
-def _cumulative(counts: Int64s) -> Float64s:
-    below = np.cumsum(counts, axis=-1)
-    return ratio(below, below[..., -1:])
+    """|F - G| at the upper end of each bin, of cumulated counts."""
+    gaps = ratio(current, current[..., -1:])
+    gaps = np.subtract(gaps, ratio(reference, reference[..., -1:]))
+    return np.abs(gaps, out=gaps)

@@ -27,9 +27,11 @@ def quantiles(counts: Int64s, lows: Float64s, highs: Float64s, q: float | Float6
     upto = np.cumsum(counts, axis=-1)
     n = upto[..., -1:]
     wanted = np.atleast_1d(q) * n
-    reached = (upto[..., np.newaxis, :] >= wanted[..., np.newaxis]) & (counts > 0)[..., np.newaxis, :]
-    place = np.argmax(reached, axis=-1)
-    count, below = _pick(counts, place), _pick(upto - counts, place)
+    # a bin that is reached holds something: at least half a count is wanted
+    short = upto[..., np.newaxis, :] < np.maximum(wanted, 0.5)[..., np.newaxis]
+    place = np.minimum(np.count_nonzero(short, axis=-1), counts.shape[-1] - 1)
+    count = _pick(counts, place)
+    below = _pick(upto, place) - count
     low, high = (_pick(np.broadcast_to(ends, counts.shape), place) for ends in (lows, highs))
     value = np.minimum(low + ratio(wanted - below, count) * (high - low), high)  # rounding may not leave the bin
     value = np.where(n > 0, value, np.nan)

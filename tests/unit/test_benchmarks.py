@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
+
 from benchmarks.core_path import CoreRun, adwin_updates
+from benchmarks.reference_spread import METRICS, Report, run
 from benchmarks.traffic import make_traffic
 
 
@@ -13,3 +18,16 @@ def test_the_core_benchmark_folds_all_its_events_and_counts_what_adwin_is_fed_wi
     assert run.seconds.keys() == {"decode", "profile", "evaluate"}
     assert run.counts["alerts"] > 0
     assert adwin_updates(traffic) == 5 * 20_000
+
+
+def test_the_benchmark_of_the_spread_writes_the_shares_of_every_pair_of_sizes(tmp_path: Path) -> None:
+    """Shares of windows above the threshold, of all three kinds, and a time for each metric."""
+    file = tmp_path / "spread.json"
+    run(references="300", windows="64,128", repeats=2, samples=3, columns=3, seed=1, json=file)
+    report = msgspec.json.decode(file.read_bytes(), type=Report)
+    assert [(pair.reference, pair.window) for pair in report.pairs] == [(300, 64), (300, 128)]
+    for pair in report.pairs:
+        for shares in (pair.null, pair.shifted, pair.dependent):
+            assert set(shares) == set(METRICS)
+            assert all(0 <= share <= 1 for share in shares.values())
+    assert [timing.metric for timing in report.timings] == list(METRICS)

@@ -135,17 +135,13 @@ def test_a_window_of_invalid_cells_has_rates_only() -> None:
     assert set(scores(window, "x")) == {"missing_rate", "invalid_rate"}
 
 
-def test_mean_and_spread_are_over_the_slices_of_the_reference() -> None:
-    """Each slice is a window of its own; 700 rows make three."""
-    slices = [take(REFERENCE_ROWS, part) for part in np.array_split(np.arange(700), 3)]
+def test_a_reference_is_cut_into_slices_in_order_of_time() -> None:
+    """Of at least 50 rows, at most 24; 700 rows make 14, and their sum is what windows are compared with."""
+    slices = [take(REFERENCE_ROWS, part) for part in np.array_split(np.arange(700), 14)]
     assert [part.events for part in REFERENCE.slices] == [len(part) for part in slices]
-    for column, metric in (("x", "psi"), ("y", "ks"), ("x", "mean"), ("c", "new_category_rate"), ("y", "quantile_0.5")):
-        values = [scores(part, column)[metric] for part in slices]
-        mean, std = MEASURE.spread(column, metric) or (math.nan, math.nan)
-        assert mean == pytest.approx(np.mean(values), rel=1e-9, abs=1e-11)
-        assert std == pytest.approx(np.std(values), rel=1e-6, abs=1e-11)  # the values compared are rounded
-    assert MEASURE.spread("c", "ks") is None
-    assert MEASURE.spread("x", "no such metric") is None
+    for part, rows_of_it in zip(REFERENCE.by_slice, slices, strict=True):
+        assert (part == encode_rows(GRID, rows_of_it)[1]).all()
+    assert (REFERENCE.total == encode_rows(GRID, REFERENCE_ROWS)[1]).all()
 
 
 def test_a_reference_comes_back_from_its_json() -> None:

@@ -1,0 +1,77 @@
+"""Samples drawn from counts, the same on every machine: raw bits of a generator of our own, cut by cumulated counts.
+
+numpy's distributions change with its version and with the processor, so none of them is used. A draw is 16 bits: a
+point of a lattice of 65,536 on the distribution function. One sample of points serves all columns: each cuts the
+lattice where its own cumulated shares lie, to 1/65,536, so the columns share their draws and a column costs a look-up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.events import Int64s
+
+LATTICE = 1 << 16
+Words = npt.NDArray[np.uint64]
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_MIX = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
+_LAST = np.uint64(31)
+_MASK = (1 << 64) - 1
+
+
+def seed_of(name: str) -> int:
+    """A seed of 64 bits from a name.
+
+    >>> hex(seed_of("features/500/5000"))
+    '0x3266b2dea20929'
+    """
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+
+
+def words(seed: int, start: int, count: int) -> Words:
+    """Numbers `start` to `start + count` of the generator SplitMix64 with that seed: uniform in 64 bits.
+
+    A counter-based generator: any of its numbers is had without those before it.
+
+    G. Steele, D. Lea and C. Flood, Fast splittable pseudorandom number generators, 2014.
+
+    >>> [hex(word) for word in words(0, 0, 2).tolist()]
+    ['0xe220a8397b1dcdaf', '0x6e789e6aa1b965f4']
+    """
+    state = np.arange(1, count + 1, dtype=np.uint64) * _STEP
+    state += np.uint64((seed + start * int(_STEP)) & _MASK)
+    for shift, factor in _MIX:
+        state ^= state >> shift
+        state *= factor
+    state ^= state >> _LAST
+    return state
+
+
+def below(seed: int, number: int, rows: int) -> Int64s:
+    """Sample `number` of so many rows: how many of its points lie below each point of the lattice, (65,537,) from 0.
+
+    >>> counts = below(seed=1, number=0, rows=1000)
+    >>> counts[[0, LATTICE // 2, LATTICE]].tolist()
+    [0, 523, 1000]
+    """
+    points = words(seed, number << 32, -(-rows // 4)).astype("<u8").view("<u2")[:rows]
+    counts = np.zeros(LATTICE + 1, dtype=np.int64)
+    np.cumsum(np.bincount(points, minlength=LATTICE), out=counts[1:])
+    return counts
+
+
+def cuts(counts: Int64s, rows: Int64s | int) -> Int64s:
+    """Where bins begin and the last one ends on the lattice, shape (..., bins + 1).
+
+    `counts`: of a reference, (..., bins). `rows`: all of its rows, also those that are in no bin; at least one.
+
+    >>> cuts(np.array([1, 0, 2]), 4).tolist()
+    [0, 16384, 16384, 49152]
+    """
+    ends = np.cumsum(counts, axis=-1)
+    ends = np.concatenate([np.zeros_like(ends[..., :1]), ends], axis=-1)
+    return np.asarray((2 * LATTICE * ends + rows) // (2 * np.asarray(rows, dtype=np.int64)))

@@ -1,0 +1,59 @@
+"""Draws: SplitMix64's own numbers, uniform on the lattice, and cut where the counts say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from monitor.stats.draws import LATTICE, below, cuts, words
+
+
+def slow(seed: int, count: int) -> list[int]:
+    """SplitMix64 as it is published, in Python's integers."""
+    mask, state, numbers = (1 << 64) - 1, seed, []
+    for _ in range(count):
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        z = state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        numbers.append(z ^ (z >> 31))
+    return numbers
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 50), st.integers(0, 50))
+def test_any_part_of_the_sequence_is_had_without_what_comes_before(seed: int, start: int, count: int) -> None:
+    """Against a loop that makes all of it."""
+    assert words(seed, start, count).tolist() == slow(seed, start + count)[start:]
+
+
+@pytest.mark.parametrize("rows", [1, 3, 500, 8192])
+def test_a_sample_has_its_rows_and_no_more(rows: int) -> None:
+    """All lie on the lattice."""
+    found = below(seed=7, number=0, rows=rows)
+    assert (found[0], found[-1], len(found)) == (0, rows, LATTICE + 1)
+    assert (np.diff(found) >= 0).all()
+
+
+def test_samples_are_uniform_and_independent() -> None:
+    """Chi-square of all points on 64 bins, and of each sample: their p-values are spread as chance has it."""
+    samples = np.array([np.diff(below(5, number, 4096)[:: LATTICE // 64]) for number in range(200)])
+    assert stats.chisquare(samples.sum(axis=0)).pvalue > 0.001
+    each = stats.chisquare(samples, axis=1).pvalue
+    assert stats.kstest(each, "uniform").pvalue > 0.001
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=50), st.integers(0, 10**9))
+def test_bins_are_cut_at_their_cumulated_shares(counts: list[int], others: int) -> None:
+    """To half a point of the lattice, ascending, from 0; what is in no bin lies behind the last cut."""
+    rows = sum(counts) + others
+    if rows == 0:
+        return
+    found = cuts(np.array(counts), rows)
+    true = np.concatenate([[0], np.cumsum(counts)]) / rows * LATTICE
+    assert found[0] == 0
+    assert (np.diff(found) >= 0).all()
+    assert (np.abs(found - true) <= 0.5 + 1e-6).all()
+    assert (found[-1] == LATTICE) == (round(true[-1]) == LATTICE)
