@@ -1,4 +1,4 @@
-"""What depends on the place and not on the log: settings, from flags and the environment (`STREAMDRIFT_...`)."""
+"""Settings depend on the place and not on the log: they come from flags and the environment (`STREAMDRIFT_...`)."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ class Settings(BaseSettings):
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Settings of this process: a flag that is not None goes before the environment, and that before the default.
+    """Return the settings of this process: a flag unless it is None, else the environment, else the default.
 
-    Raises ConfigurationError that names all wrong settings, and never their values, because some hold secrets.
+    Raises a ConfigurationError that names all wrong settings and never their values, because some hold secrets.
     """
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})

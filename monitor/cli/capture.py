@@ -1,4 +1,4 @@
-"""`streamdrift capture`: topics and what the service decided on them, as a file."""
+"""`streamdrift capture`: writes topics, and what the service decided on them, into a file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from producers.capture import capture as write_capture
 
 
 def capture(topics: tuple[str, ...], out: Path, config: Path | None, bus_url: str | None) -> None:
-    """Record the topics from their first record to their end of now, control records first."""
+    """Record the topics from their first record to their present end, control records first."""
     settings = settings_of(config, bus_url)
     bus = open_settings_bus(settings)
     missing = [topic for topic in topics if bus.partitions(topic) is None]
@@ -51,7 +51,7 @@ def capture(topics: tuple[str, ...], out: Path, config: Path | None, bus_url: st
 
 
 def _configured(settings: Settings, topics: tuple[str, ...]) -> tuple[ModelContract, ...]:
-    """Where the service never ran there: the contracts of alerts.yaml, if there is one."""
+    """Return the contracts of alerts.yaml, for a bus on which the service never ran; none without that file."""
     if not settings.config.exists():
         return ()
     models = load_config(settings.config).models
@@ -93,7 +93,7 @@ def _everything(bus: Bus, control: list[Record], ranges: dict[TopicPartition, tu
 
 
 def _by_stamp(bus: Bus, ranges: dict[TopicPartition, tuple[int, int]]) -> Iterator[Record]:
-    """The records of all partitions, mixed as they came: so a replay of the file has to hold few of them."""
+    """Yield the records of all partitions in the order of their stamps, so that a replay has to hold few of them."""
 
     def records(tp: TopicPartition) -> Iterator[tuple[tuple[int, int, int], Record]]:
         start, end = ranges[tp]

@@ -18,7 +18,7 @@ MESSAGES = Path(__file__).parents[1] / "schema" / "messages"
 
 
 def check(config: Path | None) -> int:
-    """Load the configuration; problems are raised, so what is left is good. Hints are lines on standard error."""
+    """Load the configuration and describe it in a line; problems are raised, hints printed on standard error."""
     path = settings_of(config).config
     loaded = load_config(path)
     for hint in loaded.hints:
@@ -30,7 +30,7 @@ def check(config: Path | None) -> int:
 
 
 def schema(message: str | None) -> None:
-    """A JSON schema on standard output: that of alerts.yaml, or of a message."""
+    """Print a JSON schema: that of alerts.yaml, or of a message."""
     if message is None:
         typer.echo(json.dumps(alerts_schema(), indent=2, ensure_ascii=False))
         return

@@ -59,9 +59,9 @@ def demo(once: bool, drift: bool, seed: int) -> None:
         accepted = Accepted(settings.config)
         prepare(bus, accepted.config, settings)
         traffic = fraud_traffic(Traffic(None, seed, START_MS, RATE, partitions=PARTITIONS), DRIFTS if drift else ())
-        _say(f"traffic of {EVENTS:,} transactions" + (f", with drift from number {DRIFT_AT:,} on" if drift else ""))
+        _print(f"traffic of {EVENTS:,} transactions" + (f", with drift from number {DRIFT_AT:,} on" if drift else ""))
         send_all(bus, islice(traffic, 2 * EVENTS))
-        _say(f"service on {bus.name}: profile and evaluate, each in a process of its own")
+        _print(f"service on {bus.name}: profile and evaluate, each in a process of its own")
         show = _Show(bus, settings, None if once else traffic)
         log = get_log("service")
         supervisor = Supervisor(STAGES, lambda name: stage_command(name, settings), accepted, log, reloads=False)
@@ -73,7 +73,7 @@ def demo(once: bool, drift: bool, seed: int) -> None:
 
 
 def shipped_config() -> Path:
-    """alerts.yaml as it is shipped: inside an installed package, or at the top of a checkout."""
+    """Return the shipped alerts.yaml: inside an installed package, or at the top of a checkout."""
     package = Path(monitor.__file__).parent
     for path in (package / "alerts.yaml", package.parent / "alerts.yaml"):
         if path.exists():
@@ -81,7 +81,7 @@ def shipped_config() -> Path:
     raise ConfigurationError("the shipped alerts.yaml is not there")
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     _CONSOLE.print(f"[dim]streamdrift demo:[/] {text}", soft_wrap=True)
 
 
@@ -103,7 +103,7 @@ class _Show:
         self._ledger_ends: dict[TopicPartition, int] | None = None
 
     def turn(self) -> bool:
-        """Show what is new; whether all traffic has been judged and all alerts shown."""
+        """Show what is new; return true if all traffic has been judged and all alerts shown."""
         judged = self._judged()
         for tp in self._alerts:
             for batch in read_whole(self._bus, tp, self._read_to[tp]):
@@ -115,14 +115,14 @@ class _Show:
         return judged
 
     def _go_on(self) -> None:
-        """Live traffic, at the pace of its event time."""
+        """Write live traffic at the pace of its event time."""
         due = int((time.monotonic() - self._sent_at) * RATE)
         if self._traffic is not None and due:
             self._sent_at += due / RATE
             send_all(self._bus, islice(self._traffic, 2 * due))
 
     def _judged(self) -> bool:
-        """Whether all traffic has been folded into the ledger, and the ledger of that moment into alerts."""
+        """Return true if all traffic has been folded into the ledger, and the ledger of that moment into alerts."""
         if self._ledger_ends is None:
             inputs = [TopicPartition(topic, p) for topic in FRAUD_TOPICS for p in range(PARTITIONS)]
             if any(self._profiled(tp) < self._bus.end(tp) for tp in inputs):
@@ -140,6 +140,8 @@ class _Show:
         return 0 if value is None else positions.decode_evaluate(value).position
 
     def summary(self) -> None:
-        """The last line."""
+        """Return the last line."""
         took = time.monotonic() - self._began
-        _say(f"{self._firing} alerts fired; everything was judged within {took:.1f} s" if self._firing else "no alert")
+        _print(
+            f"{self._firing} alerts fired; everything was judged within {took:.1f} s" if self._firing else "no alert"
+        )

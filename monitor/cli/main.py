@@ -1,4 +1,4 @@
-"""`streamdrift`: all commands and their flags. What a command needs is imported when it runs, so that help is quick."""
+"""`streamdrift`: all commands and their flags. A command imports its modules when it runs, so that help is quick."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def replay(  # noqa: PLR0913 - one argument a flag
     start: Annotated[str | None, typer.Option(help="Time of a plain table's first row, RFC 3339.")] = None,
     step: Annotated[str, typer.Option(help="Time between rows of a plain table.")] = "1s",
     alerts_out: Annotated[Path | None, typer.Option(help="Write the alert messages here, as JSONL.")] = None,
-    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 when there was one.")] = None,
+    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 if there was one.")] = None,
 ) -> None:
     """Replay a log through the same engine and show its alerts; with --config as a what-if."""
     from monitor.cli import replay as command
@@ -156,9 +156,9 @@ def tail(
     topic: TailTopic,
     bus: BusUrl = None,
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="From the oldest message on.")] = False,
-    max_messages: Annotated[int | None, typer.Option("--max", min=1, help="End after so many messages.")] = None,
+    max_messages: Annotated[int | None, typer.Option("--max", min=1, help="End after this many messages.")] = None,
 ) -> None:
-    """Follow messages of the service: pretty on a terminal, one JSON a line when piped."""
+    """Follow messages of the service: for people on a terminal, one JSON object a line in a pipe."""
     from monitor.cli import tail as command
 
     command.tail(topic.value, bus, from_beginning, max_messages)
@@ -168,9 +168,9 @@ def tail(
 def rebuild(
     model: Annotated[str, typer.Argument(help="The model that was stopped.")],
     bus: BusUrl = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the service has done it.")] = True,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the model runs again.")] = True,
 ) -> None:
-    """Fold a stopped model again from the ledger's start; the running service does it when it reads the command."""
+    """Bring a stopped model back: the running service reads the command and folds its ledger again from the start."""
     from monitor.cli import rebuild as command
 
     command.rebuild(model, bus, wait)
@@ -178,7 +178,7 @@ def rebuild(
 
 @app.command()
 def check(config: ConfigFile = None) -> None:
-    """Check alerts.yaml; all errors at once, each with its place and a suggestion."""
+    """Check alerts.yaml and report all errors at once, each with its place and a suggestion."""
     from monitor.cli import check as command
 
     raise typer.Exit(command.check(config))
@@ -187,7 +187,8 @@ def check(config: ConfigFile = None) -> None:
 @app.command()
 def schema(
     message: Annotated[
-        str | None, typer.Argument(help="Of a message, such as alert-v1 (default: of alerts.yaml).")
+        str | None,
+        typer.Argument(help="Message, such as alert-v1; without it, the schema is that of alerts.yaml."),
     ] = None,
 ) -> None:
     """Print the JSON schema of alerts.yaml, for editors, or of a message."""
@@ -199,7 +200,7 @@ def schema(
 @reference_app.command("build")
 def reference_build(
     source: Annotated[Path, typer.Argument(help="Parquet, CSV or JSONL file.")],
-    out: Annotated[Path, typer.Option(help="Where to write the reference file.")],
+    out: Annotated[Path, typer.Option(help="Reference file to write.")],
     config: ConfigFile = None,
     model: Annotated[str | None, typer.Option(help="Model of alerts.yaml (default: the only one).")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="First rows only.")] = None,
@@ -223,10 +224,10 @@ def produce_synthetic(
     bus: BusUrl = None,
     drift: Annotated[Path | None, typer.Option(help="Drift on a schedule: YAML or JSON file.")] = None,
     rate: Annotated[float, typer.Option(min=0, help="Events a second; 0: as fast as possible.")] = 100.0,
-    events: Annotated[int | None, typer.Option(min=1, help="End after so many events.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all that is drawn.")] = 1,
+    events: Annotated[int | None, typer.Option(min=1, help="End after this many events.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all random draws.")] = 1,
 ) -> None:
-    """Seeded traffic for the shipped alerts.yaml: features and predictions of fraud-scorer."""
+    """Write seeded traffic for the shipped alerts.yaml: features and predictions of fraud-scorer."""
     from monitor.cli import produce as command
 
     command.synthetic(bus, drift, rate, events, seed)
@@ -263,14 +264,14 @@ def demo(
     drift: Annotated[bool, typer.Option("--drift/--no-drift", help="With or without drift in the traffic.")] = True,
     seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 1,
 ) -> None:
-    """Producers and service on one file, no network: see a drift alert within a minute."""
+    """Run producers and service on one file, without network, and show a drift alert within a minute."""
     from monitor.cli import demo as command
 
     command.demo(once, drift, seed)
 
 
 def main() -> None:
-    """The `streamdrift` command; errors become a line and an exit code."""
+    """Run the `streamdrift` command; errors become a line and an exit code."""
     try:
         app()
     except ConfigurationError as error:
@@ -287,7 +288,7 @@ def main() -> None:
 
 
 def exit_code(error: StreamdriftError) -> int:
-    """What the process ends with. After a failed transaction or a lost assignment a new process may succeed."""
+    """Return the exit code for an error. After a failed transaction or a lost assignment a new process may succeed."""
     if isinstance(error, StateDivergence):
         return DIVERGED
     if isinstance(error, NewerRelease):

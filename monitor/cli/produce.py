@@ -23,12 +23,12 @@ from producers.traffic import Traffic
 FRAUD_TOPICS = ("ml.features", "ml.predictions")
 PARTITIONS = 3
 FULL_SPEED_RATE = 20.0
-"""Events a second of event time where traffic is written as fast as possible."""
+"""Events a second of event time if traffic is written as fast as possible."""
 _FLUSH_EVERY = 5000
 
 
 def synthetic(bus_url: str | None, drift: Path | None, rate: float, events: int | None, seed: int) -> None:
-    """The fraud scorer's traffic: now and at `rate`; at rate 0 at once, its event time ending now."""
+    """Write the fraud scorer's traffic at `rate`, its event time being now; at rate 0 at once, up to now."""
     drifts = load_drifts(drift)
     if rate == 0 and events is None:
         raise ConfigurationError("--rate 0 (as fast as possible) needs --events")
@@ -44,7 +44,7 @@ def synthetic(bus_url: str | None, drift: Path | None, rate: float, events: int 
 
 
 def load_drifts(file: Path | None) -> tuple[Drift, ...]:
-    """The schedule of a file, or none."""
+    """Return the schedule of a file; an empty one without a file."""
     if file is None:
         return ()
     try:
@@ -54,14 +54,14 @@ def load_drifts(file: Path | None) -> tuple[Drift, ...]:
 
 
 def create_inputs(bus: Bus, topics: Sequence[str] = FRAUD_TOPICS, partitions: int = PARTITIONS) -> None:
-    """The producers' own topics, where they are missing."""
+    """Create the producers' own topics if they are missing."""
     for topic in topics:
         if bus.partitions(topic) is None:
             bus.create(topic, partitions)
 
 
 def log(file: Path, bus_url: str | None, speed: float) -> None:
-    """A captured log's records into topics of the same names and partitions."""
+    """Write a captured log's records into topics of the same names and partitions."""
     if not is_captured_log(file):
         raise ConfigurationError(f"{file}: not a captured log (see `streamdrift capture`)")
     recording = captured(file)

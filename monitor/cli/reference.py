@@ -32,7 +32,7 @@ def build(source: Path, out: Path, config: Path | None, model: str | None, rows:
 
 
 def show(file: Path) -> None:
-    """A table of the file's series."""
+    """Print a table of the file's series."""
     try:
         pairs = read_reference_file(file.read_bytes())
     except OSError as error:

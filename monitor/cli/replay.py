@@ -1,4 +1,4 @@
-"""`streamdrift replay`: a log through the engine, with a progress bar, a table of alerts, and messages as a file."""
+"""`streamdrift replay`: folds a log, with a progress bar, a table of alerts, and messages as a file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it: records that ended in a bucket, firing alerts, and dead letters."""
+    """The outcome of a replay: records by bucket, firing alerts, and dead letters."""
 
     records: int
     firing: int
@@ -63,7 +63,7 @@ class Outcome:
 
 
 def replay(options: Options) -> Outcome:
-    """Replay and show."""
+    """Replay the sources and show the outcome."""
     settings = settings_of(options.config, options.bus)
     bus = open_settings_bus(settings) if any(source.startswith(TOPIC) for source in options.sources) else None
     recording = joined([_recording(source, options, settings, bus) for source in options.sources])
@@ -97,7 +97,7 @@ def _recording(source: str, options: Options, settings: Settings, bus: Bus | Non
 
 
 def chosen_model(config: Config, name: str | None) -> ModelConfig:
-    """The model of that name, or the only one."""
+    """Return the model of that name, or the only one."""
     names = [model.contract.model for model in config.models]
     if name is None and len(names) != 1:
         raise ConfigurationError(f"--model is needed: alerts.yaml has {', '.join(names)}")
@@ -108,7 +108,7 @@ def chosen_model(config: Config, name: str | None) -> ModelConfig:
 
 
 def joined(recordings: Sequence[Recording]) -> Recording:
-    """Several sources as one log; they must not hold the same partition, nor be of two kinds."""
+    """Return several sources as one log; they must not hold the same partition, nor be of two kinds."""
     first = recordings[0]
     for other in recordings[1:]:
         both = sorted(set(first.partitions) & set(other.partitions))
@@ -133,7 +133,7 @@ def _all_of(first: Recording, second: Recording) -> Callable[[ReadProgress], lis
 
 
 def log_of(recording: Recording, options: Options, settings: Settings, bus: Bus | None) -> ReplayLog:
-    """What the engine is given; says on stderr what is not as it was recorded."""
+    """Return what the engine is given; prints on stderr what differs from the recording."""
     if recording.control.contracts and options.config is None:
         (contracts, activations), whole = recorded(recording), list(recording.contracts)
         switches, topic_contracts = recording.control.switches, recording.control.topic_contracts
@@ -190,7 +190,7 @@ def _fold(engine: Replay, recording: Recording) -> list[Message]:
 
 
 def _show(alerts: Sequence[Message], buckets: Mapping[TopicPartition, Counter[str]]) -> None:
-    # a terminal's width where there is one; else wide enough that nothing is cut
+    # a terminal's width if there is one; else wide enough that nothing is cut
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     table = Table("time", "status", "alert", "model", "where", "value", "threshold", box=None, header_style="dim")
     for message in alerts:

@@ -1,6 +1,6 @@
 """What a replay is given beside its records: contracts and activations, from the recording and the configuration.
 
-Streams whose topic the recording does not hold are left out of it: nobody would ever seal their panes.
+Streams whose topic the recording does not hold are left out, because nobody would ever seal their panes.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Decisions = tuple[list[ModelContract], list[Activation]]
 
 
 def recorded(recording: Recording) -> Decisions:
-    """What the service decided while the log was made."""
+    """Return what the service decided while the log was made."""
     topics = topics_of(recording)
     contracts = [restricted(contract, topics) for contract in recording.contracts]
     return contracts, [kept for a in recording.control.activations if (kept := _held(a, topics)) is not None]
 
 
 def configured(recording: Recording, config: Config, bus: Bus | None) -> Decisions:
-    """What a service with this configuration would have decided."""
+    """Return what a service with this configuration would have decided."""
     topics = topics_of(recording)
     models = [m for m in config.models if any(stream.topic in topics for stream in m.contract.streams)]
     if not models:
@@ -48,7 +48,7 @@ def configured(recording: Recording, config: Config, bus: Bus | None) -> Decisio
 
 
 def left_out(recording: Recording, contracts: Iterable[ModelContract]) -> list[str]:
-    """Streams of the contracts, as model/stream, that the recording does not hold."""
+    """Return the streams of the contracts, as model/stream, that the recording does not hold."""
     topics = topics_of(recording)
     return [f"{c.model}/{s.stream}" for c in contracts for s in c.streams if s.topic not in topics]
 
@@ -58,12 +58,12 @@ def topics_of(recording: Recording) -> set[str]:
 
 
 def restricted(contract: ModelContract, topics: set[str]) -> ModelContract:
-    """The contract without streams of other topics."""
+    """Return the contract without streams of other topics."""
     return msgspec.structs.replace(contract, streams=tuple(s for s in contract.streams if s.topic in topics))
 
 
 def _held(activation: Activation, topics: set[str]) -> Activation | None:
-    """A recorded activation as far as it is about these topics. Grids of other streams do no harm."""
+    """Return a recorded activation as far as it is about these topics. Grids of other streams do no harm."""
     decision = activation.decision
     if decision.kind == "set":
         streams = msgspec.json.decode(decision.content, type=PartitionSet).streams
@@ -83,7 +83,7 @@ def _held(activation: Activation, topics: set[str]) -> Activation | None:
 
 
 def with_inputs(rules: ModelRules, contract: ModelContract) -> ModelRules:
-    """The rules without detectors that would have nothing to read."""
+    """Return the rules without detectors that would have nothing to read."""
 
     def has_input(spec: DetectorSpec) -> bool:
         try:
@@ -100,7 +100,7 @@ def _again(decision: Decision, content: bytes) -> Decision:
 
 
 def _activations(model: ModelConfig, recording: Recording, bus: Bus | None) -> list[Activation]:
-    """Of one model: its set, grids and references (recorded ones where they fit), and last its rules."""
+    """Return a model's set, its grids and references (recorded ones if they fit), and last its rules."""
     contract = model.contract
     counts = Counter(tp.topic for tp in recording.partitions)
     streams = {stream.stream: (stream.topic, counts[stream.topic]) for stream in contract.streams}
@@ -113,9 +113,9 @@ def _activations(model: ModelConfig, recording: Recording, bus: Bus | None) -> l
 
 
 def _references(model: ModelConfig, recording: Recording, bus: Bus | None) -> list[Decision]:
-    """Recorded grids and references where the configuration asks for the same and has the same columns, else new ones.
+    """Return recorded grids and references if the configuration asks for the same on the same columns, else new ones.
 
-    Where it asks for the first events and the columns differ there is none: the replay makes them from the log.
+    If it asks for the first events and the columns differ, there are none: the replay makes them from the log.
     """
     known = [a.decision for a in recording.control.activations if a.decision.model == model.contract.model]
     if _reference_of(known) != model.rules.reference:
@@ -129,7 +129,7 @@ def _references(model: ModelConfig, recording: Recording, bus: Bus | None) -> li
 
 
 def _reference_of(decisions: Sequence[Decision]) -> ReferenceSpec | None:
-    """The reference that the newest recorded rules ask for."""
+    """Return the reference that the newest recorded rules ask for."""
     rules = [decision for decision in decisions if decision.kind == "rules"]
     if not rules:
         return None

@@ -13,10 +13,10 @@ from monitor.settings import Settings, load_settings
 def settings_of(
     config: Path | None = None, bus: str | None = None, instance: str | None = None, web: str | None = None
 ) -> Settings:
-    """Settings, flags first."""
+    """Return the settings of the flags, else of the environment."""
     return load_settings(config=config, bus=bus, instance=instance, web=web)
 
 
 def open_settings_bus(settings: Settings, at_once: bool = False) -> Bus:
-    """The bus that the settings name. `at_once`: as `open_bus` has it."""
+    """Open the bus of the settings. `at_once`: as in `open_bus`."""
     return open_bus(settings.bus, client_options(settings), at_once)

@@ -1,4 +1,4 @@
-"""`streamdrift tail`: messages of ours as they come."""
+"""`streamdrift tail`: prints messages of the service as they come."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def tail(topic: str, bus_url: str | None, from_beginning: bool, most: int | None
 
 
 def follow(bus: Bus, topics: tuple[str, ...], from_beginning: bool) -> Iterator[tuple[Record, bytes]]:
-    """Whole messages of topics, for ever; those there already by time, then as they come."""
+    """Yield whole messages of topics without end: those that are there by time, then new ones as they come."""
     tps = [TopicPartition(topic, p) for topic in topics for p in range(bus.partitions(topic) or 0)]
     at = {tp: bus.beginning(tp) if from_beginning else bus.end(tp) for tp in tps}
     assembler = Assembler()
@@ -60,7 +60,7 @@ def follow(bus: Bus, topics: tuple[str, ...], from_beginning: bool) -> Iterator[
 
 
 def _plain(topic: str, record: Record, value: bytes) -> None:
-    """One JSON a line."""
+    """Print one JSON object a line."""
     if topic != "dlq":
         typer.echo(value.decode())
         return
@@ -73,7 +73,7 @@ _CONSOLE = Console(highlight=False)
 
 
 def pretty(topic: str, value: bytes) -> None:
-    """A line or two for people; everything from the stream is made printable, and nothing is markup."""
+    """Print a line or two for people; everything from the stream is made printable, and nothing is markup."""
     message = msgspec.json.decode(value)
     _CONSOLE.print(Text.assemble((message["time"], "dim"), " ", *_SHOW[topic](message["data"])), soft_wrap=True)
 
@@ -91,7 +91,7 @@ def _pretty(topic: str, record: Record, value: bytes) -> None:
 
 
 STYLES = {"firing": "bold red", "resolved": "green", "notice": "yellow"}
-"""How people are shown what a message of the topic `alerts` is."""
+"""Styles by which people see what kind of message of the topic `alerts` this is."""
 
 
 def _alert(data: Data) -> Spans:
@@ -137,11 +137,11 @@ _SHOW: dict[str, Callable[[Data], Spans]] = {"alerts": _alert, "retraining": _re
 
 
 def place_of_alert(labels: Mapping[str, str]) -> str:
-    """What an alert is about, below its model: a column, a stream, or the partition that a notice names."""
+    """Return what an alert is about, below its model: a column, a stream, or the partition that a notice names."""
     partition = f"{labels['topic']}/{labels['partition']}" if "partition" in labels else ""
     return labels.get("column") or labels.get("stream") or partition
 
 
 def printable(text: str) -> str:
-    """Text from a stream without what would act on a terminal."""
+    """Return text from a stream without characters that would act on a terminal."""
     return "".join(char if char.isprintable() else "\ufffd" for char in text)

@@ -1,4 +1,4 @@
-"""The one way in which outputs are written: JSON without spaces, keys in the order given, and times as text."""
+"""Outputs are written in one way: JSON without spaces, keys in the order given, and times as text."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _ENCODE = msgspec.json.Encoder().encode
 
 
 def canonical_json(value: Any) -> bytes:
-    """UTF-8 JSON of a tree of dicts with text keys, lists, tuples, texts, numbers, bools and None.
+    """Return the UTF-8 JSON of a tree of dicts with text keys, lists, tuples, texts, numbers, bools and None.
 
-    A float is written as the shortest text that reads back as the same float. Refuses NaN and infinities with
-    ValueError: JSON has none, and the encoder would write null.
+    A float is written as the shortest text that reads back as the same float. Raises ValueError for NaN and infinities,
+    because JSON has none and the encoder would write null.
     """
     _refuse_non_finite(value)
     return _ENCODE(value)
 
 
 def time_text(ms: int) -> str:
-    """RFC 3339 in UTC; milliseconds only where there are any.
+    """Return RFC 3339 in UTC, with milliseconds only if there are any.
 
     >>> time_text(1795257600000)
     '2026-11-21T10:40:00Z'

@@ -7,17 +7,17 @@ import hashlib
 from monitor.events import Outgoing, RecordBatch, Rejected, TopicPartition
 
 DEAD_LETTERS = "dlq."
-"""Stands between our prefix and the input topic in the names of topics of dead letters."""
+"""This stands between our prefix and the input topic in the name of a topic of dead letters."""
 MOST_BYTES = 64 * 1024
 
 
 def dead_letters_of(prefix: str, topic: str) -> str:
-    """The name of the topic that has the dead letters of an input topic."""
+    """Return the name of the topic that has the dead letters of an input topic."""
     return f"{prefix}{DEAD_LETTERS}{topic}"
 
 
 def reject(records: RecordBatch, i: int, reason: str) -> Rejected:
-    """The record at place `i` as rejected. Only what a dead letter quotes is kept: a poll may be full of large ones."""
+    """Reject the record at place `i`. Only what a dead letter quotes is kept, because a poll may hold large records."""
     key, value = records.keys[i], records.values[i] or b""
     return Rejected(
         records.topic,
@@ -33,7 +33,7 @@ def reject(records: RecordBatch, i: int, reason: str) -> Rejected:
 
 
 def dead_letter(rejected: Rejected, to: TopicPartition) -> Outgoing:
-    """The dead letter of a rejected record: at most 64 KiB of key and of value.
+    """Return the dead letter of a rejected record: at most 64 KiB of key and of value.
 
     `sd-length` and `sd-value-sha256` are of the whole value.
     """

@@ -1,4 +1,4 @@
-"""Durations as files and flags write them: text to milliseconds, and back to canonical text: the only such grammar.
+"""Durations of files and flags: text to milliseconds, and back to canonical text. There is no other such grammar.
 
 A duration is whole numbers with units, largest first: "10s", "5m", "1h30m", "7d", "1w", "250ms". It is always text:
 YAML 1.1 would read 12:30:45 as a number.
@@ -15,7 +15,7 @@ _LONGEST_MS = 3650 * _UNITS["d"]
 
 
 def parse_duration(text: str) -> int:
-    """Milliseconds of a duration; raises ValueError with what would do.
+    """Return the milliseconds of a duration; raises ValueError with the remedy.
 
     >>> parse_duration("1h30m")
     5400000
@@ -31,7 +31,7 @@ def parse_duration(text: str) -> int:
 
 
 def duration_text(ms: int) -> str:
-    """Canonical text of a duration; equal durations have equal texts.
+    """Return the canonical text of a duration; equal durations have equal texts.
 
     >>> duration_text(5_400_000), duration_text(604_800_000), duration_text(0)
     ('1h30m', '7d', '0s')
@@ -39,7 +39,7 @@ def duration_text(ms: int) -> str:
     parts = []
     for unit, size in _UNITS.items():
         count, rest = divmod(ms, size)
-        if count and unit != "w":  # weeks are told in days: 7d, 8d
+        if count and unit != "w":  # weeks are written as days: 7d, 8d
             parts.append(f"{count}{unit}")
             ms = rest
     return "".join(parts) or "0s"

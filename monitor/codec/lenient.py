@@ -1,4 +1,4 @@
-"""Reads one record that the fast decoders refuse: tells what is wrong with it, or saves the row.
+"""The lenient reader takes one record that the fast decoders refuse, and saves the row or names the fault.
 
 The standard library's parser takes NaN and Infinity literals, and numbers beyond the range of floats come as HUGE:
 such a value is one column's trouble, and the row is kept. All else that is no JSON gets its reason.
@@ -14,7 +14,7 @@ from typing import Any, Final
 from monitor.codec.reasons import INVALID_JSON, INVALID_UTF8, JSON_TOO_DEEP
 
 MAX_DEPTH: Final = 500
-"""Deepest nesting. Ours, since the parsers' own limits depend on how deep their caller stands."""
+"""Deepest nesting. It is our limit, because the parsers' own limits depend on the depth of their caller's stack."""
 
 _MOST_DIGITS = 309
 _STRUCTURE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
@@ -29,7 +29,7 @@ HUGE: Final = Huge()
 
 
 def flaw(value: bytes) -> str | None:
-    """The reason that forbids to parse the value at all, or None."""
+    """Return the reason why the value can't be parsed at all, or None."""
     if not value.isascii():
         try:
             value.decode()
@@ -39,7 +39,7 @@ def flaw(value: bytes) -> str | None:
 
 
 def read_lenient(value: bytes) -> Any:
-    """The JSON value of UTF-8 bytes without a flaw; raises ValueError(reason)."""
+    """Return the JSON value of UTF-8 bytes without a flaw; raises ValueError(reason)."""
     try:
         return json.loads(value.decode(), parse_constant=_constant, parse_float=_float, parse_int=_int)
     except json.JSONDecodeError:

@@ -17,10 +17,10 @@ import numpy as np
 from monitor.events import Int64s
 
 UNREADABLE: Final = -(1 << 62)
-"""Stands for the time of a text that can't be read; below every time."""
+"""The time of a text that can't be read; below every time."""
 
 TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
-"""The form of a time for JSON schemas; it says nothing of the calendar."""
+"""The form of a time for JSON schemas, which does not check the calendar."""
 
 _LEAST, _MOST = -62_167_219_200_000, 253_402_300_799_999
 """0000-01-01T00:00:00Z and 9999-12-31T23:59:59.999Z."""
@@ -46,7 +46,7 @@ _FORMS = {20: _Form(b"0000-00-00T00:00:00Z"), 24: _Form(b"0000-00-00T00:00:00.00
 
 
 def read_times(texts: Sequence[str]) -> Int64s:
-    """Times of the texts, shape (n,); UNREADABLE where a text is no RFC 3339 time."""
+    """Return the times of the texts, shape (n,); UNREADABLE for a text that is not an RFC 3339 time."""
     lengths = sorted(set(map(len, texts)))
     if len(lengths) == 1 and lengths[0] in _FORMS:
         return _read_alike(texts, _FORMS[lengths[0]])
@@ -60,7 +60,7 @@ def read_times(texts: Sequence[str]) -> Int64s:
 
 
 def read_time(text: str) -> int:
-    """Time of one text, or UNREADABLE."""
+    """Return the time of one text, or UNREADABLE."""
     found = _TEXT.fullmatch(text)
     if found is None:
         return UNREADABLE
@@ -76,7 +76,7 @@ def read_time(text: str) -> int:
 
 
 def parse_time(text: str) -> int:
-    """Time of one text, for files and flags that people write; raises ValueError with what would do.
+    """Return the time of one text of a file or a flag; raises ValueError with the remedy.
 
     >>> parse_time("2026-10-01T00:00:00Z")
     1790812800000
@@ -88,7 +88,7 @@ def parse_time(text: str) -> int:
 
 
 def _read_alike(texts: Sequence[str], form: _Form) -> Int64s:
-    """Times of texts of a usual length as one matrix of bytes; those of another form one by one."""
+    """Read texts of a usual length as one matrix of bytes, and those of another form one by one."""
     joined = "".join(texts)
     if not joined.isascii():
         return np.array([read_time(text) for text in texts], dtype=np.int64)
@@ -108,12 +108,12 @@ def _read_alike(texts: Sequence[str], form: _Form) -> Int64s:
 
 
 def _is_leap(year: Any) -> Any:
-    """Whether February has 29 days; of an int or an array."""
+    """Return true if February has 29 days; of an int or an array."""
     return (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
 
 
 def _days(year: Any, month: Any, day: Any) -> Any:
-    """Days since 1970-01-01 of ints or arrays; years are taken to begin in March, so that leap days end them."""
+    """Return days since 1970-01-01 of ints or arrays. Years begin in March here, so that leap days end them."""
     early = month <= 2
     year = year - early
     day_of_year = (153 * (month + np.where(early, 9, -3)) + 2) // 5 + day - 1

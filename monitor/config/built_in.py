@@ -1,4 +1,4 @@
-"""The rules that every model has, whatever alerts.yaml says: silence is not health, and neither is blindness."""
+"""The rules that every model has, whatever its alerts.yaml: silence is not health, and neither is blindness."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESERVED = (NO_DATA, DETECTOR_BLIND)
 
 
 def built_in_rules(no_data: int | Literal["off"], window: WindowSpec) -> tuple[Rule, ...]:
-    """The rules of a model. `no_data`: longest silence of a stream, ms of event time. `window`: the model's."""
+    """Return the rules of a model. `no_data`: longest silence of a stream, ms of event time. `window`: the model's."""
     blind = "{{ labels.model }}: {{ labels.detector }} can't see changes of {{ labels.column }} any more"
     silent = "{{ labels.model }}: nothing on {{ labels.stream }} for {{ value }} s"
     vanished = "{{ labels.model }}: {{ labels.column }} has no usable value any more ({{ events }} events)"

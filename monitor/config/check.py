@@ -1,4 +1,4 @@
-"""Cross checks of models, topics, detectors and retraining: what no single entry can know of itself."""
+"""Cross checks of models, topics, detectors and retraining: problems that no single entry can know of."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from monitor.errors import Problem
 Contracts = dict[str, ModelContract]
 
 _ENVELOPE = ("event_id", "prediction_id", "model", "model_version", "endpoint", "features")
-"""Keys of the native event that have their own meaning."""
+"""These keys of the native event have their own meaning."""
 _ROLES = {
     "features": ("numerical", "binary", "categorical", "text", "arrays"),
     "predictions": ("prediction", "probability"),
@@ -30,7 +30,7 @@ _ROLES = {
 
 
 def check(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
-    """All problems between the entries of a file that has the right shape."""
+    """Yield all problems between the entries of a file that has the right shape."""
     contracts = {name: contract_of(name, model, file.defaults) for name, model in file.models.items()}
     if not sheet.models and not sheet.lost(()) & {"models"}:
         yield sheet.problem(("models",), "there has to be at least one model")
@@ -88,7 +88,7 @@ def _prediction_fields(path: Path, model: ModelEntry, sheet: Sheet) -> Iterator[
 
 
 def _place_of_column(path: Path, model: ModelEntry, series: str) -> Path:
-    """Where the last column of this name is written; a text or array column by the name before the dot."""
+    """Return where the last column of this name is written; `NAME.length` and its like are found by NAME."""
     places: list[Path] = [
         (*path, role, index)
         for role in _ROLES["features"]
@@ -108,7 +108,7 @@ def _settings(name: str, file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
 
 
 def _grid_rows(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
-    """`grid_rows` serves models whose reference does not say itself how many rows it is made from."""
+    """Yield a problem if `grid_rows` is set and the reference names its own number of rows."""
     message = "`reference: {first: n}` says how many rows the grid is made from; leave out grid_rows"
     own = {name for name, model in file.models.items() if model.reference.first is not None}
     if file.defaults.grid_rows is not None and own and own == file.models.keys():
@@ -119,7 +119,7 @@ def _grid_rows(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
 
 
 def _written(model: str, setting: str, sheet: Sheet) -> Path:
-    """Where a model's setting is written, or the pane that our default clashes with."""
+    """Return where a model's setting is written, or else the pane that our default clashes with."""
     levels: tuple[Path, ...] = (("models", model), ("defaults",))
     places: list[Path] = [(*level, key) for key in (setting, "pane") for level in levels]
     return next((path for path in places if sheet.has(path)), ("models", model))
@@ -142,19 +142,19 @@ def _multiple(what: str, length: int, pane: int) -> str:
 
 
 def _topics(contracts: Contracts, sheet: Sheet) -> Iterator[Problem]:
-    """A topic carries one kind of stream, and its partitions have one watermark for all models that read them."""
+    """Yield problems of topics: each carries one kind of stream, and its partitions have one watermark for all."""
     first: dict[str, tuple[str, str, tuple[object, ...]]] = {}
     for model, contract in contracts.items():
         for stream in contract.streams:
             path: Path = ("models", model, "streams", stream.stream, "topic")
             clock = (contract.lateness_ms, contract.idle_timeout_ms, contract.max_clock_skew_ms, stream.time_field)
-            owner, kind, said = first.setdefault(stream.topic, (model, stream.stream, clock))
+            owner, kind, known = first.setdefault(stream.topic, (model, stream.stream, clock))
             if kind != stream.stream:
                 message = f"topic {stream.topic!r} is the {kind} of {owner!r}: a topic carries one kind of stream"
                 yield sheet.problem(path, message)
                 continue
             names = ("lateness", "idle_timeout", "max_clock_skew", "columns.timestamp")
-            differing = [name for name, one, other in zip(names, said, clock, strict=True) if one != other]
+            differing = [name for name, one, other in zip(names, known, clock, strict=True) if one != other]
             if differing:
                 yield sheet.problem(
                     path,

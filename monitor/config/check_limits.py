@@ -1,4 +1,4 @@
-"""Limits: what a file asks for must not grow past its bounds, since the service keeps it all in memory."""
+"""Limits: what a file asks for must stay within bounds, because the service keeps it all in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monitor.errors import Problem
 
 
 def check_limits(file: AlertsFile, contracts: dict[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
-    """What the file asks for beyond its limits, each place once: what was found, the bound, and what would do."""
+    """Yield a problem for each place that asks for more than a limit: what was found, the bound, and the remedy."""
     if len(file.models) > file.limits.models:
         yield sheet.problem(("models",), _beyond(f"{len(file.models)} models", "models", file.limits.models))
     for name, contract in contracts.items():
@@ -23,7 +23,7 @@ def check_limits(file: AlertsFile, contracts: dict[str, ModelContract], sheet: S
         if series > file.limits.columns:
             found = f"{series} columns (a list of numbers is three)"
             yield sheet.problem(("models", name, "columns"), _beyond(found, "columns", file.limits.columns))
-    refusals = dict(_of_settings(file, sheet))  # by place: what stands under `defaults` is refused once
+    refusals = dict(_of_settings(file, sheet))  # by place, so that a setting under `defaults` is refused once
     for path, refusal in refusals.items():
         yield sheet.problem(path, refusal)
 
@@ -56,6 +56,6 @@ def _beyond(found: str, limit: str, most: int) -> str:
 
 
 def _written(model: str, setting: str, sheet: Sheet) -> Path:
-    """Where a model's setting is written; the model itself where it is our default."""
+    """Return where a model's setting is written, or the model itself if it is our default."""
     places: tuple[Path, ...] = (("models", model, setting), ("defaults", setting))
     return next((path for path in places if sheet.has(path)), ("models", model))

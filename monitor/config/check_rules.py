@@ -29,7 +29,7 @@ Labels = Mapping[str, str]
 class _Watched(NamedTuple):
     """What the rules of one model can select: labels of its columns by kind, of its streams and of its detectors.
 
-    Where a part is not complete, something was left out of it for a fault of its own.
+    A part is not complete if something was left out of it because of its own fault.
     """
 
     columns: tuple[tuple[str, Labels], ...]
@@ -40,7 +40,7 @@ class _Watched(NamedTuple):
 
 
 def check_rules(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
-    """All problems of all rules."""
+    """Yield all problems of all rules."""
     watched = _all_watched(file, contracts, sheet)
     groups: set[str] = set()
     alerts: set[tuple[str, str, tuple[tuple[str, str], ...]]] = set()
@@ -68,7 +68,7 @@ def _named_twice(
     path: Path,
     sheet: Sheet,
 ) -> Iterator[Problem]:
-    """Two rules of a model may share their alert's name if their labels differ: both name an alert. Fills `alerts`."""
+    """Yield a problem if a model has another rule with this alert and these labels. Adds the rule to `alerts`."""
     keys = [(model, rule.alert, tuple(sorted(rule.labels.items()))) for model in models]
     repeated = [model for model, key in zip(models, keys, strict=True) if key in alerts]
     if repeated:
@@ -141,7 +141,7 @@ def _out_of_reach(op: str, threshold: float, most: float) -> bool:
 
 
 def _all_watched(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet) -> dict[str, _Watched]:
-    """By model. A detector that no model has an input for is a problem of its own, and none of the rules on it."""
+    """Return what can be selected, by model. A rule is not blamed for a detector that no model has an input for."""
     watched = {name: _watched(file, contract, sheet) for name, contract in contracts.items()}
     alive = {labels["detector"] for one in watched.values() for labels in one.detectors}
     if alive != file.detectors.keys():
@@ -195,7 +195,7 @@ def _quantile(comparison: Comparison, path: Path, sheet: Sheet) -> Iterator[Prob
     listed = ", ".join(QUANTILES)
     selectors = [s for s in comparison.selectors if s.label == "quantile"]
     if not selectors:
-        yield sheet.problem(path, f'say which: quantile{{quantile="0.5"}}; there are {listed}')
+        yield sheet.problem(path, f'choose one: quantile{{quantile="0.5"}}; there are {listed}')
     for selector in selectors:
         if not any(selector.matches({"quantile": quantile}) for quantile in QUANTILES):
             yield sheet.problem(path, f"there is no quantile {selector.value!r}; there are {listed}", selector.position)
@@ -222,7 +222,7 @@ def _selects_something(
         kinds = {"numeric": "numerical", "categorical": "categorical"}
         words = " or ".join(kinds[kind] for kind in metric.kinds)
         names = ", ".join(repr(labels["column"]) for labels in chosen[:3])
-        yield sheet.problem(path, f"{metric.name!r} is for {words} columns; {names} is none{_instead(metric)}")
+        yield sheet.problem(path, f"{metric.name!r} is for {words} columns, not for {names}{_instead(metric)}")
 
 
 def _measured(metric: Metric, watched: _Watched, chosen: list[Labels]) -> bool:
@@ -230,7 +230,7 @@ def _measured(metric: Metric, watched: _Watched, chosen: list[Labels]) -> bool:
 
 
 def _instead(metric: Metric) -> str:
-    """What serves where ks and its like do not."""
+    """Return a hint at metrics that also work for categorical columns."""
     return ": use psi or js_distance" if metric.name in ("ks", "wasserstein") else ""
 
 

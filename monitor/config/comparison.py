@@ -26,7 +26,7 @@ COMPARE: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """One condition on a label; a label that is not there has the value "".
+    """One condition on a label; an absent label has the value "".
 
     `position`: place of the label in the text, for problems; it doesn't travel.
     """
@@ -37,6 +37,7 @@ class Selector:
     position: Annotated[int, Field(exclude=True)] = field(default=0, compare=False)
 
     def matches(self, labels: Mapping[str, str]) -> bool:
+        """Return true if the labels fulfil the condition."""
         found = labels.get(self.label, "")
         if self.op in ("=", "!="):
             return (found == self.value) == (self.op == "=")
@@ -57,7 +58,7 @@ class Binary:
 
 
 Term = float | ReferenceName | Binary
-"""A threshold, or a part of one: a number, what the reference says, or an operation."""
+"""A threshold, or a part of one: a number, a number of the reference, or an operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +72,25 @@ class Comparison:
     source: str
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether all selectors accept a series with these labels."""
+        """Return true if all selectors accept a series with these labels."""
         return all(selector.matches(labels) for selector in self.selectors)
 
     def threshold(self, reference_mean: float | None, reference_std: float | None) -> float:
-        """The number to compare with; NaN where it divides by zero or needs what is None."""
+        """Return the number to compare with; NaN if it divides by zero or needs what is None."""
         return _value(self.right, nan if reference_mean is None else reference_mean, reference_std)
 
     @property
     def needs_reference_spread(self) -> bool:
-        """Whether the threshold depends on reference_mean or reference_std."""
+        """True if the threshold depends on reference_mean or reference_std."""
         return _uses_reference(self.right)
 
     @property
     def threshold_source(self) -> str:
-        """What messages say of the threshold: "constant", or its source text."""
+        """The threshold as messages describe it: "constant", or its source text."""
         return self.source if self.needs_reference_spread else "constant"
 
     def holds(self, value: float, threshold: float) -> bool:
-        """Whether the rule is violated."""
+        """Return true if the rule is violated."""
         return COMPARE[self.op](value, threshold)
 
 

@@ -1,8 +1,8 @@
 """YAML as a tree in which every key and value knows its line and column.
 
-Reads the events of the parser and not its objects, since what is dangerous is refused before it is built: the size is
-capped before parsing, depth and number of nodes while parsing; anchors, aliases, tags, directives and duplicate keys
-are refused, each with its place. Plain scalars mean what YAML 1.2's core schema says (NO and 12:30:45 are text).
+The file reads the parser's events and not its objects, because dangerous input must be refused before it is built: the
+size is capped before parsing, depth and number of nodes while parsing; anchors, aliases, tags, directives and duplicate
+keys are refused, each with its place. Plain scalars follow YAML 1.2's core schema (NO and 12:30:45 are text).
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Entry(NamedTuple):
 class Node:
     """One value. `content`: entries by key, items, or a scalar.
 
-    `inside`: column of the first character of a scalar that stands on one line as it is meant, so that places inside
-    it can be told; else None. `lost`: keys (or "[]" for items) of what was taken out because it is wrong.
+    `inside`: column of the first character of a scalar that stands on one line without escapes, so that places inside
+    it are known; else None. `lost`: keys (or "[]" for items) of children that were taken out because they are wrong.
     """
 
     place: Place
@@ -74,7 +74,7 @@ class Node:
     lost: set[str] = field(default_factory=set)
 
     def child(self, key: str | int) -> Node | None:
-        """The value of a key or the item of an index, if there is one."""
+        """Return the value of a key or the item of an index, or None."""
         if isinstance(self.content, dict) and isinstance(key, str) and key in self.content:
             return self.content[key].node
         if isinstance(self.content, list) and isinstance(key, int) and 0 <= key < len(self.content):
@@ -82,7 +82,7 @@ class Node:
         return None
 
     def remove(self, child: Node) -> None:
-        """Take a child out, and remember that it is lost."""
+        """Take a child out, and remember it as lost."""
         if isinstance(self.content, dict):
             self.lost |= {key for key, entry in self.content.items() if entry.node is child}
         elif isinstance(self.content, list):
@@ -97,7 +97,7 @@ class Node:
             self.content = [item for item in self.content if item is not child]
 
     def plain(self) -> object:
-        """The value without places."""
+        """Return the value without places."""
         if isinstance(self.content, dict):
             return {key: entry.node.plain() for key, entry in self.content.items()}
         if isinstance(self.content, list):
@@ -106,7 +106,7 @@ class Node:
 
 
 def compose(text: str, file: str) -> tuple[Node | None, list[Problem]]:
-    """The document's tree and what is wrong with it as YAML. None where it can't be read to its end."""
+    """Return the document's tree and its faults as YAML. The tree is None if it can't be read to its end."""
     if len(text) > MOST_BYTES or len(text.encode(errors="surrogatepass")) > MOST_BYTES:
         return None, [Problem(file, 1, 1, f"the file is larger than {MOST_BYTES >> 20} MiB")]
     composer = _Composer(file)
@@ -118,7 +118,7 @@ def compose(text: str, file: str) -> tuple[Node | None, list[Problem]]:
 
 
 def _events(text: str, file: str) -> Iterator[Event]:
-    """The parser's events; raises _Unreadable where it stops."""
+    """Yield the parser's events; raises _Unreadable if the parser stops."""
     try:
         yield from YAML(typ="safe", pure=True).parse(text)
     except MarkedYAMLError as error:

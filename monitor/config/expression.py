@@ -46,7 +46,7 @@ __all__ = ["Comparison", "ExpressionError", "Selector", "parse"]
 
 
 class ExpressionError(ValueError):
-    """An expression is refused. `position`: place of the fault in the text, from 0."""
+    """The expression is refused. `position`: place of the fault in the text, from 0."""
 
     def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
@@ -55,7 +55,7 @@ class ExpressionError(ValueError):
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Comparison:
-    """The comparison that `text` says; raises ExpressionError."""
+    """Return the comparison that `text` stands for; raises ExpressionError."""
     if len(text) > _LONGEST:
         raise ExpressionError(f"an expression has at most {_LONGEST} characters", 0)
     return _Parser(text).comparison()

@@ -1,4 +1,4 @@
-"""Hints: what alerts.yaml may say and yet probably doesn't mean. A file with hints is right."""
+"""Hints: passages of alerts.yaml that are right and probably not meant."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _AMOUNTS = ("events", "events_per_second")
 
 
 def hints(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
-    """The hints of a file that passed its check, each at its place."""
+    """Yield the hints of a file that passed its check, each at its place."""
     yield from _amounts_without_silence(file, contracts, sheet)
 
 
 def _amounts_without_silence(
     file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet
 ) -> Iterator[Problem]:
-    """Rules such as `events < n`, for streams on whose silence no rule of the file is.
+    """Yield a hint for each rule such as `events < n` on a stream whose silence no rule of the file watches.
 
-    The built-in NoData doesn't count: it is for hours, and whoever writes `events < n` waits for less.
+    The built-in NoData does not count, because it waits for an hour, and such a rule is meant to fire much sooner.
     """
     heard = {
         (model, stream)

@@ -1,7 +1,7 @@
 """Inputs of detectors: from `COLUMN`, `missing(COLUMN)` or `class(LABEL)` to the series of a model.
 
-A detector that eats ranks reads the rank of any series, and anything that is 0 or 1. One that eats 0 or 1 reads the
-value of a binary column, `missing(...)` and `class(...)`. A glob stands for those columns that the detector can eat.
+A detector of ranks reads the rank of any series, and anything that is 0 or 1. A detector of 0 and 1 reads the value
+of a binary column, `missing(...)` and `class(...)`. A glob stands for those columns that the detector can read.
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ class SeriesOf(NamedTuple):
 
     @property
     def numeric(self) -> bool:
+        """True if its values are numbers."""
         return self.column.kind != "categorical"
 
 
 @lru_cache(maxsize=16)  # asked for by each detector and each check, of one model after the other
 def series_of(contract: ModelContract) -> tuple[SeriesOf, ...]:
-    """All series of a model, in the order of its contract."""
+    """Return all series of a model, in the order of its contract."""
     return tuple(
         SeriesOf(stream.stream, name, column)
         for stream in contract.streams
@@ -57,25 +58,25 @@ def series_of(contract: ModelContract) -> tuple[SeriesOf, ...]:
 
 
 def resolve_inputs(spec: DetectorSpec, contract: ModelContract) -> tuple[ResolvedInput, ...]:
-    """The series that a detector watches, in the order of the contract; raises InputRefused where there is none."""
+    """Return the series that a detector watches, in the order of the contract; raises InputRefused without any."""
     form, argument = _parsed(spec.input)
     if form == "class":
         return (_class(argument, contract),)
     matches = re.compile(translate(argument)).match
     matching = [series for series in series_of(contract) if matches(series.name)]
-    eaten = [s for s in matching if form == "missing" or spec.detector.eats == "rank" or s.column.kind == "binary"]
+    readable = [s for s in matching if form == "missing" or spec.detector.eats == "rank" or s.column.kind == "binary"]
     if not matching and argument == "error":
         raise InputRefused("the input 'error' needs labels, not supported yet")
     if not matching:
         names = [series.name for series in series_of(contract)]
         raise InputRefused(f"no column of {contract.model} is {argument!r}{did_you_mean(argument, names)}")
-    if not eaten:
+    if not readable:
         raise InputRefused(_not_binary(spec, matching[0]))
-    return tuple(ResolvedInput(series.stream, series.name, form, None) for series in eaten)
+    return tuple(ResolvedInput(series.stream, series.name, form, None) for series in readable)
 
 
 def _names(stream: StreamContract, column: ColumnSpec) -> tuple[str, ...]:
-    """The series of one column, by the rule of the contract."""
+    """Return the names of the series of one column, by the rule of the contract."""
     alone = StreamContract(stream.stream, stream.topic, stream.time_field, (column,))
     return alone.numeric_series + alone.categorical_series
 
@@ -105,6 +106,6 @@ def _class(label: str, contract: ModelContract) -> ResolvedInput:
 
 def _not_binary(spec: DetectorSpec, series: SeriesOf) -> str:
     return (
-        f"{spec.detector.class_} eats 0 or 1; {series.name!r} is a {series.column.kind} column: "
+        f"{spec.detector.class_} reads 0 or 1; {series.name!r} is a {series.column.kind} column: "
         f"use missing({series.name}), a binary column or class(...)"
     )

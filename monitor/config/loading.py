@@ -17,7 +17,7 @@ from monitor.errors import ConfigurationError, Problem
 
 
 def load(text: str, file: str) -> Config:
-    """The configuration that `text` says; raises ConfigurationError with all problems. `file`: its name in them."""
+    """Return the configuration of `text`; raises ConfigurationError with all problems. `file`: its name in them."""
     root, unreadable = compose(text, file)
     if root is None:
         raise _refusal(unreadable)
@@ -26,7 +26,7 @@ def load(text: str, file: str) -> Config:
     if alerts_file is not None:
         problems += check(alerts_file, sheet)
     if alerts_file is None or unreadable or problems:
-        # what can't be read is no value, and must not be blamed for its type as well
+        # an unreadable value has one problem, and its type is not another
         places = {(problem.line, problem.column) for problem in unreadable}
         raise _refusal([*unreadable, *(p for p in problems if (p.line, p.column) not in places)])
     config = resolve(alerts_file, hashlib.sha256(text.encode()).hexdigest())
@@ -35,6 +35,6 @@ def load(text: str, file: str) -> Config:
 
 
 def _refusal(problems: Iterable[Problem]) -> ConfigurationError:
-    """Problems in order of place, each once."""
+    """Return the error with the problems in order of place, each once."""
     ordered = tuple(sorted(set(problems)))
     return ConfigurationError("\n".join(str(problem) for problem in ordered), ordered)

@@ -1,4 +1,4 @@
-"""The table of metrics: all that a rule may ask for, and what may be asked of each."""
+"""The table of metrics: what a rule may be about, and which labels and thresholds each metric allows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ QUANTILES = ("0.05", "0.25", "0.5", "0.75", "0.95", "0.99")
 
 
 class Metric(NamedTuple):
-    """One metric. `kinds`: columns that have it. `most`: its upper bound, None where it has none."""
+    """One metric. `kinds`: columns that have it. `most`: its upper bound; None if it has no bound."""
 
     name: str
     subject: Subject
@@ -21,7 +21,7 @@ class Metric(NamedTuple):
 
     @property
     def has_reference(self) -> bool:
-        """Whether reference_mean and reference_std exist: the reference has counts of columns only."""
+        """True if reference_mean and reference_std exist: the reference has counts of columns only."""
         return self.subject == "column"
 
 
@@ -44,15 +44,19 @@ _ALL = (
     Metric("missing_rate", "column", _BOTH, 1.0, "share of cells that are null or absent"),
     Metric("invalid_rate", "column", _BOTH, 1.0, "share of cells of wrong type, NaN, infinite or out of range"),
     Metric(
-        "vanished", "column", _BOTH, 1.0, "1 where no valid value came although the reference lets expect 20, else 0"
+        "vanished",
+        "column",
+        _BOTH,
+        1.0,
+        "1 if the window has no valid value although the reference would predict at least 20; else 0",
     ),
     Metric("new_category_rate", "column", _CATEGORICAL, 1.0, "share of valid values that the grid does not know"),
     Metric("events", "stream", (), None, "rows in the window"),
     Metric("events_per_second", "stream", (), None, "rows a second of event time in the window"),
     Metric("late_rate", "stream", (), 1.0, "share of rows that came behind the watermark"),
     Metric("seconds_since_last_event", "stream", (), None, "event time since the newest row, or since the beginning"),
-    Metric("change", "detector", _BOTH, 1.0, "1 at the judgement that covers a detection, else 0"),
-    Metric("detector_blind", "detector", _BOTH, 1.0, "1 when the detector can see no change any more, else 0"),
+    Metric("change", "detector", _BOTH, 1.0, "1 at the judgement that covers a detection; else 0"),
+    Metric("detector_blind", "detector", _BOTH, 1.0, "1 if the detector can no longer see any change; else 0"),
 )
 METRICS = {metric.name: metric for metric in _ALL}
 
@@ -73,7 +77,7 @@ NEEDS_LABELS = frozenset(
 
 
 def selector_labels(metric: Metric) -> tuple[str, ...]:
-    """Labels by which a rule on this metric may select."""
+    """Return the labels by which a rule on this metric may select."""
     if metric.subject == "stream":
         return ("stream",)
     own = ("detector",) if metric.subject == "detector" else ("quantile",) if metric.name == "quantile" else ()
@@ -81,6 +85,6 @@ def selector_labels(metric: Metric) -> tuple[str, ...]:
 
 
 def alert_labels(metric: Metric) -> tuple[str, ...]:
-    """Labels that every alert of this metric carries, beside those of its rule."""
+    """Return the labels that every alert of this metric carries, beside those of its rule."""
     place = tuple(label for label in selector_labels(metric) if label != "stream" or metric.subject == "stream")
     return ("alertname", "model", "metric", *place)

@@ -101,7 +101,7 @@ class WindowEntry(Shape):
     """{events: 5000, every: 500} or {time: 1h, every: 5m}; without `every` windows follow each other."""
 
     events: Count | None = None
-    """Closes at the first pane end with at least so many events."""
+    """The window closes at the first pane end with at least this many events."""
     time: PositiveDuration | None = None
     """Length in event time, a multiple of the pane."""
     every: Annotated[int | None, WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _DURATION_SCHEMA]})] = (
@@ -113,7 +113,7 @@ class WindowEntry(Shape):
     @classmethod
     def _in_the_unit_of_the_window(cls, every: object, info: ValidationInfo) -> int | None:
         time, events = info.data.get("time"), info.data.get("events")
-        if every is None or (time is None and events is None):  # without a size, it is the size that is refused
+        if every is None or (time is None and events is None):  # the size is missing, and that is refused by itself
             return None
         if time is not None:
             step = _positive(_duration(every))
@@ -134,30 +134,30 @@ class WindowEntry(Shape):
 
 
 class Settings(Shape):
-    """What `defaults` says for all models, and each model may say for itself."""
+    """Settings that stand under `defaults` for all models, and that each model may override."""
 
     window: WindowEntry | None = None
-    """Window of event time or of events that rules are judged on; never wall clock."""
+    """Window of event time or of events that rules are judged on; never of the wall clock."""
     lateness: Duration | None = None
-    """Allowed lateness; what comes later is counted as late."""
+    """Allowed lateness; rows that come later are counted as late."""
     pane: PositiveDuration | None = None
     """Slice of event time that everything is made of; fixed for a model's life."""
     interval: PositiveDuration | None = None
     """Time between judgements of the rules; a multiple of the pane."""
     idle_timeout: PositiveDuration | None = None
-    """A partition that stands still for so long no longer holds back the others."""
+    """A partition that stands still for this long no longer holds back the others."""
     max_clock_skew: PositiveDuration | None = None
     """Rows further in the future than this are rejected."""
     max_lead: PositiveDuration | None = None
-    """A partition this far (of event time) ahead of the slowest one of its models waits for it."""
+    """A partition this far ahead (in event time) of the slowest one of its models waits for it."""
     no_data: NoData | None = None
     """How long a stream may be silent before the alert NoData fires, or off."""
     start: Start | None = None
-    """Where a first start begins: earliest, latest, or a time."""
+    """Place where a first start begins: earliest, latest, or a time."""
     grid_rows: Annotated[int, Field(ge=10, le=100_000)] | None = None
-    """Most rows that a partition sends raw while it waits for a grid from a file or topic; `first` says it itself."""
+    """Most rows that a partition sends raw while it waits for a grid from a file or topic; `first: n` sets it to n."""
     trace_points: Annotated[int, Field(ge=16, le=65_536)] | None = None
-    """Most rows of a pane that the detectors see."""
+    """Most rows of a pane that the detectors read."""
 
 
 class StreamEntry(Shape):
@@ -201,7 +201,7 @@ class ReferenceEntry(Shape):
     from_: Time | None = Field(None, alias="from")
     to: Time | None = None
     first: Annotated[int, Field(ge=10, le=100_000)] | None = None
-    """The first n events of each stream, which the grid is made from, too."""
+    """The first n events of each stream; the grid is made from them, too."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> ReferenceEntry:
@@ -224,7 +224,7 @@ class ModelEntry(Settings):
 
 
 class DetectorEntry(Shape):
-    """A detector of River, what it reads, and the model it is for (else all that have its input)."""
+    """A detector of River, its input, and the model it is for (by default all models that have its input)."""
 
     detector: DetectorPlugin
     input: Annotated[str, Field(min_length=1, max_length=300)]
@@ -234,7 +234,7 @@ class DetectorEntry(Shape):
     @model_validator(mode="before")
     @classmethod
     def _plugin_apart(cls, data: object) -> object:
-        """In the file the plug-in's keys (class, params) stand beside ours."""
+        """Separate the plug-in's keys (class, params) from ours, which stand beside them in the file."""
         if not isinstance(data, dict):
             return data
         ours = {key: data[key] for key in ("input", "model") if key in data}
@@ -290,7 +290,7 @@ class WhenEntry(Shape):
 
 
 class TrainingWindowEntry(Shape):
-    """The data to train on: since the first violation, but no longer than `max`."""
+    """The data to train on: from the first violation on, but no longer than `max`."""
 
     since: Literal["first_violation"] = "first_violation"
     max: PositiveDuration = 14 * 86_400_000
@@ -308,7 +308,7 @@ class RetrainingEntry(ForModels):
 
 
 class LimitsEntry(Shape):
-    """How large what is watched may get: a file that asks for more is refused."""
+    """Limits of what a file may ask for; a file that asks for more is refused."""
 
     models: Count = 1000
     """Most models of the file."""
@@ -317,7 +317,7 @@ class LimitsEntry(Shape):
     open_panes: Count = 1000
     """Most panes that lateness may keep open in a partition of a model."""
     window_slices: Count = 10_000
-    """Most slices of event time that a window of time is made of: its length by what divides length and step."""
+    """Most slices of event time in a window of time: its length by the greatest common divisor of length and step."""
 
 
 class AlertsFile(Shape):

@@ -50,9 +50,9 @@ BUILT_IN = Settings.model_validate(
         "trace_points": 2048,
     }
 )
-"""What holds where alerts.yaml says nothing."""
+"""These settings hold if alerts.yaml sets nothing else."""
 MIN_EVENTS = 100
-"""Fewest events that a rule judges, unless it says so: on 10 bins PSI of 30 rows passes 0.25 by chance."""
+"""Fewest events that a rule judges by default: on 10 bins PSI of 30 rows passes 0.25 by chance."""
 
 
 class Effective(NamedTuple):
@@ -72,20 +72,21 @@ class Effective(NamedTuple):
 
 
 def effective(model: Settings, defaults: Settings) -> Effective:
-    """Of each setting what the model says, else the file's defaults, else ours."""
-    said = ((getattr(level, name) for level in (model, defaults, BUILT_IN)) for name in Effective._fields)
-    return Effective(*(next(value for value in values if value is not None) for values in said))
+    """Return each setting as the model has it, else as the file's defaults have it, else our own default."""
+    levels = (model, defaults, BUILT_IN)
+    found = ((getattr(level, name) for level in levels) for name in Effective._fields)
+    return Effective(*(next(value for value in values if value is not None) for values in found))
 
 
 def resolve(file: AlertsFile, digest: str) -> Config:
-    """The configuration of a file that passed its check. `digest`: SHA-256 of its text."""
+    """Return the configuration of a file that passed its check. `digest`: SHA-256 of its text."""
     return Config(tuple(_model(name, file, digest) for name in sorted(file.models)), digest)
 
 
 def contract_of(name: str, model: ModelEntry, defaults: Settings) -> ModelContract:
-    """What profile must know of a model."""
+    """Return what profile must know of a model."""
     settings = effective(model, defaults)
-    said: tuple[tuple[StreamName, StreamEntry | None, tuple[ColumnSpec, ...]], ...] = (
+    streams: tuple[tuple[StreamName, StreamEntry | None, tuple[ColumnSpec, ...]], ...] = (
         ("features", model.streams.features, _features(model.columns)),
         ("predictions", model.streams.predictions, _predictions(model)),
     )
@@ -99,28 +100,28 @@ def contract_of(name: str, model: ModelEntry, defaults: Settings) -> ModelContra
         trace_points=settings.trace_points,
         streams=tuple(
             StreamContract(stream, entry.topic, model.columns.timestamp, columns)
-            for stream, entry, columns in said
+            for stream, entry, columns in streams
             if entry is not None
         ),
     )
 
 
 def window_of(entry: WindowEntry) -> WindowSpec:
-    """A window as evaluate opens it."""
+    """Return a window as evaluate opens it."""
     if entry.time is not None:
         return WindowSpec(time_ms=entry.time, every_ms=entry.every)
     return WindowSpec(events=entry.events, every=entry.every)
 
 
 def min_events_of(rule: RuleEntry, window: WindowSpec) -> int:
-    """The fewest events that a rule judges."""
+    """Return the fewest events that a rule judges."""
     if rule.min_events is not None:
         return rule.min_events
     return MIN_EVENTS if window.events is None else min(MIN_EVENTS, window.events)
 
 
 def detector_spec(name: str, entry: DetectorEntry) -> DetectorSpec:
-    """A detector as evaluate builds it."""
+    """Return a detector as evaluate builds it."""
     return DetectorSpec(name=name, detector=entry.detector, input=entry.input)
 
 
@@ -182,7 +183,7 @@ def _rule(group: GroupEntry, rule: RuleEntry, default: WindowSpec) -> Rule:
 
 
 def _detectors(file: AlertsFile, contract: ModelContract) -> tuple[DetectorSpec, ...]:
-    """The detectors that have an input in this model, by name."""
+    """Return the detectors that have an input in this model, by name."""
     specs = []
     for name, entry in sorted(file.detectors.items()):
         spec = detector_spec(name, entry)
@@ -190,7 +191,7 @@ def _detectors(file: AlertsFile, contract: ModelContract) -> tuple[DetectorSpec,
             try:
                 resolve_inputs(spec, contract)
             except InputRefused:
-                continue  # it is another model's: the check has seen one that has its input
+                continue  # it is for another model: the check has found one that has its input
             specs.append(spec)
     return tuple(specs)
 

@@ -40,7 +40,7 @@ class WindowSpec(_Resolved):
 
     @property
     def name(self) -> str:
-        """Canonical name: "events=5000,every=500", "time=1h,every=5m", "events=2000"."""
+        """The canonical name: "events=5000,every=500", "time=1h,every=5m", "events=2000"."""
         if self.time_ms is not None:
             size, step = f"time={duration_text(self.time_ms)}", self.every_ms and duration_text(self.every_ms)
         else:
@@ -63,7 +63,7 @@ class Rule(_Resolved):
 
 
 class DetectorSpec(_Resolved):
-    """A detector and what it reads; `inputs.resolve_inputs` says which series these are."""
+    """A detector and what it reads; `inputs.resolve_inputs` returns the series."""
 
     name: str
     detector: DetectorPlugin
@@ -71,7 +71,7 @@ class DetectorSpec(_Resolved):
 
 
 class RetrainingTrigger(_Resolved):
-    """When retraining is requested. `any`: names of alerts. `max_ms`: longest stretch of data to train on."""
+    """A reason to request retraining. `any`: names of alerts. `max_ms`: longest stretch of data to train on."""
 
     trigger: str
     any: tuple[str, ...]
@@ -80,7 +80,7 @@ class RetrainingTrigger(_Resolved):
 
 
 class ReferenceSpec(_Resolved):
-    """Where the reference comes from: exactly one of a file, a topic's range [from, to), or the first n events."""
+    """The origin of the reference: exactly one of a file, a topic's range [from, to), or the first n events."""
 
     path: str | None = None
     topic: str | None = None
@@ -105,11 +105,12 @@ class ModelRules(_Resolved):
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """One model: the contract that profile reads, the rules that evaluate reads, and where a first start begins.
+    """One model: the contract that profile reads, the rules that evaluate reads, and the place of a first start.
 
     `start`: "earliest", "latest", or ms UTC. `max_lead_ms`: how far (event time) a partition may be ahead of the
-    slowest. Both say where and how fast profile reads, not what it makes of it; so they are no part of the contract.
-    `alerts_yaml_sha256`: of the file. It stands beside the rules, because a changed comment is no other rule.
+    slowest. Both decide where and how fast profile reads, not what it makes of the records, so they are not part of the
+    contract.
+    `alerts_yaml_sha256`: of the file. It stands beside the rules, because a changed comment does not change a rule.
     """
 
     contract: ModelContract
@@ -121,7 +122,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole alerts.yaml. `models`: sorted by name. `hints`: what is right in it and probably not meant."""
+    """A whole alerts.yaml. `models`: sorted by name. `hints`: passages that are right and probably not meant."""
 
     models: tuple[ModelConfig, ...]
     alerts_yaml_sha256: str

@@ -1,6 +1,6 @@
 """The JSON schema of alerts.yaml, for editors: what `streamdrift schema` prints and the shipped file's modeline names.
 
-It is made from the models that check the file, so the two agree, and it tells which keys are known at a place.
+It is made from the models that check the file, so the two agree, and it lists the keys that are known at a place.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Path = tuple[str | int, ...]
 
 
 def alerts_schema() -> JsonSchema:
-    """JSON schema (draft 2020-12) of alerts.yaml."""
+    """Return the JSON schema (draft 2020-12) of alerts.yaml."""
     schema = AlertsFile.model_json_schema(by_alias=True)
     # In the file a plug-in's keys (class, params) stand beside input and model: unite what the models keep apart.
     entry = schema["$defs"].pop("DetectorEntry")
@@ -37,7 +37,7 @@ def alerts_schema() -> JsonSchema:
 
 
 def known_keys(path: Path, plugin_class: str) -> list[str]:
-    """Keys that the mapping at `path` may have; none where they are free. `plugin_class`: `class` of a detector."""
+    """Return the keys that the mapping at `path` may have; empty if they are free. `plugin_class`: of a detector."""
     schema = _shared()
     node: JsonSchema = schema
     for step in path:
@@ -56,7 +56,7 @@ def _shared() -> JsonSchema:
 
 
 def _object(schema: JsonSchema, node: JsonSchema, plugin_class: str) -> JsonSchema:
-    """The mapping or list that a node stands for: through references, optional values and the detectors' union."""
+    """Return the mapping or list that a node stands for, behind references, optional values and unions."""
     if "$ref" in node:
         return _object(schema, _resolved(schema, node), plugin_class)
     mapping = node.get("discriminator", {}).get("mapping", {})

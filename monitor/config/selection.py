@@ -1,4 +1,4 @@
-"""Which models a group of rules or a retraining trigger is for: those that match one of its globs."""
+"""The models that a group of rules or a retraining trigger is for: those that match one of its globs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _LISTED = 5
 
 
 def is_for(entry: ForModels, model: str) -> bool:
-    """Return if the entry is for the model of this name."""
+    """Return true if the entry is for the model of this name."""
     return any(fnmatchcase(model, glob) for glob in _globs(entry))
 
 
 def models_of(entry: ForModels, models: Iterable[str]) -> list[str]:
-    """Those of `models` that the entry is for, in their order."""
+    """Return those of `models` that the entry is for, in their order."""
     return [model for model in models if is_for(entry, model)]
 
 
 def unmatched(entry: ForModels, path: Path, sheet: Sheet) -> Iterator[Problem]:
-    """A problem for each glob that matches no model of the file, also not one that was left out for its own fault.
+    """Yield a problem for each glob that matches no model of the file. `path`: of the entry.
 
-    `path`: of the entry.
+    A model that was left out because of its own fault counts as a model of the file.
     """
     for place, glob in _placed(entry, path):
         if not any(fnmatchcase(model, glob) for model in sheet.models):

@@ -1,8 +1,8 @@
 """Checking a tree against the shape of alerts.yaml: all faults at once, each with its place and a suggestion.
 
-What is wrong is reported and then mended (a mistyped choice is taken for the nearest) or taken out of the tree, until
-the rest has the shape: so names and rules can be checked in the same run, and nobody has to mend a file one fault at a
-time. A fault that only appears since something was taken out (a key that is missing now) is not reported.
+A fault is reported and then mended (a mistyped choice is taken for the nearest) or taken out of the tree, until the
+rest has the shape. So names and rules can be checked in the same run, and nobody has to mend a file one fault at a
+time. A fault that only exists because something was taken out (a key that is missing now) is not reported.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ NOT_YET_KEYS = {
     "retraining": ("unless", "min_labels"),
     "training_window": ("exclude_while",),
 }
-"""Keys of the design that are not built yet, by the nearest named place above them."""
+"""These keys of the design are not built yet. They stand under the nearest named place above them."""
 NOT_YET_VALUES = {
     "format": ("cloudevents", "kserve", "openinference", "seldon", "bentoml"),
     "approval": ("manual",),
     "since": ("change_point",),
 }
-"""Values of the design that are not built yet, by their key."""
+"""These values of the design are not built yet. They stand under their key."""
 REFUSED_VALUES = {
     ("format", "auto"): "a format is named, not guessed; write native, or leave the key out",
 }
@@ -53,7 +53,7 @@ _STAND_INS: Mapping[str, Scalar | dict[str, Entry]] = {
 
 
 class _Spot(NamedTuple):
-    """Where an error is: the path as far as it is written, the nodes along it (the root first), and what is left."""
+    """The place of an error: the path as far as it is written, the nodes along it (root first), and the rest."""
 
     path: tuple[str | int, ...]
     nodes: tuple[Node, ...]
@@ -65,7 +65,7 @@ class _Spot(NamedTuple):
 
 
 def validate(sheet: Sheet) -> tuple[AlertsFile | None, list[Problem]]:
-    """The file without what is wrong in it (None: nothing is left), and the problems. Takes things out of the tree."""
+    """Return the file without its faults (None if nothing is left), and the problems. Takes faults out of the tree."""
     problems: list[Problem] = []
     while True:
         try:
@@ -82,7 +82,7 @@ def validate(sheet: Sheet) -> tuple[AlertsFile | None, list[Problem]]:
 
 
 def _spot(root: Node, loc: tuple[str | int, ...]) -> _Spot:
-    """The place of a location; steps that are not in the file (names of unions' members, missing keys) are skipped."""
+    """Return the place of a location; steps that are not in the file (members of unions, missing keys) are skipped."""
     path: list[str | int] = []
     nodes, rest = [root], []
     for step in loc:
@@ -96,12 +96,12 @@ def _spot(root: Node, loc: tuple[str | int, ...]) -> _Spot:
 
 
 def _follows(spot: _Spot, error: ErrorDetails) -> bool:
-    """Whether the error may only be there because something was taken out."""
+    """Return true if the error may only exist because something was taken out."""
     return bool(spot.node.lost) and error["type"] in ("missing", "value_error", "too_short", "union_tag_not_found")
 
 
 def _mended(spot: _Spot, error: ErrorDetails) -> bool:
-    """Put right, in the tree, what can be: True if the entry may stay."""
+    """Mend the error in the tree if that is possible; return true if the entry may stay."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden" and _is_not_yet(spot.path):
         spot.nodes[-2].ignore(spot.node)  # nothing else can depend on it
@@ -151,9 +151,9 @@ def _message(spot: _Spot, error: ErrorDetails) -> str:
     context: Mapping[str, Any] = error.get("ctx", {})
     if error["type"] in _MESSAGES:
         return _MESSAGES[error["type"]](spot, context)
-    said = error["msg"].removeprefix("Value error, ")
-    said = re.sub(r"^(Input|Value|String|List|Dictionary) should", "should", said)
-    return said.replace("Dictionary", "a mapping").replace(" after validation", "")
+    message = error["msg"].removeprefix("Value error, ")
+    message = re.sub(r"^(Input|Value|String|List|Dictionary) should", "should", message)
+    return message.replace("Dictionary", "a mapping").replace(" after validation", "")
 
 
 def _unknown_key(spot: _Spot, _: Mapping[str, Any]) -> str:
@@ -183,7 +183,7 @@ def _not_one_of(spot: _Spot, context: Mapping[str, Any]) -> str:
     if spot.path and found in NOT_YET_VALUES.get(str(spot.path[-1]), ()):
         return f"{str(spot.path[-1])!r}: {found!r} is not supported yet"
     if spot.path and (str(spot.path[-1]), found) in REFUSED_VALUES:
-        return f"{found!r} is no {spot.path[-1]}: {REFUSED_VALUES[str(spot.path[-1]), found]}"
+        return f"{found!r} is not a {spot.path[-1]}: {REFUSED_VALUES[str(spot.path[-1]), found]}"
     return _choice(found, context["expected"])
 
 
@@ -199,7 +199,7 @@ def _choice(found: str, expected: str) -> str:
 
 
 def _words(expected: str) -> list[str]:
-    """The choices in pydantic's `'a', 'b' or 'c'`."""
+    """Return the choices in pydantic's `'a', 'b' or 'c'`."""
     return re.findall(r"'([^']*)'", expected)
 
 
@@ -219,7 +219,7 @@ def _not_a_mapping(spot: _Spot, _: Mapping[str, Any]) -> str:
 
 
 def _shown(node: Node) -> str:
-    """A scalar as messages show it, cut short."""
+    """Return a scalar as messages show it, cut short."""
     if isinstance(node.content, dict | list):
         return "a mapping" if isinstance(node.content, dict) else "a list"
     text = str(node.content).lower() if isinstance(node.content, bool) else str(node.content)

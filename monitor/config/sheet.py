@@ -8,7 +8,7 @@ from monitor.errors import Problem
 
 Path = tuple[str | int, ...]
 _APART = {*Settings.model_fields, "reference", "task"}
-"""Keys of a model whose loss leaves its columns known."""
+"""If only these keys of a model are lost, its columns are still known."""
 
 
 class Sheet:
@@ -22,7 +22,7 @@ class Sheet:
         self.alerts = frozenset(_alert_names(root))
 
     def problem(self, path: Path, message: str, position: int | None = None) -> Problem:
-        """A problem of the value at `path`, or of the nearest that was written; `position`: place inside its text."""
+        """Return a problem of the value at `path`, or of the nearest one written. `position`: place inside its text."""
         node = self._nearest(path)
         line, column = node.place
         if position is not None and node.inside is not None:
@@ -30,29 +30,29 @@ class Sheet:
         return Problem(self.file, line, column, message)
 
     def key_problem(self, path: Path, message: str) -> Problem:
-        """A problem of the key that `path` ends with."""
+        """Return a problem of the key that `path` ends with."""
         parent = self._nearest(path[:-1])
         entries = parent.content
         key = entries[str(path[-1])].key if isinstance(entries, dict) and path[-1] in entries else parent.place
         return Problem(self.file, *key, message)
 
     def has(self, path: Path) -> bool:
-        """Whether anything is written there."""
+        """Return true if something is written there."""
         return self._find(path) is not None
 
     def lost(self, path: Path) -> frozenset[str]:
-        """Keys that were left out of the mapping at `path` because they are wrong."""
+        """Return the keys that were left out of the mapping at `path` because they are wrong."""
         node = self._find(path)
         return frozenset(node.lost) if node is not None else frozenset()
 
     def knows_columns(self, model: str) -> bool:
-        """Whether nothing wrong was left out that could be a stream or a column of the model."""
+        """Return true unless something was left out that could be a stream or a column of the model."""
         parts = [self._find(("models", model, part)) for part in ("streams", "columns")]
         whole = not any(_wounded(part) for part in parts if part is not None)
         return whole and self.lost(("models", model)) <= _APART
 
     def knows_detectors(self) -> bool:
-        """Whether no detector was left out because it is wrong."""
+        """Return true unless a detector was left out because it is wrong."""
         return not self.lost(("detectors",)) and "detectors" not in self.lost(())
 
     def _find(self, path: Path) -> Node | None:

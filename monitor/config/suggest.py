@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'psi'?`, or "" where no known word is near.
+    """Return `; did you mean 'psi'?`, or "" if no known word is near.
 
     >>> did_you_mean("treshold", ["threshold", "op"])
     "; did you mean 'threshold'?"
@@ -17,7 +17,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant, if one is near."""
+    """Return the known word that was probably meant, or None."""
     candidates = sorted(set(known))
     by_case = {candidate.casefold(): candidate for candidate in candidates}
     if word.casefold() in by_case:

@@ -1,6 +1,6 @@
 """Templates of annotations: `{{ labels.column }}`, `{{ value | percent }}`; a closed grammar without logic.
 
-Numbers are shown with four significant digits, whole numbers whole; what an alert does not have is "unknown".
+Numbers are shown with four significant digits, whole numbers whole; a value that the alert lacks is "unknown".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _INSIDE = re.compile(r"\s*(?P<name>[^|\s]+)\s*(?:\|\s*(?P<filter>[^|\s]*)\s*)?")
 
 
 class TemplateError(ValueError):
-    """A template is refused. `position`: place of the fault in the text, from 0."""
+    """The template is refused. `position`: place of the fault in the text, from 0."""
 
     def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class Placeholder(NamedTuple):
 
 
 def parse(text: str) -> tuple[str | Placeholder, ...]:
-    """Literal texts and placeholders in order; raises TemplateError."""
+    """Return literal texts and placeholders in order; raises TemplateError."""
     parts: list[str | Placeholder] = []
     end = 0
     for match in _PLACEHOLDER.finditer(text):
@@ -45,7 +45,7 @@ def parse(text: str) -> tuple[str | Placeholder, ...]:
 
 
 def render(text: str, values: Mapping[str, object]) -> str:
-    """The text with its placeholders filled in. `values`: `labels`, a mapping, and the numbers of NUMBERS or None."""
+    """Return the text with its placeholders filled in. `values`: `labels` (a mapping), and each of NUMBERS or None."""
     return "".join(part if isinstance(part, str) else _filled(part, values) for part in parse(text))
 
 

@@ -74,8 +74,8 @@ def test_the_form_and_the_label_are_told() -> None:
 @pytest.mark.parametrize(
     ("detector", "given", "message"),
     [
-        ("FHDDM", "amount", "FHDDM eats 0 or 1; 'amount' is a numerical column: use missing(amount)"),
-        ("HDDMW", "country", "HDDMW eats 0 or 1; 'country' is a categorical column"),
+        ("FHDDM", "amount", "FHDDM reads 0 or 1; 'amount' is a numerical column: use missing(amount)"),
+        ("HDDMW", "country", "HDDMW reads 0 or 1; 'country' is a categorical column"),
         ("ADWIN", "amont", "did you mean 'amount'"),
         ("ADWIN", "zz*", "no column of m is 'zz*'"),
         ("ADWIN", "mising(amount)", "did you mean 'missing'"),
@@ -83,7 +83,7 @@ def test_the_form_and_the_label_are_told() -> None:
         ("ADWIN", "error", "needs labels, not supported yet"),
     ],
 )
-def test_what_a_detector_cannot_eat_is_refused(detector: str, given: str, message: str) -> None:
+def test_what_a_detector_cannot_read_is_refused(detector: str, given: str, message: str) -> None:
     """With what would do instead."""
     with pytest.raises(InputRefused) as refused:
         resolve_inputs(spec(detector, given), CONTRACT)

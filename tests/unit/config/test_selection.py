@@ -168,4 +168,4 @@ def test_formats_are_named_and_not_guessed() -> None:
     """`format: auto` is refused by name; `native` is what a stream has without one."""
     load(file().replace("{topic: h}", "{topic: h, format: native}"), "f")
     (problem,) = problems_of(file().replace("{topic: h}", "{topic: h, format: auto}"))
-    assert problem.startswith("f:5:68: 'auto' is no format: a format is named, not guessed; write native, or leave")
+    assert problem.startswith("f:5:68: 'auto' is not a format: a format is named, not guessed; write native, or leave")

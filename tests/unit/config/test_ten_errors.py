@@ -47,7 +47,7 @@ TEN_LINES = """\
 alerts.yaml:3:3: unknown key 'latness'; did you mean 'lateness'?
 alerts.yaml:6:11: 'clasification_binary' is not one of 'classification_binary', 'classification_multiclass', \
 'regression'; did you mean 'classification_binary'?
-alerts.yaml:15:32: FHDDM eats 0 or 1; 'amount_usd' is a numerical column: use missing(amount_usd), a binary column or \
+alerts.yaml:15:32: FHDDM reads 0 or 1; 'amount_usd' is a numerical column: use missing(amount_usd), a binary column or \
 class(...)
 alerts.yaml:16:18: 'ADWINN' is not one of 'ADWIN', 'KSWIN', 'PageHinkley', 'DDM', 'EDDM', 'FHDDM', 'HDDMA', \
 'HDDMW'; did you mean 'ADWIN'?
