@@ -6,7 +6,6 @@ until nothing more can change, and then again at its end: exactly what judging a
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from monitor.config.built_in import DETECTOR_BLIND
@@ -18,18 +17,19 @@ from monitor.evaluate.detection import Sighting
 from monitor.evaluate.lifecycle import Alerts, Transition
 from monitor.evaluate.messages import Message
 from monitor.evaluate.observations import observation_key, observation_message
+from monitor.evaluate.past_offsets import NOTHING, PastOffsets
 from monitor.evaluate.retraining import Retraining, retraining_message
 from monitor.evaluate.rules import Judgement, RuleSet
 from monitor.evaluate.state import JudgeState
 from monitor.evaluate.stream import StreamFold
-from monitor.events import Histogram, Observation, OffsetRange, ReferenceInfo, StreamName, TopicPartition, Verdict
+from monitor.events import Histogram, Observation, ReferenceInfo, StreamName, Verdict
 from monitor.panes.merging import MergedPane
 from monitor.stats.exact import significant
 
 Streams = Mapping[StreamName, StreamFold]
 SILENCE = "seconds_since_last_event"
 _FOREVER = 1 << 62
-_STRETCHES = 20_000
+_BEFORE_RULES = JudgeState((), (), NOTHING, None)
 
 
 class Judge:
@@ -39,7 +39,7 @@ class Judge:
         self._model = model
         self._place = place
         self._alerts = Alerts()
-        self._offsets: deque[tuple[int, tuple[OffsetRange, ...]]] = deque()
+        self._past = PastOffsets()
         self._streams: Streams = {}
         self._rules: ModelRules | None = None
         self._begun_at: int | None = None
@@ -53,9 +53,7 @@ class Judge:
         self._lateness_ms = contract.lateness_ms
         self._stream_names = tuple(stream.stream for stream in contract.streams)
         self._rule_set = RuleSet(rules)
-        self._longest = max([0, *(trigger.max_ms for trigger in rules.retraining)])
-        # whole panes: one that reaches into the stretch of time that is asked for counts
-        self._step = max(1, -(-self._longest // (_STRETCHES * self._pane_ms))) * self._pane_ms
+        self._past.keep(max([0, *(trigger.max_ms for trigger in rules.retraining)]), contract.pane_ms)
         self._slowest = _slowest(rules)
         self._silences = _silence_thresholds(rules)
         if first:
@@ -80,20 +78,20 @@ class Judge:
     def state(self) -> JudgeState:
         """All that later messages depend on, beside the rules."""
         if self._rules is None:
-            return JudgeState((), (), (), None)
+            return _BEFORE_RULES
         alerts, asked = self._alerts.state(self._rules.rules), self._retraining.state()
-        return JudgeState(alerts, asked, tuple(self._offsets), self._begun_at)
+        return JudgeState(alerts, asked, self._past.state(), self._begun_at)
 
     def restore(self, state: JudgeState, streams: Streams) -> None:
         """Go on from there, once the rules have been given. Raises FormatError."""
         self._streams = streams
         if self._rules is None:
-            if state != JudgeState((), (), (), None):
+            if state != _BEFORE_RULES:
                 raise FormatError("not a snapshot: alerts of a model without rules")
             return
         self._alerts.restore(state.alerts, self._rules.rules, self._model)
         self._retraining.restore(state.asked)
-        self._offsets.extend(state.offsets)
+        self._past.restore(state.offsets)
         self._begun_at = state.begun_at
 
     # ------------------------------------------------------------------ panes
@@ -107,7 +105,7 @@ class Judge:
         for stream, fold in streams.items():
             yield from self._observed(fold.add(pane_end, merged[stream]))
         offsets = [part for pane in merged.values() if pane is not None for part in pane.offsets]
-        self._remember(pane_end, tuple(sorted(offsets)))
+        self._past.add(pane_end, offsets)
         if self._rules is not None and pane_end % self._rules.interval_ms == 0:
             yield from self._judge(pane_end)
 
@@ -200,8 +198,8 @@ class Judge:
         )
         yield from self._say(self._alerts.judge(at, judged))
         for request in self._retraining.judge(at, self._alerts.firing(), self._newest()):
-            value = retraining_message(request, self._place, self._ranges)
-            basis = repr((request.trigger, self._ranges(request.start, request.end))).encode()
+            value = retraining_message(request, self._place, self._past.ranges)
+            basis = repr((request.trigger, self._past.ranges(request.start, request.end))).encode()
             yield Message("retraining", at, self._model, self._model, value, basis)
 
     def _spreads(
@@ -228,24 +226,6 @@ class Judge:
         fold = self._streams.get(verdict.stream)
         return None if fold is None or verdict.column is None else fold.reference.info
 
-    # ------------------------------------------------------------------ offsets of the past
-
-    def _remember(self, pane_end: int, offsets: tuple[OffsetRange, ...]) -> None:
-        """Keep which offsets each stretch of event time holds, as long as a retraining request may ask."""
-        if not self._longest:
-            return
-        step = self._step
-        stretch = (pane_end - self._pane_ms) // step * step
-        if self._offsets and self._offsets[-1][0] == stretch:
-            offsets = _union([self._offsets.pop()[1], offsets])
-        self._offsets.append((stretch, offsets))
-        while self._offsets[0][0] + step <= pane_end - self._longest:
-            self._offsets.popleft()
-
-    def _ranges(self, start: int, end: int) -> tuple[OffsetRange, ...]:
-        """Offsets of the stretches that touch [start, end)."""
-        return _union([offsets for stretch, offsets in self._offsets if stretch + self._step > start and stretch < end])
-
 
 def _seconds(ms: int) -> float:
     return significant(max(ms, 0) / 1000)
@@ -255,15 +235,6 @@ def _basis(transition: Transition) -> bytes:
     alert = transition.alert
     verdict = alert.verdict
     return repr((transition.status, alert.episode, alert.pending_since, verdict.value, verdict.threshold)).encode()
-
-
-def _union(parts: Iterable[tuple[OffsetRange, ...]]) -> tuple[OffsetRange, ...]:
-    bounds: dict[TopicPartition, tuple[int, int]] = {}
-    for ranges in parts:
-        for topic, partition, start, end in ranges:
-            known = bounds.get(TopicPartition(topic, partition), (start, end))
-            bounds[TopicPartition(topic, partition)] = (min(known[0], start), max(known[1], end))
-    return tuple(OffsetRange(*tp, *bounds[tp]) for tp in sorted(bounds))
 
 
 def _slowest(rules: ModelRules) -> int:

@@ -148,6 +148,22 @@ class AskedState(_Struct, frozen=True):
     reasons: tuple[tuple[str, int], ...]
 
 
+class PastState(_Struct, frozen=True):
+    """Stretches of event time and the offsets in them, as packed columns (`past_offsets.py`).
+
+    A stretch each: distance from the end of the one before, length in panes, number of ranges. A range each: place
+    among `places`, distance from the end of the one before in its partition, length.
+    """
+
+    places: tuple[tuple[str, int], ...]
+    gaps: bytes
+    panes: bytes
+    sizes: bytes
+    which: bytes
+    distances: bytes
+    lengths: bytes
+
+
 class JudgeState(_Struct, frozen=True):
     """Alerts by fingerprint, triggers by name, and which offsets each stretch of event time holds.
 
@@ -156,7 +172,7 @@ class JudgeState(_Struct, frozen=True):
 
     alerts: tuple[AlertValue, ...]
     asked: tuple[AskedState, ...]
-    offsets: tuple[tuple[int, tuple[OffsetRange, ...]], ...]
+    offsets: PastState
     begun_at: int | None
 
 
