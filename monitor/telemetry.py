@@ -97,7 +97,12 @@ _ALL = (
     Metric("streamdrift_config_reload_seconds", "gauge", (), "when alerts.yaml was last taken, seconds since 1970"),
     Metric("streamdrift_stage_up", "gauge", ("stage",), "1 while the stage's process runs"),
     Metric("streamdrift_stage_ready", "gauge", ("stage",), "1 when it has its partitions and folds nothing again"),
-    Metric("streamdrift_stage_starts_total", "counter", ("stage",), "starts of its process; the first is none to mend"),
+    Metric(
+        "streamdrift_stage_starts_total",
+        "counter",
+        ("stage",),
+        "times the stage's process was started; 1 means it was never restarted",
+    ),
     Metric("streamdrift_stage_turn_age_seconds", "gauge", ("stage",), "time since it last ended a turn"),
     Metric("streamdrift_stage_commit_age_seconds", "gauge", ("stage",), "time since its process last committed"),
     Metric("streamdrift_stage_transactions_total", "counter", ("stage",), "transactions of its process"),
@@ -120,7 +125,7 @@ _ALL = (
     Metric("streamdrift_ledger_position", "gauge", ("partition",), "offset that evaluate reads next"),
     Metric("streamdrift_ledger_lag_records", "gauge", ("partition",), "offsets between that and the end, every 10 s"),
     Metric("streamdrift_ledger_folding_again", "gauge", ("partition",), "1 while it is folded again after a start"),
-    Metric("streamdrift_model_waiting", "gauge", ("model",), "1 while the model has not one pane: nothing ever came"),
+    Metric("streamdrift_model_waiting", "gauge", ("model",), "1 until the model's first pane is folded"),
     Metric(
         "streamdrift_model_stopped",
         "gauge",
