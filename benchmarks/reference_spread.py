@@ -101,7 +101,8 @@ def rows_of(values: Float64s) -> Rows:
     rows, columns = values.shape
     states = np.zeros((rows, columns), dtype=np.uint8)
     none = np.zeros((rows, 0), dtype=np.uint8)
-    return Rows("bench", "features", np.arange(rows), np.arange(rows) * 1000, values, states, (), none)
+    offset, part = np.arange(rows), np.zeros(rows, dtype=np.int32)
+    return Rows("bench", "features", "", offset, part, offset * 1000, values, states, (), none)
 
 
 def above(measure: Measure, spread: ReferenceSpread, windows: Sequence[Float64s]) -> dict[str, float]:

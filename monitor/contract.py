@@ -74,6 +74,12 @@ class ModelContract(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=
     streams: tuple[StreamContract, ...]
 
 
+def lane_contract(model: ModelContract, stream: StreamContract) -> str:
+    """Names what the panes of one stream of a model stand on: its columns and fields, and the length of a pane."""
+    text = msgspec.json.encode((model.model, model.pane_ms, stream))
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
 class TopicContract(msgspec.Struct, frozen=True, omit_defaults=True):
     """What profile must know of one topic: the contracts of the models that read it, with their stream on it alone.
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]
 Codes = NDArray[np.uint16]
+Int32s = NDArray[np.int32]
 Int16s = NDArray[np.int16]
 States = NDArray[np.uint8]
 
@@ -101,14 +102,17 @@ class CellState(IntEnum):
 class Rows:
     """Decoded rows of one model in one stream, from one batch of one topic partition, in offset order.
 
-    `offset`, `time` (ms UTC): shape (n,). `numeric`: shape (n, numeric series of the stream), NaN where its
-    state is not VALID. `categorical`: one list of n strings a categorical series, "" where not VALID.
-    Columns stand in the order of the stream's contract.
+    `contract`: names what they were decoded under (`contract.lane_contract`). `offset`, `time` (ms UTC): shape (n,).
+    `part`: which row of its record each is, shape (n,); a record of the native format is one row, part 0.
+    `numeric`: shape (n, numeric series of the stream), NaN where its state is not VALID. `categorical`: one list of n
+    strings a categorical series, "" where not VALID. Columns stand in the order of the stream's contract.
     """
 
     model: str
     stream: StreamName
+    contract: str
     offset: Int64s
+    part: Int32s
     time: Int64s
     numeric: Float64s
     numeric_states: States

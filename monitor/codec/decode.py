@@ -32,7 +32,7 @@ from monitor.codec.lenient import MAX_DEPTH, flaw, read_lenient
 from monitor.codec.rows import Cells, RowReader
 from monitor.codec.shapes import Shapes, shapes_of, stream_on
 from monitor.codec.times import UNREADABLE, read_time, read_times
-from monitor.contract import ModelContract
+from monitor.contract import ModelContract, lane_contract
 from monitor.events import Batch, Int64s, RecordBatch, Rows
 
 BLOCK: Final = 500
@@ -88,6 +88,7 @@ class Decoder:
         streams = {contract.model: stream_on(contract, topic) for contract in contracts}
         self._stream = next(iter(streams.values())).stream
         self._shapes: Shapes = shapes_of(tuple(streams.values()))
+        self._contracts = {c.model: lane_contract(c, streams[c.model]) for c in contracts}
         self._readers = {model: RowReader(stream, self._shapes) for model, stream in streams.items()}
         self._filtered = filtered
 
@@ -206,10 +207,13 @@ class Decoder:
 
     def _rows(self, model: str, pieces: list[_Piece], offsets: Int64s) -> Rows:
         cells = [piece.cells for piece in pieces]
+        offset = offsets[[place for piece in pieces for place in piece.places]]
         return Rows(
             model=model,
             stream=self._stream,
-            offset=offsets[[place for piece in pieces for place in piece.places]],
+            contract=self._contracts[model],
+            offset=offset,
+            part=np.zeros(len(offset), dtype=np.int32),
             time=np.concatenate([piece.times for piece in pieces]),
             numeric=np.concatenate([cell.numeric for cell in cells]),
             numeric_states=np.concatenate([cell.numeric_states for cell in cells]),

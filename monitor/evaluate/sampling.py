@@ -41,7 +41,7 @@ class FirstRows:
         if pane.complete:
             self._sealed_to[pane.tp] = max(pane.index + 1, self._sealed_to.get(pane.tp, pane.index + 1))
         if not pane.complete and len(pane.rows):
-            order = rows_of.canonical_order(pane.rows.time, pane.rows.offset)
+            order = rows_of.canonical_order(pane.rows.time, pane.rows.offset, pane.rows.part)
             self._sampled_to[pane.tp] = (int(pane.rows.time[order[-1]]), int(pane.rows.offset[order[-1]]))
 
     def state(self, stream: StreamName) -> FirstRowsState:

@@ -55,7 +55,7 @@ class OpenPane:
         if held <= n:
             return held
         rows = rows_of.concat(self.raw)
-        self.raw = [rows_of.take(rows, np.sort(rows_of.canonical_order(rows.time, rows.offset)[:n]))]
+        self.raw = [rows_of.take(rows, np.sort(rows_of.canonical_order(rows.time, rows.offset, rows.part)[:n]))]
         self.is_cut = True
         return n
 
@@ -83,11 +83,12 @@ class OpenPane:
         kept = self._put_on(grid)
         counts = kept.counts.copy()
         counts[grid.layout.late] = self.late
-        order = rows_of.canonical_order(kept.time, kept.offset)
+        order = rows_of.canonical_order(kept.time, kept.offset, kept.part)
         return Pane(
             self.empty.model,
             self.segment,
             grid.stream,
+            self.empty.contract,
             self.tp,
             self.index,
             grid.digest,
@@ -105,11 +106,12 @@ class OpenPane:
         """The pane's rows as they came; with `first_rows` a sample of that many, first in canonical order."""
         rows = rows_of.concat([self.empty, *self.raw])
         if first_rows is not None:
-            rows = rows_of.take(rows, np.sort(rows_of.canonical_order(rows.time, rows.offset)[:first_rows]))
+            rows = rows_of.take(rows, np.sort(rows_of.canonical_order(rows.time, rows.offset, rows.part)[:first_rows]))
         return RawPane(
             self.empty.model,
             self.segment,
             rows.stream,
+            self.empty.contract,
             self.tp,
             self.index,
             self.late,
@@ -145,18 +147,20 @@ class _OnGrid:
         self.levels = np.empty(0, dtype=np.uint8)
         self.time = np.empty(0, dtype=np.int64)
         self.offset = np.empty(0, dtype=np.int64)
+        self.part = np.empty(0, dtype=np.int32)
         self.unknown: list[dict[str, int]] = [{} for _ in grid.categorical]
 
     def add(self, rows: Rows) -> None:
         codes, counts = encode_rows(self.grid, rows)
         self.counts += counts
         self._count_unknown(rows, codes)
-        levels = rows_of.levels(self.seed, rows.offset)
+        levels = rows_of.levels(self.seed, rows.offset, rows.part)
         keep = levels >= self.level
         self.codes = np.concatenate([self.codes, codes[keep]])
         self.levels = np.concatenate([self.levels, levels[keep]])
         self.time = np.concatenate([self.time, rows.time[keep]])
         self.offset = np.concatenate([self.offset, rows.offset[keep]])
+        self.part = np.concatenate([self.part, rows.part[keep]])
         self._thin()
 
     def _thin(self) -> None:
@@ -164,7 +168,7 @@ class _OnGrid:
             self.level += 1
             keep = self.levels >= self.level
             self.codes, self.levels = self.codes[keep], self.levels[keep]
-            self.time, self.offset = self.time[keep], self.offset[keep]
+            self.time, self.offset, self.part = self.time[keep], self.offset[keep], self.part[keep]
 
     def _count_unknown(self, rows: Rows, codes: np.ndarray) -> None:
         width = len(self.grid.numeric)

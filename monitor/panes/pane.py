@@ -20,13 +20,14 @@ from monitor.events import Codes, Int64s, OffsetRange, Rows, States, StreamName,
 class Pane:
     """A sealed partial pane. `counts`: flat vector of `Grid.layout`; `codes` (m, series) and `levels` (m,): the trace.
 
-    `offsets`: all rows' range. `last_time`: largest event time in ms. `unknown`: per categorical series the heavy
-    hitters among unknown values.
+    `contract`: names what it stands on (`contract.lane_contract`). `offsets`: all rows' range. `last_time`: largest
+    event time in ms. `unknown`: per categorical series the heavy hitters among unknown values.
     """
 
     model: str
     segment: str
     stream: StreamName
+    contract: str
     tp: TopicPartition
     index: int
     grid: str
@@ -50,6 +51,7 @@ class RawPane:
     model: str
     segment: str
     stream: StreamName
+    contract: str
     tp: TopicPartition
     index: int
     late: int
@@ -64,6 +66,7 @@ class _PaneValue(msgspec.Struct, array_like=True):
     model: str
     segment: str
     stream: StreamName
+    contract: str
     topic: str
     partition: int
     index: int
@@ -87,6 +90,7 @@ class _RawValue(msgspec.Struct, array_like=True):
     model: str
     segment: str
     stream: StreamName
+    contract: str
     topic: str
     partition: int
     index: int
@@ -96,6 +100,7 @@ class _RawValue(msgspec.Struct, array_like=True):
     trace_points: int
     complete: bool
     offset: bytes
+    part: bytes
     time: bytes
     numeric: bytes
     numeric_states: bytes
@@ -113,6 +118,7 @@ def encode_pane(pane: Pane) -> bytes:
             pane.model,
             pane.segment,
             pane.stream,
+            pane.contract,
             pane.tp.topic,
             pane.tp.partition,
             pane.index,
@@ -156,6 +162,7 @@ def decode_pane(value: bytes) -> Pane:
             raw.model,
             raw.segment,
             raw.stream,
+            raw.contract,
             tp,
             raw.index,
             raw.grid,
@@ -180,6 +187,7 @@ def encode_raw(pane: RawPane) -> bytes:
             pane.model,
             pane.segment,
             pane.stream,
+            pane.contract,
             pane.tp.topic,
             pane.tp.partition,
             pane.index,
@@ -189,6 +197,7 @@ def encode_raw(pane: RawPane) -> bytes:
             pane.trace_points,
             pane.complete,
             rows.offset.astype("<i8").tobytes(),
+            rows.part.astype("<i4").tobytes() if rows.part.any() else b"",
             rows.time.astype("<i8").tobytes(),
             rows.numeric.astype("<f8").tobytes(),
             rows.numeric_states.tobytes(),
@@ -208,7 +217,11 @@ def decode_raw(value: bytes) -> RawPane:
         rows = Rows(
             raw.model,
             raw.stream,
+            raw.contract,
             offset,
+            np.frombuffer(raw.part, dtype="<i4").astype(np.int32, copy=False)
+            if raw.part
+            else np.zeros(n, dtype=np.int32),
             np.frombuffer(raw.time, dtype="<i8").astype(np.int64, copy=False),
             np.frombuffer(raw.numeric, dtype="<f8").astype(np.float64, copy=False).reshape(n, width),
             np.frombuffer(raw.numeric_states, dtype=np.uint8).reshape(n, width),
@@ -219,6 +232,7 @@ def decode_raw(value: bytes) -> RawPane:
             raw.model,
             raw.segment,
             raw.stream,
+            raw.contract,
             TopicPartition(raw.topic, raw.partition),
             raw.index,
             raw.late,

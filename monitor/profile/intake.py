@@ -96,10 +96,9 @@ class Intake:
     def _decide(
         self, parts: Sequence[Rows], vouched: Int64s, records: RecordBatch | None, flush: Flush | None
     ) -> list[Decided]:
-        if len({rows.model for rows in parts}) < len(parts):
-            parts = [
-                rows_of.concat([r for r in parts if r.model == name]) for name in dict.fromkeys(r.model for r in parts)
-            ]
+        kinds = dict.fromkeys((rows.model, rows.contract) for rows in parts)
+        if len(kinds) < len(parts):
+            parts = [rows_of.concat([r for r in parts if (r.model, r.contract) == kind]) for kind in kinds]
         offset = np.concatenate([rows.offset for rows in parts])
         order = np.argsort(offset, kind="stable") if len(parts) > 1 else np.arange(len(offset))
         time = np.concatenate([rows.time for rows in parts])[order]

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
-from monitor.contract import ModelContract
+from monitor.contract import ModelContract, lane_contract
 from monitor.events import Int64s, Rows, TopicPartition
 from monitor.ledger.position_records import ModelPosition, RowState
 from monitor.panes import rows as rows_of
@@ -40,7 +41,8 @@ class ModelPanes:
         self.grid: Grid | None = None
         self._tp = tp
         self._stream = next(stream for stream in contract.streams if stream.topic == tp.topic)
-        self._empty = rows_of.empty(contract.model, self._stream)
+        self.lane = lane_contract(contract, self._stream)
+        self._empty = rows_of.empty(contract.model, self._stream, self.lane)
         self._open: dict[int, OpenPane] = {}
         self._starts: dict[int, RowState] = {}
         self._raw_sent = 0
@@ -51,8 +53,8 @@ class ModelPanes:
         series = self._stream.numeric_series + self._stream.categorical_series
         return (grid.model, grid.stream, grid.series) == (self.contract.model, self._stream.stream, series)
 
-    def add(self, rows: Rows, watermark: Int64s, state_of: Callable[[int], RowState]) -> int:
-        """Take accepted rows; returns how many were late.
+    def add(self, rows: Rows, watermark: Int64s, state_of: Callable[[int], RowState]) -> NDArray[np.bool_]:
+        """Take accepted rows; returns which were late, shape (n,).
 
         `watermark`: before each row, shape (n,). `state_of`: the state before the row at a place.
         """
@@ -73,7 +75,7 @@ class ModelPanes:
                 opened.add_late(rows.offset[too_late])
         if self._may_cut and self.grid is None and self._raw_held > 2 * self.contract.raw_rows:
             self._cut()
-        return int(late.sum())
+        return late
 
     def _cut(self) -> None:
         """Forget raw rows that can't travel any more."""

@@ -358,8 +358,9 @@ class PartitionFold:
             floor = NEVER if self.floor is None else self.floor
             watermark = np.maximum(np.where(highest == NEVER, NEVER, highest - self.lateness), floor)
             late = self.models[rows.model].add(rows, watermark, partial(self._state_before, part))
-            self.buckets["late"] += late
-            self.buckets["pane"] += len(rows) - late
+            records = rows.part == 0  # a record is counted once, with the first of its rows
+            self.buckets["late"] += int((late & records).sum())
+            self.buckets["pane"] += int((~late & records).sum())
         accepted = [part.rows for part in decided if len(part.rows)]
         if accepted and self.first_watermark is None and self.floor is None:
             first = min(accepted, key=lambda rows: int(rows.offset[0]))

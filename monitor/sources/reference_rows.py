@@ -51,7 +51,7 @@ class _Sample:
 
     def add(self, tp: TopicPartition, rows: Rows) -> None:
         self.seen += len(rows)
-        self._held.append((rows, rows_of.levels(rows_of.partition_seed(tp), rows.offset)))
+        self._held.append((rows, rows_of.levels(rows_of.partition_seed(tp), rows.offset, rows.part)))
         if self._level:
             self._held[-1] = _thinned(self._held[-1], self._level)
         while sum(len(levels) for _, levels in self._held) > self._most:

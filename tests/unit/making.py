@@ -55,6 +55,8 @@ def rows(offsets: Sequence[int], times: Sequence[int], model: str = "m", stream:
     return Rows(
         model=model,
         stream=stream,
+        contract="",
+        part=np.zeros(len(offsets), dtype=np.int32),
         offset=np.array(offsets, dtype=np.int64),
         time=np.array(times, dtype=np.int64),
         numeric=np.where(states == 0, numeric, np.nan),

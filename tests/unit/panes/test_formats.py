@@ -78,7 +78,7 @@ def test_truncated_bytes_are_refused(cut: int) -> None:
 def test_a_pane_whose_parts_disagree_is_refused() -> None:
     """Bytes of the wrong length, a place outside of the counts, an unknown type of counts."""
     fields = msgspec.msgpack.decode(encode_pane(pane(3, [5, 6, 7])))
-    width, places, count_type, counts, codes, levels = 11, 12, 13, 14, 17, 18
+    width, places, count_type, counts, codes, levels = 12, 13, 14, 15, 18, 19
     for at, wrong in (
         (width, 3),
         (places, fields[places][:8]),

@@ -38,7 +38,9 @@ def rows_of(x: list[float], flags: list[float], categories: list[str], states: l
     return Rows(
         "m",
         "features",
+        "",
         np.arange(n),
+        np.zeros(n, dtype=np.int32),
         np.arange(n) * 1000,
         np.array([x, flags], dtype=np.float64).T.reshape(n, 2),
         numeric_states,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +16,7 @@ from monitor.events import Rows
 from monitor.panes import rows as rows_of
 from monitor.panes.open_pane import OpenPane, summarise
 from monitor.panes.pane import Pane, decode_raw, encode_pane, encode_raw
-from monitor.panes.rows import canonical_order, levels, partition_seed
+from monitor.panes.rows import canonical_order, levels, partition_seed, take
 from tests.unit.making import FEATURES, GRID, TP, rows
 
 POINTS = 12
@@ -84,7 +85,9 @@ def test_the_trace_has_the_rows_of_the_smallest_level_that_fits(offsets: list[in
     """In canonical order; a slow count of trailing zeros says which rows these are."""
     whole = some_rows(offsets)
     pane = sealed_at_once(whole)
-    own = {o: int(level) for o, level in zip(offsets, levels(partition_seed(TP), whole.offset), strict=True)}
+    own = {
+        o: int(level) for o, level in zip(offsets, levels(partition_seed(TP), whole.offset, whole.part), strict=True)
+    }
     level = next(j for j in range(65) if sum(of >= j for of in own.values()) <= POINTS)
     times = whole.time.tolist()
     kept = sorted((t, o) for t, o in zip(times, offsets, strict=True) if own[o] >= level)
@@ -93,7 +96,7 @@ def test_the_trace_has_the_rows_of_the_smallest_level_that_fits(offsets: list[in
     full = opened(10**6)
     full.add(whole, GRID)
     complete = full.seal(GRID)
-    order = canonical_order(whole.time, whole.offset)
+    order = canonical_order(whole.time, whole.offset, whole.part)
     place = {int(o): i for i, o in enumerate(whole.offset[order])}
     assert np.array_equal(pane.codes, complete.codes[[place[o] for _, o in kept]].reshape(-1, 3))
 
@@ -139,7 +142,7 @@ def test_a_sample_is_the_first_rows_in_canonical_order() -> None:
 def test_levels_halve_whatever_the_period_of_the_offsets(step: int) -> None:
     """A share of about 2**-j of rows has at least level j, for offsets in any regular pattern."""
     n = 1 << 14
-    own = levels(partition_seed(TP), np.arange(n, dtype=np.int64) * step)
+    own = levels(partition_seed(TP), np.arange(n, dtype=np.int64) * step, np.zeros(n, dtype=np.int32))
     for j in range(1, 7):
         share = (own >= j).mean() * 2**j
         assert abs(share - 1) < 5 * (2**j / n) ** 0.5  # five standard deviations of a fair coin's share
@@ -149,10 +152,33 @@ def test_a_level_is_the_trailing_zeros_of_splitmix64() -> None:
     """Computed once more in Python's integers."""
     mask = (1 << 64) - 1
     seed = int(partition_seed(TP))
-    for offset in (0, 1, 2, 77, 2**40 + 1):
-        x = (offset * 0x9E3779B97F4A7C15 + seed) & mask
+    for offset, part in ((0, 0), (1, 0), (2, 0), (77, 0), (2**40 + 1, 0), (77, 1), (77, 2), (2**40 + 1, 9)):
+        x = (offset * 0x9E3779B97F4A7C15 + part * 0xBF58476D1CE4E5B9 + seed) & mask
         x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & mask
         x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
         x ^= x >> 31
         zeros = (x & -x).bit_length() - 1
-        assert levels(partition_seed(TP), np.array([offset])).tolist() == [zeros]
+        assert levels(partition_seed(TP), np.array([offset]), np.array([part], dtype=np.int32)).tolist() == [zeros]
+
+
+def test_rows_of_one_record_are_rows_of_their_own() -> None:
+    """By part: in canonical order behind time and offset, each with a level of its own, however they are cut."""
+    whole = some_rows(list(range(40)))
+    n = len(whole)
+    split = replace(
+        whole,
+        offset=np.arange(n, dtype=np.int64) // 4,
+        part=np.arange(n, dtype=np.int32) % 4,
+        time=np.full(n, int(whole.time[0])),
+    )
+    sealed, mixed = opened(10**6), opened(10**6)
+    sealed.add(split, GRID)
+    for some in (np.arange(10), np.arange(10, 39), np.arange(39, n)):
+        mixed.add(take(split, some), GRID)
+    assert encode_pane(sealed.seal(GRID)) == encode_pane(mixed.seal(GRID))
+    assert len(set(sealed.seal(GRID).levels[:4].tolist())) > 1
+    raw = opened()
+    raw.add(split, None)
+    again = decode_raw(encode_raw(raw.seal_raw()))
+    assert again.rows.part.tolist() == split.part.tolist()
+    assert encode_pane(summarise(again, GRID)) == encode_pane(sealed_at_once(split))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from monitor.events import Batch, RecordBatch
+from monitor.panes.pane import RawPane
+from monitor.panes.rows import take
 from monitor.profile.accounting import account_of
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import ProfileTask
@@ -65,3 +69,28 @@ def test_buckets_gaps_and_what_waits_make_up_the_offsets_consumed(seed: int) -> 
     again.reached(end)
     again.fold.skip_to(end)
     assert again.fold.account() == account
+
+
+def test_a_record_of_several_rows_is_counted_once() -> None:
+    """Panes count its rows, the buckets the record, by the first of its rows."""
+
+    class Tripled(_Made):
+        def decode(self, batch: RecordBatch) -> Batch:
+            made = super().decode(batch)
+            tripled = [take(rows, np.repeat(np.arange(len(rows)), 3)) for rows in made.rows]
+            parts = [np.arange(len(rows), dtype=np.int32) % 3 for rows in tripled]
+            rows = tuple(replace(rows, part=part) for rows, part in zip(tripled, parts, strict=True))
+            return replace(made, rows=rows)
+
+    entries: list[making.Entry] = [(o, "m", 1000 + 50 * o - (2000 if o % 9 == 8 else 0)) for o in range(300)]
+    fold = PartitionFold(TP, [contract(raw_rows=10**6)])
+    task = ProfileTask(fold, lambda _: Tripled(entries))
+    for at in range(0, 300, 37):
+        task.feed(making.records(entries[at : at + 37]))
+    fold.end()
+    account = fold.account()
+    assert account.difference == 0
+    assert account.buckets["late"] > 0
+    assert account.buckets["late"] + account.buckets["pane"] == 300
+    panes = [pane for pane in fold.drain().panes if isinstance(pane, RawPane)]
+    assert sum(len(pane.rows) for pane in panes) == 3 * account.buckets["pane"]

@@ -32,7 +32,18 @@ def parts_of(n: int, step: int = 700) -> Iterator[tuple[TopicPartition, Rows]]:
         states = np.zeros((len(offset), 1), dtype=np.uint8)
         yield (
             TP,
-            Rows("m", empty.stream, offset, START + 1000 * offset, x, states, (), np.zeros((len(offset), 0), np.uint8)),
+            Rows(
+                "m",
+                empty.stream,
+                "",
+                offset,
+                np.zeros(len(offset), dtype=np.int32),
+                START + 1000 * offset,
+                x,
+                states,
+                (),
+                np.zeros((len(offset), 0), np.uint8),
+            ),
         )
 
 
