@@ -7,6 +7,7 @@
     ├── BusError               the transport failed
     │   ├── BusUnreachable     nobody answers there (exit code 3)
     │   ├── LeaseTaken         another process serves this group and stage (embedded bus)
+    │   ├── RecordsLost        retention has deleted records that were to be read: the reader says so, and may go on
     │   ├── NotSupported       this bus can't do that, and says so by name
     │   └── StaleGeneration    the assignment changed since the batch was polled: discard it
     ├── TransactionFailed      the outcome of a commit is an abort or unknown: end the process (crash only)
@@ -63,6 +64,14 @@ class BusUnreachable(BusError):
 
 class LeaseTaken(BusError):
     """Another process holds the lease of this group on the embedded bus."""
+
+
+class RecordsLost(BusError):
+    """Records were deleted before they were read; `beginning`: the first offset that is kept."""
+
+    def __init__(self, message: str, beginning: int) -> None:
+        super().__init__(message)
+        self.beginning = beginning
 
 
 class NotSupported(BusError):

@@ -11,12 +11,18 @@ from monitor.codec.dead_letters import dead_letters_of
 from monitor.events import TopicPartition
 from monitor.ledger import position_records as positions
 from monitor.ledger.ledger_topics import LedgerTopics
+from monitor.ledger.position_records import ProfilePosition
 from monitor.profile.accounting import Account, account_of
 from monitor.runner.topics import read_whole, records_of, whole_values
 
 
 def accounts(bus: Bus, topics: LedgerTopics, inputs: Iterable[str]) -> dict[TopicPartition, Account]:
-    """What the newest position record of each partition says; a partition that was never committed has none."""
+    """What the newest position record of each partition accounts for; one that was never committed has none."""
+    return {tp: account_of(position) for tp, position in positions_of(bus, topics, inputs).items()}
+
+
+def positions_of(bus: Bus, topics: LedgerTopics, inputs: Iterable[str]) -> dict[TopicPartition, ProfilePosition]:
+    """The newest position record of each partition; a partition that was never committed has none."""
     newest: dict[bytes, bytes] = {}
     assembler = Assembler(compacted=True)
     for batch in read_whole(bus, TopicPartition(topics.name("positions"), 0)):
@@ -24,7 +30,7 @@ def accounts(bus: Bus, topics: LedgerTopics, inputs: Iterable[str]) -> dict[Topi
             newest[record.key or b""] = value
     tps = [TopicPartition(topic, p) for topic in inputs for p in range(bus.partitions(topic) or 0)]
     keys = {tp: positions.key_of(topics.name("profile"), *tp) for tp in tps}
-    return {tp: account_of(positions.decode_profile(newest[key])) for tp, key in keys.items() if key in newest}
+    return {tp: positions.decode_profile(newest[key]) for tp, key in keys.items() if key in newest}
 
 
 def check_accounts(bus: Bus, topics: LedgerTopics, inputs: Iterable[str]) -> Counter[str]:
@@ -32,8 +38,9 @@ def check_accounts(bus: Bus, topics: LedgerTopics, inputs: Iterable[str]) -> Cou
     total: Counter[str] = Counter()
     for tp, account in accounts(bus, topics, inputs).items():
         assert account.difference == 0, (tp, account)
-        consumed = [o for batch in read_whole(bus, tp, account.start) for o in batch.offsets if o < account.position]
-        if bus.beginning(tp) <= account.start:  # else what retention took is among the gaps
+        kept = max(account.start, bus.beginning(tp))
+        consumed = [o for batch in read_whole(bus, tp, kept) for o in batch.offsets if o < account.position]
+        if kept == account.start:  # else retention took what was counted
             assert len(consumed) == sum(account.buckets.values()) + account.held, (tp, account)
         dead = {name[5:]: n for name, n in account.buckets.items() if name.startswith("dead:") and n}
         letters: Counter[str] = Counter()

@@ -11,10 +11,10 @@ from contextlib import ExitStack
 
 from monitor.bus.lease import RENEW_MS, Lease
 from monitor.bus.port import Committed, Needs, OpenTransaction, Polled
-from monitor.bus.records import POLL_BYTES, choose_partition, now_ms, share_out
+from monitor.bus.records import POLL_BYTES, choose_partition, now_ms, records_lost, share_out
 from monitor.bus.sqlite_log import OFFSET_BITS, OFFSET_MASK, SqliteLog
 from monitor.errors import BusError, StaleGeneration, TransactionFailed
-from monitor.events import Outgoing, RecordBatch, TopicPartition
+from monitor.events import OffsetRange, Outgoing, RecordBatch, TopicPartition
 
 READ_RECORDS = 5_000
 SEND_RECORDS = 2_000
@@ -44,12 +44,20 @@ class EmbeddedBus:
         if self._log.topic(topic) is None:
             self._log.create(topic, partitions, config or {})
 
+    def delete_before(self, tp: TopicPartition, offset: int) -> None:
+        """Delete a partition's records below `offset`, as retention does on Kafka."""
+        _, partition = self._log.partition(tp)
+        with self._log.writing():
+            self._log.delete_before(partition, offset)
+
     def topics(self) -> tuple[str, ...]:
         with self._log.reading():
             return tuple(sorted(name for (name,) in self._log.db.execute("SELECT name FROM topics")))
 
     def beginning(self, tp: TopicPartition) -> int:
-        return self._first(tp, "1")
+        _, partition = self._log.partition(tp)
+        with self._log.reading():
+            return self._log.start(partition)
 
     def end(self, tp: TopicPartition) -> int:
         _, partition = self._log.partition(tp)
@@ -63,15 +71,11 @@ class EmbeddedBus:
         return ()
 
     def offset_at(self, tp: TopicPartition, time: int) -> int:
-        return self._first(tp, "timestamp>=?", time)
-
-    def _first(self, tp: TopicPartition, condition: str, *values: int) -> int:
-        """Offset of the first record that meets the condition, or the end."""
         _, partition = self._log.partition(tp)
         base = partition << OFFSET_BITS
-        query = f"SELECT id FROM records WHERE id>=? AND id<=? AND {condition} ORDER BY id LIMIT 1"  # noqa: S608 - the conditions are this file's own
+        query = "SELECT id FROM records WHERE id>=? AND id<=? AND timestamp>=? ORDER BY id LIMIT 1"
         with self._log.reading():
-            row = self._log.db.execute(query, (base, base | OFFSET_MASK, *values)).fetchone()
+            row = self._log.db.execute(query, (base, base | OFFSET_MASK, time)).fetchone()
             return self._log.end(partition) if row is None else int(row[0]) & OFFSET_MASK
 
     def read(self, tp: TopicPartition, start: int, end: int | None, timeout_ms: int) -> RecordBatch:
@@ -79,7 +83,9 @@ class EmbeddedBus:
         until = time.monotonic() + timeout_ms / 1000
         while True:
             with self._log.reading():
-                written = self._log.end(partition)
+                written, beginning = self._log.end(partition), self._log.start(partition)
+                if start < beginning:
+                    raise records_lost(self.name, tp, start, beginning)
                 until_offset = written if end is None else min(end, written)
                 batch, _ = self._log.batch(tp, start, until_offset, READ_RECORDS, POLL_BYTES)
             left = until - time.monotonic()
@@ -132,15 +138,15 @@ class EmbeddedConsumer:
         if self._assign():
             return self._polled(())
         while True:
-            batches = self._fetch(max_records)
+            batches, lost = self._fetch(max_records)
             left = until - time.monotonic()
-            if batches or left <= 0:
-                return self._polled(batches)
+            if batches or lost or left <= 0:
+                return self._polled(batches, lost)
             self._log.wait(min(left, RENEW_MS / 1000))
             self._lease.renew()
 
-    def _polled(self, batches: tuple[RecordBatch, ...]) -> Polled:
-        return Polled(batches, frozenset(self._positions), frozenset(), self._epoch, self._lease.owner)
+    def _polled(self, batches: tuple[RecordBatch, ...], lost: tuple[OffsetRange, ...] = ()) -> Polled:
+        return Polled(batches, frozenset(self._positions), frozenset(), self._epoch, self._lease.owner, lost)
 
     def _assign(self) -> bool:
         """Takes up the partitions of topics that were made since; whether there are any."""
@@ -149,17 +155,27 @@ class EmbeddedConsumer:
         fresh = sorted(mine - self._positions.keys())
         for tp in fresh:
             committed = self.committed(tp)
-            self._positions[tp] = 0 if committed is None else committed.offset
+            self._positions[tp] = self._start(tp) if committed is None else committed.offset
         self._epoch += bool(fresh) or self._epoch == 0
         return bool(fresh)
 
-    def _fetch(self, max_records: int) -> tuple[RecordBatch, ...]:
+    def _start(self, tp: TopicPartition) -> int:
+        _, partition = self._log.partition(tp)
+        with self._log.reading():
+            return self._log.start(partition)
+
+    def _fetch(self, max_records: int) -> tuple[tuple[RecordBatch, ...], tuple[OffsetRange, ...]]:
         flowing = sorted(self._positions.keys() - self._paused)
         self._turn += 1
         cut = self._turn % len(flowing) if flowing else 0
         flowing = flowing[cut:] + flowing[:cut]
-        batches = []
+        batches, lost = [], []
         with self._log.reading():
+            for tp in flowing:
+                start = self._log.start(self._log.partition(tp)[1])
+                if self._positions[tp] < start:
+                    lost.append(OffsetRange(*tp, self._positions[tp], start))
+                    self._positions[tp] = start
             ends = [self._log.end(self._log.partition(tp)[1]) for tp in flowing]
             waiting = [max(0, end - self._positions[tp]) for tp, end in zip(flowing, ends, strict=True)]
             shares = share_out(waiting, max_records)
@@ -169,7 +185,7 @@ class EmbeddedConsumer:
                     batch, self._positions[tp] = self._log.batch(tp, self._positions[tp], end, share, most)
                     if batch:
                         batches.append(batch)
-        return tuple(batches)
+        return tuple(batches), tuple(lost)
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
         self.position(tp)

@@ -16,6 +16,7 @@ from monitor.bus.kafka_rights import TOPIC, Right, lacking
 from monitor.bus.kafka_transactions import last_stable, open_transactions
 from monitor.bus.kafka_writer import KafkaSender, KafkaWriter
 from monitor.bus.port import Needs, OpenTransaction
+from monitor.bus.records import records_lost
 from monitor.errors import BusError
 from monitor.events import RecordBatch, TopicPartition
 
@@ -152,18 +153,25 @@ class KafkaReader:
         while True:
             left_ms = max(0, int((until - time.monotonic()) * 1000))
             # In slices: a poll comes back for records only, not when the position moves over control records.
-            found = poll(self._client, min(left_ms, SLICE_MS), READ_RECORDS).get(kafka_tp(tp), ())
+            try:
+                found = poll(self._client, min(left_ms, SLICE_MS), READ_RECORDS).get(kafka_tp(tp), ())
+            except kafka_errors.OffsetOutOfRangeError as error:
+                raise self._out_of_range(tp, start) from error
             kept = [record for record in found if end is None or record.offset < end]
             position = self._client.position(kafka_tp(tp), timeout_ms=REQUEST_MS)
-            if position is None or position < start or (kept and kept[0].offset < start):
-                raise BusError(
-                    f"{self._clients.name}: offset {start} of {tp.topic}/{tp.partition} is past the end of its log:"
-                    " was the topic made anew?"
-                )
             if kept or (end is not None and position >= end) or (left_ms == 0 and end is None):
                 return record_batches(tp, kept)[0]
             if left_ms == 0:
                 return None
+
+    def _out_of_range(self, tp: TopicPartition, start: int) -> BusError:
+        beginning = int(self._client.beginning_offsets([kafka_tp(tp)])[kafka_tp(tp)])
+        if start < beginning:
+            return records_lost(self._clients.name, tp, start, beginning)
+        return BusError(
+            f"{self._clients.name}: offset {start} of {tp.topic}/{tp.partition} is past the end of its log:"
+            " was the topic made anew?"
+        )
 
     def _turn_to(self, tp: Any, start: int) -> None:
         others = self._client.assignment() - {tp}

@@ -45,7 +45,7 @@ class KafkaClients:
         own = {
             "isolation_level": "read_committed",
             "enable_auto_commit": False,
-            "auto_offset_reset": "earliest",
+            "auto_offset_reset": "none",  # a position that is out of range is reported, not corrected
             "kafka_client": _uncreating_client,
             "max_partition_fetch_bytes": 4 << 20,
             "fetch_max_bytes": 16 << 20,

@@ -12,6 +12,8 @@ What the client needs to be told, each found by a fault (kafka-python 3.0):
   timed out.
 - The listener runs on the client's I/O thread, where no call is allowed: it only marks.
 - `group_metadata()` right after `poll()`: taken later it can name a generation that the records are not of.
+- Without `auto_offset_reset` a position below the log's start raises instead of being corrected in silence; so does
+  a partition that is assigned in the midst of a poll and has no committed offset.
 - A member that was evicted and came back may go on from its old position: after every change of assignment each
   partition is put back to its committed offset, and records behind the expected one are not accepted.
 """
@@ -19,7 +21,7 @@ What the client needs to be told, each found by a fault (kafka-python 3.0):
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -31,7 +33,7 @@ from kafka.structs import MemberState
 from monitor.bus.kafka_clients import KafkaClients, kafka_tp, poll, record_batches
 from monitor.bus.port import Committed, Polled
 from monitor.errors import BusError, StaleGeneration
-from monitor.events import RecordBatch, TopicPartition
+from monitor.events import OffsetRange, RecordBatch, TopicPartition
 
 SESSION_MS = 10_000
 HEARTBEAT_MS = 2_000
@@ -125,7 +127,7 @@ class KafkaMember:
         until = time.monotonic() + timeout_ms / 1000
         while True:
             polled = self._poll_once(max_records)
-            if polled.batches or polled.epoch != self._epoch or time.monotonic() >= until:
+            if polled.batches or polled.lost or polled.epoch != self._epoch or time.monotonic() >= until:
                 self._epoch = polled.epoch
                 return polled
 
@@ -133,7 +135,7 @@ class KafkaMember:
         """One poll of the client. It comes back for records only, so a long wait is many of these."""
         with self._clients.translated(f"poll of group {self._group!r}"):
             self._join()
-            records = poll(self._client, POLL_MS, max_records)
+            records, out_of_range = self._fetch(max_records)
             metadata = self._client.group_metadata()
             epoch, held, lost = self._assignment.take()
             changed = epoch != self._epoch
@@ -142,7 +144,31 @@ class KafkaMember:
                 self._start(epoch, held)
             self._watch(metadata.state)
             batches = () if changed else self._accept(records)
-        return Polled(batches, held, lost, epoch, Generation(epoch, metadata, self._assignment))
+            deleted = () if changed else self._deleted(out_of_range)
+        return Polled(batches, held, lost, epoch, Generation(epoch, metadata, self._assignment), deleted)
+
+    def _fetch(self, max_records: int) -> tuple[dict[Any, list[Any]], Mapping[Any, int]]:
+        """The records of a poll, and the positions that are out of range."""
+        try:
+            return poll(self._client, POLL_MS, max_records), {}
+        except kafka_errors.NoOffsetForPartitionError:
+            return {}, {}  # assigned in the midst of the poll; `_start` puts it somewhere
+        except kafka_errors.OffsetOutOfRangeError as error:
+            return {}, error.args[0]
+
+    def _deleted(self, out_of_range: Mapping[Any, int]) -> tuple[OffsetRange, ...]:
+        """What of these positions lies below its log's start: it was deleted before it was read. They go on there."""
+        ranges = []
+        for pair, offset in out_of_range.items():
+            tp = TopicPartition(*pair)
+            beginning = self._client.beginning_offsets([kafka_tp(tp)])[kafka_tp(tp)]
+            if offset < beginning:
+                ranges.append(OffsetRange(*tp, offset, beginning))
+                self._client.seek(kafka_tp(tp), beginning)
+                self._expected[tp] = beginning
+            else:
+                self._return_to(tp, offset)
+        return tuple(ranges)
 
     def _join(self) -> None:
         coordinator = self._client._coordinator
@@ -206,7 +232,7 @@ class KafkaMember:
             with self._clients.translated("position"):
                 position = self._client.position(kafka_tp(tp), timeout_ms=REQUEST_MS)
         except BusError as error:
-            if isinstance(error.__cause__, kafka_errors.IllegalStateError):
+            if isinstance(error.__cause__, kafka_errors.IllegalStateError | kafka_errors.NoOffsetForPartitionError):
                 raise StaleGeneration(f"{tp.topic}/{tp.partition} is not assigned to this consumer") from error
             raise
         if position is None:

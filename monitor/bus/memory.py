@@ -12,16 +12,19 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from monitor.bus.port import Committed, Needs, OpenTransaction, Polled
-from monitor.bus.records import choose_partition, is_compacted, is_stamped, now_ms, share_out
+from monitor.bus.records import choose_partition, is_compacted, is_stamped, now_ms, records_lost, share_out
 from monitor.errors import BusError, StaleGeneration, TransactionFailed
-from monitor.events import Headers, Outgoing, RecordBatch, TopicPartition
+from monitor.events import Headers, OffsetRange, Outgoing, RecordBatch, TopicPartition
 
 READ_RECORDS = 5_000
 
 
 @dataclass
 class MemoryLog:
-    """One partition as columns of equal length; `end` is the next offset. For this file, and for buses built on it."""
+    """One partition as columns of equal length. For this file, and for buses built on it.
+
+    `start`: below it everything was deleted; `end`: the next offset.
+    """
 
     compacted: bool
     stamped: bool
@@ -33,6 +36,7 @@ class MemoryLog:
     kinds: list[bool] = field(default_factory=list)
     """Whether each record was stamped by the bus."""
     newest: dict[bytes, int] = field(default_factory=dict)
+    start: int = 0
     end: int = 0
 
     @property
@@ -56,6 +60,14 @@ class MemoryLog:
         self.values.append(outgoing.value)
         self.headers.append(outgoing.headers)
         self.kinds.append(self.stamped)
+
+    def delete_before(self, offset: int) -> None:
+        """The log starts at `offset` from now on."""
+        self.start = max(self.start, min(offset, self.end))
+        gone = bisect_left(self.offsets, self.start)
+        for column in (self.offsets, self.timestamps, self.keys, self.values, self.headers):
+            del column[:gone]
+        self.newest = {key: at for key, at in self.newest.items() if at >= self.start}
 
     def _forget(self, offset: int | None) -> None:
         if offset is not None:
@@ -138,12 +150,15 @@ class MemoryBus:
         for log in self._logs[topic]:
             log.stamped = stamped
 
+    def delete_before(self, tp: TopicPartition, offset: int) -> None:
+        """Delete a partition's records below `offset`, as retention does."""
+        self.log(tp).delete_before(offset)
+
     def topics(self) -> tuple[str, ...]:
         return tuple(sorted(self._logs))
 
     def beginning(self, tp: TopicPartition) -> int:
-        log = self.log(tp)
-        return log.offsets[0] if log.offsets else log.end
+        return self.log(tp).start
 
     def end(self, tp: TopicPartition) -> int:
         return self.log(tp).end
@@ -160,7 +175,10 @@ class MemoryBus:
         return next((offset for offset, timestamp in stamped if timestamp >= time), log.end)
 
     def read(self, tp: TopicPartition, start: int, end: int | None, timeout_ms: int) -> RecordBatch:
-        batch = self.log(tp).batch(tp, start, end, READ_RECORDS)
+        log = self.log(tp)
+        if start < log.start:
+            raise records_lost(self.name, tp, start, log.start)
+        batch = log.batch(tp, start, end, READ_RECORDS)
         if end is not None and not batch and self.end(tp) < end:
             raise BusError(f"{self.name} {tp.topic}/{tp.partition} ends at {self.end(tp)}, and {end} was asked for")
         return batch
@@ -237,6 +255,12 @@ class MemoryConsumer:
         cut = self._turn % len(flowing) if flowing else 0
         flowing = flowing[cut:] + flowing[:cut]
         logs = [self._bus.log(tp) for tp in flowing]
+        lost = tuple(
+            OffsetRange(*tp, self._positions[tp], log.start)
+            for tp, log in zip(flowing, logs, strict=True)
+            if self._positions[tp] < log.start
+        )
+        self._positions |= {TopicPartition(gone.topic, gone.partition): gone.end for gone in lost}
         waiting = [max(0, log.stable - self._positions[tp]) for tp, log in zip(flowing, logs, strict=True)]
         batches = []
         for tp, log, share in zip(flowing, logs, share_out(waiting, max_records), strict=True):
@@ -246,11 +270,16 @@ class MemoryConsumer:
             if share:
                 is_cut = batch and (len(batch) == share or log.batch(tp, batch.offsets[-1] + 1, None, 1))
                 self._positions[tp] = batch.offsets[-1] + 1 if is_cut else log.stable
-        return self._polled(tuple(batches), revoked)
+        return self._polled(tuple(batches), revoked, lost)
 
-    def _polled(self, batches: tuple[RecordBatch, ...], revoked: frozenset[TopicPartition]) -> Polled:
+    def _polled(
+        self,
+        batches: tuple[RecordBatch, ...],
+        revoked: frozenset[TopicPartition],
+        lost: tuple[OffsetRange, ...] = (),
+    ) -> Polled:
         token = (self, self._generation)
-        return Polled(batches, frozenset(self._positions), revoked, self._generation, token)
+        return Polled(batches, frozenset(self._positions), revoked, self._generation, token, lost)
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
         self._own(tp)

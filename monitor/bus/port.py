@@ -10,6 +10,8 @@ The rules that every member keeps (tests/contracts/test_bus.py runs them over al
   a partition, in order.
 - A poll that changes the assignment brings no records, so that the caller can seek before the first of them. A
   partition that is new to a consumer starts at its group's committed offset, else at the first record kept.
+- No reader skips what was deleted: a consumer whose position lies below the log's start reports the range and goes on
+  from there, and `read` raises `RecordsLost`.
 - `commit` under a generation that is no longer the consumer's raises `StaleGeneration` and changes nothing.
 - After `TransactionFailed` the process ends: nobody may go on with that writer.
 """
@@ -20,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from monitor.events import Outgoing, RecordBatch, TopicPartition
+from monitor.events import OffsetRange, Outgoing, RecordBatch, TopicPartition
 
 
 class Committed(NamedTuple):
@@ -75,7 +77,8 @@ class Polled:
 
     `assigned`: all partitions that are this consumer's now. `generation`: opaque to the caller, handed back to
     `Writer.commit`; two polls with an equal `epoch` have the same assignment. A partition that was lost and came
-    back between two polls is in `revoked`, so that its state is dropped.
+    back between two polls is in `revoked`, so that its state is dropped. `lost`: ranges before the batches that were
+    deleted before this consumer read them, by retention or an administrator; its positions are behind them.
     """
 
     batches: tuple[RecordBatch, ...]
@@ -83,6 +86,7 @@ class Polled:
     revoked: frozenset[TopicPartition]
     epoch: int
     generation: object = field(repr=False, default=None)
+    lost: tuple[OffsetRange, ...] = ()
 
 
 class Consumer(Protocol):
@@ -92,7 +96,7 @@ class Consumer(Protocol):
         """Records after each partition's position, waiting up to `timeout_ms` for the first."""
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
-        """Go on from `offset` (or from the first record after it, where it is gone)."""
+        """Go on from the first record at or after `offset`; what was deleted from there on, a poll reports as lost."""
 
     def position(self, tp: TopicPartition) -> int:
         """The offset that the next poll starts from; it moves over gaps at the end of a partition too."""
@@ -162,7 +166,7 @@ class Bus(Protocol):
         """Names of all topics, sorted, without the transport's internal ones."""
 
     def beginning(self, tp: TopicPartition) -> int:
-        """First offset that is kept."""
+        """The log's start: all records below were deleted. Compaction, which leaves gaps, does not move it."""
 
     def end(self, tp: TopicPartition) -> int:
         """The high watermark: the offset that the next record would get, open transactions included."""
@@ -181,7 +185,7 @@ class Bus(Protocol):
 
         Returns at most some thousand at once. Where only gaps or control records are left below `end` the batch is
         empty at once, and without `end` when `timeout_ms` passed. Raises BusError when it passed and `end` was not
-        reached, naming the open transaction that stands before it.
+        reached, naming the open transaction that stands before it; RecordsLost if `start` lies below the log's start.
         """
 
     def cluster_id(self) -> str:

@@ -1,4 +1,4 @@
-"""What the buses of our own, embedded and memory, share: where a record goes, and how a poll is divided."""
+"""What buses share: where a record goes, how a poll is divided, and what a reader says that comes too late."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import time
 import zlib
 from collections.abc import Mapping, Sequence
 
-from monitor.errors import BusError
-from monitor.events import Outgoing
+from monitor.errors import BusError, RecordsLost
+from monitor.events import Outgoing, TopicPartition
 
 POLL_BYTES = 32 << 20
 """Most bytes of values that a poll or a read hands out, but for the first record of each partition."""
@@ -29,6 +29,15 @@ def choose_partition(outgoing: Outgoing, partitions: int | None, turn: int) -> i
             raise BusError(f"topic {outgoing.topic!r} has {partitions} partitions and no number {outgoing.partition}")
         return outgoing.partition
     return (turn if outgoing.key is None else zlib.crc32(outgoing.key)) % partitions
+
+
+def records_lost(bus: str, tp: TopicPartition, start: int, beginning: int) -> RecordsLost:
+    """The error of a reader that comes too late. `bus`: the bus's name; `beginning`: the log's start by now."""
+    return RecordsLost(
+        f"{bus}: offsets {start} to {beginning} of {tp.topic}/{tp.partition} were deleted before they were read;"
+        " keep the topic longer",
+        beginning,
+    )
 
 
 def is_compacted(config: Mapping[str, str]) -> bool:

@@ -28,7 +28,7 @@ from monitor.errors import BusError, BusUnreachable
 from monitor.events import Headers, Outgoing, RecordBatch, TopicPartition
 
 APPLICATION = 0x53445246  # "SDRF" in the file's header: tells our files from other people's
-VERSION = 1
+VERSION = 2
 OFFSET_BITS = 40
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
 BUSY_SECONDS = 30.0
@@ -38,7 +38,7 @@ SCHEMA = (
     "CREATE TABLE place (id TEXT NOT NULL)",
     "CREATE TABLE topics (name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, config TEXT NOT NULL)",
     "CREATE TABLE partitions (id INTEGER PRIMARY KEY, topic TEXT NOT NULL, number INTEGER NOT NULL,"
-    " end INTEGER NOT NULL DEFAULT 0, UNIQUE (topic, number))",
+    " start INTEGER NOT NULL DEFAULT 0, end INTEGER NOT NULL DEFAULT 0, UNIQUE (topic, number))",
     "CREATE TABLE records (id INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, key BLOB, value BLOB, headers BLOB)",
     "CREATE TABLE newest (partition INTEGER NOT NULL, key BLOB NOT NULL, record INTEGER NOT NULL,"
     " PRIMARY KEY (partition, key)) WITHOUT ROWID",
@@ -101,7 +101,9 @@ class SqliteLog:
         if application != APPLICATION and (application or tables):
             raise BusError(f"{self._path}: a SQLite file, but not one of Streamdrift's; name another file")
         if application == APPLICATION and version != VERSION:
-            raise BusError(f"{self._path}: written in format {version}, and this program knows {VERSION}")
+            raise BusError(
+                f"{self._path}: written in format {version}, and this program knows {VERSION}; name another file"
+            )
 
     def _use_wal(self) -> None:
         """Switches the file to WAL; SQLite's own busy time-out does not cover this statement."""
@@ -185,9 +187,20 @@ class SqliteLog:
             raise BusError(f"{self._path}: there is no partition {tp.partition} of topic {tp.topic!r}")
         return topic, topic.ids[tp.partition]
 
+    def start(self, partition: int) -> int:
+        """Where a partition's log starts, by its id; inside `reading` or `writing`."""
+        return int(self.db.execute("SELECT start FROM partitions WHERE id=?", (partition,)).fetchone()[0])
+
     def end(self, partition: int) -> int:
         """The next offset of a partition, by its id; inside `reading` or `writing`."""
         return int(self.db.execute("SELECT end FROM partitions WHERE id=?", (partition,)).fetchone()[0])
+
+    def delete_before(self, partition: int, offset: int) -> None:
+        """A partition's log starts at `offset` from now on, where it started before that; inside `writing`."""
+        base, start = partition << OFFSET_BITS, max(self.start(partition), min(offset, self.end(partition)))
+        self.db.execute("UPDATE partitions SET start=? WHERE id=?", (start, partition))
+        self.db.execute("DELETE FROM records WHERE id>=? AND id<?", (base, base + start))
+        self.db.execute("DELETE FROM newest WHERE partition=? AND record<?", (partition, base + start))
 
     def batch(self, tp: TopicPartition, start: int, end: int, limit: int, most_bytes: int) -> tuple[RecordBatch, int]:
         """Records of [start, end), at most `limit` and, but for the first, `most_bytes`; and where to go on from.

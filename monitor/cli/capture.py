@@ -97,7 +97,7 @@ def _by_stamp(bus: Bus, ranges: dict[TopicPartition, tuple[int, int]]) -> Iterat
 
     def records(tp: TopicPartition) -> Iterator[tuple[tuple[int, int, int], Record]]:
         start, end = ranges[tp]
-        for batch in read_whole(bus, tp, to=end):
+        for batch in read_whole(bus, tp, start, to=end):
             for record in records_of(batch):
                 yield (record.timestamp, record.offset - start, numbers[tp]), record
 

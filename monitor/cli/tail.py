@@ -16,7 +16,7 @@ from monitor.bus.port import Bus
 from monitor.cli.shell import open_settings_bus, settings_of
 from monitor.codec.chunks import Assembler
 from monitor.codec.dead_letters import DEAD_LETTERS
-from monitor.errors import ConfigurationError
+from monitor.errors import ConfigurationError, RecordsLost
 from monitor.events import Record, TopicPartition
 from monitor.runner.topics import whole_values
 
@@ -52,7 +52,12 @@ def follow(bus: Bus, topics: tuple[str, ...], from_beginning: bool) -> Iterator[
         found: list[tuple[Record, bytes]] = []
         idle = [tp for tp in tps if bus.end(tp) > at[tp]] or tps[:1]
         for tp in idle:
-            batch = bus.read(tp, at[tp], None, _WAIT_MS)
+            try:
+                batch = bus.read(tp, at[tp], None, _WAIT_MS)
+            except RecordsLost as lost:
+                typer.echo(f"streamdrift: {lost}", err=True)
+                at[tp] = lost.beginning
+                continue
             found += whole_values(assembler, batch)
             if batch.offsets:
                 at[tp] = batch.offsets[-1] + 1

@@ -2,10 +2,11 @@
 
     position - start  =  the buckets' sum  +  gaps  +  held
 
-The buckets are `pane`, `late`, `tombstone`, `filtered`, and `dead:REASON` for each reason of a dead letter. A late row
-is in its own bucket and not in `pane`, though the oldest open pane counts it too. A gap is an offset without a record:
-a transaction's marker, what compaction or retention took, a transaction that was aborted. A held row is consumed and
-not decided: it waits for its neighbours to tell whether its time is plausible. Every term is counted by itself, so the
+The buckets are `pane`, `late`, `tombstone`, `filtered`, `lost`, and `dead:REASON` for each reason of a dead letter. A
+late row is in its own bucket and not in `pane`, though the oldest open pane counts it too. Lost is an offset below the
+log's start by the time it was to be read, whatever it held. A gap is an offset without a record: a transaction's
+marker, what compaction took, a transaction that was aborted. A held row is consumed and not decided: it waits for its
+neighbours to tell whether its time is plausible. Every term is counted by itself, so the
 identity can be checked; tests do it after every run, and the service exports the difference.
 """
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from monitor.events import TopicPartition
+from monitor.events import OffsetRange, TopicPartition
 from monitor.ledger.entries import Notice
-from monitor.ledger.position_records import ProfilePosition
 
 RECORD_QUARANTINED: Final = "RecordQuarantined"
 
 
-def data_lost(tp: TopicPartition, position: ProfilePosition, beginning: int) -> Notice:
-    """Retention has taken records that were still needed: those from the low-water mark to the log's start."""
-    start = position.low.offset
-    text = f"{tp.topic}/{tp.partition}: offsets {start} to {beginning} were deleted before they were folded for good"
-    labels = (("from_offset", str(start)), ("partition", str(tp.partition)), ("topic", tp.topic))
-    return Notice("", "DataLost", position.told or 0, *tp, labels, text)
+def data_lost(lost: OffsetRange, told: int | None) -> Notice:
+    """Retention has deleted records that were still needed. `told`: up to which panes the partition has published."""
+    place = f"{lost.topic}/{lost.partition}"
+    text = f"{place}: offsets {lost.start} to {lost.end} were deleted before they were folded for good"
+    labels = (("from_offset", str(lost.start)), ("partition", str(lost.partition)), ("topic", lost.topic))
+    return Notice("", "DataLost", told or 0, lost.topic, lost.partition, labels, text)
 
 
 def record_quarantined(tp: TopicPartition, offset: int, watermark: int | None) -> Notice:

@@ -81,7 +81,8 @@ class PartitionFold:
         self._panes: list[Pane | RawPane] = []
         self._rejected: list[Rejected] = []
         self._left_out: list[tuple[int, int | None]] = []
-        self._told: int | None = None
+        self.told: int | None = None
+        """Up to which panes it has published (ms)."""
         self._folding_again = False
         self.wants_again = False
         """Whether a grid is there that needs rows which were forgotten: the fold is to begin again where it stands."""
@@ -136,6 +137,13 @@ class PartitionFold:
         """All records below `offset` have been fed: what lies between holds none (markers, or compaction)."""
         if self.start is not None:
             self.gaps += max(0, offset - self.position)
+        self.position = max(offset, self.position)
+
+    def lose(self, offset: int) -> None:
+        """All records from the position up to `offset` were deleted before they could be read."""
+        if self.start is None:
+            self.start = self.position
+        self.buckets["lost"] += max(0, offset - self.position)
         self.position = max(offset, self.position)
 
     def quarantine(self, record: RecordBatch) -> None:
@@ -234,8 +242,8 @@ class PartitionFold:
         """Take what was put out since the last call."""
         told = self._sealed_watermark()
         watermark = None
-        if told is not None and (self._told is None or self._ends_a_pane(self._told, told)):
-            self._told = told
+        if told is not None and (self.told is None or self._ends_a_pane(self.told, told)):
+            self.told = told
             firsts = {name: self._first_of(model) for name, model in sorted(self.models.items())}
             first = told if self.first_watermark is None else self.first_watermark
             watermark = Watermark(*self.tp, told, first, firsts, dict(sorted(self.gone.items())))
@@ -293,7 +301,7 @@ class PartitionFold:
             heartbeats=tuple(self.heartbeats),
             natural=self.natural_watermark,
             watermark=self.watermark,
-            told=self._told,
+            told=self.told,
             models={name: at for name, at in sorted(models.items()) if at != NOTHING_TO_SAY},
             digest=self.open_digest(),
             contract=self._contract_at_low,
@@ -323,9 +331,11 @@ class PartitionFold:
         """End of folding again: forget what was published before; whether the state is the committed one."""
         self._folding_again = False
         self._panes, self._rejected, self._left_out = [], [], []
-        self._told = position.told
+        self.told = position.told
         self.position = position.position
         self.buckets, self.gaps = Counter(position.buckets), position.gaps
+        if deleted := position.held - len(self.intake):
+            self.buckets["lost"] += deleted  # rows that waited, and can't be folded again
         for name, model in self.models.items():
             model.arrive(position.models.get(name, NOTHING_TO_SAY), position.watermark)
         self.heartbeats, self.switches = list(position.heartbeats), list(position.switches)

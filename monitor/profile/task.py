@@ -59,11 +59,17 @@ class ProfileTask:
         self._marks = sorted(marks, key=lambda mark: mark.order)
         self._target: ProfilePosition | None = None
         self._is_whole = True
+        """Whether the log has all records from the low-water mark on; else the state can't be checked."""
 
     @property
     def restoring(self) -> bool:
         """Whether the task still folds what was published before."""
         return self._target is not None
+
+    @property
+    def told(self) -> int | None:
+        """Up to which panes it has published (ms); None: nothing."""
+        return self._target.told if self._target is not None else self.fold.told
 
     @property
     def committed(self) -> int:
@@ -73,18 +79,16 @@ class ProfileTask:
     def restore(
         self,
         position: ProfilePosition,
-        is_whole: bool = True,
         contracts: Mapping[str, TopicContract] | None = None,
         later: Iterable[Mark] = (),
     ) -> None:
         """Go back to the low-water mark of `position`; feed from `position.low.offset` on.
 
-        The fold is under the contract that `position` names. `is_whole`: whether the log still has all records from
-        there on; else the state can't be checked. `contracts`: by digest, those that the position switches to. `later`:
-        marks behind the position that are in the ledger already.
+        The fold is under the contract that `position` names. `contracts`: by digest, those that the position switches
+        to. `later`: marks behind the position that are in the ledger already.
         """
         self._target = position
-        self._is_whole = is_whole
+        self._is_whole = True
         switches = [Mark(offset, at, (contracts or {})[digest]) for offset, at, digest in position.switches]
         beats = [Mark(offset, watermark) for offset, watermark in position.heartbeats]
         arrival = Mark(position.position, None, is_arrival=True)
@@ -118,11 +122,21 @@ class ProfileTask:
         self.fold.quarantine(record)
         self.reached(record.offsets[0] + 1)
 
+    def lose(self, end: int) -> None:
+        """Records that follow those before, up to `end`, were deleted before they could be read."""
+        self._is_whole = False
+        self._pass(end, self.fold.lose)
+        self.fold.lose(end)
+
     def reached(self, offset: int) -> None:
         """All records below `offset` have been fed (some offsets hold none)."""
+        self._pass(offset, self.fold.skip_to)
+
+    def _pass(self, offset: int, go_to: Callable[[int], None]) -> None:
+        """Let happen what is recorded up to `offset`. `go_to`: moves the fold to where it happened."""
         while self._marks and self._marks[0].offset <= offset:
             mark = self._marks.pop(0)
-            self.fold.skip_to(mark.offset)
+            go_to(mark.offset)
             if mark.is_arrival:
                 self._arrive()
             elif mark.contract is not None:

@@ -31,7 +31,7 @@ class Activations:
 
     def read(self) -> None:
         """Take what has come to the topic `decisions` since the last time."""
-        for batch in read_whole(self._bus, self._tp, self._read_to):
+        for batch in read_whole(self._bus, self._tp, self._read_to or None):
             self._read_to = batch.offsets[-1] + 1
             for record, value in whole_values(self._assembler, batch):
                 activation = decode_agreement(record.headers, value)

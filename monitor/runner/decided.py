@@ -36,7 +36,7 @@ class Decided:
     def _read(self, to: int) -> None:
         if to <= self._read_to:
             return
-        for batch in read_whole(self._bus, self._tp, self._read_to, to=to):
+        for batch in read_whole(self._bus, self._tp, self._read_to or None, to=to):
             for record, value in whole_values(self._assembler, batch):
                 agreed = decode_agreement(record.headers, value)
                 if isinstance(agreed, Activation):

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 
 from monitor.bus.port import Bus, Committed
 from monitor.config.resolved import Config, ModelConfig
+from monitor.errors import StateDivergence
 from monitor.evaluate.alerts import Place
-from monitor.events import Outgoing, RecordBatch, TopicPartition
+from monitor.events import OffsetRange, Outgoing, RecordBatch, TopicPartition
 from monitor.ledger import position_records as positions
 from monitor.ledger.entries import Decision
 from monitor.ledger.ledger_topics import LedgerTopics
@@ -87,6 +88,12 @@ class EvaluateStage:
 
     def feed(self, records: RecordBatch) -> None:
         self._partitions[records.tp].feed(records)
+
+    def lose(self, lost: OffsetRange, end: int) -> None:
+        raise StateDivergence(
+            f"{lost.topic}/{lost.partition}: the ledger's offsets {lost.start} to {lost.end} were deleted before they "
+            "were folded; keep the ledger longer"
+        )
 
     def reached(self, tp: TopicPartition, position: int) -> None:
         held = self._partitions[tp]

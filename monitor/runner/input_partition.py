@@ -9,12 +9,12 @@ import msgspec
 
 from monitor.codec.dead_letters import dead_letter
 from monitor.contract import TopicContract
-from monitor.events import Outgoing, Rejected, TopicPartition
+from monitor.events import OffsetRange, Outgoing, Rejected, TopicPartition
 from monitor.ledger.entries import ContractSwitch, Entry, Heartbeat, Notice, Watermark
 from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import ProfilePosition
-from monitor.profile.notices import record_quarantined
+from monitor.profile.notices import data_lost, record_quarantined
 from monitor.profile.task import ProfileTask
 from monitor.runner.partition_life import PartitionLife
 from monitor.runner.reconcile import Known, Present
@@ -35,6 +35,8 @@ class InputPartition:
         self.notices: list[Notice] = []
         self._tails: dict[str, int] = {}
         """From where the output partitions have to be looked into, by "topic/partition"."""
+        self._lost_to = 0
+        """The end of the newest range that was deleted and is reported."""
         self._heartbeats: list[Heartbeat] = []
         self._switches: list[ContractSwitch] = []
         self._touched: set[str] = set()
@@ -55,6 +57,16 @@ class InputPartition:
         return tuple(sorted(self.task.fold.models))
 
     # ------------------------------------------------------------------ what happens to it
+
+    def lose(self, lost: OffsetRange, end: int) -> bool:
+        """Pass over a range that was deleted, up to `end` for now; whether there is something in it to report."""
+        is_news = lost.end > self._lost_to
+        if is_news:
+            self._lost_to = lost.end
+            self.notices.append(data_lost(lost, self.task.told))
+        self.task.reached(lost.start)
+        self.task.lose(end)
+        return is_news
 
     def begin_contract(self) -> None:
         """From its position on the fold is under its contract."""

@@ -16,7 +16,7 @@ from typing import Protocol
 from monitor.bus.port import Bus, Committed, Consumer, Polled
 from monitor.config.resolved import Config
 from monitor.errors import StaleGeneration, StateDivergence
-from monitor.events import Outgoing, RecordBatch, TopicPartition
+from monitor.events import OffsetRange, Outgoing, RecordBatch, TopicPartition
 from monitor.runner.guard import Guard
 from monitor.runner.positions import Positions
 from monitor.runner.witness import NoWitness, Witness
@@ -62,6 +62,9 @@ class Stage(Protocol):
 
     def quarantine(self, record: RecordBatch) -> None:
         """One record, in the place of `feed`: it has ended the process again and again, and is left out."""
+
+    def lose(self, lost: OffsetRange, end: int) -> None:
+        """Records that follow those before were deleted before they were read; pass over them, up to `end` for now."""
 
     def reached(self, tp: TopicPartition, position: int) -> None:
         """All records of the partition below `position` have been fed."""
@@ -157,6 +160,9 @@ class Loop:
             self._begin(tp)
         # what came with a new partition was fetched from elsewhere than the sought offset
         limits = self._stage.limits()
+        for lost in polled.lost:
+            if (tp := TopicPartition(lost.topic, lost.partition)) in self._known and tp not in fresh:
+                self._lose(tp, lost, limits.get(tp, lost.end))
         ours = [batch for batch in polled.batches if batch.tp in self._known and batch.tp not in fresh]
         batches = [self._within(limits.get(batch.tp), self._unread(batch)) for batch in ours]
         batches = [batch for batch in batches if batch.offsets]
@@ -181,6 +187,16 @@ class Loop:
             return batch
         self._consumer.seek(batch.tp, limit)
         return batch.cut(0, bisect_left(batch.offsets, limit))
+
+    def _lose(self, tp: TopicPartition, lost: OffsetRange, limit: int) -> None:
+        """Pass over a range that was deleted, up to `limit`; from there on the next poll reports it again."""
+        end = min(lost.end, limit)
+        if end < lost.end:
+            self._consumer.seek(tp, end)
+        start = max(lost.start, self._next[tp])
+        if end > start:
+            self._stage.lose(OffsetRange(*tp, start, lost.end), end)
+            self._next[tp] = end
 
     def _begin(self, tp: TopicPartition) -> None:
         committed = self._consumer.committed(tp)

@@ -10,13 +10,12 @@ from monitor.codec.decode import Decoder
 from monitor.config.resolved import Config
 from monitor.contract import TopicContract
 from monitor.errors import StateDivergence
-from monitor.events import Outgoing, RecordBatch, TopicPartition
+from monitor.events import OffsetRange, Outgoing, RecordBatch, TopicPartition
 from monitor.ledger import position_records as positions
 from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import decode_profile
 from monitor.profile.accounting import Account
-from monitor.profile.notices import data_lost
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask
 from monitor.runner.contracts import Contracts, input_topics
@@ -110,19 +109,15 @@ class ProfileStage:
             self._log.warning("outputs_lost", topic=tp.topic, partition=tp.partition, again_from=position.position)
         held.go_on_from(known)
         self._pace.see(tp, position.natural, position.watermark, position.first_watermark, self._clock())
-        beginning = self._bus.beginning(tp)
         later = [Mark(offset, watermark) for offset, watermark in known.heartbeats]
         later += [Mark(offset, at, self._contract(digest)) for offset, at, digest in known.switches]
         contracts = {digest: self._contract(digest) for _, _, digest in position.switches}
-        held.task.restore(position, beginning <= low, contracts, later)
+        held.task.restore(position, contracts, later)
         fold = held.task.fold
         fold.quarantined |= {offset for offset in known.present.quarantined if offset >= position.position}
         self._look_round()
-        if beginning > low:
-            self._log.warning("data_lost", topic=tp.topic, partition=tp.partition, start=low, end=beginning)
-            held.notices.append(data_lost(tp, position, beginning))
         self._log.info("partition_restored", topic=tp.topic, partition=tp.partition, low=low, to=position.position)
-        return max(low, beginning)
+        return low
 
     def _contract(self, digest: str) -> TopicContract:
         """A contract that something was folded under."""
@@ -171,6 +166,10 @@ class ProfileStage:
 
     def feed(self, records: RecordBatch) -> None:
         self._inputs[records.tp].task.feed(records)
+
+    def lose(self, lost: OffsetRange, end: int) -> None:
+        if self._inputs[TopicPartition(lost.topic, lost.partition)].lose(lost, end):
+            self._log.warning("data_lost", **lost._asdict())
 
     def quarantine(self, record: RecordBatch) -> None:
         held = self._inputs[record.tp]

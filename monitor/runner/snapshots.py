@@ -77,7 +77,8 @@ class Snapshots:
         """The newest value of each part from offset `start` on; what can't be put together is empty."""
         parts: dict[str, bytes] = {}
         assembler = Assembler(compacted=True)
-        for batch in read_whole(self._bus, TopicPartition(self._topic, partition), start):
+        tp = TopicPartition(self._topic, partition)
+        for batch in read_whole(self._bus, tp, max(start, self._bus.beginning(tp))):
             for record in records_of(batch):
                 name = (record.key or b"").split(b"\0")[0].decode("utf-8", "replace").partition("/")[2]
                 try:

@@ -58,13 +58,14 @@ PATIENCE_MS = 30_000
 
 
 def read_whole(
-    bus: Bus, tp: TopicPartition, start: int = 0, timeout_ms: int = PATIENCE_MS, to: int | None = None
+    bus: Bus, tp: TopicPartition, start: int | None = None, timeout_ms: int = PATIENCE_MS, to: int | None = None
 ) -> Iterator[RecordBatch]:
-    """All committed records from `start` to the high watermark of now, or to `to` where that is lower.
+    """All committed records from `start` to the high watermark of now, or to `to` if that is lower.
 
-    Open transactions below it are waited for; raises BusError where one does not end in time.
+    `start`: None is the log's start. Open transactions below the end are waited for; raises BusError if one does not
+    end in time, and RecordsLost if records from `start` on were deleted.
     """
-    at, end = max(start, bus.beginning(tp)), bus.end(tp)
+    at, end = bus.beginning(tp) if start is None else start, bus.end(tp)
     end = end if to is None else min(end, to)
     while at < end:
         batch = bus.read(tp, at, end, timeout_ms)

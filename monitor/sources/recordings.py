@@ -96,10 +96,10 @@ def topics_of_bus(bus: Bus, names: tuple[str, ...], ours: LedgerTopics, place: P
         raise ConfigurationError(f"{bus.name} has no topic {', '.join(missing)}")
     control = decode_control(control_records(bus, ours), ours.prefix).of(names)
     tps = [TopicPartition(name, p) for name in names for p in range(bus.partitions(name) or 0)]
-    ends = {tp: bus.end(tp) for tp in tps}
+    starts, ends = {tp: bus.beginning(tp) for tp in tps}, {tp: bus.end(tp) for tp in tps}
 
     def batches(tp: TopicPartition, progress: Progress) -> Iterator[RecordBatch]:
-        for batch in read_whole(bus, tp, to=ends[tp]):
+        for batch in read_whole(bus, tp, starts[tp], to=ends[tp]):
             progress(len(batch))
             yield batch
 
@@ -110,7 +110,7 @@ def topics_of_bus(bus: Bus, names: tuple[str, ...], ours: LedgerTopics, place: P
         place,
         ours.partitions,
         ends,
-        sum(ends[tp] - bus.beginning(tp) for tp in tps),
+        sum(ends[tp] - starts[tp] for tp in tps),
         lambda progress: [batches(tp, progress) for tp in tps],
     )
 

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from monitor.bus.address import open_bus
+from monitor.bus.embedded import EmbeddedBus
 from monitor.bus.memory import MemoryBus
 from monitor.bus.port import Bus, Committed, Consumer, Polled
-from monitor.errors import BusError, LeaseTaken, StaleGeneration, TransactionFailed
-from monitor.events import Outgoing, RecordBatch, TopicPartition
+from monitor.errors import BusError, LeaseTaken, RecordsLost, StaleGeneration, TransactionFailed
+from monitor.events import OffsetRange, Outgoing, RecordBatch, TopicPartition
+from tests.kafka.retention import delete_before
 
 WAIT_MS = 10_000
 SHORT_MS = 100
@@ -41,6 +43,13 @@ class Place:
     def topic(self, word: str = "t", partitions: int = 1, config: dict[str, str] | None = None) -> str:
         self.bus.create(self.name(word), partitions, config)
         return self.name(word)
+
+    def delete_before(self, tp: TopicPartition, offset: int) -> None:
+        """Retention moves the log's start to `offset`."""
+        if isinstance(self.bus, MemoryBus | EmbeddedBus):
+            self.bus.delete_before(tp, offset)
+        else:
+            delete_before(self.bus.name, tp, offset)
 
     def close(self) -> None:
         for bus in self._opened:
@@ -114,6 +123,96 @@ def test_a_topic_has_its_partitions_and_creating_it_again_changes_nothing(place:
     assert topic in place.bus.topics()
     assert list(place.bus.topics()) == sorted(place.bus.topics())
     assert not [name for name in place.bus.topics() if name.startswith("__")]
+
+
+def test_reading_below_the_logs_start_is_refused(place: Place) -> None:
+    """What was deleted is no gap: the error says which offsets are gone and where the log starts."""
+    topic = place.topic()
+    tp = TopicPartition(topic, 0)
+    send(place.bus, topic, *(b"%d" % i for i in range(10)))
+    assert values(place.bus, topic)[0] == b"0"
+    place.delete_before(tp, 4)
+    assert (place.bus.beginning(tp), place.bus.end(tp)) == (4, 10)
+    for start in (0, 3):
+        for end in (None, 6, 10):
+            with pytest.raises(RecordsLost, match=f"offsets {start} to 4 of {topic}/0 were deleted") as caught:
+                place.bus.read(tp, start, end, WAIT_MS)
+            assert caught.value.beginning == 4
+    assert list(place.bus.read(tp, 4, 6, WAIT_MS).values) == [b"4", b"5"]
+    place.delete_before(tp, 10)
+    with pytest.raises(RecordsLost, match="offsets 6 to 10"):
+        place.bus.read(tp, 6, None, WAIT_MS)
+    assert not place.bus.read(tp, 10, None, SHORT_MS)
+    send(place.bus, topic, b"next")
+    assert read_all(place.bus, topic) == [(10, None, b"next")]
+
+
+def _lost(consumer: Consumer, count: int) -> tuple[list[OffsetRange], list[int]]:
+    """What polls report as lost, and the offsets that they bring, until there are `count` of these."""
+    lost: list[OffsetRange] = []
+    offsets: list[int] = []
+    for _ in range(50):
+        polled = consumer.poll(SHORT_MS if count == 0 else WAIT_MS, 5)
+        lost += polled.lost
+        offsets += [offset for batch in polled.batches for offset in batch.offsets]
+        if len(offsets) >= count and (count or lost):
+            break
+    return lost, offsets
+
+
+def test_a_consumer_that_retention_overtakes_reports_what_it_has_lost(place: Place) -> None:
+    """Once, before it goes on from the log's start; what lies behind its position is no loss."""
+    topic = place.topic("t", 2)
+    tp = TopicPartition(topic, 0)
+    send(place.bus, topic, *(b"%d" % i for i in range(20)))
+    consumer = place.bus.consumer(place.name("g"), [topic], "a")
+    joined(consumer)
+    assert _lost(consumer, 20) == ([], list(range(20)))
+    place.delete_before(tp, 20)
+    send(place.bus, topic, *(b"%d" % i for i in range(20, 40)))
+    assert _lost(consumer, 20) == ([], list(range(20, 40)))
+    send(place.bus, topic, *(b"%d" % i for i in range(40, 60)))
+    consumer.seek(tp, 22)
+    place.delete_before(tp, 45)
+    assert _lost(consumer, 15) == ([OffsetRange(*tp, 22, 45)], list(range(45, 60)))
+    assert consumer.position(tp) == 60
+    consumer.close()
+
+
+def test_a_consumer_that_comes_too_late_reports_what_it_has_lost(place: Place) -> None:
+    """Its group's committed offset lies below the log's start; a group that has none begins at that, without a loss."""
+    topic = place.topic()
+    tp = TopicPartition(topic, 0)
+    send(place.bus, topic, *(b"%d" % i for i in range(10)))
+    consumer, writer = place.bus.consumer(place.name("g"), [topic], "a"), place.bus.writer(place.name("g"), "a")
+    joined(consumer)
+    _, polled = gathered(consumer, 10)
+    writer.commit([], {tp: Committed(3, "")}, polled)
+    consumer.close()
+    place.delete_before(tp, 7)
+    again = place.open().consumer(place.name("g"), [topic], "a")
+    joined(again)
+    assert _lost(again, 3) == ([OffsetRange(*tp, 3, 7)], [7, 8, 9])
+    again.close()
+    fresh = place.open().consumer(place.name("fresh"), [topic], "a")
+    joined(fresh)
+    assert _lost(fresh, 3) == ([], [7, 8, 9])
+    fresh.close()
+
+
+def test_what_is_lost_up_to_the_end_is_reported_without_any_record(place: Place) -> None:
+    """A poll need not bring records to bring that."""
+    topic = place.topic()
+    tp = TopicPartition(topic, 0)
+    send(place.bus, topic, *(b"%d" % i for i in range(10)))
+    consumer = place.bus.consumer(place.name("g"), [topic], "a")
+    joined(consumer)
+    _lost(consumer, 10)
+    consumer.seek(tp, 2)
+    place.delete_before(tp, 10)
+    assert _lost(consumer, 0) == ([OffsetRange(*tp, 2, 10)], [])
+    assert consumer.position(tp) == 10
+    consumer.close()
 
 
 def test_looking_for_a_topic_does_not_make_it(place: Place) -> None:

@@ -87,9 +87,6 @@ class SimulatedBus(MemoryBus):
         """The partitions of a topic."""
         return [self.log(TopicPartition(topic, p)) for p in range(self.partitions(topic) or 0)]
 
-    def beginning(self, tp: TopicPartition) -> int:
-        return 0  # aborted records and gaps don't move a log's start
-
     def read(self, tp: TopicPartition, start: int, end: int | None, timeout_ms: int) -> RecordBatch:
         log = self.log(tp)
         limit = log.end if end is None else min(end, log.end)

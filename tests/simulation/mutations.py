@@ -57,8 +57,8 @@ MUTATIONS = (
         (
             (
                 "runner/profile.py",
-                "return max(low, beginning)",
-                "return max(position.position, beginning)",
+                "return low",
+                "return position.position",
             ),
         ),
     ),
@@ -122,8 +122,8 @@ MUTATIONS = (
         (
             (
                 "runner/topics.py",
-                "max(start, bus.beginning(tp)), bus.end(tp)",
-                "max(start, bus.beginning(tp)), bus.last_stable(tp)",
+                "if start is None else start, bus.end(tp)",
+                "if start is None else start, bus.last_stable(tp)",
             ),
         ),
     ),

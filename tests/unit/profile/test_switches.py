@@ -97,7 +97,7 @@ def test_switches_happen_again_where_they_happened(seed: int) -> None:
     whole.go(steps[at:], rng.randint(1, 30))
 
     again = Run(steps, BY_DIGEST[position.contract])
-    again.task.restore(position, True, BY_DIGEST)
+    again.task.restore(position, BY_DIGEST)
     needed = [s for s in steps[:at] if isinstance(s, tuple) and s[0] >= position.low.offset]
     again.go(needed, rng.randint(1, 30))
     again.task.reached(position.position)
@@ -152,7 +152,7 @@ def test_folding_again_without_a_switch_is_noticed() -> None:
     position = run.task.snapshot({})
     assert position.switches
     again = Run(entries, BY_DIGEST[position.contract])
-    again.task.restore(msgspec.structs.replace(position, switches=()), True, BY_DIGEST)
+    again.task.restore(msgspec.structs.replace(position, switches=()), BY_DIGEST)
     again.task._target = position
     with pytest.raises(StateDivergence, match="did not give"):
         again.go([s for s in entries if isinstance(s, tuple) and s[0] >= position.low.offset], 10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterable
 
 import pytest
@@ -12,6 +13,7 @@ from monitor.bus.memory import MemoryBus
 from monitor.codec.canonical import time_text
 from monitor.codec.chunks import Assembler
 from monitor.config import load
+from monitor.errors import StateDivergence
 from monitor.evaluate.alerts import Place
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.entries import Notice
@@ -25,6 +27,7 @@ from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics, read_whole, whole_values
 from monitor.telemetry import get_log
 from tests import replaying
+from tests.accounts import accounts, check_accounts, positions_of
 
 TOPICS = LedgerTopics("sd.", 2)
 PLACE = Place("/s", "http://localhost", "0", "memory")
@@ -90,14 +93,6 @@ def replayed(bus: MemoryBus) -> list[bytes]:
     return [m.value for m in in_order(messages, TOPICS.partitions) if m.topic == "alerts"]
 
 
-def forget(bus: MemoryBus, tp: TopicPartition, below: int) -> None:
-    """As retention does with the log's start."""
-    log = bus.log(tp)
-    gone = sum(1 for offset in log.offsets if offset < below)
-    for column in (log.offsets, log.timestamps, log.keys, log.values, log.headers):
-        del column[:gone]
-
-
 @pytest.fixture
 def bus() -> MemoryBus:
     bus = MemoryBus(clock=lambda: 0, markers=True)
@@ -138,7 +133,7 @@ def test_what_retention_has_taken_is_one_alert_that_a_capture_takes_along(bus: M
     rng = random.Random(8)
     send(bus, range(40), rng)
     turn(serve(bus))
-    forget(bus, TopicPartition("in", 1), 3990)
+    bus.delete_before(TopicPartition("in", 1), 3990)
     for _ in range(2):
         loops = serve(bus)
         turn(loops)
@@ -149,6 +144,64 @@ def test_what_retention_has_taken_is_one_alert_that_a_capture_takes_along(bus: M
     assert (alert["data"]["labels"]["topic"], alert["data"]["labels"]["partition"]) == ("in", "1")
     assert alert["subject"] == "in/1"
     assert [value for value in replayed(bus) if b"DataLost" in value] == alerts(bus)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_a_running_consumer_has_lost_is_one_alert_and_a_bucket(bus: MemoryBus, restarts: bool) -> None:
+    """Retention overtakes profile between two turns: nothing is a gap, and the stream goes on from the log's start."""
+    rng = random.Random(8)
+    send(bus, range(40), rng)
+    loops = serve(bus)
+    turn(loops)
+    send(bus, range(40, 60), rng)
+    for p, start in ((0, 3000), (1, 5500)):  # what partition 0 has lost was folded for good
+        bus.delete_before(TopicPartition("in", p), start)
+    turn(loops)
+    send(bus, range(60, 100), rng)
+    if restarts:
+        loops = serve(bus)
+    turn(loops)
+    assert check_accounts(bus, TOPICS, ["in"]) == Counter(pane=18_500, lost=1500)
+    assert [account.gaps for account in accounts(bus, TOPICS, ["in"]).values()] == [0, 0]
+    (alert,) = [json.loads(value) for value in alerts(bus)]
+    assert alert["data"]["labels"] == {
+        "alertname": "DataLost",
+        "from_offset": "4000",
+        "partition": "1",
+        "severity": "warning",
+        "topic": "in",
+    }
+    assert "offsets 4000 to 5500 were deleted" in alert["data"]["text"]
+    assert [value for value in replayed(bus) if b"DataLost" in value] == alerts(bus)
+
+
+def test_retention_that_overtakes_a_restart_is_one_alert(bus: MemoryBus) -> None:
+    """While it folds again profile passes over what is gone below its committed position, and then over the rest."""
+    rng = random.Random(8)
+    send(bus, range(40), rng)
+    turn(serve(bus))
+    send(bus, range(40, 60), rng)
+    low = positions_of(bus, TOPICS, ["in"])[TopicPartition("in", 1)].low.offset
+    assert low < 4000
+    bus.delete_before(TopicPartition("in", 1), 5500)
+    turn(serve(bus))
+    assert check_accounts(bus, TOPICS, ["in"]) == Counter(pane=10_500, lost=1500)
+    (alert,) = [json.loads(value) for value in alerts(bus)]
+    assert f"offsets {low} to 5500 were deleted" in alert["data"]["text"]
+
+
+def test_a_ledger_that_retention_overtakes_is_a_divergence(bus: MemoryBus) -> None:
+    """Evaluate can't go on without what was between."""
+    rng = random.Random(8)
+    send(bus, range(40), rng)
+    profile, evaluate = serve(bus)
+    turn([profile, evaluate])
+    send(bus, range(40, 60), rng)
+    turn([profile])
+    ledger = TopicPartition("sd.ledger", TOPICS.partition_of("m"))
+    bus.delete_before(ledger, bus.end(ledger))
+    with pytest.raises(StateDivergence, match=r"sd\.ledger/\d: the ledger's offsets \d+ to \d+ were deleted"):
+        turn([evaluate])
 
 
 def test_a_snapshot_that_is_too_large_is_one_alert_and_is_written_all_the_same(
