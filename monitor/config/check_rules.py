@@ -21,6 +21,8 @@ from monitor.config.template import parse as parse_template
 from monitor.contract import ModelContract
 from monitor.errors import Problem
 
+MOST_LABELS = 20
+"""Labels and annotations of a rule: their names, 64 characters at most, are the part of an alert that is never cut."""
 _OURS = frozenset(label for metric in METRICS.values() for label in alert_labels(metric))
 
 Labels = Mapping[str, str]
@@ -79,6 +81,9 @@ def _named_twice(
 
 def _rule(rule: RuleEntry, path: Path, watched: list[_Watched], sheet: Sheet) -> Iterator[Problem]:
     metric: Metric | None = None
+    if len(rule.labels) + len(rule.annotations) > MOST_LABELS:
+        found = f"{len(rule.labels)} labels and {len(rule.annotations)} annotations"
+        yield sheet.problem(path, f"{found}; a rule has at most {MOST_LABELS} of both together")
     for label in rule.labels:
         if label in _OURS:
             yield sheet.key_problem((*path, "labels", label), f"the label {label!r} is set by Streamdrift")

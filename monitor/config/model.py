@@ -65,6 +65,7 @@ Start = Annotated[Literal["earliest", "latest"] | int, BeforeValidator(_start), 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Glob = Annotated[str, Field(pattern=r"^[A-Za-z0-9._*?!\[\]-]{1,128}$")]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 Column = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -254,8 +255,8 @@ class RuleEntry(Shape):
     """How long the alert goes on firing after the rule was last violated."""
     min_events: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
     """A window with fewer events gives no verdict."""
-    labels: dict[Identifier, str] = {}
-    annotations: dict[Identifier, str] = {}
+    labels: dict[LabelName, str] = {}
+    annotations: dict[LabelName, str] = {}
     """Texts with {{ labels.column }}, {{ value | percent }}, {{ threshold }}, {{ reference }} and {{ events }}."""
 
 

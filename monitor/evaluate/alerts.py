@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote
 
 from monitor.codec.canonical import time_text
@@ -49,27 +50,61 @@ class AlertContext:
     reference: Callable[[Verdict], ReferenceInfo | None]
 
 
+_PAGE = 512
+"""Most characters of a link behind its base."""
+MOST_BYTES = 4096
+"""Most bytes of a message, whatever the labels, the annotations, the columns and the partitions."""
+
+
+class Lengths(NamedTuple):
+    """Most characters of texts in a message, an ellipsis included, and most ranges of offsets.
+
+    `name`: of a column, a category and the like.
+    """
+
+    label: int = 128
+    annotation: int = 512
+    name: int = 64
+    offsets: int = 16
+
+    def halved(self) -> Lengths:
+        """What is tried next, if a message is still too large."""
+        return Lengths(*(length // 2 for length in self))
+
+
 def alert_message(transition: Transition, context: AlertContext) -> bytes:
-    """The message of one transition, as the topic carries it."""
+    """The message of one transition, as the topic carries it. All lengths are halved until it fits."""
+    lengths = Lengths()
+    while len(value := _message(transition, context, lengths)) > MOST_BYTES and any(lengths):
+        lengths = lengths.halved()
+    return value
+
+
+def _message(transition: Transition, context: AlertContext, lengths: Lengths) -> bytes:
     alert = transition.alert
     return CloudEvent(
         type=_TYPES[transition.status],
         source=context.place.source,
         id=f"{alert.fingerprint}/{time_text(transition.at)}/{transition.status}/{alert.episode}",
         at=transition.at,
-        subject=_subject(alert.verdict),
+        subject=_subject(alert.verdict, lengths),
         key=alert.fingerprint,
-        data=_data(transition, context),
+        data=_data(transition, context, lengths),
     ).encode()
 
 
-def _data(transition: Transition, context: AlertContext) -> JsonObject:
+def cut(text: str, most: int) -> str:
+    """The text, or its beginning and an ellipsis, in at most that many characters (but one)."""
+    return text if len(text) <= most else text[: max(0, most - 1)] + "…"
+
+
+def _data(transition: Transition, context: AlertContext, lengths: Lengths) -> JsonObject:
     alert, verdict, rule = transition.alert, transition.alert.verdict, transition.alert.rule
     since = time_text(alert.pending_since)
     return {
         "status": transition.status,
-        "labels": dict(verdict.labels),
-        "annotations": _annotations(alert),
+        "labels": {name: cut(value, lengths.label) for name, value in verdict.labels},
+        "annotations": {name: cut(value, lengths.annotation) for name, value in _annotations(alert).items()},
         "startsAt": since,
         "endsAt": time_text(transition.at) if transition.status == "resolved" else None,
         "generatorURL": _page(verdict, context.place) + f"?at={since}",
@@ -78,29 +113,37 @@ def _data(transition: Transition, context: AlertContext) -> JsonObject:
             "value": verdict.value,
             "op": verdict.op,
             "threshold": verdict.threshold,
-            "threshold_source": verdict.threshold_source,
+            "threshold_source": cut(verdict.threshold_source, lengths.label),
             "pending_since": since,
-            "window": _window(verdict.window),
+            "window": _window(verdict.window, lengths),
             "reference": _reference(context.reference(verdict)),
-            "histogram": _histogram(context.histogram(verdict)),
-            "also_drifting": transition.also_drifting,
+            "histogram": _histogram(context.histogram(verdict), lengths),
+            "also_drifting": [cut(name, lengths.name) for name in transition.also_drifting],
+            "also_drifting_count": transition.also_drifting_count,
         },
         "config": {
-            "rule": f"{rule.group}/{rule.alert}",
+            "rule": cut(f"{rule.group}/{rule.alert}", lengths.label),
             "alerts_yaml_sha256": context.alerts_yaml_sha256,
             "version": context.place.version,
         },
     }
 
 
-def _subject(verdict: Verdict) -> str:
-    return f"{dict(verdict.labels)['model']}/{verdict.column or verdict.stream}"
+def _subject(verdict: Verdict, lengths: Lengths) -> str:
+    model, name = dict(verdict.labels)["model"], verdict.column or verdict.stream
+    return f"{cut(model, lengths.label)}/{cut(name, lengths.name)}"
 
 
 def _page(verdict: Verdict, place: Place) -> str:
+    """The page of the column or the stream; of the model if that one's name would be cut, and so on."""
     kind, name = ("streams", verdict.stream) if verdict.column is None else ("columns", verdict.column)
-    model = dict(verdict.labels)["model"]
-    return f"{place.links_url}/models/{quote(model, safe='')}/{kind}/{quote(name, safe='')}"
+    page = ""
+    for part in ("models", dict(verdict.labels)["model"]), (kind, name):
+        longer = f"{page}/{part[0]}/{quote(part[1], safe='')}"
+        if len(longer) > _PAGE:
+            break
+        page = longer
+    return place.links_url + page
 
 
 def _annotations(alert: AlertState) -> dict[str, str]:
@@ -120,14 +163,16 @@ def _printable(text: str) -> str:
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
 
 
-def _window(window: Observation | None) -> JsonObject | None:
+def _window(window: Observation | None, lengths: Lengths) -> JsonObject | None:
     if window is None:
         return None
     return {
+        "name": window.window,
         "events": window.events,
         "from": time_text(window.start),
         "to": time_text(window.end),
-        "offsets": offsets_value(window.offsets),
+        "offsets": offsets_value(window.offsets[: lengths.offsets]),
+        "offsets_count": len(window.offsets),
     }
 
 
@@ -147,11 +192,17 @@ def _reference(info: ReferenceInfo | None) -> JsonObject | None:
     }
 
 
-def _histogram(histogram: Histogram | None) -> JsonObject | None:
+def _histogram(histogram: Histogram | None, lengths: Lengths) -> JsonObject | None:
     if histogram is None:
         return None
     return {
-        "edges": [significant(edge) if isinstance(edge, float) else edge for edge in histogram.edges],
+        "edges": [_edge(edge, lengths) for edge in histogram.edges],
         "reference": [significant(share) for share in histogram.reference],
         "current": [significant(share) for share in histogram.current],
     }
+
+
+def _edge(edge: float | str, lengths: Lengths) -> float | str:
+    if isinstance(edge, str):
+        return cut(edge, lengths.name)
+    return significant(edge) if isinstance(edge, float) else edge

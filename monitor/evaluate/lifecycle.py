@@ -22,9 +22,9 @@ ms UTC), so an alert is a function of the log alone. `for` counts from the first
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from monitor.codec.canonical import canonical_json
@@ -81,13 +81,19 @@ class AlertState:
 class Transition:
     """An alert that began to fire or was resolved at the judgement `at`.
 
-    `also_drifting`: the other columns that violated the same rule at that judgement, sorted.
+    `also_drifting`: names, sorted, of other columns that violated the same rule at that judgement, and how many there
+    were; at most NAMED are named.
     """
 
     at: int
     status: Status
     alert: AlertState
     also_drifting: tuple[str, ...]
+    also_drifting_count: int
+
+
+NAMED = 20
+"""Most columns that an alert names beside its own."""
 
 
 class Alerts:
@@ -95,12 +101,15 @@ class Alerts:
 
     def __init__(self) -> None:
         self._states: dict[str, AlertState] = {}
+        self._fingerprints: dict[tuple[tuple[str, str], ...], str] = {}
+        """By labels, of all that the rules have selected: a digest takes longer than a judgement of what is quiet."""
 
     def judge(self, at: int, judged: Sequence[tuple[Rule, Verdict]]) -> list[Transition]:
         """Moves every alert that has a verdict; returns what is to be said, in the verdicts' order."""
         transitions: list[Transition] = []
+        drifting = _Drifting(judged)
         for rule, verdict in judged:
-            key = fingerprint(verdict.labels)
+            key = self._fingerprint(verdict.labels)
             if key not in self._states and not verdict.violated:
                 continue  # inactive stays inactive: nearly all verdicts, at no cost
             after, says = advance(self._states.get(key), at, rule, verdict)
@@ -109,11 +118,18 @@ class Alerts:
                 continue
             self._states[key] = after
             if says is not None:
-                transitions.append(Transition(at, says, after, _also_drifting(rule, verdict, judged)))
+                transitions.append(Transition(at, says, after, *drifting.beside(rule, verdict.column)))
         return transitions
+
+    def _fingerprint(self, labels: tuple[tuple[str, str], ...]) -> str:
+        known = self._fingerprints.get(labels)
+        if known is None:
+            known = self._fingerprints[labels] = fingerprint(labels)
+        return known
 
     def withdraw(self, at: int, rules: Sequence[Rule]) -> list[Transition]:
         """New rules: alerts of those that are gone are forgotten, and resolved where they fire (evidence: the last)."""
+        self._fingerprints.clear()
         kept = {_identity(rule): rule for rule in rules}
         transitions: list[Transition] = []
         for key in sorted(self._states):
@@ -124,7 +140,7 @@ class Alerts:
                 continue
             del self._states[key]
             if alert.state == "firing":
-                transitions.append(Transition(at, "resolved", replace(alert, state="inactive"), ()))
+                transitions.append(Transition(at, "resolved", replace(alert, state="inactive"), (), 0))
         return transitions
 
     def state(self, rules: Sequence[Rule]) -> tuple[AlertValue, ...]:
@@ -179,7 +195,6 @@ def advance(
     )
 
 
-@lru_cache(maxsize=16384)
 def fingerprint(labels: tuple[tuple[str, str], ...]) -> str:
     """What names an alert: 16 hex digits of a digest of its sorted labels."""
     return hashlib.sha256(canonical_json(dict(sorted(labels)))).hexdigest()[:16]
@@ -243,6 +258,23 @@ def _identity(rule: Rule) -> tuple[str, str, Comparison, tuple[tuple[str, str], 
     return rule.group, rule.alert, rule.comparison, tuple(sorted(rule.labels.items()))
 
 
-def _also_drifting(rule: Rule, verdict: Verdict, judged: Sequence[tuple[Rule, Verdict]]) -> tuple[str, ...]:
-    columns = {v.column for r, v in judged if r is rule and v.violated and v.column is not None}
-    return tuple(sorted(columns - {verdict.column}))
+class _Drifting:
+    """Which columns violate each rule at one judgement; found once, and only if something begins or ends."""
+
+    def __init__(self, judged: Sequence[tuple[Rule, Verdict]]) -> None:
+        self._judged = judged
+        self._columns: dict[int, list[str]] = {}
+
+    def beside(self, rule: Rule, column: str | None) -> tuple[tuple[str, ...], int]:
+        """The first columns by name beside this one, and how many there are."""
+        if not self._columns:
+            violated: dict[int, set[str]] = {id(rule): set() for rule, _ in self._judged}
+            for one, verdict in self._judged:
+                if verdict.violated and verdict.column is not None:
+                    violated[id(one)].add(verdict.column)
+            self._columns = {one: sorted(columns) for one, columns in violated.items()}
+        columns = self._columns[id(rule)]
+        at = bisect_left(columns, column) if column is not None else len(columns)
+        is_among = at < len(columns) and columns[at] == column
+        named = [name for name in columns[: NAMED + 1] if name != column]
+        return tuple(named[:NAMED]), len(columns) - is_among

@@ -6,7 +6,7 @@ import msgspec
 
 from monitor.codec.canonical import time_text
 from monitor.codec.cloud_events import CloudEvent
-from monitor.evaluate.alerts import Place
+from monitor.evaluate.alerts import Place, offsets_value
 from monitor.events import Observation
 
 _ENCODER = msgspec.json.Encoder()
@@ -29,7 +29,7 @@ def observation_message(observation: Observation, place: Place) -> bytes:
             "from": time_text(observation.start),
             "to": end,
             "events": observation.events,
-            "offsets": [range_._asdict() for range_ in observation.offsets],
+            "offsets": offsets_value(observation.offsets),
         },
         "totals": observation.totals,
         "columns": observation.columns,

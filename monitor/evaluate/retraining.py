@@ -30,6 +30,8 @@ from monitor.events import OffsetRange
 
 FOREVER = 1 << 62
 """A time that never comes, ms UTC."""
+_REASONS = 100
+"""Most reasons that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def retraining_message(
     request_id = f"{request.trigger}/{request.model}/{time_text(request.at)}"  # a trigger may be for many models
     reasons = [
         {"alertname": alert.rule.alert, "fingerprint": alert.fingerprint, "startsAt": time_text(alert.pending_since)}
-        for alert in request.reasons
+        for alert in request.reasons[:_REASONS]
     ]
     return CloudEvent(
         type="streamdrift.retraining.requested.v1",
@@ -136,6 +138,7 @@ def retraining_message(
             "state": "requested",
             "model": {"name": request.model},
             "reasons": reasons,
+            "reasons_count": len(request.reasons),
             "training_window": {
                 "from": time_text(request.start),
                 "to": time_text(request.end),

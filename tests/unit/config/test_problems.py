@@ -128,6 +128,11 @@ NAMES = [
     ("name: g", "name: »streamdrift", "the group 'streamdrift' is built in; choose another name"),
     (RULE, "{alert: A, expr: psi > 1, window: {time: »15s}}", "`time` of a window has to be a multiple"),
     (RULE, "{alert: A, expr: psi > 1, min_events: »9000}", "min_events is more than the window of 5000"),
+    (
+        RULE,
+        f"»{{alert: A, expr: psi > 1, labels: {{{', '.join(f'l{i}: x' for i in range(20))}}}, annotations: {{a: x}}}}",
+        "20 labels and 1 annotations; a rule has at most 20 of both together",
+    ),
     (RULE, "{alert: A, expr: psi > 1, labels: {»column: x}}", "the label 'column' is set by Streamdrift"),
     (RULE, "{alert: A, expr: »ks > 1.5}", "'ks' is never above 1, so this never fires"),
     (RULE, "{alert: A, expr: »missing_rate > 5}", "'missing_rate' is never above 1, so this never fires; write"),

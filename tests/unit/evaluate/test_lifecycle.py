@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from monitor.config.expression import parse
 from monitor.config.resolved import Rule, WindowSpec
+from monitor.evaluate import lifecycle
 from monitor.evaluate.lifecycle import TABLE, Alerts, Status, Transition, fingerprint
 from monitor.events import Observation, Verdict
 
@@ -150,6 +151,40 @@ def test_other_columns_of_the_rule_are_named() -> None:
     judged.append((other, replace(a_verdict(True, "unrelated"), labels=(("alertname", "Other"),))))
     said = Alerts().judge(0, judged)
     assert [t.also_drifting for t in said] == [("a", "b"), ("a", "z"), ("b", "z"), ()]
+    assert [t.also_drifting_count for t in said] == [2, 2, 2, 0]
+
+
+def test_of_many_other_columns_twenty_are_named_and_all_are_counted() -> None:
+    """A storm of 300 columns and 3 rules: as many names are kept as messages hold, whichever column it is."""
+    rules = [a_rule(alert=f"A{i}") for i in range(3)]
+    columns = [f"c{i:03}" for i in range(300)]
+    judged = [
+        (rule, replace(a_verdict(True, c), labels=(("alertname", rule.alert), ("column", c))))
+        for rule in rules
+        for c in columns
+    ]
+    said = Alerts().judge(0, judged)
+    assert len(said) == 900
+    assert {t.also_drifting_count for t in said} == {299}
+    for transition in said:
+        others = [c for c in columns if c != transition.alert.verdict.column]
+        assert transition.also_drifting == tuple(others[:20])
+
+
+def test_labels_are_digested_once_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 20,000 quiet verdicts each is looked up at every judgement, and none is digested again."""
+    digested: list[object] = []
+
+    def counted(labels: tuple[tuple[str, str], ...]) -> str:
+        digested.append(labels)
+        return fingerprint(labels)
+
+    monkeypatch.setattr(lifecycle, "fingerprint", counted)
+    rule, alerts = a_rule(), Alerts()
+    quiet = [(rule, replace(a_verdict(False), labels=(("column", str(i)),))) for i in range(20_000)]
+    for at in range(3):
+        alerts.judge(at, quiet)
+    assert len(digested) == 20_000
 
 
 def test_alerts_of_rules_that_are_gone_are_resolved() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from monitor.config.expression import parse
 from monitor.config.resolved import Rule, WindowSpec
 from monitor.evaluate.alerts import AlertContext, Place, alert_message
-from monitor.evaluate.lifecycle import AlertState, Transition, fingerprint
+from monitor.evaluate.lifecycle import NAMED, AlertState, Transition, fingerprint
 from monitor.evaluate.observations import observation_key, observation_message
 from monitor.evaluate.retraining import RetrainingRequest, retraining_message
 from monitor.events import Histogram, Observation, OffsetRange, ReferenceInfo, Verdict
@@ -78,7 +81,7 @@ UNKNOWN = AlertContext(PLACE, "77aa", lambda verdict: None, lambda verdict: None
 
 
 def a_transition(status: Any, verdict: Verdict, rule: Rule = RULE) -> Transition:
-    return Transition(T0 + 10 * MINUTE, status, an_alert(verdict, rule), ("tx_last_hour",))
+    return Transition(T0 + 10 * MINUTE, status, an_alert(verdict, rule), ("tx_last_hour",), 1)
 
 
 def assert_cloud_event(message: bytes) -> dict[str, Any]:
@@ -111,11 +114,11 @@ def test_a_firing_alert() -> None:
         '"fingerprint":"d8d48fcb9dcf5f60",'
         '"evidence":{"value":0.31,"op":">","threshold":0.25,"threshold_source":"constant",'
         '"pending_since":"2026-11-21T10:30:00Z",'
-        '"window":{"events":5000,"from":"2026-11-21T10:25:10Z","to":"2026-11-21T10:40:00Z",'
-        '"offsets":[{"topic":"ml.features","partition":0,"start":242340,"end":247340}]},'
+        f'"window":{{"name":"{WINDOW.name}","events":5000,"from":"2026-11-21T10:25:10Z","to":"2026-11-21T10:40:00Z",'
+        '"offsets":[{"topic":"ml.features","partition":0,"start":242340,"end":247340}],"offsets_count":1},'
         '"reference":{"id":"sha256:5d1e","events":120000,"from":"2026-11-21T00:30:00Z","to":null},'
         '"histogram":{"edges":[0,25,50.5],"reference":[0.75,0.25],"current":[0.5,0.5]},'
-        '"also_drifting":["tx_last_hour"]},'
+        '"also_drifting":["tx_last_hour"],"also_drifting_count":1},'
         '"config":{"rule":"drift/FeatureDrift","alerts_yaml_sha256":"77aa","version":"0.1.0"}}}'
     )
 
@@ -164,6 +167,55 @@ def test_names_in_links_are_quoted() -> None:
     assert "/columns/a%2Fb%3Fc%20d?at=" in event["data"]["generatorURL"]
 
 
+@st.composite
+def large(draw: st.DrawFn) -> tuple[Transition, AlertContext]:
+    """Long and hostile texts wherever texts are, many partitions, many columns."""
+    text = st.text(max_size=4000) | st.sampled_from(["\x01" * 3000, "🦊" * 3000, '"\\' * 2000, "x" * 5000])
+    number = draw(st.integers(0, 20))
+    labels = {f"{'l' * 60}{i:04}": draw(text) for i in range(number)}
+    annotations = {f"{'a' * 60}{i:04}": draw(text) for i in range(20 - number)}
+    column, model = draw(text), draw(text)
+    own = {"alertname": draw(text), "column": column, "metric": "psi", "model": model, "detector": draw(text)}
+    window = replace(
+        OBSERVATION,
+        offsets=tuple(OffsetRange("t" * 249, p, 10**15, 10**15 + p) for p in range(draw(st.integers(0, 300)))),
+    )
+    verdict = replace(a_verdict(), labels=tuple(sorted({**labels, **own}.items())), column=column, window=window)
+    edges = tuple(draw(text) for _ in range(11))
+    context = AlertContext(
+        PLACE,
+        "7" * 64,
+        lambda _: Histogram(edges, (0.123456,) * 10, (0.123456,) * 10),
+        lambda _: reference(a_verdict()),
+    )
+    rule = RULE.model_copy(update={"annotations": annotations, "alert": draw(text), "group": draw(text)})
+    names = tuple(draw(text) for _ in range(NAMED))
+    return Transition(T0 + MINUTE, "firing", an_alert(verdict, rule), names, 999), context
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@given(large())
+def test_an_alert_has_at_most_4_kib(made: tuple[Transition, AlertContext]) -> None:
+    """Whatever the labels, annotations, categories, columns and partitions; the fingerprint is of the labels uncut."""
+    transition, context = made
+    message = alert_message(transition, context)
+    assert len(message) <= 4096
+    assert assert_cloud_event(message)["data"]["fingerprint"] == fingerprint(transition.alert.verdict.labels)
+
+
+def test_texts_are_cut_at_the_documented_lengths() -> None:
+    """With an ellipsis; what fits is left alone."""
+    labels = (*a_verdict().labels, ("team", "t" * 129), ("unit", "u" * 128))
+    verdict = replace(a_verdict(), labels=tuple(sorted(labels)))
+    rule = RULE.model_copy(update={"annotations": {"long": "a" * 513, "short": "a" * 512}})
+    context = replace(CONTEXT, histogram=lambda _: Histogram(("c" * 65, "c" * 64), (1.0, 0.0), (1.0, 0.0)))
+    event = assert_cloud_event(alert_message(a_transition("firing", verdict, rule), context))
+    assert event["data"]["labels"]["team"] == "t" * 127 + "…"
+    assert event["data"]["labels"]["unit"] == "u" * 128
+    assert event["data"]["annotations"] == {"long": "a" * 511 + "…", "short": "a" * 512}
+    assert event["data"]["evidence"]["histogram"]["edges"] == ["c" * 63 + "…", "c" * 64]
+
+
 def test_a_retraining_request() -> None:
     """Reason, data as half-open offset ranges by topic, and that nobody needs to approve."""
     request = RetrainingRequest(
@@ -192,7 +244,7 @@ def test_a_retraining_request() -> None:
         '"state":"requested",'
         '"model":{"name":"fraud-scorer"},'
         '"reasons":[{"alertname":"FeatureDrift","fingerprint":"d8d48fcb9dcf5f60",'
-        '"startsAt":"2026-11-21T10:30:00Z"}],'
+        '"startsAt":"2026-11-21T10:30:00Z"}],"reasons_count":1,'
         '"training_window":{"from":"2026-11-21T10:25:10Z","to":"2026-11-21T10:41:00Z",'
         '"interval":"half-open [start,end)","cluster_id":"MkU3OEVBNTcwNTJENDM2Qk",'
         '"topics":[{"name":"ml.features","partitions":['
