@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from monitor.alerts_file import Accepted
 from monitor.channel import Channel
 from monitor.errors import ConfigurationError
+from monitor.exit_codes import is_final
 from monitor.runner.status import Status, decode_status
 from monitor.signals import Reloading, Stopping
 from monitor.telemetry import Log
-
-USAGE, UNREACHABLE, DIVERGED = 2, 3, 4
-_HOPELESS = (USAGE, DIVERGED)
 
 
 @dataclass(slots=True)
@@ -78,7 +76,7 @@ class Supervisor:
                     self._take_another_file()
                 for child in self.children:
                     code = self._look_after(child)
-                    if code in _HOPELESS:
+                    if code is not None and is_final(code):
                         return code
                 time.sleep(0.1)
             return 0

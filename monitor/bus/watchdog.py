@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Timer
 
-EXIT_CODE = 7
+from monitor.exit_codes import ExitCode
 
 
 @contextmanager
@@ -28,4 +28,4 @@ def watchdog(what: str, seconds: float) -> Iterator[None]:
 
 def _end(what: str, seconds: float) -> None:
     os.write(2, f"watchdog_expired: {what} did not return within {seconds:g} s; the process ends\n".encode())
-    os._exit(EXIT_CODE)
+    os._exit(ExitCode.HUNG)

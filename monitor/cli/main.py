@@ -10,19 +10,9 @@ from typing import Annotated
 import typer
 
 from monitor import __version__
-from monitor.errors import (
-    BusError,
-    ConfigurationError,
-    LeaseTaken,
-    NewerRelease,
-    NotSupported,
-    StateDivergence,
-    StreamdriftError,
-    TransactionFailed,
-)
+from monitor.errors import ConfigurationError, StreamdriftError
+from monitor.exit_codes import ExitCode, exit_code
 from monitor.log_lines import escaped
-
-FOUND, USAGE, UNREACHABLE, DIVERGED, NEWER = 1, 2, 3, 4, 5
 
 app = typer.Typer(
     name="streamdrift",
@@ -30,8 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 found what --fail-on named, 2 wrong usage or configuration, "
-    "3 the bus can't be reached or failed, 4 state divergence, 5 a newer release wrote what is to be read.",
+    epilog=f"Exit codes: {'; '.join(f'{code} {code.meaning}' for code in ExitCode)}.",
 )
 reference_app = typer.Typer(no_args_is_help=True, help="Grids and references as files.")
 produce_app = typer.Typer(no_args_is_help=True, help="Traffic: synthetic, or from a recorded log.")
@@ -148,7 +137,7 @@ def replay(  # noqa: PLR0913 - one argument a flag
     )
     outcome = command.replay(options)
     failed = {FailOn.firing: outcome.firing, FailOn.dead_letter: outcome.dead_letters}
-    raise typer.Exit(FOUND if fail_on is not None and failed[fail_on] else 0)
+    raise typer.Exit(ExitCode.FOUND if fail_on is not None and failed[fail_on] else 0)
 
 
 @app.command()
@@ -279,23 +268,12 @@ def main() -> None:
             typer.echo(escaped(str(problem)), err=True)
         if not error.problems:
             typer.echo(escaped(f"streamdrift: {error}", keep="\n"), err=True)
-        sys.exit(USAGE)
+        sys.exit(exit_code(error))
     except StreamdriftError as error:
         typer.echo(escaped(f"streamdrift: {error}", keep="\n"), err=True)
         sys.exit(exit_code(error))
     except BrokenPipeError:
         sys.exit(0)  # the reader of our output has enough
-
-
-def exit_code(error: StreamdriftError) -> int:
-    """Return the exit code for an error. After a failed transaction or a lost assignment a new process may succeed."""
-    if isinstance(error, StateDivergence):
-        return DIVERGED
-    if isinstance(error, NewerRelease):
-        return NEWER
-    if isinstance(error, LeaseTaken | NotSupported):
-        return USAGE
-    return UNREACHABLE if isinstance(error, BusError | TransactionFailed) else USAGE
 
 
 if __name__ == "__main__":

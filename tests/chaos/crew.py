@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from monitor.channel import Channel
+from monitor.exit_codes import is_final
 from tests.chaos.stage import JOINED, phases
 
 COMMAND = (sys.executable, "-m", "tests.chaos.stage")
@@ -20,8 +21,6 @@ AGAIN_S = 0.2
 """From the end of a process to its start."""
 LEFT = (0, -signal.SIGALRM)
 """Exit codes of a process that was asked to leave: done, or what it held was cut off after its time."""
-HOPELESS = (2, 4)
-"""Exit codes that no restart mends: wrong configuration, a state that diverged."""
 SOON_S, OFTEN = 10.0, 10
 """A process that ends by itself so soon, so often, will not do better."""
 LEAVING_S = 15.0
@@ -129,7 +128,7 @@ class Crew:
             return
         self.counts[f"self exit {code} {member.stage}"] += 1
         member.soon_ended = member.soon_ended + 1 if now < member.started_at + SOON_S else 0
-        if code in HOPELESS or member.soon_ended > OFTEN:
+        if is_final(code) or member.soon_ended > OFTEN:
             tail = self.log(member).read_text(errors="replace")[-3000:]
             raise RunFailed(f"{member.stage} {member.instance} ended with exit code {code}:\n{tail}")
         member.process = None

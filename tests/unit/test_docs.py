@@ -15,6 +15,7 @@ import typer
 from monitor.cli import main as cli
 from monitor.config import load
 from monitor.errors import ConfigurationError
+from monitor.exit_codes import ExitCode
 from monitor.settings import ENV_PREFIX, Settings
 from producers.schedule import load_schedule
 from producers.synthetic import FRAUD_COLUMNS
@@ -142,8 +143,10 @@ def test_all_commands_are_listed_with_all_their_options() -> None:
 
 @pytest.mark.parametrize(("page", "heading"), [(README, "Commands"), (OPERATIONS, "Exit codes")])
 def test_the_exit_codes_are_those_of_the_command_line(page: Path, heading: str) -> None:
-    codes = [int(cells[0]) for cells in rows(section(page, heading)) if cells[0].isdecimal()]
-    assert codes == [0, cli.FOUND, cli.USAGE, cli.UNREACHABLE, cli.DIVERGED]
+    """Each with its meaning, as `--help` shows it."""
+    told = {int(cells[0]): cells[1] for cells in rows(section(page, heading)) if cells[0].isdecimal()}
+    shown = {code: meaning.replace("`", "").partition(":")[0] for code, meaning in told.items()}
+    assert shown == {code.value: code.meaning for code in ExitCode}
 
 
 def test_all_environment_variables_are_listed_with_their_defaults() -> None:

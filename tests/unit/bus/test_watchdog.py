@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from monitor.bus.watchdog import EXIT_CODE
+from monitor.exit_codes import ExitCode
 
 HANGS = """
 import threading
@@ -26,7 +26,7 @@ threading.Event().wait(0.4)
 def test_a_hanging_call_ends_the_process_and_is_named() -> None:
     """Exit code 7, and the last line on standard error says what hung."""
     done = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=30)
-    assert done.returncode == EXIT_CODE == 7
+    assert done.returncode == ExitCode.HUNG
     assert "watchdog_expired: a commit of 'profile-a' did not return within 0.05 s" in done.stderr
 
 

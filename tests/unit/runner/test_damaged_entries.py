@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from monitor.bus.memory import MemoryBus
-from monitor.cli.main import NEWER, exit_code
 from monitor.errors import NewerRelease
 from monitor.events import Headers, Outgoing, Record, TopicPartition
+from monitor.exit_codes import ExitCode, exit_code
 from monitor.ledger.entry_codec import KIND, VERSION, VERSION_HEADER, kind_of
 from monitor.runner.sequences import SEQUENCE
 from monitor.runner.topics import read_whole, records_of
@@ -90,7 +90,7 @@ def test_what_a_newer_release_wrote_ends_the_process(kind: str, key: str, change
         write_next(fleet.bus, last, last.value or b"", changed)
         with pytest.raises(NewerRelease) as raised:
             fleet.turn("evaluate-1")
-    assert exit_code(raised.value) == NEWER == 5
+    assert exit_code(raised.value) == ExitCode.NEWER
     assert not [log for log in logs if log["event"] == "model_stopped"]
 
 
