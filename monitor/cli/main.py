@@ -45,6 +45,7 @@ class TailTopic(StrEnum):
     """What `tail` can follow."""
 
     alerts = "alerts"
+    firing = "firing"
     retraining = "retraining"
     observations = "observations"
     dlq = "dlq"

@@ -17,10 +17,11 @@ from monitor.cli.shell import open_settings_bus, settings_of
 from monitor.codec.chunks import Assembler
 from monitor.codec.dead_letters import DEAD_LETTERS
 from monitor.errors import ConfigurationError, RecordsLost
-from monitor.events import Record, TopicPartition
-from monitor.runner.topics import whole_values
+from monitor.events import Record, RecordBatch, TopicPartition
+from monitor.runner.topics import read_whole, records_of, whole_values
 
 _WAIT_MS = 200
+FIRING = "firing"
 Data = dict[str, Any]
 Spans = list[str | tuple[str, str]]
 
@@ -34,8 +35,9 @@ def tail(topic: str, bus_url: str | None, from_beginning: bool, most: int | None
     if not names or any(bus.partitions(name) is None for name in names):
         raise ConfigurationError(f"{bus.name} has no {topic} topic yet; has `streamdrift run` been started there?")
     show = _pretty if sys.stdout.isatty() else _plain
+    found = fires(bus, names[0]) if topic == FIRING else follow(bus, names, from_beginning)
     try:
-        for record, value in islice(follow(bus, names, from_beginning), most):
+        for record, value in islice(found, most):
             show(topic, record, value)
     except KeyboardInterrupt:
         pass
@@ -45,23 +47,50 @@ def tail(topic: str, bus_url: str | None, from_beginning: bool, most: int | None
 
 def follow(bus: Bus, topics: tuple[str, ...], from_beginning: bool) -> Iterator[tuple[Record, bytes]]:
     """Yield whole messages of topics without end: those that are there by time, then new ones as they come."""
-    tps = [TopicPartition(topic, p) for topic in topics for p in range(bus.partitions(topic) or 0)]
+    tps = _partitions(bus, topics)
     at = {tp: bus.beginning(tp) if from_beginning else bus.end(tp) for tp in tps}
     assembler = Assembler()
     while True:
-        found: list[tuple[Record, bytes]] = []
-        idle = [tp for tp in tps if bus.end(tp) > at[tp]] or tps[:1]
-        for tp in idle:
-            try:
-                batch = bus.read(tp, at[tp], None, _WAIT_MS)
-            except RecordsLost as lost:
-                typer.echo(f"streamdrift: {lost}", err=True)
-                at[tp] = lost.beginning
-                continue
-            found += whole_values(assembler, batch)
-            if batch.offsets:
-                at[tp] = batch.offsets[-1] + 1
+        found = [whole for batch in _next(bus, at) for whole in whole_values(assembler, batch)]
         yield from sorted(found, key=lambda item: (item[0].timestamp, item[0].topic, item[0].partition, item[0].offset))
+
+
+def fires(bus: Bus, topic: str) -> Iterator[tuple[Record, bytes]]:
+    """Yield the newest message of each alert that fires now, oldest first; then what changes, as it comes.
+
+    An alert that is resolved has no message in this topic: a JSON object of its key and null stands for it.
+    """
+    at = {tp: bus.end(tp) for tp in _partitions(bus, (topic,))}
+    records = [r for tp, end in at.items() for batch in read_whole(bus, tp, to=end) for r in records_of(batch)]
+    newest = {(record.partition, record.key): record for record in records}
+    for record in sorted(newest.values(), key=lambda record: (record.timestamp, record.partition, record.offset)):
+        if record.value is not None:
+            yield record, record.value
+    while True:
+        for record in (record for batch in _next(bus, at) for record in records_of(batch)):
+            yield record, record.value or _resolved(record)
+
+
+def _partitions(bus: Bus, topics: tuple[str, ...]) -> list[TopicPartition]:
+    return [TopicPartition(topic, p) for topic in topics for p in range(bus.partitions(topic) or 0)]
+
+
+def _next(bus: Bus, at: dict[TopicPartition, int]) -> Iterator[RecordBatch]:
+    """The next records of the partitions at these offsets, which move on; waits a moment if there are none."""
+    for tp in [tp for tp in at if bus.end(tp) > at[tp]] or list(at)[:1]:
+        try:
+            batch = bus.read(tp, at[tp], None, _WAIT_MS)
+        except RecordsLost as lost:
+            typer.echo(f"streamdrift: {lost}", err=True)
+            at[tp] = lost.beginning
+            continue
+        if batch.offsets:
+            at[tp] = batch.offsets[-1] + 1
+        yield batch
+
+
+def _resolved(record: Record) -> bytes:
+    return msgspec.json.encode({"partitionkey": (record.key or b"").decode("utf-8", "replace"), "data": None})
 
 
 def _plain(topic: str, record: Record, value: bytes) -> None:
@@ -80,6 +109,9 @@ _CONSOLE = Console(highlight=False)
 def pretty(topic: str, value: bytes) -> None:
     """Print a line or two for people; everything from the stream is made printable, and nothing is markup."""
     message = msgspec.json.decode(value)
+    if message["data"] is None:
+        _CONSOLE.print(Text.assemble(("resolved", STYLES["resolved"]), f" {printable(message['partitionkey'])}"))
+        return
     _CONSOLE.print(Text.assemble((message["time"], "dim"), " ", *_SHOW[topic](message["data"])), soft_wrap=True)
 
 
@@ -138,7 +170,12 @@ def _observation(data: Data) -> Spans:
     return [f"{data['model']}/{data['stream']} {window['events']} events  ", printable(shown)]
 
 
-_SHOW: dict[str, Callable[[Data], Spans]] = {"alerts": _alert, "retraining": _retraining, "observations": _observation}
+_SHOW: dict[str, Callable[[Data], Spans]] = {
+    "alerts": _alert,
+    FIRING: _alert,
+    "retraining": _retraining,
+    "observations": _observation,
+}
 
 
 def place_of_alert(labels: Mapping[str, str]) -> str:

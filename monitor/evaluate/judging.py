@@ -211,10 +211,13 @@ class Judge:
         if not transitions or self._rules is None:
             return []
         context = AlertContext(self._place, self._alerts_yaml_sha256, self._histogram, self._reference)
-        return [
-            Message("alerts", t.at, self._model, t.alert.fingerprint, alert_message(t, context), _basis(t))
-            for t in transitions
-        ]
+        return [self._message(transition, context) for transition in transitions]
+
+    def _message(self, transition: Transition, context: AlertContext) -> Message:
+        key, value = transition.alert.fingerprint, alert_message(transition, context)
+        return Message(
+            "alerts", transition.at, self._model, key, value, _basis(transition), transition.status == "firing"
+        )
 
     def _histogram(self, verdict: Verdict) -> Histogram | None:
         fold = self._streams.get(verdict.stream)

@@ -11,6 +11,7 @@ class Message(NamedTuple):
     """One message to a topic of ours. `at`: the pane end that decided. `key`: fingerprint, model or series.
 
     `basis`: what it says without what depends on the place (URLs, version): the same wherever the log is folded.
+    `firing`: of an alert, whether it fires from now on or is resolved; None of all else.
     """
 
     topic: OutputTopic
@@ -19,3 +20,4 @@ class Message(NamedTuple):
     key: str
     value: bytes
     basis: bytes
+    firing: bool | None = None

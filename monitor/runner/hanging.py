@@ -19,7 +19,7 @@ from monitor.telemetry import Log
 ROUND_S = 10.0
 LIMIT_S = 30.0
 """Longer than a transaction of ours stays open after its writer died."""
-_RECONCILED = ("state", "alerts", "retraining", "observations")
+_RECONCILED = ("state", "alerts", "retraining", "observations", "firing")
 MOST_LOOKS = 8
 """In one turn; a look is two questions to the broker."""
 MARGIN_S = 15.0
@@ -48,7 +48,7 @@ class HangingTransaction:
 def watched(assigned: Iterable[TopicPartition], topics: LedgerTopics) -> list[TopicPartition]:
     """What a stage reads that was assigned these partitions, when it folds them and when it restores itself."""
     own = sorted(assigned)
-    shared = [TopicPartition(topics.name(name), 0) for name in ("positions", "grid")]
+    shared = [TopicPartition(topics.name(name), 0) for name in ("positions", "decisions")]
     ledger = [tp.partition for tp in own if tp.topic == topics.name("ledger")]
     outputs = [TopicPartition(topics.name(name), p) for name in _RECONCILED for p in ledger]
     return [*own, *shared, *outputs]

@@ -26,7 +26,8 @@ from monitor.runner.sequences import Sequencer, numbers_from, writer_and_sequenc
 
 _CLOUD_EVENT: Headers = (("content-type", b"application/cloudevents+json"),)
 """By this header the readers of CloudEvents over Kafka know a message in structured JSON."""
-MESSAGES = ("alerts", "retraining", "observations")
+OUTPUTS = ("alerts", "retraining", "observations", "firing")
+"""The topics of messages, and the compacted one of what fires now."""
 
 
 class Outbox:
@@ -83,7 +84,7 @@ class Outbox:
 
     def places(self) -> list[TopicPartition]:
         """The output partitions whose records are numbered."""
-        return [self._tp, *(TopicPartition(self._topics.name(topic), self._tp.partition) for topic in MESSAGES)]
+        return [self._tp, *(TopicPartition(self._topics.name(topic), self._tp.partition) for topic in OUTPUTS)]
 
     # ------------------------------------------------------------------ saying
 
@@ -91,9 +92,7 @@ class Outbox:
         """Outputs of models, in each model's order. `known`: by pane the newest activation that has been written."""
         for output in outputs:
             if isinstance(output, Message):
-                topic = self._topics.name(output.topic)
-                record = Outgoing(topic, self._tp.partition, output.key.encode(), output.value, _CLOUD_EVENT)
-                numbered = self._sequencer(output.model).number([record])
+                numbered = self._sequencer(output.model).number(self._records(output))
                 self._waiting += [part for part in numbered if not self._is_there(part)]
             else:
                 self._activate(output, known)
@@ -102,12 +101,21 @@ class Outbox:
         """All that a model says that was stopped. `numbers`: of what it had said by then; what is there is muted."""
         written = self._sequencer(model).sequences
         self._present |= {(self.writer(model), place): number for place, number in written.items()}
-        topics = Counter[str](output.topic for output in again.before if isinstance(output, Message))
-        places = {topic: _place(TopicPartition(self._topics.name(topic), self._tp.partition)) for topic in MESSAGES}
+        records = [record for m in again.before if isinstance(m, Message) for record in self._records(m)]
+        count = Counter(f"{record.topic}/{record.partition}" for record in records)
         # more were said than that where the ledger's start has been deleted
-        first = {place: numbers.get(place, 0) - topics[topic] for topic, place in places.items()}
+        first = {place: numbers.get(place, 0) - count[place] for place in map(_place, self.places()[1:])}
         self._sequencer(model).go_on({place: number for place, number in first.items() if number})
         self.say([*again.before, *again.after], known)
+
+    def _records(self, message: Message) -> list[Outgoing]:
+        """A message's record; behind that of an alert, what `firing` holds of it from now on."""
+        key, partition = message.key.encode(), self._tp.partition
+        record = Outgoing(self._topics.name(message.topic), partition, key, message.value, _CLOUD_EVENT)
+        if message.firing is None:
+            return [record]
+        now = record.value if message.firing else None  # a tombstone: compaction forgets the alert
+        return [record, Outgoing(self._topics.name("firing"), partition, key, now, _CLOUD_EVENT)]
 
     def _activate(self, activation: Activation, known: Mapping[Pane, str]) -> None:
         # not numbered: which stream's grid is made first depends on how the ledger was polled

@@ -33,6 +33,16 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "nothing fires after a restart",
+        (
+            (
+                "runner/outbox.py",
+                "if message.firing is None:\n            return [record]",
+                "if message.firing is None or self._present:\n            return [record]",
+            ),
+        ),
+    ),
+    Mutation(
         "no mute",
         (
             (

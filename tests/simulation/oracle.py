@@ -88,17 +88,33 @@ def came_to_the_end(ended: Ended) -> None:
 
 
 def numbers_have_no_gaps(ended: Ended) -> None:
-    """Of each writer the sequence numbers in each output partition are 0, 1, 2 and so on."""
+    """Of each writer the sequence numbers in each output partition are 0, 1, 2 and so on; of `firing` they ascend."""
     found: dict[tuple[str, str, int], list[int]] = {}
+    ascending: dict[tuple[str, int], int] = {}
     for topic in ("ledger", *OUTPUTS):
         for record in all_of(ended.bus, TOPICS.name(topic)):
             if topic == "ledger" and kind_of(record.headers) == COMMAND:
                 continue
             writer, number = writer_and_sequence(record.headers)
             found.setdefault((writer, record.topic, record.partition), []).append(number)
+    for record in all_of(ended.bus, TOPICS.name("firing")):  # which is compacted
+        writer, number = writer_and_sequence(record.headers)
+        if number < ascending.setdefault((writer, record.partition), 0):
+            raise Broken("sequence", f"{writer} wrote number {number} of firing/{record.partition} late or twice")
+        ascending[writer, record.partition] = number + 1
     for place, numbers in found.items():
         if numbers != list(range(len(numbers))):
             raise Broken("sequence", f"numbers of {place} are {numbers}")
+
+
+def firing_is_what_the_alerts_imply(ended: Ended) -> None:
+    """The compacted view of `firing` holds the newest message of each alert that fires, and nothing else."""
+    newest = {record.key: record.value for record in all_of(ended.bus, TOPICS.name("firing"))}
+    found = {key: value for key, value in newest.items() if value is not None}
+    last = {r.key: r.value for topic, r in ended.said if topic == "alerts"}
+    expected = {key: value for key, value in last.items() if value is not None and b'"status":"firing"' in value}
+    if found != expected:
+        raise Broken("firing", f"too many {found.keys() - expected.keys()}, missing {expected.keys() - found.keys()}")
 
 
 def ids_come_once(ended: Ended) -> None:
@@ -192,6 +208,7 @@ def finds_the_drift(ended: Ended) -> None:
 CHECKS: tuple[Callable[[Ended], None], ...] = (
     came_to_the_end,
     numbers_have_no_gaps,
+    firing_is_what_the_alerts_imply,
     ids_come_once,
     messages_fit_their_schemas,
     says_what_a_replay_says,

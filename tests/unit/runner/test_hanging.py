@@ -131,12 +131,12 @@ def test_turns_that_are_seldom_look_at_more_but_not_at_all_at_once() -> None:
 
 
 def test_what_a_stage_reads_is_what_it_folds_and_what_it_restores_from() -> None:
-    """Profile follows positions and grids; evaluate restores itself from its snapshots and outputs, too."""
+    """Profile follows positions and decisions; evaluate restores itself from its snapshots and outputs, too."""
     topics = LedgerTopics("sd.", 8)
-    shared = {TopicPartition("sd.positions", 0), TopicPartition("sd.grid", 0)}
+    shared = {TopicPartition("sd.positions", 0), TopicPartition("sd.decisions", 0)}
     assert set(watched(TPS, topics)) == {*TPS, *shared}
     mine = TopicPartition("sd.ledger", 3)
-    outputs = {TopicPartition(f"sd.{name}", 3) for name in ("state", "alerts", "retraining", "observations")}
+    outputs = {TopicPartition(f"sd.{name}", 3) for name in ("state", "alerts", "retraining", "observations", "firing")}
     assert set(watched([mine], topics)) == {mine, *shared, *outputs}
 
 

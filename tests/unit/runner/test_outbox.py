@@ -7,12 +7,12 @@ import pytest
 
 from monitor.bus.memory import MemoryBus
 from monitor.evaluate.messages import Message
-from monitor.events import Outgoing, TopicPartition
+from monitor.events import Outgoing, Record, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import FORMAT, EvaluatePosition, Snapshot
 from monitor.runner.outbox import Outbox
 from monitor.runner.sequences import Sequencer, writer_and_sequence
-from monitor.runner.topics import create_topics
+from monitor.runner.topics import create_topics, read_whole, records_of
 
 TOPICS = LedgerTopics("sd.", 1)
 TP = TopicPartition("sd.ledger", 0)
@@ -27,6 +27,10 @@ def a_bus(written: int, writer: str = f"{WRITER}/m") -> MemoryBus:
     alerts = [Outgoing("sd.alerts", 0, b"k", str(n).encode()) for n in range(written)]
     bus.write(Sequencer(writer).number(alerts), markers=False)
     return bus
+
+
+def all_of(bus: MemoryBus, topic: str) -> list[Record]:
+    return [record for batch in read_whole(bus, TopicPartition(topic, 0)) for record in records_of(batch)]
 
 
 def a_position(said: int, before: int, tail: int = 0, model: str = "m") -> EvaluatePosition:
@@ -84,3 +88,40 @@ def test_alerts_of_no_model_keep_their_numbers_over_a_restart() -> None:
     outbox = restored(bus, msgspec.structs.replace(position, low=low, tails={ALERTS: 2, "sd.ledger/0": 0}))
     assert outbox.numbers() == {"": {ALERTS: 2, "sd.ledger/0": 3}}
     assert say(outbox, 1, model="") == [2]
+
+
+def an_alert(number: int, firing: bool | None = True) -> Message:
+    return Message("alerts", number, "m", "k", b"%d" % number, b"", firing)
+
+
+def test_an_alert_is_written_to_the_log_and_to_what_fires_now() -> None:
+    """In this order and in one transaction; resolved, it leaves a tombstone, and notices are in the log alone."""
+    outbox = Outbox("sd.evaluate", TP, TOPICS)
+    outbox.say([an_alert(0), an_alert(1, firing=False), an_alert(2, firing=None)], {})
+    written = [(record.topic, record.key, record.value) for record in outbox.take()]
+    assert written == [
+        ("sd.alerts", b"k", b"0"),
+        ("sd.firing", b"k", b"0"),
+        ("sd.alerts", b"k", b"1"),
+        ("sd.firing", b"k", None),
+        ("sd.alerts", b"k", b"2"),
+    ]
+
+
+@pytest.mark.parametrize(("alerts", "firing"), [(3, 0), (0, 3), (3, 2), (1, 3), (0, 0), (3, 3)])
+def test_whichever_part_of_a_commit_is_lost_both_are_put_right(alerts: int, firing: int) -> None:
+    """A torn commit left so many of three alerts in one topic and so many in the other: each is completed by itself."""
+    bus = a_bus(0)
+    said = [an_alert(0), an_alert(1, firing=False), an_alert(2)]
+    whole = Outbox("sd.evaluate", TP, TOPICS)
+    whole.say(said, {})
+    records = whole.take()
+    kept = {"sd.alerts": alerts, "sd.firing": firing}
+    for topic, number in kept.items():
+        bus.write([record for record in records if record.topic == topic][:number], markers=False)
+    numbers = {ALERTS: 3, "sd.firing/0": 3}
+    outbox = restored(bus, msgspec.structs.replace(a_position(3, 0), numbers={"m": numbers}))
+    outbox.say(said, {})
+    bus.write(outbox.take(), markers=False)
+    found = {topic: [r.value for r in all_of(bus, topic)] for topic in kept}
+    assert found == {"sd.alerts": [b"0", b"1", b"2"], "sd.firing": [b"2"]}  # which is compacted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.bus.memory import MemoryBus
-from monitor.cli.tail import follow
+from monitor.cli.tail import fires, follow
 from monitor.errors import RecordsLost
 from monitor.events import Outgoing, TopicPartition
 from monitor.runner.topics import read_whole
@@ -57,3 +57,17 @@ def test_tail_reports_what_it_has_lost_and_goes_on(bus: MemoryBus, capsys: pytes
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert "offsets 6001 to 6005 of t/0 were deleted before they were read" in err
+
+
+def test_tail_firing_prints_what_fires_now_and_then_what_changes() -> None:
+    """What was resolved before is not there; what is resolved later comes as its key and null."""
+    bus = MemoryBus(clock=lambda: 0)
+    bus.create("firing", 2, {"cleanup.policy": "compact"})
+    sender = bus.sender()
+    for partition, key, value in [(0, b"a", b"1"), (1, b"b", b"2"), (0, b"a", b"3"), (0, b"c", b"4"), (1, b"b", None)]:
+        sender.send(Outgoing("firing", partition, key, value))
+    found = fires(bus, "firing")
+    assert [next(found)[1] for _ in range(2)] == [b"3", b"4"]
+    sender.send(Outgoing("firing", 1, b"b", b"5"))
+    sender.send(Outgoing("firing", 0, b"a", None))
+    assert {next(found)[1] for _ in range(2)} == {b"5", b'{"partitionkey":"a","data":null}'}
