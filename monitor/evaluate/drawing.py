@@ -73,18 +73,9 @@ def _pairs(seed: int, window: int, reference: int, points: Int64s) -> Iterator[t
     step = max(1, _AT_ONCE // len(points))
     for first in range(0, PAIRS, step):
         numbers = range(first, min(first + step, PAIRS))
-        yield (
-            _samples(seed, [2 * k for k in numbers], window, points),
-            _samples(seed, [2 * k + 1 for k in numbers], reference, points),
-        )
-
-
-def _samples(seed: int, numbers: Sequence[int], rows: int, points: Int64s) -> Int64s:
-    found = np.empty((len(numbers), len(points)), dtype=np.int64)
-    for row, number in zip(found, numbers, strict=True):
-        # clip: nothing lies outside, and without a check numpy writes in place
-        np.take(below(seed, number, rows), points, out=row, mode="clip")
-    return found
+        windows = below(seed, [2 * number for number in numbers], window, points)
+        references = below(seed, [2 * number + 1 for number in numbers], reference, points)
+        yield windows, references
 
 
 def _over_pairs(scores: Float64s) -> Spread:

@@ -8,6 +8,7 @@ lattice where its own cumulated shares lie, to 1/65,536, so the columns share th
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from monitor.events import Int64s
 
 LATTICE = 1 << 16
+_FEW = 2048
 Words = npt.NDArray[np.uint64]
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -51,17 +53,26 @@ def words(seed: int, start: int, count: int) -> Words:
     return state
 
 
-def below(seed: int, number: int, rows: int) -> Int64s:
-    """Sample `number` of so many rows: how many of its points lie below each point of the lattice, (65,537,) from 0.
+def below(seed: int, numbers: Sequence[int], rows: int, points: Int64s) -> Int64s:
+    """How many draws of each of these samples lie below each point of the lattice, (samples, points).
 
-    >>> counts = below(seed=1, number=0, rows=1000)
-    >>> counts[[0, LATTICE // 2, LATTICE]].tolist()
-    [0, 523, 1000]
+    `numbers`: the samples; each is `rows` draws of the generator, whatever other samples are asked for.
+    A few points are looked up among the sorted draws, and many in a table of the whole lattice: the same counts, but
+    each way is several times as fast as the other where it is taken.
+
+    >>> below(seed=1, numbers=[0, 1], rows=1000, points=np.array([0, LATTICE // 2, LATTICE])).tolist()
+    [[0, 523, 1000], [0, 517, 1000]]
     """
-    points = words(seed, number << 32, -(-rows // 4)).astype("<u8").view("<u2")[:rows]
-    counts = np.zeros(LATTICE + 1, dtype=np.int64)
-    np.cumsum(np.bincount(points, minlength=LATTICE), out=counts[1:])
-    return counts
+    found = np.empty((len(numbers), len(points)), dtype=np.int64)
+    for row, number in zip(found, numbers, strict=True):
+        draws = words(seed, number << 32, -(-rows // 4)).astype("<u8").view("<u2")[:rows]
+        if len(points) <= _FEW:
+            row[:] = np.sort(draws, kind="stable").astype(np.int32).searchsorted(points.astype(np.int32))
+        else:
+            table = np.zeros(LATTICE + 1, dtype=np.int64)
+            np.cumsum(np.bincount(draws, minlength=LATTICE), out=table[1:])
+            np.take(table, points, out=row, mode="clip")  # clip: with a check numpy would not write in place
+    return found
 
 
 def cuts(counts: Int64s, rows: Int64s | int) -> Int64s:

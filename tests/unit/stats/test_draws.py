@@ -32,14 +32,22 @@ def test_any_part_of_the_sequence_is_had_without_what_comes_before(seed: int, st
 @pytest.mark.parametrize("rows", [1, 3, 500, 8192])
 def test_a_sample_has_its_rows_and_no_more(rows: int) -> None:
     """All lie on the lattice."""
-    found = below(seed=7, number=0, rows=rows)
-    assert (found[0], found[-1], len(found)) == (0, rows, LATTICE + 1)
+    (found,) = below(seed=7, numbers=[0], rows=rows, points=np.arange(LATTICE + 1))
+    assert (found[0], found[-1]) == (0, rows)
     assert (np.diff(found) >= 0).all()
+
+
+@given(st.lists(st.integers(0, LATTICE), min_size=1, max_size=30), st.integers(1, 3000))
+def test_few_points_and_many_are_counted_alike(points: list[int], rows: int) -> None:
+    """Sorted and searched, or looked up in a table; each sample is its own, whatever else is asked for."""
+    few = below(9, [4, 2], rows, np.array(points))
+    many = below(9, [0, 2, 4], rows, np.array(points * 3000))[:, : len(points)]
+    assert few.tolist() == many[[2, 1]].tolist()
 
 
 def test_samples_are_uniform_and_independent() -> None:
     """Chi-square of all points on 64 bins, and of each sample: their p-values are spread as chance has it."""
-    samples = np.array([np.diff(below(5, number, 4096)[:: LATTICE // 64]) for number in range(200)])
+    samples = np.diff(below(5, range(200), 4096, np.arange(0, LATTICE + 1, LATTICE // 64)))
     assert stats.chisquare(samples.sum(axis=0)).pvalue > 0.001
     each = stats.chisquare(samples, axis=1).pvalue
     assert stats.kstest(each, "uniform").pvalue > 0.001
