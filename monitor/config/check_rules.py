@@ -1,13 +1,14 @@
-"""Checks of alerting rules: expressions, what they select, thresholds that can be reached, labels and templates."""
+"""Checks of alerting rules: expressions, what they select, durations, labels and templates."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from math import isfinite
 from typing import NamedTuple
 
+from monitor.codec.durations import duration_text
 from monitor.config.built_in import GROUP, RESERVED
+from monitor.config.check_thresholds import faults
 from monitor.config.expression import Comparison, ExpressionError, Selector, parse
 from monitor.config.inputs import InputRefused, resolve_inputs, series_of
 from monitor.config.metrics import METRICS, QUANTILES, Metric, alert_labels, selector_labels
@@ -61,6 +62,7 @@ def check_rules(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet:
                 yield sheet.problem((*path, "alert"), f"the alert {rule.alert!r} is built in; choose another name")
             yield from _rule(rule, path, [watched[model] for model in models] if is_whole else [], sheet)
             yield from _min_events(file, models, rule, path, sheet)
+            yield from _shorter_than_a_pane(file, models, rule, path, sheet)
 
 
 def _named_twice(
@@ -93,7 +95,7 @@ def _rule(rule: RuleEntry, path: Path, watched: list[_Watched], sheet: Sheet) ->
         yield sheet.problem((*path, "expr"), str(error), error.position)
     else:
         metric = METRICS[comparison.metric]
-        yield from _threshold(comparison, metric, (*path, "expr"), sheet)
+        yield from (sheet.problem((*path, "expr"), fault) for fault in faults(comparison, metric))
         yield from _selection(comparison, metric, watched, (*path, "expr"), sheet)
     yield from _annotations(rule, metric, path, sheet)
 
@@ -103,6 +105,17 @@ def _min_events(file: AlertsFile, models: list[str], rule: RuleEntry, path: Path
     small = [w.events for w in windows if w.events is not None and min_events_of(rule, w) > w.events]
     if small:
         yield sheet.problem((*path, "min_events"), f"min_events is more than the window of {min(small)} events has")
+
+
+def _shorter_than_a_pane(
+    file: AlertsFile, models: list[str], rule: RuleEntry, path: Path, sheet: Sheet
+) -> Iterator[Problem]:
+    """Rules are judged at ends of panes, so nothing can be violated for less than one."""
+    shortest = min((effective(file.models[model], file.defaults).pane for model in models), default=0)
+    for key, duration in (("for", rule.for_), ("keep_firing_for", rule.keep_firing_for)):
+        if 0 < duration < shortest:
+            message = f"{key} is shorter than the pane, {duration_text(shortest)}; leave it out or write that"
+            yield sheet.problem((*path, key), message)
 
 
 def _annotations(rule: RuleEntry, metric: Metric | None, path: Path, sheet: Sheet) -> Iterator[Problem]:
@@ -119,27 +132,6 @@ def _annotations(rule: RuleEntry, metric: Metric | None, path: Path, sheet: Shee
                 hint = did_you_mean(part.label, known)
                 message = f"alerts of {metric.name!r} have no label {part.label!r}{hint}"
                 yield sheet.problem(place, message, part.position)
-
-
-# ---------------------------------------------------------------------- thresholds
-
-
-def _threshold(comparison: Comparison, metric: Metric, path: Path, sheet: Sheet) -> Iterator[Problem]:
-    if comparison.needs_reference_spread:
-        if not metric.has_reference:
-            what = "a whole stream" if metric.subject == "stream" else "a detector"
-            yield sheet.problem(path, f"{metric.name!r} is of {what}: it has no reference_mean or reference_std")
-        return
-    threshold = comparison.threshold(None, None)
-    if not isfinite(threshold):
-        yield sheet.problem(path, "the threshold is not a number: it divides by zero or is too large")
-    elif metric.most is not None and _out_of_reach(comparison.op, threshold, metric.most):
-        hint = "; write 0.05 for 5 %" if metric.name.endswith("_rate") else ""
-        yield sheet.problem(path, f"{metric.name!r} is never above {metric.most:g}, so this never fires{hint}")
-
-
-def _out_of_reach(op: str, threshold: float, most: float) -> bool:
-    return (op == ">" and threshold >= most) or (op in (">=", "==") and threshold > most)
 
 
 # ---------------------------------------------------------------------- what a rule selects

@@ -6,13 +6,14 @@ It travels in the ledger with its rule, so that nobody parses an expression twic
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import nan
 from typing import Annotated, Literal, assert_never
 
 from pydantic import Field
+
+from monitor.config.pattern import matches
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
@@ -41,7 +42,7 @@ class Selector:
         found = labels.get(self.label, "")
         if self.op in ("=", "!="):
             return (found == self.value) == (self.op == "=")
-        return (re.fullmatch(self.value, found) is not None) == (self.op == "=~")
+        return matches(self.value, found) == (self.op == "=~")
 
 
 ReferenceName = Literal["reference_mean", "reference_std"]

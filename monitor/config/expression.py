@@ -1,7 +1,7 @@
 """Expressions of rules: `metric{label="value"} > threshold`, and nothing else.
 
 comparison = metric [ "{" selector { "," selector } "}" ] op sum
-selector   = label ("=" | "!=" | "=~" | "!~") string          regular expressions match the whole value
+selector   = label ("=" | "!=" | "=~" | "!~") string          regular expressions are RE2's and match the whole value
 op         = ">" | ">=" | "<" | "<=" | "==" | "!="
 sum        = product { ("+" | "-") product }
 product    = unary { ("*" | "/") unary }
@@ -11,7 +11,6 @@ unary      = "-" unary | number | "reference_mean" | "reference_std" | "(" sum "
 from __future__ import annotations
 
 import re
-import warnings
 from functools import lru_cache
 from math import isfinite
 from typing import NamedTuple, NoReturn, get_args
@@ -25,6 +24,7 @@ from monitor.config.comparison import (
     Term,
 )
 from monitor.config.metrics import METRICS, NEEDS_LABELS
+from monitor.config.pattern import PatternError, check_pattern
 from monitor.config.suggest import did_you_mean
 
 _LONGEST = 500  # characters; bounds the recursion of the parser and of `threshold`, too
@@ -133,7 +133,10 @@ class _Parser:
         self._advance()
         value = re.sub(r"\\([\"'\\])", r"\1", token.text[1:-1])
         if op.text in ("=~", "!~"):
-            _check_pattern(value, token.position)
+            try:
+                check_pattern(value)
+            except PatternError as error:
+                raise ExpressionError(f"not a regular expression of RE2: {error}", token.position) from None
         return Selector(label.text, op.text, value, label.position)
 
     def _sum(self) -> Term:
@@ -201,12 +204,3 @@ class _Parser:
         token = self._peek()
         found = "the end" if token.kind == "end" else repr(token.text)
         raise ExpressionError(f"{what}; found {found}", token.position)
-
-
-def _check_pattern(pattern: str, position: int) -> None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Python warns of patterns whose meaning will change
-            re.compile(pattern)
-    except (re.error, OverflowError, RecursionError, Warning) as error:
-        raise ExpressionError(f"not a regular expression: {error}", position) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 
 import pytest
@@ -14,7 +15,7 @@ from monitor.codec.captured import CapturedHeader
 from monitor.codec.durations import parse_duration
 from monitor.codec.reasons import SENTENCES
 from monitor.config import alerts_schema
-from monitor.config.metrics import METRICS, NEEDS_LABELS
+from monitor.config.metrics import METRICS, NEEDS_LABELS, Values
 from monitor.config.resolve import BUILT_IN
 from monitor.config.shape import NOT_YET_KEYS, NOT_YET_VALUES
 from monitor.ledger.ledger_topics import LedgerTopics
@@ -125,7 +126,17 @@ def test_every_metric_is_explained_under_its_subject() -> None:
         subject, cells = told[name]
         assert subject == metric.subject
         assert metric.subject != "column" or kinds[cells[1]] == metric.kinds, name
-        assert (metric.most == 1.0) == any(cell in ("0 to 1", "0 or 1") for cell in cells), name
+        assert RANGES[metric.values] in cells, name
+
+
+RANGES = {
+    Values(-math.inf, math.inf): "the column's unit",
+    Values(0.0, math.inf): "0 and up",
+    Values(0.0, math.inf, whole=True): "0 and up, whole",
+    Values(0.0, 1.0): "0 to 1",
+    Values(0.0, 1.0, whole=True): "0 or 1",
+}
+"""What a metric can be, and how its row says so."""
 
 
 def test_every_metric_of_the_endpoint_is_listed_as_it_is() -> None:

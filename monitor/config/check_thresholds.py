@@ -1,0 +1,102 @@
+"""Checks of thresholds: a rule that could never hold, or never not hold, is refused.
+
+A threshold is taken as the range of values that it can have, given that reference_mean lies in the metric's own range
+and reference_std is not negative; then both sides of the metric's range are tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from math import inf, isclose, isfinite, isnan, nan
+from typing import NamedTuple, assert_never
+
+from monitor.config.comparison import Binary, Comparison, Term
+from monitor.config.metrics import Metric
+
+_SAMPLES = ((0.37, 0.011), (0.0123, 0.71), (0.83, 0.29))
+"""Values of reference_mean and reference_std that have nothing in common."""
+
+
+class _Range(NamedTuple):
+    low: float
+    high: float
+
+
+def faults(comparison: Comparison, metric: Metric) -> Iterator[str]:
+    """What is wrong with the threshold: at most one thing."""
+    if comparison.needs_reference_spread and not metric.has_reference:
+        what = "a whole stream" if metric.subject == "stream" else "a detector"
+        yield f"{metric.name!r} is of {what}: it has no reference_mean or reference_std"
+        return
+    values = [comparison.threshold(mean, std) for mean, std in _SAMPLES]
+    if not any(isfinite(value) for value in values):
+        yield "the threshold is not a number: it divides by zero or is too large"
+    elif comparison.needs_reference_spread and all(isclose(value, values[0], abs_tol=1e-15) for value in values):
+        yield f"the threshold is {values[0]:g} whatever the reference: write the number"
+    elif comparison.needs_reference_spread and comparison.op in ("==", "!="):
+        yield (
+            f"{metric.name!r} equals this threshold by chance only; write a distance, such as "
+            f"{metric.name} > reference_mean + 3 * reference_std"
+        )
+    else:
+        yield from _out_of_range(comparison.op, _range(comparison.right, metric), metric)
+
+
+def _out_of_range(op: str, threshold: _Range, metric: Metric) -> Iterator[str]:
+    name, (least, most, is_whole) = metric.name, metric.values
+    above, below = f"{name!r} is never above {most:g}", f"{name!r} is never below {least:g}"
+    (low, high), never, always = threshold, "so this never fires", "so this always holds"
+    hint = "; write 0.05 for 5 %" if name.endswith("_rate") and low > 1 else ""
+    whole = is_whole and low == high and low != int(low)
+    table = {
+        ">": ((low >= most, above, never), (high < least, below, always)),
+        ">=": ((low > most, above, never), (high <= least, below, always)),
+        "<": ((high <= least, below, never), (low > most, above, always)),
+        "<=": ((high < least, below, never), (low >= most, above, always)),
+        "==": (
+            (low > most, above, never),
+            (high < least, below, never),
+            (whole, f"{name!r} is a whole number", never),
+        ),
+        "!=": (
+            (low > most, above, always),
+            (high < least, below, always),
+            (whole, f"{name!r} is a whole number", always),
+        ),
+    }
+    for applies, reason, verdict in table[op]:
+        if applies:
+            yield f"{reason}, {verdict}{hint}"
+
+
+# ---------------------------------------------------------------------- the range of a threshold
+
+
+def _range(term: Term, metric: Metric) -> _Range:
+    least, most, _ = metric.values
+    match term:
+        case Binary():
+            return _applied(term.op, _range(term.left, metric), _range(term.right, metric))
+        case "reference_mean":
+            return _Range(least, most)
+        case "reference_std":  # no deviation is larger than half of the range
+            return _Range(0.0, (most - least) / 2)
+        case float():
+            return _Range(term, term)
+    assert_never(term)
+
+
+def _applied(op: str, left: _Range, right: _Range) -> _Range:
+    if op == "/" and right.low <= 0.0 <= right.high:
+        return _Range(-inf, inf)
+    ends = [_end(op, a, b) for a, b in product(left, right)]
+    return _Range(-inf, inf) if any(isnan(end) for end in ends) else _Range(min(ends), max(ends))
+
+
+def _end(op: str, a: float, b: float) -> float:
+    if op == "*":
+        return 0.0 if a == 0.0 or b == 0.0 else a * b
+    if op == "/":
+        return nan if abs(b) == inf and abs(a) == inf else a / b
+    return a + b if op == "+" else a - b
