@@ -1,7 +1,7 @@
 """Judging one model: rules at pane ends that are multiples of the interval, alerts, and retraining requests.
 
-In a run of panes that are empty everywhere nothing but timers and silence moves. So it is judged interval by interval
-until nothing more can change, and then again at its end: exactly what judging all of it would give.
+A run of panes that are empty everywhere is judged where something may change (`empty_runs.py`), and gives exactly what
+judging all of it would give.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from monitor.contract import ModelContract
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import AlertContext, Place, alert_message
 from monitor.evaluate.detection import Sighting
+from monitor.evaluate.empty_runs import Quiet, Timetable
 from monitor.evaluate.lifecycle import Alerts, Transition
 from monitor.evaluate.messages import Message
 from monitor.evaluate.observations import observation_key, observation_message
 from monitor.evaluate.past_offsets import NOTHING, PastOffsets
 from monitor.evaluate.retraining import Retraining, retraining_message
-from monitor.evaluate.rules import Judgement, RuleSet
+from monitor.evaluate.rules import SILENCE, Judgement, RuleSet
 from monitor.evaluate.state import JudgeState
 from monitor.evaluate.stream import StreamFold
 from monitor.events import Histogram, Observation, ReferenceInfo, StreamName, Verdict
@@ -27,7 +28,6 @@ from monitor.panes.merging import MergedPane
 from monitor.stats.exact import significant
 
 Streams = Mapping[StreamName, StreamFold]
-SILENCE = "seconds_since_last_event"
 _FOREVER = 1 << 62
 _BEFORE_RULES = JudgeState((), (), NOTHING, None)
 
@@ -54,8 +54,7 @@ class Judge:
         self._stream_names = tuple(stream.stream for stream in contract.streams)
         self._rule_set = RuleSet(rules)
         self._past.keep(max([0, *(trigger.max_ms for trigger in rules.retraining)]), contract.pane_ms)
-        self._slowest = _slowest(rules)
-        self._silences = _silence_thresholds(rules)
+        self._timetable = Timetable(rules)
         if first:
             self._retraining = Retraining(rules)
         else:
@@ -107,7 +106,7 @@ class Judge:
         offsets = [part for pane in merged.values() if pane is not None for part in pane.offsets]
         self._past.add(pane_end, offsets)
         if self._rules is not None and pane_end % self._rules.interval_ms == 0:
-            yield from self._judge(pane_end)
+            yield from self._judge(pane_end, -_FOREVER)
 
     def empty_run(self, streams: Streams, first_end: int, last_end: int) -> Iterator[Message]:
         """A run of panes, with these ends, that are empty in every stream."""
@@ -116,14 +115,12 @@ class Judge:
             return
         self._begin(first_end)
         interval, done = self._rules.interval_ms, first_end - self._pane_ms
-        at = first_end + -first_end % interval
-        while at <= last_end:
+        at, last, since = first_end + -first_end % interval, last_end // interval * interval, -_FOREVER
+        while at <= last:
             yield from self._skip(done, at)
-            yield from self._judge(at)
-            done, at = (
-                at,
-                max(at + interval, min(self._quiet_until(at), last_end - self._slowest) // interval * interval),
-            )
+            yield from self._judge(at, since)
+            done, at = at, self._timetable.next(at, self._quiet(at, last)) if at < last else last + interval
+            since = at - interval
         yield from self._skip(done, last_end)
 
     def _skip(self, done: int, end: int) -> Iterator[Message]:
@@ -131,23 +128,12 @@ class Judge:
             told = [o for fold in self._streams.values() for o in fold.skip(done + self._pane_ms, end)]
             yield from self._observed(sorted(told, key=lambda observation: observation.end))
 
-    def _quiet_until(self, at: int) -> int:
-        """The next time at which judging empty panes may change something; `at` itself where that is soon."""
+    def _quiet(self, at: int, last: int) -> Quiet:
+        """What the timetable asks behind the judgement `at` of an empty run whose last one is `last`."""
         firing = self._alerts.firing()
-        # an alert may be resolved at the first closing after `keep_firing_for`
-        timers = any(
-            not a.verdict.violated and at - a.last_violated < a.rule.keep_firing_for_ms + self._slowest for a in firing
-        )
-        if timers or self._alerts.pending() or not all(fold.settled() for fold in self._streams.values()):
-            return at
-        times = [
-            last + threshold + step
-            for last in self._last_events().values()
-            for threshold in self._silences
-            for step in (-1, 1)  # `>` changes its answer behind the threshold, `<` at it: judged just before, and after
-        ]
-        times.append(self._retraining.next_due(at, firing, self._newest()))
-        return min([time for time in times if time > at], default=_FOREVER)
+        unsettled = {name for fold in self._streams.values() for name in fold.unsettled()}
+        asks_at = self._retraining.next_due(at, firing, self._newest())
+        return Quiet(last, unsettled, [*self._alerts.pending(), *firing], self._last_events().values(), asks_at)
 
     def _observed(self, observations: Iterable[Observation]) -> Iterator[Message]:
         for observation in observations:
@@ -183,13 +169,14 @@ class Judge:
 
     # ------------------------------------------------------------------ judging
 
-    def _judge(self, at: int) -> Iterator[Message]:
+    def _judge(self, at: int, since: int) -> Iterator[Message]:
+        """Judge at the time `at` the windows that have closed behind `since`."""
         streams = self._streams
         judged = self._rule_set.judge(
             Judgement(
                 at=at,
                 observations={(s, name): o for s, fold in streams.items() for name, o in fold.observations().items()},
-                moved={(s, name) for s, fold in streams.items() for name in fold.take_moved()},
+                moved={(s, name) for s, fold in streams.items() for name in fold.take_moved(since)},
                 changes={key: value for fold in streams.values() for key, value in fold.take_seen().items()},
                 blind=self._blind(),
                 silence={s: {SILENCE: _seconds(at - last)} for s, last in self._last_events().items()},
@@ -238,15 +225,3 @@ def _basis(transition: Transition) -> bytes:
     alert = transition.alert
     verdict = alert.verdict
     return repr((transition.status, alert.episode, alert.pending_since, verdict.value, verdict.threshold)).encode()
-
-
-def _slowest(rules: ModelRules) -> int:
-    """How long judging again must go on at the end of a quiet run for all windows of time to have moved, in ms."""
-    steps = [rule.window.every_ms or rule.window.time_ms or 0 for rule in rules.rules]
-    return 2 * rules.interval_ms + max([0, *steps])
-
-
-def _silence_thresholds(rules: ModelRules) -> tuple[int, ...]:
-    """Where rules about silence change their answer, in ms since the last event."""
-    comparisons = [rule.comparison for rule in rules.rules]
-    return tuple(int(c.threshold(None, None) * 1000) for c in comparisons if c.metric == SILENCE)

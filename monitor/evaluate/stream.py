@@ -123,10 +123,10 @@ class StreamFold:
             columns=columns,
         )
 
-    def settled(self) -> bool:
-        """Whether more empty panes change no observation: all windows of time have closed behind the last rows."""
-        timed = [window.last for name, window in self._windows.items() if name.startswith("time")]
-        return not self._begun or all(last is not None and last.start >= self._filled_to for last in timed)
+    def unsettled(self) -> set[str]:
+        """Windows of time whose observations more empty panes change: they have yet to close behind the last rows."""
+        timed = {name: window.last for name, window in self._windows.items() if name.startswith("time")}
+        return {name for name, last in timed.items() if self._begun and (last is None or last.start < self._filled_to)}
 
     def blind(self) -> list[Sighting]:
         """Detectors into which NaN or infinity has got, so that they find nothing for ever: none, unless by a bug."""
@@ -172,9 +172,10 @@ class StreamFold:
         """The last closed window of each specification that has one."""
         return {name: w.observation for name, w in self._windows.items() if w.observation is not None}
 
-    def take_moved(self) -> set[str]:
-        """Specifications of which a window has closed since the last call."""
-        moved = {name for name, window in self._windows.items() if window.moved}
+    def take_moved(self, since: int) -> set[str]:
+        """Specifications of which a window has closed since the last call, and behind the time `since` (ms)."""
+        closed = {name: window.last for name, window in self._windows.items() if window.moved}
+        moved = {name for name, last in closed.items() if last is not None and last.end > since}
         for window in self._windows.values():
             window.moved = False
         return moved

@@ -8,7 +8,7 @@ The rules of this file (n, m, T, E as in `WindowSpec`):
 - {time: T, every: E}: closes at pane ends that are multiples of E, once [end - T, end) lies wholly at or after the
   start of the first pane; empty or not. Without `every`, E is T.
 - A pane that holds nothing moves no window of events: it can neither close it nor change its sums. So a run of empty
-  panes is folded at the cost of the time windows that close in it, and gives what adding them one by one gives.
+  panes is folded at the cost of the time windows that still hold something.
 - Sums are integers: a leaving pane is subtracted, and nothing of it is left. A sum never needs more than int64,
   since the sum of all panes of a window has to fit anyway, and wrapping in between cancels out.
 
@@ -64,7 +64,10 @@ class Windows(Protocol):
         """One pane; `counts` None where it is empty. Returns the window that closes at its end."""
 
     def skip(self, first_end: int, last_end: int) -> list[Closed]:
-        """A run of empty panes with these ends, both included; returns the windows that close in it, in order."""
+        """A run of empty panes with these ends, both included; returns the windows that close in it, in order.
+
+        Of windows that hold nothing the first and the last.
+        """
 
     def state(self) -> WindowsState:
         """All that later windows depend on."""
@@ -299,9 +302,15 @@ class TimeWindows:
 
     def skip(self, first_end: int, last_end: int) -> list[Closed]:
         self._begin(first_end - self._pane_ms)
-        first = first_end + -first_end % self._every_ms
-        closed = (self._close(end) for end in range(first, last_end + 1, self._every_ms))
-        return [window for window in closed if window is not None]
+        first = max(first_end, (self._first or 0) + self._time_ms)  # below it no window closes
+        end, last = first + -first % self._every_ms, last_end // self._every_ms * self._every_ms
+        closed: list[Closed] = []
+        while end <= last:
+            if (window := self._close(end)) is not None:
+                closed.append(window)
+            # a window that holds nothing is followed by such alone: the last of them says it all
+            end = end + self._every_ms if self._sum.slices else max(end + self._every_ms, last)
+        return closed
 
     def state(self) -> TimeState:
         return TimeState(self._first, self._sum.state())

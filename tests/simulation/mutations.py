@@ -33,12 +33,12 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
-        "nothing fires after a restart",
+        "an alert that is resolved goes on firing",
         (
             (
                 "runner/outbox.py",
-                "if message.firing is None:\n            return [record]",
-                "if message.firing is None or self._present:\n            return [record]",
+                "now = record.value if message.firing else None",
+                "now = record.value",
             ),
         ),
     ),

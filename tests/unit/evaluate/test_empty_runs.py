@@ -142,3 +142,26 @@ def test_an_empty_run_says_what_pane_by_pane_says(seed: int, monkeypatch: pytest
     assert [(m.topic, m.at, m.key) for m in at_once] == [(m.topic, m.at, m.key) for m in slow]
     assert at_once == slow
     assert cut == slow
+
+
+@pytest.mark.parametrize("years", [1, 20])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_hole_is_judged_a_few_hundred_times_however_long_it_is(
+    seed: int, years: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With alerts that are pending or fire on each kind of window, timers, triggers and rules on silence."""
+    rng = random.Random(seed)
+    model, panes = a_config(rng), a_log(rng)
+    judged: list[int] = []
+    judge = Judge._judge
+
+    def counted(self: Judge, at: int, since: int) -> Iterator[Message]:
+        judged.append(at)
+        return judge(self, at, since)
+
+    monkeypatch.setattr(Judge, "_judge", counted)
+    last = panes[-1].index + 1
+    before = len(fold_all(model, panes, [last])), len(judged)
+    messages = fold_all(model, panes, [last + years * 365 * 86_400_000 // PANE])
+    assert len(judged) - 2 * before[1] < 300
+    assert len(messages) - before[0] < 300

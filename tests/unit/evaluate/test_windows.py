@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -128,20 +130,18 @@ def one_by_one(windows: Windows, panes: list[PaneIn]) -> list[Seen]:
     return [seen(window) for window in closed if window is not None]
 
 
-def with_runs_skipped(windows: Windows, panes: list[PaneIn], most: int) -> list[Seen]:
-    """Empty panes go in by `skip`, in runs of at most `most`."""
-    result: list[Seen] = []
-    k = 0
-    while k < len(panes):
-        run = 0
-        while run < most and k + run < len(panes) and panes[k + run].counts is None:
-            run += 1
-        if run:
-            result += map(seen, windows.skip(panes[k].end, panes[k + run - 1].end))
-        else:
-            result += one_by_one(windows, [panes[k]])
-        k += max(run, 1)
-    return result
+def runs(panes: list[PaneIn], most: int) -> Iterator[list[PaneIn]]:
+    """Panes that hold something one by one, empty ones in runs of at most `most`."""
+    for is_empty, group in groupby(panes, key=lambda pane: pane.counts is None):
+        held = list(group)
+        size = most if is_empty else 1
+        yield from (held[k : k + size] for k in range(0, len(held), size))
+
+
+def thinned(closed: list[Seen]) -> list[Seen]:
+    """Of the windows that hold nothing the first and the last."""
+    nothing = [window for window in closed if not window.offsets]
+    return [window for window in closed if window.offsets or window in (nothing[0], nothing[-1])]
 
 
 @settings(max_examples=300, deadline=None)
@@ -156,19 +156,37 @@ def test_every_window_is_the_sum_of_its_panes(spec: WindowSpec, panes: list[Pane
 @settings(max_examples=300, deadline=None)
 @given(SPECS, pane_runs(), st.integers(1, 50))
 def test_a_run_of_empty_panes_in_one_step_equals_one_by_one(spec: WindowSpec, panes: list[PaneIn], most: int) -> None:
-    """Skipping gives exactly the windows of adding empty panes singly."""
-    single = one_by_one(open_windows(spec, PANE, WIDTH), panes)
-    assert with_runs_skipped(open_windows(spec, PANE, WIDTH), panes, most) == single
+    """Skipping gives the windows of adding empty panes singly; of those that hold nothing the first and the last."""
+    single, skipping = open_windows(spec, PANE, WIDTH), open_windows(spec, PANE, WIDTH)
+    for run in runs(panes, most):
+        expected = one_by_one(single, run)
+        if run[0].counts is None:
+            assert list(map(seen, skipping.skip(run[0].end, run[-1].end))) == thinned(expected)
+        else:
+            assert one_by_one(skipping, run) == expected
+    assert skipping.state() == single.state()
 
 
-def test_a_year_of_silence_costs_its_closings_only() -> None:
-    """A run of 3 million empty panes closes a window a day; windows of equal content share their counts."""
-    day = 24 * 3600 * 1000
-    windows = open_windows(by_time(day), 10_000, WIDTH)
-    closed = windows.skip(10_000, 365 * day)
-    assert len(closed) == 365
-    assert closed[0].counts is closed[-1].counts
-    assert open_windows(by_events(10, 5), 10_000, WIDTH).skip(10_000, 365 * day) == []
+@pytest.mark.parametrize("days", [1, 365, 3650])
+@pytest.mark.parametrize("spec", [by_time(600_000, 10_000), by_time(86_400_000), by_time(3_600_000, 60_000)])
+def test_a_hole_costs_what_the_window_holds_however_long_it_is(spec: WindowSpec, days: int) -> None:
+    """As many closings as slide over the last rows, and two that hold nothing."""
+    windows = open_windows(spec, 10_000, WIDTH)
+    windows.add(10_000, 5, np.ones(WIDTH, dtype=np.int64), (OffsetRange("t", 0, 0, 5),))
+    closed = windows.skip(20_000, days * 86_400_000)
+    assert spec.time_ms is not None
+    assert len(closed) <= spec.time_ms // (spec.every_ms or spec.time_ms) + 2
+    assert closed[-1].end == days * 86_400_000
+
+
+def test_windows_of_equal_content_share_their_counts() -> None:
+    """Silence leaves one vector, and windows of events don't close in it at all."""
+    windows = open_windows(by_time(600_000, 10_000), 10_000, WIDTH)
+    windows.skip(10_000, 590_000)
+    windows.add(600_000, 5, np.ones(WIDTH, dtype=np.int64), ())
+    closed = windows.skip(610_000, 900_000)
+    assert closed[0].counts is closed[20].counts
+    assert open_windows(by_events(10, 5), 10_000, WIDTH).skip(10_000, 365 * 86_400_000) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""When judging empty panes may change something: a run of them is judged at these times, and passed over between them.
+
+In such a run every window of time comes to hold nothing, and from then on every answer stays as it is but for those on
+silence. So what is left are timers, and what a snapshot or a later message sees of the run's end. The times are:
+
+- closings of windows that still hold something;
+- the judgements round each threshold of a rule on silence: before it, at it, behind it;
+- the first judgement that may end a `for`, a `keep_firing_for` or a cooldown;
+- for every window of time the judgement of its last closing in the run, and the run's last judgement.
+
+A window is judged at the judgement behind its closing and at no other, so closings that were passed over are left out
+(`since` in `StreamFold.take_moved`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from monitor.config.metrics import METRICS
+from monitor.config.resolved import ModelRules, Rule
+from monitor.evaluate.lifecycle import AlertState
+from monitor.evaluate.rules import BLIND, SILENCE
+
+
+class Quiet(NamedTuple):
+    """What is known behind a judgement in an empty run. Times: ms.
+
+    `last`: the last judgement of the run. `unsettled`: windows that still hold something, by name. `alerts`: those that
+    are pending or fire. `last_events`: newest row of each stream. `asks_at`: when a trigger asks again.
+    """
+
+    last: int
+    unsettled: Collection[str]
+    alerts: Sequence[AlertState]
+    last_events: Collection[int]
+    asks_at: int
+
+
+class Timetable:
+    """The times of one model's rules."""
+
+    def __init__(self, rules: ModelRules) -> None:
+        self._interval = rules.interval_ms
+        windows = {rule.window.name: rule.window for rule in rules.rules}
+        self._steps = {name: w.every_ms or w.time_ms for name, w in windows.items() if w.time_ms is not None}
+        on_silence = [rule.comparison for rule in rules.rules if rule.comparison.metric == SILENCE]
+        self._silences = [int(comparison.threshold(None, None) * 1000) for comparison in on_silence]
+
+    def next(self, at: int, quiet: Quiet) -> int:
+        """The next judgement behind `at` at which something may change; at most the run's last."""
+        later = at + self._interval
+        times = [quiet.last, self._from(quiet.asks_at)]
+        times += [self._from(quiet.last // step * step) for step in self._steps.values() if step is not None]
+        times += [self._closing(name, later) for name in quiet.unsettled if name in self._steps]
+        times += self._thresholds(quiet.last_events)
+        times += self._timers(at, quiet)
+        return min(time for time in times if time > at)
+
+    def _from(self, time: int) -> int:
+        """The first judgement at or behind a time."""
+        return -(-time // self._interval) * self._interval
+
+    def _closing(self, window: str, judgement: int) -> int:
+        """The first judgement, from this one on, that has a closing of a window behind the one before."""
+        step = self._steps[window] or self._interval
+        return self._from(((judgement - self._interval) // step + 1) * step)
+
+    def _thresholds(self, last_events: Collection[int]) -> Iterator[int]:
+        for last in last_events:
+            for threshold in self._silences:
+                at = (last + threshold) // self._interval * self._interval
+                yield from (at - self._interval, at, at + self._interval)
+
+    def _timers(self, at: int, quiet: Quiet) -> Iterator[int]:
+        for alert in quiet.alerts:
+            due = _due(alert)
+            metric = alert.rule.comparison.metric
+            if due is None:
+                continue
+            if metric in (SILENCE, BLIND):  # judged at every judgement
+                if due > at:
+                    yield self._from(due)
+            elif METRICS[metric].subject != "detector" and self._goes_on(alert.rule, alert, quiet):
+                yield self._closing(alert.rule.window.name, self._from(max(due, at + self._interval)))
+
+    def _goes_on(self, rule: Rule, alert: AlertState, quiet: Quiet) -> bool:
+        """Whether the rule gives verdicts on windows that hold nothing; of the others nothing comes any more."""
+        window = alert.verdict.window
+        is_empty = window is not None and window.events == 0
+        return rule.window.name in self._steps and rule.window.name not in quiet.unsettled and is_empty
+
+
+def _due(alert: AlertState) -> int | None:
+    """When a timer of the alert ends; None if none runs."""
+    if alert.state == "pending":
+        return alert.pending_since + alert.rule.for_ms
+    if alert.state == "firing" and not alert.verdict.violated:
+        return alert.last_violated + alert.rule.keep_firing_for_ms
+    return None
