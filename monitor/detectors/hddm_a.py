@@ -1,7 +1,14 @@
-"""HDDMA: the mean since the start against the mean up to its best cut, by Hoeffding's bound."""
+"""HDDMA: the mean since the start against the mean up to its best cut, by Hoeffding's bound.
+
+River's `update` copies the mean at nearly every value, by `clone`, which looks at the signature of its class: three
+quarters of the whole (10.8 µs a value; 3.0 with a mean that copies itself at once). The mean is the one thing that is
+replaced, and `update` is River's: at 50,000 detectors, 7,000 of them of this class, to fold again what came since a
+snapshot would take 5 s of CPU longer, of the 30 s that a recovery may take.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -52,6 +59,21 @@ def _check(_: Any, state: HDDMAState) -> None:
         require(adds_up(mean, n, round(mean * n)), "its mean is none of zeros and ones")
 
 
+@cache
+def _mean() -> Any:
+    """River's Mean, which is cloned without looking at signatures."""
+    from river import stats  # here, because --help and check must start without river
+
+    class Mean(stats.Mean):  # type: ignore[misc] # river ships no types
+        def clone(self, new_params: Any = None, include_attributes: bool = False) -> Any:
+            clone = stats.Mean()
+            if include_attributes:
+                clone.n, clone._mean = self.n, self._mean
+            return clone
+
+    return Mean
+
+
 class HDDMA(Plugin):
     """Hoeffding drift detection method, averages: finds abrupt rises of the error rate.
 
@@ -70,3 +92,9 @@ class HDDMA(Plugin):
     codec: ClassVar[Codec] = Codec(HDDMAState, _PARTS, _check)
     class_: Literal["HDDMA"] = Field(alias="class")
     params: HDDMAParams = HDDMAParams()
+
+    def river(self, seed: int) -> Any:
+        river, mean = super().river(seed), _mean()
+        if type(getattr(river, "_z", None)) is mean.__base__:
+            river._z = mean()
+        return river
