@@ -113,19 +113,24 @@ def release_of(name: str) -> str:
 
     Raises FormatError for what is none of the classes.
     """
+    return _release(name, running())
+
+
+def running() -> str:
+    """The release of the River that is installed."""
     from river import __version__  # here, because --help and check must start without river
 
-    return _release(name, str(__version__))
+    return str(__version__)
 
 
 @cache
-def _release(name: str, running: str) -> str:
+def _release(name: str, river: str) -> str:
     if name not in GOLDEN:
         raise FormatError(f"not a detector's state: River has no detector {name!r} here")
     trials = GOLDEN[name]
-    if running == RELEASE or all(tried(name, trial.params) == trial for trial in trials):
+    if river == RELEASE or all(tried(name, trial.params) == trial for trial in trials):
         return RELEASE
-    return running if all(tried(name, trial.params) is not None for trial in trials) else ""
+    return river if all(tried(name, trial.params) is not None for trial in trials) else ""
 
 
 def tried(name: str, params: Mapping[str, Any]) -> Trial | None:

@@ -86,12 +86,12 @@ class DetectorBank:
         return seen
 
     def blind(self) -> list[Sighting]:
-        """Detectors into which NaN or infinity has got, so that they find nothing for ever."""
+        """Detectors that were fed with what is no number in [0, 1], and find nothing for ever."""
         return [watch.sighting for watch in self._watches if watch.detector.is_blind]
 
     def state(self) -> BankState:
         """The state of every detector."""
-        releases = self._releases()
+        releases = self.releases
         # each is one of the union: the plug-ins and their states are the same list
         detectors = tuple(
             cast("DetectorState", watch.detector.state()) if releases[watch.kind] else FreshState()
@@ -99,14 +99,16 @@ class DetectorBank:
         )
         return BankState(self._digest(), tuple(releases.items()), detectors)
 
-    def _releases(self) -> dict[str, str]:
+    @property
+    def releases(self) -> dict[str, str]:
+        """River's classes among them, sorted, and the release of River whose answers each gives."""
         return {kind: release_of(kind) for kind in sorted({watch.kind for watch in self._watches})}
 
     def restore(self, state: BankState) -> None:
         """Go on from there; of a bank that was just built. Raises FormatError."""
         if state.watches != self._digest() or len(state.detectors) != len(self._watches):
             raise FormatError("not a snapshot: its detectors are not those of the rules")
-        if state.releases != tuple(self._releases().items()):
+        if state.releases != tuple(self.releases.items()):
             raise FormatError("not a snapshot: its detectors are of another release of River")
         for watch, detector in zip(self._watches, state.detectors, strict=True):
             watch.detector.restore(detector)

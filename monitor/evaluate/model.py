@@ -57,6 +57,11 @@ class ModelFold:
         return sum(fold.fed for fold in self._streams.values())
 
     @property
+    def releases(self) -> Mapping[str, str]:
+        """River's classes among its detectors, and the release of River whose answers each gives."""
+        return {kind: release for fold in self._streams.values() for kind, release in fold.releases.items()}
+
+    @property
     def blind_detectors(self) -> int:
         """How many detectors have been told to be blind."""
         return self._judge.blind_detectors

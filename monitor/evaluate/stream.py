@@ -128,8 +128,13 @@ class StreamFold:
         timed = {name: window.last for name, window in self._windows.items() if name.startswith("time")}
         return {name for name, last in timed.items() if self._begun and (last is None or last.start < self._filled_to)}
 
+    @property
+    def releases(self) -> Mapping[str, str]:
+        """River's classes among its detectors, and the release of River whose answers each gives."""
+        return self._bank.releases
+
     def blind(self) -> list[Sighting]:
-        """Detectors into which NaN or infinity has got, so that they find nothing for ever: none, unless by a bug."""
+        """Detectors that were fed with what is no number in [0, 1], and find nothing more: none, unless by a bug."""
         return self._bank.blind()
 
     # ------------------------------------------------------------------ state

@@ -69,7 +69,7 @@ class ContractSwitch(msgspec.Struct, frozen=True):
     digest: str
 
 
-NoticeAlert = Literal["CardinalityLimited", "RecordQuarantined", "DataLost", "ModelStopped"]
+NoticeAlert = Literal["CardinalityLimited", "RecordQuarantined", "DataLost", "DetectorsReset", "ModelStopped"]
 
 
 class Notice(msgspec.Struct, frozen=True):

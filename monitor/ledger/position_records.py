@@ -103,6 +103,7 @@ class EvaluatePosition(msgspec.Struct, frozen=True):
 
     `outputs`: digest of all that each model published so far. `before` and `tails`: numbers of the outputs at the last
     commit but one, and the offset behind them in each output partition; so what the last one wrote can be looked up.
+    `releases`: River's classes in use, and the release of River whose answers each gave.
     """
 
     format: str
@@ -113,6 +114,7 @@ class EvaluatePosition(msgspec.Struct, frozen=True):
     before: Numbers
     tails: dict[str, int]
     stopped: dict[str, Stopped]
+    releases: dict[str, str] = {}
 
 
 class Mark(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ from monitor.runner.activations import Activations
 from monitor.runner.memory import uncollected
 from monitor.runner.outbox import Outbox
 from monitor.runner.rebuild import rebuilt, stop_notice
+from monitor.runner.river_release import begun_anew, reset_notices
 from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.snapshots import Since, Snapshots, is_due, too_large
 from monitor.runner.topics import records_of
@@ -67,6 +68,8 @@ class LedgerPartition:
         self._folded = self._fed = self._read = 0
         """Panes folded and values fed by the task at the last snapshot, and records since."""
         self._wants_snapshot = False
+        self._unsettled = frozenset[str]()
+        """River's classes whose detectors began anew: until a snapshot has them, their messages can't be compared."""
         self._large: set[str] = set()
         """Models of which an alert was asked for, since their snapshot is too large."""
         self._ended_at = bus.end(tp)
@@ -121,14 +124,25 @@ class LedgerPartition:
         target, self._target = self._target, None
         if target is None:
             return
-        same = self._outbox.has_reached(target, self.stopped)
-        outputs = {model: self.task.digest_of(model) for model in target.outputs if model not in self.stopped}
+        anew = begun_anew(self.task, target.releases)
+        others = {*self.stopped, *anew}
+        self._outbox.go_on_behind(others)
+        same = self._outbox.has_reached(target, others)
+        outputs = {model: self.task.digest_of(model) for model in target.outputs if model not in others}
         if not same or any(target.outputs[model] != digest for model, digest in outputs.items()):
             raise StateDivergence(
                 f"{self.tp.topic}/{self.tp.partition}: folding the ledger again to {target.position} gave other "
                 "messages than those published"
             )
+        self._report_reset(anew)
         self._log.info("ledger_restored", partition=self.tp.partition, to=target.position)
+
+    def _report_reset(self, anew: Mapping[str, frozenset[str]]) -> None:
+        """One alert for each model whose detectors began anew under another River, and a snapshot by this one."""
+        for model, kinds in anew.items():
+            self._wants_snapshot, self._unsettled = True, self._unsettled | kinds
+            self._log.warning("detectors_reset", model=model, detectors=sorted(kinds))
+        self._outbox.entries += reset_notices(anew, self.task, self.tp)
 
     # ------------------------------------------------------------------ folding
 
@@ -279,7 +293,7 @@ class LedgerPartition:
         start = self._snapshots.end(self.tp.partition)
         self._low = Snapshot(self.position, start, digests, self._outbox.numbers())
         self._folded, self._fed, self._read = self.task.folded, self.task.fed, 0
-        self._wants_snapshot = False
+        self._wants_snapshot, self._unsettled = False, frozenset()
         self._size = sum(map(len, parts.values()))
         return self._snapshots.outgoing(self.tp.partition, parts)
 
@@ -303,7 +317,13 @@ class LedgerPartition:
             before=self._outbox.before(),
             numbers=self._outbox.numbers(),
             stopped=dict(sorted(self.stopped.items())),
+            releases=self._releases(),
         )
+
+    def _releases(self) -> dict[str, str]:
+        """Of River's classes in use the release whose answers each gives; empty if that is not to be compared."""
+        found = {kind: release for fold in self.task.models.values() for kind, release in fold.releases.items()}
+        return {kind: "" if kind in self._unsettled else release for kind, release in sorted(found.items())}
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
         """The commit is done. `ends`: of the output partitions that it wrote to, the offset behind its records."""

@@ -22,7 +22,7 @@ from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import EvaluatePosition, Numbers
 from monitor.runner.activations import Pane, pane_of
 from monitor.runner.rebuild import Rebuilt
-from monitor.runner.sequences import Sequencer, numbers_from, writer_and_sequence
+from monitor.runner.sequences import WRITER, Sequencer, numbers_from, writer_and_sequence
 
 _CLOUD_EVENT: Headers = (("content-type", b"application/cloudevents+json"),)
 """By this header the readers of CloudEvents over Kafka know a message in structured JSON."""
@@ -73,13 +73,18 @@ class Outbox:
         tail = target.tails.get(_place(tp), 0)
         return numbers_from(bus, tp, tail) if bus.beginning(tp) <= tail else None
 
-    def has_reached(self, target: EvaluatePosition, stopped: Collection[str]) -> bool:
-        """Whether folding again gave as many outputs as were committed; of stopped models, those there are count."""
-        for model in stopped:
+    def go_on_behind(self, models: Collection[str]) -> None:
+        """Drop what folding again gave of these models: their numbers go on behind what is there."""
+        writers = {self.writer(model).encode() for model in models}
+        self._waiting = [record for record in self._waiting if dict(record.headers).get(WRITER) not in writers]
+        for model in models:
             self._sequencer(model).go_on(self._there({model: {}})[model])
+
+    def has_reached(self, target: EvaluatePosition, others: Collection[str]) -> bool:
+        """Whether folding again gave as many outputs as were committed, but of `others`."""
         now = self.numbers()
         return all(
-            now.get(model, {}) == numbers for model, numbers in target.numbers.items() if model and model not in stopped
+            now.get(model, {}) == numbers for model, numbers in target.numbers.items() if model and model not in others
         )
 
     def places(self) -> list[TopicPartition]:
