@@ -19,12 +19,12 @@ class PatternError(ValueError):
 
 
 def check_pattern(pattern: str) -> None:
-    """Raise PatternError where RE2 does not take the pattern."""
+    """Raise PatternError if RE2 does not take the pattern."""
     _compiled(pattern)
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether the pattern matches all of the text.
+    """Return true if the pattern matches all of the text.
 
     >>> matches("amount_.*", "amount_usd"), matches("amount", "amount_usd"), matches("(a+)+b", "a" * 100)
     (True, False, False)

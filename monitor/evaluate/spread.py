@@ -32,21 +32,20 @@ from monitor.stats.exact import significant
 from monitor.stats.shares import ratio
 
 MOST_ROWS = 8192
+"""Rows that a side has in a draw at most."""
 SIZES = tuple(sorted({1, *(base << octave for octave in range(13) for base in (2, 3) if base << octave <= MOST_ROWS)}))
-
-
-Size = Callable[[float, float], float]
+"""Rows of the windows that are drawn."""
 
 
 class _Law(NamedTuple):
     """How a drawn metric behaves if nothing has changed.
 
-    `size`: what it is proportional to, from the rows of window and reference. `squared`: whether it grows with the
-    overdispersion and not with the root of it. `own`: whether it is the window's alone; then its deviation is what is
+    `size`: what it is proportional to, from the rows of window and reference. `squared`: true if it grows with the
+    overdispersion and not with the root of it. `own`: true if it is the window's alone; then only its deviation is
     proportional to `size`, and its mean stays. `kind`: the overdispersion that it feels.
     """
 
-    size: Size
+    size: Callable[[float, float], float]
     squared: bool
     own: bool
     kind: str
@@ -61,7 +60,7 @@ def _root(n: float, m: float) -> float:
 
 
 def _effect(n: float, m: float) -> float:
-    """Of what is chi2, the same at any size, over n + m."""
+    """Return the root of 1 / (n + m): what cramers_v is of chi2, which is the same at any size."""
     return sqrt(1.0 / (n + m))
 
 
@@ -113,7 +112,8 @@ class ReferenceSpread:
             return self._by_draws(metric, series, events)
         if metric in RATES:
             return self._of_rate(metric, events)
-        return {"mean": self._of_mean, "vanished": self._of_vanished}.get(metric, _none)(events)
+        formulas = {"mean": self._of_mean, "vanished": self._of_vanished}
+        return formulas[metric](events) if metric in formulas else None
 
     # ------------------------------------------------------------------ by draws
 
@@ -173,7 +173,3 @@ class _Drawn:
     mean: Float64s
     deviation: Float64s
     series: set[int] = field(default_factory=set)
-
-
-def _none(events: int) -> None:
-    """A metric that columns do not have."""

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.config import load
 from monitor.config.expression import ExpressionError, parse
 from monitor.config.pattern import PatternError, check_pattern, matches
+from monitor.errors import ConfigurationError
 
 HOSTILE = [
     "(a+)+b",
@@ -28,6 +30,20 @@ def test_patterns_that_others_take_years_for_are_matched(pattern: str) -> None:
     """Backtracking would not come back: 26 letters take it a minute, and these are a thousand."""
     assert not matches(pattern, "a" * 1000 + "c")
     assert matches(f"({pattern}|a+c)", "a" * 1000 + "c")
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+b", "(a|a)*b", "(a*)*b"])
+def test_a_file_with_a_hostile_selector_is_checked_at_once(pattern: str) -> None:
+    """The check matches it against every column; here none ends with b."""
+    text = """\
+version: 1
+models: {m: {task: regression, streams: {features: {topic: f}}, columns: {numerical: [COLUMN]}}}
+groups: [{name: g, model: m, rules: [{alert: A, expr: 'psi{column=~"PATTERN"} > 1'}]}]
+"""
+    with pytest.raises(ConfigurationError) as refused:
+        load(text.replace("COLUMN", "a" * 100).replace("PATTERN", pattern), "f")
+    (problem,) = refused.value.problems
+    assert str(problem) == f"f:3:60: no column matches =~{pattern!r}"
 
 
 @pytest.mark.parametrize(
