@@ -11,13 +11,15 @@ from typing import Any, Literal, NamedTuple
 import structlog
 
 from monitor.log_lines import Limiter, SafeJson, escape_values
+from monitor.outages import CONNECTIONS, Outages
 
 
-def configure_logging(level: str, log_format: Literal["auto", "json", "console"]) -> None:
+def configure_logging(level: str, log_format: Literal["auto", "json", "console"]) -> Outages:
     """Send our logs, and warnings and errors of libraries, to stderr: one JSON object a line, or text for people.
 
     `level`: debug, info, warning or error. `log_format` auto is console on a terminal and json elsewhere. May be
-    called again: the last call counts. Of one kind of line some are written in a minute, and the others counted.
+    called again: the last call counts. Of one kind of line some are written in a minute, and the others counted. What
+    Kafka clients log of their connections becomes events of ours (`outages.py`); level debug shows it as well.
     """
     limiter = Limiter(time.monotonic)
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
@@ -37,13 +39,16 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "console"]
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(console)],
         )
     )
-    handler.addFilter(_of_libraries(limiter))
+    outages = Outages(time.time, _tell_outage)
+    handler.addFilter(_of_libraries(limiter, outages, is_debugging=level == "debug"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # kafka-python tells every connection at info; its warnings and errors are enough.
     root.setLevel(logging.WARNING)
+    for name in CONNECTIONS:
+        logging.getLogger(name).setLevel(logging.INFO)
     for package in ("monitor", "producers"):
         logging.getLogger(package).setLevel(level.upper())
+    return outages
 
 
 def _rendering(console: bool) -> list[Any]:
@@ -54,9 +59,23 @@ def _rendering(console: bool) -> list[Any]:
     return [structlog.processors.format_exc_info, SafeJson()]
 
 
-def _of_libraries(limiter: Limiter) -> Callable[[logging.LogRecord], bool]:
-    """The limiter for lines that come through the standard library alone; ours have passed it by then."""
-    return lambda record: isinstance(record.msg, dict) or limiter.filter(record)
+def _of_libraries(limiter: Limiter, outages: Outages, is_debugging: bool) -> Callable[[logging.LogRecord], bool]:
+    """Whether a line is written that comes through the standard library alone; ours have passed the limiter by then."""
+
+    def is_written(record: logging.LogRecord) -> bool:
+        if isinstance(record.msg, dict):
+            return True
+        is_taken = outages.takes(record)
+        if is_taken and (record.levelno < logging.WARNING or not is_debugging):
+            return False
+        return limiter.filter(record)
+
+    return is_written
+
+
+def _tell_outage(event: str, **keys: object) -> None:
+    log = get_log("bus")
+    (log.info if event == "broker_back" else log.warning)(event, **keys)
 
 
 Log = structlog.typing.FilteringBoundLogger

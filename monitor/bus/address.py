@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 from monitor.bus.port import Bus
@@ -26,8 +27,10 @@ def open_bus(url: str, options: Mapping[str, object] | None = None, at_once: boo
             "set STREAMDRIFT_KAFKA_USERNAME and STREAMDRIFT_KAFKA_PASSWORD_FILE"
         )
     if scheme == "kafka" and rest.startswith("//"):
-        from monitor.bus.kafka import KafkaBus
-        from monitor.bus.kafka_probe import diagnosis
+        with warnings.catch_warnings():  # the library reads its own files by deprecated calls while it is imported
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from monitor.bus.kafka import KafkaBus
+            from monitor.bus.kafka_probe import diagnosis
 
         servers = _servers(url, rest[2:])
         problem = diagnosis(servers, options or {}) if at_once else None

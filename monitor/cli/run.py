@@ -11,7 +11,7 @@ from monitor.alerts_file import Accepted
 from monitor.channel import Channel
 from monitor.cli.shell import open_settings_bus, settings_of
 from monitor.errors import ConfigurationError
-from monitor.instances import held
+from monitor.instances import file_of, held, instance_of
 from monitor.service import STAGES, prepare, run_stage
 from monitor.settings import Settings
 from monitor.signals import die_with
@@ -87,9 +87,11 @@ def stage(
     if parent is not None:
         die_with(parent)
     settings = settings_of(config, bus, instance)
-    configure_logging(settings.log_level, settings.log_format)
+    outages = configure_logging(settings.log_level, settings.log_format)
     if name not in STAGES:
         raise ConfigurationError(f"stage {name}: there are {' and '.join(STAGES)}")
+    place = f"{settings.bus}/{settings.prefix}"  # the cluster's id can't be asked for while it is away
+    outages.keep_in(file_of(place, instance_of(settings.instance, name), "outages", settings.bus))
     run_stage(name, open_settings_bus(settings), settings, get_log(name), Channel.of_stdin())
     # Its group and its writer have been left by now. To close the rest, and to take the interpreter down, can take
     # seconds of the five that a stage has to leave in; the end of the process closes all at once.

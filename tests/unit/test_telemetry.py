@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from monitor.log_lines import MOST_LINES, Limiter
+from monitor.outages import CONNECTIONS
 from monitor.telemetry import configure_logging
 
 
@@ -21,7 +22,7 @@ def logging_as_it_was() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    for package in ("monitor", "producers"):
+    for package in ("monitor", "producers", *CONNECTIONS):
         logging.getLogger(package).setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
@@ -52,15 +53,15 @@ def test_debug_is_written_at_level_debug(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_library_warns_in_the_same_form_and_keeps_its_small_talk(capsys: pytest.CaptureFixture[str]) -> None:
-    """kafka-python logs through the standard library."""
+    """Through the standard library."""
     configure_logging("info", "json")
-    logging.getLogger("kafka.conn").info("connecting")
-    logging.getLogger("kafka.conn").warning("connection to %s failed", "broker:9092")
+    logging.getLogger("some.library").info("connecting")
+    logging.getLogger("some.library").warning("connection to %s failed", "broker:9092")
     line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["level"], line["logger"]) == (
         "connection to broker:9092 failed",
         "warning",
-        "kafka.conn",
+        "some.library",
     )
 
 
@@ -129,7 +130,7 @@ def test_a_value_from_a_stream_is_one_value_on_one_line(
     log = structlog.get_logger("monitor.runner")
     log.info("partition_started", topic=HOSTILE, several=[HOSTILE], by_name={"x": HOSTILE})
     log.info(HOSTILE)
-    logging.getLogger("kafka.conn").warning("broker says %s", HOSTILE)
+    logging.getLogger("some.library").warning("broker says %s", HOSTILE)
     lines = capsys.readouterr().err.split("\n")
     assert lines.pop() == ""
     assert len(lines) == 3
@@ -179,7 +180,7 @@ def test_floods_are_cut_short_where_logs_are_written(capsys: pytest.CaptureFixtu
     configure_logging("info", "json")
     for i in range(1000):
         structlog.get_logger("monitor.runner").warning("records_rejected", reason="late", offset=i)
-        logging.getLogger("kafka.conn").warning("connection to %s failed", i)
+        logging.getLogger("some.library").warning("connection to %s failed", i)
     structlog.get_logger("monitor.runner").warning("data_lost")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["event"] for line in lines].count("records_rejected") == MOST_LINES
