@@ -137,7 +137,9 @@ class Judge:
 
     def _observed(self, observations: Iterable[Observation]) -> Iterator[Message]:
         for observation in observations:
-            value = observation_message(observation, self._place)
+            reference = self._streams[observation.stream].reference.info.id
+            thresholds = self._rule_set.thresholds(observation, self._spreads)
+            value = observation_message(observation, self._place, reference, thresholds)
             key, basis = observation_key(observation), value[value.index(b'"data":') :]
             yield Message("observations", observation.end, self._model, key, value, basis)
 

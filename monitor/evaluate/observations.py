@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from monitor.codec.canonical import time_text
-from monitor.codec.cloud_events import CloudEvent
+from monitor.codec.cloud_events import CloudEvent, JsonObject
 from monitor.evaluate.alerts import Place, offsets_value
+from monitor.evaluate.rules import Threshold
 from monitor.events import Observation
 
 _ENCODER = msgspec.json.Encoder()
@@ -17,8 +20,13 @@ def observation_key(observation: Observation) -> str:
     return f"{observation.model}/{observation.segment}/{observation.stream}/{observation.window}"
 
 
-def observation_message(observation: Observation, place: Place) -> bytes:
-    """The message as the topic carries it. Scores are written as they come: they are finite and rounded already."""
+def observation_message(
+    observation: Observation, place: Place, reference: str, thresholds: Sequence[Threshold]
+) -> bytes:
+    """The message as the topic carries it. `reference`: the digest of what the window is compared with.
+
+    Scores are written as they come: they are finite and rounded already.
+    """
     end, key = time_text(observation.end), observation_key(observation)
     data = {
         "model": observation.model,
@@ -31,6 +39,8 @@ def observation_message(observation: Observation, place: Place) -> bytes:
             "events": observation.events,
             "offsets": offsets_value(observation.offsets),
         },
+        "reference": reference,
+        "thresholds": [_threshold(threshold) for threshold in thresholds],
         "totals": observation.totals,
         "columns": observation.columns,
     }
@@ -43,3 +53,17 @@ def observation_message(observation: Observation, place: Place) -> bytes:
         key=key,
         data=msgspec.Raw(_ENCODER.encode(data)),
     ).encode()
+
+
+def _threshold(threshold: Threshold) -> JsonObject:
+    rule = threshold.rule
+    limit: JsonObject = (
+        {"by_column": threshold.by_column} if threshold.everywhere is None else {"threshold": threshold.everywhere}
+    )
+    return {
+        "rule": f"{rule.group}/{rule.alert}",
+        "labels": rule.labels,
+        "metric": threshold.metric,
+        "op": rule.comparison.op,
+        **limit,
+    }

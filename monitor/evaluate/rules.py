@@ -64,6 +64,18 @@ class Judgement:
     spreads: Spreads
 
 
+class Threshold(NamedTuple):
+    """What a rule compares the series `metric` of a window with.
+
+    `everywhere`: for all that it selects; None if that depends on the reference, so on the column: `by_column`.
+    """
+
+    rule: Rule
+    metric: str
+    everywhere: float | None
+    by_column: Mapping[str, float]
+
+
 class _Instance(NamedTuple):
     """One thing a rule may judge. `key`: its series. `extra`: labels of its own."""
 
@@ -102,6 +114,26 @@ class RuleSet:
                 verdict = _verdict(compiled, instance, labels, spread)
                 judged += [(compiled.rule, verdict)] if verdict is not None else []
         return judged
+
+    def thresholds(self, window: Observation, spreads: Spreads) -> list[Threshold]:
+        """What the rules that are judged on this window compare it with, in the rules' order."""
+        key = (window.stream, window.window)
+        alone = Judgement(window.end, {key: window}, {key}, {}, {}, {}, spreads)
+        found: list[Threshold] = []
+        for number, compiled in enumerate(self._compiled):
+            comparison, chosen = compiled.comparison, self._chosen(number, alone)
+            if not comparison.needs_reference_spread:
+                if next(chosen, None) is not None:
+                    everywhere = significant(comparison.threshold(None, None))
+                    found.append(Threshold(compiled.rule, comparison.metric, everywhere, {}))
+                continue
+            by_series: dict[str, dict[str, float]] = {}
+            for (_, name, column), (mean, std) in _spreads(list(chosen), alone).items():
+                threshold = comparison.threshold(mean, std)
+                if column is not None and isfinite(threshold):
+                    by_series.setdefault(name, {})[column] = significant(threshold)
+            found += [Threshold(compiled.rule, name, None, by_series[name]) for name in sorted(by_series)]
+        return found
 
     def _chosen(self, number: int, judgement: Judgement) -> Iterator[tuple[_Instance, Labels]]:
         """What the rule selects, with its labels."""

@@ -16,6 +16,7 @@ from monitor.evaluate.alerts import AlertContext, Place, alert_message
 from monitor.evaluate.lifecycle import NAMED, AlertState, Transition, fingerprint
 from monitor.evaluate.observations import observation_key, observation_message
 from monitor.evaluate.retraining import RetrainingRequest, retraining_message
+from monitor.evaluate.rules import Threshold
 from monitor.events import Histogram, Observation, OffsetRange, ReferenceInfo, Verdict
 
 WINDOW = WindowSpec(events=5000, every=500, time_ms=None, every_ms=None)
@@ -257,7 +258,8 @@ def test_a_retraining_request() -> None:
 
 def test_an_observation() -> None:
     """One message a window, with the scores as they are."""
-    message = observation_message(OBSERVATION, PLACE)
+    thresholds = [Threshold(RULE, "psi", 0.25, {}), Threshold(RULE, "ks", None, {"amount_usd": 0.125})]
+    message = observation_message(OBSERVATION, PLACE, "sha256:5d1e", thresholds)
     assert_cloud_event(message)
     key = f"fraud-scorer//features/{WINDOW.name}"
     assert observation_key(OBSERVATION) == key
@@ -269,6 +271,10 @@ def test_an_observation() -> None:
         '"data":{"model":"fraud-scorer","segment":"","stream":"features",'
         f'"window":{{"name":"{WINDOW.name}","from":"2026-11-21T10:25:10Z","to":"2026-11-21T10:40:00Z","events":5000,'
         '"offsets":[{"topic":"ml.features","partition":0,"start":242340,"end":247340}]},'
+        '"reference":"sha256:5d1e","thresholds":['
+        '{"rule":"drift/FeatureDrift","labels":{"severity":"warning"},"metric":"psi","op":">","threshold":0.25},'
+        '{"rule":"drift/FeatureDrift","labels":{"severity":"warning"},"metric":"ks","op":">",'
+        '"by_column":{"amount_usd":0.125}}],'
         '"totals":{"events":5000,"late_rate":0.0},'
         '"columns":{"amount_usd":{"psi":0.31,"ks":0.2},"country":{"psi":0.01}}}}'
     )
