@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from typing import get_args
 
 import pytest
 from ruamel.yaml import YAML
@@ -18,6 +19,8 @@ from monitor.config import alerts_schema
 from monitor.config.metrics import METRICS, NEEDS_LABELS, Values
 from monitor.config.resolve import BUILT_IN
 from monitor.config.shape import NOT_YET_KEYS, NOT_YET_VALUES
+from monitor.ledger.entries import Agreement
+from monitor.ledger.entry_codec import KIND_OF
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import create_topics
 from tests.unit.pages import ALERTS, ARCHITECTURE, MESSAGES, OPERATIONS, ROOT, STATISTICS, rows, section, spans
@@ -151,6 +154,13 @@ def test_every_metric_of_the_endpoint_is_listed_as_it_is() -> None:
 def test_every_reason_of_dead_letters_is_explained_in_its_order() -> None:
     told = [cells[0].strip("`") for cells in rows(section(MESSAGES, "Dead letters"))]
     assert [reason for reason in told if not reason.startswith("sd-")] == list(SENTENCES)
+
+
+def test_every_kind_of_entry_is_explained_with_its_topic() -> None:
+    """In the table of the page are the kinds that this release writes, and no others."""
+    told = {cells[0].strip("`"): cells[1].strip("`") for cells in rows(section(MESSAGES, "Entries"))}
+    agreements = {KIND_OF[kind] for kind in get_args(Agreement)}
+    assert told == {kind: "decisions" if kind in agreements else "ledger" for kind in KIND_OF.values()}
 
 
 def test_the_topics_are_those_that_are_created() -> None:
