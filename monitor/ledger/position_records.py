@@ -13,12 +13,17 @@ FORMAT = "streamdrift.position/5"
 
 
 class RowState(msgspec.Struct, frozen=True, order=True):
-    """What was known before the row at `offset`: largest accepted time, reach, and the heartbeats' floor."""
+    """What was known before the row at `offset`: largest accepted time, reach, and the heartbeats' floor.
+
+    `until`: the position at which it was decided, if it had to wait for rows behind it: before that it is not decided
+    again either, because a heartbeat or another contract may lie between.
+    """
 
     offset: int
     highest: int | None = None
     reach: int | None = None
     floor: int | None = None
+    until: int | None = None
 
 
 class ModelPosition(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -102,6 +102,11 @@ class OpenPane:
             tuple(kept.unknown),
         )
 
+    def seal_without_rows(self) -> RawPane:
+        """What is left of a pane whose lane has ended before it had a grid: that there was one, and its offsets."""
+        self.raw, self.is_cut = [], True
+        return self.seal_raw()
+
     def seal_raw(self, first_rows: int | None = None) -> RawPane:
         """The pane's rows as they came; with `first_rows` a sample of that many, first in canonical order."""
         rows = rows_of.concat([self.empty, *self.raw])

@@ -28,12 +28,15 @@ JURY = 32
 class Admission:
     """`accepted`, `reach_before`: of the rows decided, shape (decided,); the others wait. `reach`: after them.
 
-    A row's reach is the largest plausible time before it; None as long as the start is not decided.
+    A row's reach is the largest plausible time before it; None as long as the start is not decided. `decided_by`: the
+    place of the row whose arrival decided each, shape (decided,): its own if it did not have to wait, and n, the number
+    of all rows, if a heartbeat or the end decided it. So it does not depend on how the rows were polled.
     """
 
     accepted: NDArray[np.bool_]
     reach_before: Int64s
     reach: int | None
+    decided_by: Int64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,49 +57,66 @@ def admit(
     """Decide the rows (times in offset order) as far as they can be decided. `vouched`: those with a good stamp."""
     if reach is None and len(time) and vouched[0]:
         reach = int(time[0])
+    started = 0
     if reach is None:
         if len(time) == 0 or (len(time) < JURY and flush is None):
             return _nothing(None)
         median = int(np.sort(time[:JURY])[(min(len(time), JURY) - 1) // 2])
         if len(time) < JURY and flush is not None and flush.plausible is not None and median > flush.plausible:
             return _nothing(None)
-        reach = median
+        reach, started = median, JURY - 1 if len(time) >= JURY else len(time)
+    decided_by = np.maximum(np.arange(len(time)), started)
     reached = np.maximum.accumulate(np.concatenate([[reach], time]))
     ahead = (time > reached[:-1] + skew) & ~vouched
     if not ahead.any():
-        return Admission(np.ones(len(time), dtype=np.bool_), reached[:-1], int(reached[-1]))
+        return Admission(np.ones(len(time), dtype=np.bool_), reached[:-1], int(reached[-1]), decided_by)
     first = int(np.argmax(ahead))
-    accepted, before, reach = _one_by_one(time[first:], vouched[first:], int(reached[first]), skew, flush)
+    accepted, before, reach, behind = _one_by_one(time[first:], vouched[first:], int(reached[first]), skew, flush)
+    decided = first + len(accepted)
+    decided_by[first:decided] = np.maximum(decided_by[first:decided], first + behind)
     return Admission(
-        np.concatenate([np.ones(first, dtype=np.bool_), accepted]), np.concatenate([reached[:first], before]), reach
+        np.concatenate([np.ones(first, dtype=np.bool_), accepted]),
+        np.concatenate([reached[:first], before]),
+        reach,
+        decided_by[:decided],
     )
 
 
 def _one_by_one(
     time: Int64s, vouched: NDArray[np.bool_], reach: int, skew: int, flush: Flush | None
-) -> tuple[NDArray[np.bool_], Int64s, int]:
-    """Decide rows of which the first is ahead: accepted, reach before each, and reach after them."""
+) -> tuple[NDArray[np.bool_], Int64s, int, Int64s]:
+    """Decide rows of which the first is ahead: accepted, reach before each, reach after them, and decided by which."""
     whole = max(0, len(time) - JURY)
     juries = np.lib.stride_tricks.sliding_window_view(time[1:], JURY) if whole else np.zeros((0, JURY), np.int64)
     agrees = (2 * (juries >= time[:whole, None] - skew).sum(axis=1) > JURY).tolist()
     accepted: list[bool] = []
     before: list[int] = []
+    decided_by: list[int] = []
+    waited = 0
     # row by row, since what is ahead depends on which of the rows before it were accepted; a turn costs the same
     # however many of them are ahead
     for i, (at, is_vouched) in enumerate(zip(time.tolist(), vouched.tolist(), strict=True)):
         verdict: bool | None = True
         if at > reach + skew and not is_vouched:
             verdict = agrees[i] if i < whole else _short_jury(at, time[i + 1 :], skew, flush)
+            waited = max(waited, min(i + JURY, len(time)))
         if verdict is None:
             break
         accepted.append(verdict)
         before.append(reach)
+        decided_by.append(max(i, waited))
         reach = max(reach, at) if verdict else reach
-    return np.array(accepted, dtype=np.bool_), np.array(before, dtype=np.int64), reach
+    return (
+        np.array(accepted, dtype=np.bool_),
+        np.array(before, dtype=np.int64),
+        reach,
+        np.array(decided_by, dtype=np.int64),
+    )
 
 
 def _nothing(reach: int | None) -> Admission:
-    return Admission(np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.int64), reach)
+    none = np.zeros(0, dtype=np.int64)
+    return Admission(np.zeros(0, dtype=np.bool_), none, reach, none)
 
 
 def _short_jury(time: int, jury: Int64s, skew: int, flush: Flush | None) -> bool | None:

@@ -16,6 +16,7 @@ import numpy as np
 from monitor.codec.dead_letters import reject
 from monitor.codec.reasons import TIME_AHEAD
 from monitor.events import Batch, Int64s, RecordBatch, Rejected, Rows
+from monitor.ledger.position_records import RowState
 from monitor.panes import rows as rows_of
 from monitor.profile.admission import Flush, admit, by_stamp
 
@@ -28,12 +29,14 @@ class Decided:
     """Rows of one model that were decided.
 
     `rows`: the accepted ones, n of them. `highest`: the largest time accepted before each (NEVER: none), shape (n,).
-    `reach`: the largest plausible time before each, shape (n,). `rejected`: the others.
+    `reach`: the largest plausible time before each, shape (n,). `until`: the position at which each was decided, if it
+    had to wait; else that behind it, shape (n,). `rejected`: the others.
     """
 
     rows: Rows
     highest: Int64s
     reach: Int64s
+    until: Int64s
     rejected: tuple[Rejected, ...]
 
 
@@ -47,6 +50,8 @@ class Intake:
         self.skew = skew
         self.highest: int | None = None
         self.reach: int | None = None
+        self._until = 0
+        """Position before which nothing is decided: there it was decided the first time, too."""
         self._waiting: list[Rows] = []
         self._vouched: Int64s = np.zeros(0, dtype=np.int64)
         """Offsets of the rows that wait only because of those before them: the broker's stamps vouch for them."""
@@ -81,11 +86,15 @@ class Intake:
                 vouched = np.concatenate([vouched, rows.offset])
             if len(rows):
                 parts.append(rows)
-        return refused + (self._decide(parts, vouched, records, None) if parts else [])
+        return refused + (self._decide(parts, vouched, records, batch.last + 1, None) if parts else [])
 
-    def flush(self, flush: Flush) -> list[Decided]:
-        """Decide on what waits, as far as a heartbeat or the end of the log asks for it."""
-        return self._decide(self._waiting, self._vouched, None, flush) if self._waiting else []
+    def flush(self, flush: Flush, position: int) -> list[Decided]:
+        """Decide on what waits, as far as a heartbeat or the end of the log asks for it, at that position."""
+        return self._decide(self._waiting, self._vouched, None, position, flush) if self._waiting else []
+
+    def go_back(self, state: RowState) -> None:
+        """Go on from the state before a row; where it had to wait for others, it waits again."""
+        self.highest, self.reach, self._until = state.highest, state.reach, state.until or 0
 
     def drop(self, models: AbstractSet[str]) -> int:
         """Forget the waiting rows of some models; how many they were."""
@@ -94,16 +103,26 @@ class Intake:
         return before - len(self)
 
     def _decide(
-        self, parts: Sequence[Rows], vouched: Int64s, records: RecordBatch | None, flush: Flush | None
+        self,
+        parts: Sequence[Rows],
+        vouched: Int64s,
+        records: RecordBatch | None,
+        position: int,
+        flush: Flush | None,
     ) -> list[Decided]:
         kinds = dict.fromkeys((rows.model, rows.contract) for rows in parts)
         if len(kinds) < len(parts):
             parts = [rows_of.concat([r for r in parts if (r.model, r.contract) == kind]) for kind in kinds]
+        if position < self._until:
+            self._wait(list(parts), vouched, records)
+            return []
         offset = np.concatenate([rows.offset for rows in parts])
         order = np.argsort(offset, kind="stable") if len(parts) > 1 else np.arange(len(offset))
         time = np.concatenate([rows.time for rows in parts])[order]
         admission = admit(time, np.isin(offset[order], vouched), self.reach, self.skew, flush)
         decided = len(admission.accepted)
+        # decided by a row: at the position behind it; by a heartbeat: here
+        until = np.maximum(np.append(offset[order] + 1, position)[admission.decided_by], self._until)
         self.highest, highest = self._prefix_maximum(time[:decided], admission.accepted)
         self.reach = admission.reach
         rank = np.empty(len(order), dtype=np.int64)
@@ -125,7 +144,7 @@ class Intake:
             rejected = tuple(self._quote(o, records) for o in rows.offset[~accepted].tolist())
             place = place[accepted]
             taken = rows_of.take(rows, accepted)
-            result.append(Decided(taken, highest[place], admission.reach_before[place], rejected))
+            result.append(Decided(taken, highest[place], admission.reach_before[place], until[place], rejected))
         self._wait(waiting, vouched, records)
         return result
 
@@ -133,7 +152,7 @@ class Intake:
         """Rows of the future by the broker's own stamps."""
         none = np.zeros(0, dtype=np.int64)
         return Decided(
-            rows_of.take(rows, none), none, none, tuple(self._quote(o, records) for o in rows.offset.tolist())
+            rows_of.take(rows, none), none, none, none, tuple(self._quote(o, records) for o in rows.offset.tolist())
         )
 
     def _prefix_maximum(self, time: Int64s, accepted: np.ndarray) -> tuple[int | None, Int64s]:

@@ -47,6 +47,8 @@ class ModelPanes:
         self._starts: dict[int, RowState] = {}
         self._raw_sent = 0
         self._sampled = False
+        self.has_ended = False
+        """Whether another contract has taken its place: what is open is sealed, and no more rows travel raw."""
 
     def fits(self, grid: Grid) -> bool:
         """Whether a grid is of this model's stream here, with the same series."""
@@ -95,6 +97,10 @@ class ModelPanes:
         """Seal all panes that are due, oldest first, as far as the grid and raw rows allow."""
         for index in self._due(watermark):
             pane = self._open[index]
+            if self.grid is None and self.has_ended:
+                yield pane.seal_without_rows()
+                self._forget(index)
+                continue
             if self.grid is None and (pane.is_cut or pane.events > self._raw_left):
                 if not self._sampled:
                     self._sampled = True
@@ -149,7 +155,7 @@ class ModelPanes:
     def offsets(self) -> list[str]:
         """What the open panes hold, for a digest."""
         return [
-            f"{self.contract.model}/{index}:{p.events},{p.late},{p.first_offset},{p.last_offset},{p.offset_sum}"
+            f"{self.contract.model}/{self.lane}/{index}:{p.events},{p.late},{p.first_offset},{p.last_offset},{p.offset_sum}"
             for index, p in sorted(self._open.items())
         ]
 

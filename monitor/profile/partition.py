@@ -1,5 +1,8 @@
 """The fold of one input partition: decoded batches in, sealed panes, rejected rows and a watermark out.
 
+If a contract changes the columns of a model, or the length of its panes, its open panes are left to be sealed as what
+they are, and rows from there on go into panes of their own: two parts of one pane, each named by its contract.
+
 Rules: a row is late iff its pane had ended under the watermark before it; the watermark is the largest accepted
 time minus the lateness, or the heartbeats' floor where that is higher; a late row counts in the oldest open pane.
 While a model has no grid its panes are sent raw, at most `raw_rows` rows; then the partition waits for the grid.
@@ -18,7 +21,7 @@ import numpy as np
 from monitor.codec.dead_letters import reject
 from monitor.codec.reasons import QUARANTINED
 from monitor.contract import ModelContract, TopicContract, contract_of_topic
-from monitor.events import Batch, RecordBatch, Rejected, TopicPartition
+from monitor.events import Batch, RecordBatch, Rejected, Rows, TopicPartition
 from monitor.ledger.entries import Activation, Watermark, joined_at
 from monitor.ledger.position_records import FORMAT, ModelPosition, ProfilePosition, RowState
 from monitor.panes.grid import Grid
@@ -63,6 +66,8 @@ class PartitionFold:
         self.intake = Intake(contracts[0].max_clock_skew_ms)
         self.lateness = contracts[0].lateness_ms
         self.models = {contract.model: self._panes_of(contract, None) for contract in contracts}
+        self._ended: list[ModelPanes] = []
+        """Lanes that the contract has left, as long as they have open panes or rows may wait for them."""
         self.contract = contract_of_topic(tp.topic, contracts)
         self._contract_at_low = self.contract.digest
         self.switches: list[tuple[int, int | None, str]] = []
@@ -167,7 +172,7 @@ class PartitionFold:
             self.heartbeats.pop()
         self.heartbeats.append((self.position, watermark))
         before = self.intake.state
-        self._place(self.intake.flush(Flush(watermark + self.lateness + self.intake.skew)))
+        self._place(self.intake.flush(Flush(watermark + self.lateness + self.intake.skew), self.position))
         self._beat_is_open = self.intake.state == before
         if self.floor is None or watermark > self.floor:
             self.floor = watermark
@@ -184,8 +189,7 @@ class PartitionFold:
         before, self.models = self.models, {}
         for one in contract.models:
             if one.model in before:
-                self.models[one.model] = before.pop(one.model)
-                self.models[one.model].contract = one
+                self.models[one.model] = self._go_on(before.pop(one.model), one)
             else:
                 began = self.gone[one.model][0] if one.model in self.gone else watermark
                 self.models[one.model] = self._panes_of(one, began)
@@ -195,6 +199,30 @@ class PartitionFold:
         self.buckets["filtered"] += self.intake.drop(before.keys())  # what waits of them is nobody's any more
         self._seal()
 
+    def _go_on(self, model: ModelPanes, contract: ModelContract) -> ModelPanes:
+        """A model's panes under another contract: the same lane, or the one that takes its place from here on."""
+        fresh = self._panes_of(contract, model.first)
+        if fresh.lane == model.lane:
+            model.contract = contract
+            return model
+        self._ended.append(model)
+        model.has_ended = True
+        left = next((ended for ended in self._ended if ended.lane == fresh.lane), None)
+        if left is None:
+            return fresh
+        self._ended.remove(left)
+        left.contract, left.first, left.has_ended = contract, model.first, False
+        return left
+
+    @property
+    def _lanes(self) -> list[ModelPanes]:
+        """All that have panes here, those that the contract has left among them."""
+        return [*self.models.values(), *self._ended]
+
+    def _lane_of(self, rows: Rows) -> ModelPanes:
+        """Where rows belong: to the lane whose contract they were decoded under."""
+        return next((ended for ended in self._ended if ended.lane == rows.contract), self.models[rows.model])
+
     def _first_of(self, model: ModelPanes) -> int:
         """The watermark from which on a model is folded; once there is a watermark."""
         if model.first is not None:
@@ -203,8 +231,8 @@ class PartitionFold:
 
     def end(self) -> None:
         """The end of a plain file: what waits is decided, what is open is sealed."""
-        self._place(self.intake.flush(Flush(None)))
-        ends = [end for model in self.models.values() if (end := model.last_end()) is not None]
+        self._place(self.intake.flush(Flush(None), self.position))
+        ends = [end for lane in self._lanes if (end := lane.last_end()) is not None]
         if self.watermark is not None and ends:
             self.floor = max([self.watermark, *ends])
             self._seal()
@@ -253,7 +281,7 @@ class PartitionFold:
 
     def _ends_a_pane(self, before: int, after: int) -> bool:
         """Whether a pane of any model ends after `before` and at or before `after`."""
-        lengths = {model.contract.pane_ms for model in self.models.values()}
+        lengths = {lane.contract.pane_ms for lane in self._lanes}
         return any(after // pane_ms > before // pane_ms for pane_ms in lengths)
 
     def _sealed_watermark(self) -> int | None:
@@ -271,7 +299,7 @@ class PartitionFold:
 
     def low(self) -> RowState:
         """The state before the oldest record that is still needed."""
-        states = [state for model in self.models.values() for state in model.starts()]
+        states = [state for lane in self._lanes for state in lane.starts()]
         if not states or self.intake:
             oldest = min(self.intake.offsets(), default=self.position)
             states.append(RowState(oldest, self.intake.highest, self.intake.reach, self.floor))
@@ -322,7 +350,7 @@ class PartitionFold:
         self._folding_again = True
         self.position = position.low.offset
         self.start = position.start
-        self.intake.highest, self.intake.reach = position.low.highest, position.low.reach
+        self.intake.go_back(position.low)
         self.floor = position.low.floor
         self.first_watermark = position.first_watermark
         self.quarantined = set(position.quarantined)
@@ -338,6 +366,8 @@ class PartitionFold:
             self.buckets["lost"] += deleted  # rows that waited, and can't be folded again
         for name, model in self.models.items():
             model.arrive(position.models.get(name, NOTHING_TO_SAY), position.watermark)
+        for lane in self._ended:
+            lane.arrive(NOTHING_TO_SAY, position.watermark)
         self.heartbeats, self.switches = list(position.heartbeats), list(position.switches)
         self.gone = dict(position.gone)
         ended = position.switches[-1][2] if position.switches else position.contract
@@ -347,7 +377,7 @@ class PartitionFold:
 
     def open_digest(self) -> str:
         """Digest of the offsets in the open panes and of those that wait."""
-        parts = [part for name in sorted(self.models) for part in self.models[name].offsets()]
+        parts = [part for lane in sorted(self._lanes, key=_name_of) for part in lane.offsets()]
         parts.append("held:" + ",".join(map(str, self.intake.offsets())))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -367,7 +397,7 @@ class PartitionFold:
                 continue
             floor = NEVER if self.floor is None else self.floor
             watermark = np.maximum(np.where(highest == NEVER, NEVER, highest - self.lateness), floor)
-            late = self.models[rows.model].add(rows, watermark, partial(self._state_before, part))
+            late = self._lane_of(rows).add(rows, watermark, partial(self._state_before, part))
             records = rows.part == 0  # a record is counted once, with the first of its rows
             self.buckets["late"] += int((late & records).sum())
             self.buckets["pane"] += int((~late & records).sum())
@@ -378,8 +408,11 @@ class PartitionFold:
 
     def _state_before(self, part: Decided, i: int) -> RowState:
         """The state before row `i` of a part."""
-        highest, reach = int(part.highest[i]), int(part.reach[i])
-        return RowState(int(part.rows.offset[i]), None if highest == NEVER else highest, reach, self.floor)
+        offset, highest, reach, until = (
+            int(column[i]) for column in (part.rows.offset, part.highest, part.reach, part.until)
+        )
+        waited = None if until == offset + 1 else until
+        return RowState(offset, None if highest == NEVER else highest, reach, self.floor, waited)
 
     # ------------------------------------------------------------------ sealing
 
@@ -390,5 +423,11 @@ class PartitionFold:
             return
         if self.first_watermark is None:
             self.first_watermark = watermark
-        for model in self.models.values():
-            self._panes += model.seal(watermark)
+        for lane in self._lanes:
+            self._panes += lane.seal(watermark)
+        if self._ended and not self.intake:
+            self._ended = [ended for ended in self._ended if ended.starts()]
+
+
+def _name_of(lane: ModelPanes) -> tuple[str, str]:
+    return lane.contract.model, lane.lane

@@ -50,14 +50,16 @@ def a_log(rng: random.Random, models: Sequence[str] = ("m",)) -> list[Step]:
 
 @dataclass
 class Output:
-    """What a fold has put out, panes as bytes."""
+    """What a fold has put out. `panes`: those of `sealed` as bytes."""
 
     panes: list[bytes] = field(default_factory=list)
+    sealed: list[Pane | RawPane] = field(default_factory=list, compare=False)
     rejected: list[Rejected] = field(default_factory=list)
     watermarks: list[Watermark] = field(default_factory=list)
 
     def take(self, fold: PartitionFold) -> None:
         drained = fold.drain()
+        self.sealed += drained.panes
         self.panes += [as_bytes(pane) for pane in drained.panes]
         self.rejected += drained.rejected
         self.watermarks += [drained.watermark] if drained.watermark else []

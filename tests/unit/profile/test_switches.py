@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import pytest
 
-from monitor.contract import TopicContract, contract_of_topic
+from monitor.contract import ColumnSpec, StreamContract, TopicContract, contract_of_topic, lane_contract
 from monitor.errors import StateDivergence
-from monitor.events import Batch, RecordBatch
+from monitor.events import Batch, RecordBatch, Rows
 from monitor.ledger.position_records import decode_profile, encode
+from monitor.panes.pane import RawPane
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask
 from tests.unit import making
@@ -27,11 +29,27 @@ def topic_contract(*models: str, lateness_ms: int = 25, skew: int = 100) -> Topi
     return contract_of_topic(TOPIC, [msgspec.structs.replace(one, max_clock_skew_ms=skew) for one in made])
 
 
+def with_columns(made: TopicContract, model: str, *names: str) -> TopicContract:
+    """The contract with other columns of one model: so its lane is another."""
+    stream = StreamContract("features", TOPIC, "event_time", tuple(ColumnSpec(n, n, "numerical") for n in names))
+    models = [msgspec.structs.replace(one, streams=(stream,)) if one.model == model else one for one in made.models]
+    return contract_of_topic(TOPIC, models)
+
+
+def with_pane(made: TopicContract, model: str, pane_ms: int) -> TopicContract:
+    """The contract with longer panes of one model: so its lane is another."""
+    models = [msgspec.structs.replace(one, pane_ms=pane_ms) if one.model == model else one for one in made.models]
+    return contract_of_topic(TOPIC, models)
+
+
 CONTRACTS = [
     topic_contract("m", "w"),
     topic_contract("m"),
     topic_contract("m", "w", lateness_ms=60),
     topic_contract("w", lateness_ms=10, skew=40),
+    with_columns(topic_contract("m", "w"), "m", "x"),
+    with_columns(topic_contract("m", "w", lateness_ms=60), "w", "y", "z"),
+    with_pane(topic_contract("m", "w"), "w", 30),
 ]
 BY_DIGEST = {one.digest: one for one in CONTRACTS}
 
@@ -41,12 +59,27 @@ class Decoder:
 
     def __init__(self, entries: dict[int, making.Entry], contract: TopicContract) -> None:
         self._entries = entries
-        self._models = {model.model for model in contract.models}
+        self._models = {model.model: model for model in contract.models}
 
     def decode(self, batch: RecordBatch) -> Batch:
         found = [self._entries[offset] for offset in batch.offsets]
-        foreign = {"m", "w"} - self._models
-        return making.batch([(o, "filtered" if what in foreign else what, time) for o, what, time in found])
+        foreign = {"m", "w"} - self._models.keys()
+        made = making.batch([(o, "filtered" if what in foreign else what, time) for o, what, time in found])
+        return replace(made, rows=tuple(self._under_contract(rows) for rows in made.rows))
+
+    def _under_contract(self, rows: Rows) -> Rows:
+        """The rows with as many columns as the contract has."""
+        model = self._models[rows.model]
+        (stream,) = model.streams
+        lane, n, rest = lane_contract(model, stream), len(stream.numeric_series), len(stream.categorical_series)
+        return replace(
+            rows,
+            contract=lane,
+            numeric=rows.numeric[:, :n],
+            numeric_states=rows.numeric_states[:, :n],
+            categorical=rows.categorical[:rest],
+            categorical_states=rows.categorical_states[:, :rest],
+        )
 
 
 def some_steps(rng: random.Random) -> list[Step]:
@@ -74,13 +107,18 @@ class Run:
             if waiting and (len(waiting) >= size or not isinstance(step, tuple)):
                 self.task.feed(records(waiting))
                 waiting = []
-            if isinstance(step, int):
+            if isinstance(step, int) and self.is_worth_it(step):
                 self.task.fold.heartbeat(step)
             elif isinstance(step, TopicContract):
                 before = self.task.fold.watermark
                 self.task.switch(step, before)
                 assert before is None or (self.task.fold.watermark or 0) >= before
         self.out.take(self.task.fold)
+
+    def is_worth_it(self, watermark: int) -> bool:
+        """Whether the service would write such a heartbeat: only one that raises the watermark."""
+        before = self.task.fold.watermark
+        return before is None or watermark > before
 
 
 @pytest.mark.parametrize("seed", range(80))
@@ -124,7 +162,7 @@ def all_marks(steps: Sequence[Step]) -> tuple[list[tuple[int, int]], list[tuple[
     beats, switches = [], []
     for step in steps:
         fold = run.task.fold
-        if isinstance(step, int):
+        if isinstance(step, int) and run.is_worth_it(step):
             beats.append((fold.position, step))
         elif isinstance(step, TopicContract):
             switches.append((fold.position, fold.watermark, step))
@@ -156,3 +194,20 @@ def test_folding_again_without_a_switch_is_noticed() -> None:
     again.task._target = position
     with pytest.raises(StateDivergence, match="did not give"):
         again.go([s for s in entries if isinstance(s, tuple) and s[0] >= position.low.offset], 10)
+
+
+def test_a_pane_in_which_the_columns_change_is_sealed_in_two_parts() -> None:
+    """Each named by its contract, with the rows that were decoded under it; no row is in both or in none."""
+    entries: list[Step] = [(i, "m", 1000 + i) for i in range(100)]
+    steps: list[Step] = [*entries[:45], CONTRACTS[4], *entries[45:]]
+    run = Run(steps, CONTRACTS[1])
+    for step in steps:
+        run.go([step], 1)
+    old, new = (lane_contract(c.models[0], c.models[0].streams[0]) for c in (CONTRACTS[1], CONTRACTS[4]))
+    counts = {
+        (pane.index, pane.contract): len(pane.rows) if isinstance(pane, RawPane) else pane.events
+        for pane in run.out.sealed
+    }
+    assert counts[104, old] + counts[104, new] == 10
+    assert {index for index, lane in counts if lane == old} == {100, 101, 102, 103, 104}
+    assert min(index for index, lane in counts if lane == new) == 104
