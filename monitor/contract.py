@@ -30,7 +30,7 @@ class ColumnSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StreamContract(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One stream of a model: its topic, the field of its event time, its columns in order, its format."""
+    """One stream of a model: its topic, the field of its event time, its columns by name, its format."""
 
     stream: StreamName
     topic: str

@@ -1,32 +1,84 @@
-"""`streamdrift check` and `streamdrift schema`."""
+"""`streamdrift check`, also against a running service, and `streamdrift schema`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import msgspec
 import typer
 
 from monitor.alerts_file import load_config
-from monitor.cli.shell import settings_of
+from monitor.bus.port import Bus
+from monitor.cli.shell import open_settings_bus, settings_of
+from monitor.codec.chunks import Assembler
+from monitor.config.differences import Running, differences
+from monitor.config.resolved import Config, ModelRules
 from monitor.config.schema import alerts_schema
 from monitor.errors import ConfigurationError
+from monitor.evaluate.decisions import RulesContent
+from monitor.events import TopicPartition
+from monitor.ledger.entries import Activation
+from monitor.ledger.entry_codec import decode_agreement
+from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.log_lines import escaped
+from monitor.runner.topics import read_whole, whole_values
+from monitor.service import ledger_topics
+from monitor.settings import Settings
 
 MESSAGES = Path(__file__).parents[1] / "schema" / "messages"
 """The schemas of messages, as they are shipped."""
 
 
-def check(config: Path | None) -> int:
-    """Load the configuration and describe it in a line; problems are raised, hints printed on standard error."""
-    path = settings_of(config).config
+def check(config: Path | None, against: str | None) -> int:
+    """Load the configuration and describe it in a line; problems are raised, hints printed on standard error.
+
+    `against`: the bus of a running service; what would become of its lanes, detectors and alerts is listed.
+    """
+    settings = settings_of(config, against)
+    path = settings.config
     loaded = load_config(path)
     for hint in loaded.hints:
         typer.echo(escaped(f"{hint.file}:{hint.line}:{hint.column}: hint: {hint.message}"), err=True)
     rules = sum(len(model.rules.rules) for model in loaded.models)
     names = ", ".join(model.contract.model for model in loaded.models)
     typer.echo(f"{path}: ok, {len(loaded.models)} model(s) ({names}), {rules} rule(s)")
+    if against is not None:
+        _compare(loaded, settings)
     return 0
+
+
+def _compare(loaded: Config, settings: Settings) -> None:
+    """List what becomes of the lanes, detectors and alerts of the service on the settings' bus."""
+    bus = open_settings_bus(settings)
+    try:
+        found = running_on(bus, ledger_topics(settings))
+    finally:
+        bus.close()
+    model = ""
+    for difference in differences(found, loaded):
+        if difference.model != model:
+            model = difference.model
+            typer.echo(escaped(model))
+        why = f" ({difference.why})" if difference.why else ""
+        typer.echo(escaped(f"  {difference.kind} {difference.name}: {difference.fate}{why}"))
+
+
+def running_on(bus: Bus, topics: LedgerTopics) -> list[Running]:
+    """Return the models of the service on a bus, each with its newest rules; raises ConfigurationError without any."""
+    decisions = topics.name("decisions")
+    if bus.partitions(decisions) is None:
+        raise ConfigurationError(f"{bus.name} has no topic {decisions}: the service never ran there")
+    assembler = Assembler(compacted=True)
+    newest: dict[str, Running] = {}
+    for batch in read_whole(bus, TopicPartition(decisions, 0)):
+        for record, value in whole_values(assembler, batch):
+            agreed = decode_agreement(record.headers, value)
+            if isinstance(agreed, Activation) and agreed.decision.kind == "rules":
+                content = msgspec.json.decode(agreed.decision.content, type=RulesContent)
+                rules = ModelRules.model_validate_json(content.rules)
+                newest[agreed.decision.model] = Running(rules, content.contract)
+    return [newest[model] for model in sorted(newest)]
 
 
 def schema(message: str | None) -> None:

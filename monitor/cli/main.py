@@ -167,11 +167,16 @@ def rebuild(
 
 
 @app.command()
-def check(config: ConfigFile = None) -> None:
+def check(
+    config: ConfigFile = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="BUS", help="List what a change to this file means for the service on BUS.")
+    ] = None,
+) -> None:
     """Check alerts.yaml and report all errors at once, each with its place and a suggestion."""
     from monitor.cli import check as command
 
-    raise typer.Exit(command.check(config))
+    raise typer.Exit(command.check(config, against))
 
 
 @app.command()

@@ -126,13 +126,16 @@ def detector_spec(name: str, entry: DetectorEntry) -> DetectorSpec:
 
 
 def _features(columns: ColumnsEntry) -> tuple[ColumnSpec, ...]:
-    return (
-        *(ColumnSpec(name, name, "numerical") for name in columns.numerical),
-        *(ColumnSpec(name, name, "binary") for name in columns.binary),
-        *(ColumnSpec(name, name, "categorical") for name in columns.categorical),
-        *(ColumnSpec(name, name, "text") for name in columns.text),
-        *(ColumnSpec(name, name, "array") for name in columns.arrays),
-    )
+    """Return the columns by name, because their order in the file means nothing."""
+    kinds: dict[ColumnKind, list[str]] = {
+        "numerical": columns.numerical,
+        "binary": columns.binary,
+        "categorical": columns.categorical,
+        "text": columns.text,
+        "array": columns.arrays,
+    }
+    found = [ColumnSpec(name, name, kind) for kind, names in kinds.items() for name in names]
+    return tuple(sorted(found, key=lambda column: column.name))
 
 
 def _predictions(model: ModelEntry) -> tuple[ColumnSpec, ...]:

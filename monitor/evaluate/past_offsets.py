@@ -47,7 +47,7 @@ class _Stretch:
 
 
 class PastOffsets:
-    """Of one model. `keep` says how far back; panes of another length begin all of it again."""
+    """The past offsets of one model. `keep` sets how far back they go; panes of another length drop all of them."""
 
     def __init__(self) -> None:
         self._pane_ms = 1

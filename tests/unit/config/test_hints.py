@@ -69,7 +69,7 @@ def test_check_prints_hints_and_ends_with_0(tmp_path: Path, capsys: pytest.Captu
     """On standard error, at their place; the file is right all the same."""
     path = tmp_path / "alerts.yaml"
     path.write_text(FILE.replace("FEW", "events < 5").replace("OTHERS", "a").replace("OTHER", "psi > 1"))
-    assert check(path) == 0
+    assert check(path, None) == 0
     out, err = capsys.readouterr()
     assert err.startswith(f"{path}:9:28: hint: windows stand still")
     assert ": ok, 2 model(s)" in out

@@ -59,7 +59,7 @@ def test_the_shipped_file_is_right() -> None:
 
 
 def test_contracts_name_streams_and_columns() -> None:
-    """Columns stand in the order of their roles; predictions have names of their own."""
+    """Columns stand in the order of their names; predictions have names of their own."""
     a, b = load(SMALLEST, "f").models
     assert (a.contract.model, b.contract.model) == ("a", "b")
     assert a.contract.streams == (
@@ -68,11 +68,11 @@ def test_contracts_name_streams_and_columns() -> None:
             "f",
             "event_time",
             (
-                ColumnSpec("x", "x", "numerical"),
-                ColumnSpec("flag", "flag", "binary"),
-                ColumnSpec("c", "c", "categorical"),
                 ColumnSpec("bio", "bio", "text"),
+                ColumnSpec("c", "c", "categorical"),
+                ColumnSpec("flag", "flag", "binary"),
                 ColumnSpec("vec", "vec", "array"),
+                ColumnSpec("x", "x", "numerical"),
             ),
         ),
         StreamContract(
@@ -94,6 +94,15 @@ def test_defaults_are_filled_in() -> None:
     assert (model.start, model.rules.interval_ms) == ("earliest", 30_000)
     assert model.rules.window == WindowSpec(events=5000, every=500)
     assert model.rules.reference.first == 5000
+
+
+def test_the_order_of_columns_means_nothing() -> None:
+    """Within a role and between roles: the contract of either file has the same digest."""
+    text = SMALLEST.replace("numerical: [x]", "numerical: [x, a, m]")
+    turned = text.replace("numerical: [x, a, m]", "numerical: [m, x, a]").replace("      binary: [flag]\n", "")
+    turned = turned.replace("      arrays: [vec]\n", "      arrays: [vec]\n      binary: [flag]\n")
+    assert load(turned, "f").models[0].contract == load(text, "f").models[0].contract
+    assert load(turned, "f").models[0].rules == load(text, "f").models[0].rules
 
 
 def test_a_model_overrides_the_defaults() -> None:

@@ -1,0 +1,191 @@
+"""Differences between the rules that a service runs on and another alerts.yaml: what goes on, starts again or ends.
+
+The rules of this file:
+
+- A lane (a stream of a model) starts again if what its panes stand on has changed (its topic, columns, field of the
+  event time, the model's pane), or the model's reference.
+- A detector starts again if its class, its parameters or its input have changed, or its lane starts again.
+- An alert is named by its group, name, labels and metric: with another threshold, window or `for` it is kept. What no
+  rule selects any more is resolved.
+- All that belongs to a model that goes ends, and its alerts are resolved; a model that comes back is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+from monitor.config.inputs import InputRefused, ResolvedInput, resolve_inputs, series_of
+from monitor.config.metrics import METRICS
+from monitor.config.resolved import Config, DetectorSpec, ModelRules, Rule
+from monitor.contract import ModelContract, lane_contract
+
+Fate = Literal["kept", "starts again", "new", "ends", "resolved"]
+Kind = Literal["model", "lane", "detector", "alert"]
+
+
+class Difference(NamedTuple):
+    """What becomes of one thing. `why`: what has changed; empty if nothing has."""
+
+    model: str
+    kind: Kind
+    name: str
+    fate: Fate
+    why: str = ""
+
+
+class Running(NamedTuple):
+    """A model as the service runs it."""
+
+    rules: ModelRules
+    contract: ModelContract
+
+
+def differences(running: Iterable[Running], config: Config) -> list[Difference]:
+    """Return what becomes of every model, lane, detector and alert, by model."""
+    before = {model.contract.model: model for model in running}
+    after = {model.contract.model: Running(model.rules, model.contract) for model in config.models}
+    found: list[Difference] = []
+    for name in sorted(before.keys() | after.keys()):
+        if name not in before:
+            found.append(Difference(name, "model", name, "new"))
+        else:
+            found += _of_a_model(before[name], after.get(name))
+    return found
+
+
+def _of_a_model(old: Running, new: Running | None) -> list[Difference]:
+    name = old.contract.model
+    lanes = _lanes(old, new)
+    model = [Difference(name, "model", name, "ends", "it is not in the file")] if new is None else []
+    return [*model, *lanes, *_detectors(old, new, {lane.name: lane.fate for lane in lanes}), *_alerts(old, new)]
+
+
+# ---------------------------------------------------------------------- lanes
+
+
+def _lanes(old: Running, new: Running | None) -> list[Difference]:
+    name = old.contract.model
+    before = [stream.stream for stream in old.contract.streams]
+    after = {stream.stream for stream in new.contract.streams} if new is not None else set()
+    found = []
+    for stream in before:
+        if new is None or stream not in after:
+            found.append(Difference(name, "lane", stream, "ends", "" if new is None else "the stream is gone"))
+        else:
+            why = ", ".join(_changes_of_a_lane(old, new, stream))
+            found.append(Difference(name, "lane", stream, "starts again" if why else "kept", why))
+    return [*found, *(Difference(name, "lane", stream, "new") for stream in sorted(after - set(before)))]
+
+
+def _changes_of_a_lane(old: Running, new: Running, stream: str) -> list[str]:
+    """Return what has changed under a lane, by the keys of alerts.yaml."""
+    one, other = (next(s for s in side.contract.streams if s.stream == stream) for side in (old, new))
+    pairs = {
+        "pane": (old.contract.pane_ms, new.contract.pane_ms),
+        "topic": (one.topic, other.topic),
+        "timestamp": (one.time_field, other.time_field),
+        "columns": (one.columns, other.columns),
+        "format": (one.format, other.format),
+        "reference": (old.rules.reference, new.rules.reference),
+    }
+    changed = [what for what, (before, after) in pairs.items() if before != after]
+    stands = (lane_contract(old.contract, one), lane_contract(new.contract, other))
+    return changed or (["contract"] if stands[0] != stands[1] else [])
+
+
+# ---------------------------------------------------------------------- detectors
+
+
+def _detectors(old: Running, new: Running | None, lanes: Mapping[str, Fate]) -> list[Difference]:
+    name = old.contract.model
+    before, after = _watched(old), {} if new is None else _watched(new)
+    found = []
+    for key, spec in before.items():
+        stream = key[1]
+        if key not in after:
+            found.append(Difference(name, "detector", _spelled(key), "ends"))
+        elif lanes[stream] != "kept":
+            found.append(Difference(name, "detector", _spelled(key), "starts again", "its lane starts again"))
+        elif spec != after[key]:
+            found.append(Difference(name, "detector", _spelled(key), "starts again", "class, params or input"))
+        else:
+            found.append(Difference(name, "detector", _spelled(key), "kept"))
+    return [*found, *(Difference(name, "detector", _spelled(key), "new") for key in after.keys() - before.keys())]
+
+
+def _watched(side: Running) -> dict[tuple[str, str, str], tuple[DetectorSpec, ResolvedInput]]:
+    """Return each detector and its input by name, stream and column, in this order."""
+    found = {}
+    for spec in side.rules.detectors:
+        for one in _inputs(spec, side.contract):
+            plain = spec.model_copy(update={"input": ""})  # a glob that is written in another way is the same input
+            found[spec.name, str(one.stream), one.column] = (plain, one)
+    return dict(sorted(found.items(), key=lambda item: item[0]))
+
+
+def _inputs(spec: DetectorSpec, contract: ModelContract) -> tuple[ResolvedInput, ...]:
+    try:
+        return resolve_inputs(spec, contract)
+    except InputRefused:
+        return ()
+
+
+def _spelled(key: tuple[str, str, str]) -> str:
+    detector, stream, column = key
+    return f"{detector} on {stream}/{column}"
+
+
+# ---------------------------------------------------------------------- alerts
+
+_LISTED = 5
+_AlertKey = tuple[str, str, tuple[tuple[str, str], ...], str]
+
+
+def _alerts(old: Running, new: Running | None) -> list[Difference]:
+    name = old.contract.model
+    before = _selected(old)
+    after = {} if new is None else _selected(new)
+    found = []
+    for key, selected in before.items():
+        if key not in after:
+            found.append(Difference(name, "alert", _titled(key), "resolved", "its rule is gone"))
+            continue
+        if gone := sorted(selected - after[key]):
+            listed = ", ".join(gone[:_LISTED]) + (f" and {len(gone) - _LISTED} more" if len(gone) > _LISTED else "")
+            found.append(Difference(name, "alert", _titled(key), "resolved", f"no longer selected: {listed}"))
+        if selected & after[key] or not selected:
+            found.append(Difference(name, "alert", _titled(key), "kept"))
+    return [*found, *(Difference(name, "alert", _titled(key), "new") for key in after if key not in before)]
+
+
+def _selected(side: Running) -> dict[_AlertKey, frozenset[str]]:
+    """Return the names of what each alert's rules select: columns, streams, or detectors with their columns."""
+    found: dict[_AlertKey, frozenset[str]] = {}
+    for rule in side.rules.rules:
+        key = (rule.group, rule.alert, tuple(sorted(rule.labels.items())), rule.comparison.metric)
+        found[key] = found.get(key, frozenset()) | _selection(rule, side)
+    return found
+
+
+def _selection(rule: Rule, side: Running) -> frozenset[str]:
+    metric = METRICS[rule.comparison.metric]
+    names: dict[str, dict[str, str]] = {}
+    if metric.subject == "stream":
+        names = {s.stream: {"stream": s.stream} for s in side.contract.streams}
+    elif metric.subject == "detector":
+        for detector, stream, column in _watched(side):
+            labels = {"detector": detector, "stream": stream, "column": column}
+            names[_spelled((detector, stream, column))] = labels
+    else:
+        for series in series_of(side.contract):
+            if ("numeric" if series.numeric else "categorical") in metric.kinds:
+                names[f"{series.stream}/{series.name}"] = {"stream": series.stream, "column": series.name}
+    own = [s for s in rule.comparison.selectors if s.label in ("stream", "column", "detector")]
+    return frozenset(name for name, labels in names.items() if all(s.matches(labels) for s in own))
+
+
+def _titled(key: _AlertKey) -> str:
+    group, alert, labels, _ = key
+    listed = ",".join(f"{name}={value}" for name, value in labels)
+    return f"{group}/{alert}" + (f"{{{listed}}}" if listed else "")

@@ -1,0 +1,175 @@
+"""What another alerts.yaml means for a running service: by lane, detector and alert."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from monitor.bus.address import open_bus
+from monitor.cli.check import check
+from monitor.config import load
+from monitor.config.differences import Running, differences
+from monitor.errors import ConfigurationError
+from monitor.ledger.entries import Activation
+from monitor.ledger.entry_codec import encode_entry
+from monitor.runner.announce import rules_decision
+
+FILE = """\
+version: 1
+models:
+  m:
+    task: regression
+    streams: {features: {topic: f}, predictions: {topic: p}}
+    columns: {prediction: y, numerical: [x, z], categorical: [c]}
+  n: {task: regression, streams: {features: {topic: g}}, columns: {numerical: [x]}}
+detectors:
+  all: {class: ADWIN, params: {delta: 0.01}, input: "*"}
+  gaps: {class: FHDDM, input: missing(x), model: m}
+groups:
+  - name: g
+    models: [m]
+    rules:
+      - {alert: Drift, expr: 'psi{stream="features"} > 0.25', labels: {severity: warning}}
+      - {alert: Few, expr: events < 5}
+      - {alert: Silent, expr: seconds_since_last_event > 60}
+      - {alert: Change, expr: 'change{detector="all"} > 0'}
+"""
+
+
+def found(new: str, old: str = FILE, model: str = "m") -> dict[str, tuple[str, str]]:
+    """By kind and name, fate and reason; of alerts of the file only."""
+    running = [Running(one.rules, one.contract) for one in load(old, "old").models]
+    listed = differences(running, load(new, "new"))
+    return {
+        f"{d.kind} {d.name}" + ("" if d.fate != "resolved" else "!"): (d.fate, d.why)
+        for d in listed
+        if d.model == model and not d.name.startswith("streamdrift/")
+    }
+
+
+def others_than(fate: str, listed: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    return {name: one for name, one in listed.items() if one[0] != fate}
+
+
+def changed(old: str, new: str) -> str:
+    assert old in FILE
+    return FILE.replace(old, new)
+
+
+def test_all_of_the_same_file_is_kept() -> None:
+    """Each lane, detector and alert is listed once."""
+    listed = found(FILE)
+    assert {fate for fate, _ in listed.values()} == {"kept"}
+    assert "lane features" in listed
+    assert "detector all on features/x" in listed
+    assert "alert g/Drift{severity=warning}" in listed
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('psi{stream="features"} > 0.25', 'psi{stream="features"} > 0.5'),
+        ("alert: Few, expr: events < 5", "alert: Few, for: 5m, window: {time: 1h}, expr: events < 9"),
+        ("numerical: [x, z], categorical: [c]", "categorical: [c], numerical: [z, x]"),
+        ("    task: regression\n", "    task: regression\n    lateness: 1m\n    idle_timeout: 10s\n"),
+        ('delta: 0.01}, input: "*"}', 'delta: 0.01}, input: "[a-z]*"}'),
+        ("severity: warning}}", "severity: warning}, annotations: {a: b}}"),
+    ],
+)
+def test_edited_thresholds_windows_orders_and_limits_keep_everything(old: str, new: str) -> None:
+    """An alert is its group, name and labels; a lane what its panes stand on."""
+    assert others_than("kept", found(changed(old, new))) == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lanes", "why"),
+    [
+        ("numerical: [x, z]", "numerical: [x, z, w]", ["features"], "columns"),
+        ("{topic: f}", "{topic: f2}", ["features"], "topic"),
+        ("    task: regression\n", "    task: regression\n    pane: 30s\n", ["features", "predictions"], "pane"),
+        ("{prediction: y,", "{prediction: y, timestamp: at,", ["features", "predictions"], "timestamp"),
+        ("{prediction: y,", "{prediction: yy,", ["predictions"], "columns"),
+        (
+            "    columns: {prediction",
+            "    reference: {first: 900}\n    columns: {prediction",
+            ["features", "predictions"],
+            "reference",
+        ),
+    ],
+)
+def test_lanes_start_again_if_what_they_stand_on_changes(old: str, new: str, lanes: list[str], why: str) -> None:
+    """With their detectors, and without the lanes that stand on something else; alerts are kept."""
+    listed = others_than("new", others_than("kept", found(changed(old, new))))
+    assert {name: one for name, one in listed.items() if name.startswith("lane")} == {
+        f"lane {lane}": ("starts again", why) for lane in lanes
+    }
+    detectors = {name: one for name, one in listed.items() if name.startswith("detector")}
+    assert {name.split(" on ")[1].split("/")[0] for name in detectors} == set(lanes)
+    assert set(detectors.values()) == {("starts again", "its lane starts again")}
+    assert len(listed) == len(lanes) + len(detectors)
+
+
+def test_a_detector_starts_again_alone() -> None:
+    """Other parameters of one are nothing to the others."""
+    listed = others_than("kept", found(changed("class: FHDDM,", "class: FHDDM, params: {sliding_window_size: 50},")))
+    assert listed == {"detector gaps on features/x": ("starts again", "class, params or input")}
+
+
+def test_what_goes_ends_and_its_alerts_are_resolved() -> None:
+    """A rule, a column that a rule selects, a detector, a stream."""
+    listed = others_than("kept", found(changed("      - {alert: Few, expr: events < 5}\n", "")))
+    assert listed == {"alert g/Few!": ("resolved", "its rule is gone")}
+    listed = found(changed("numerical: [x, z]", "numerical: [x]"))
+    assert listed["alert g/Drift{severity=warning}!"] == ("resolved", "no longer selected: features/z")
+    assert listed["alert g/Drift{severity=warning}"] == ("kept", "")
+    assert listed["detector all on features/z"] == ("ends", "")
+    listed = found(changed(", predictions: {topic: p}", "").replace("prediction: y, ", ""))
+    assert listed["lane predictions"] == ("ends", "the stream is gone")
+    assert listed["alert g/Silent!"] == ("resolved", "no longer selected: predictions")
+
+
+def test_other_labels_are_another_alert() -> None:
+    """The old one is resolved, and a new one comes."""
+    listed = others_than("kept", found(changed("severity: warning", "severity: critical")))
+    assert listed == {
+        "alert g/Drift{severity=warning}!": ("resolved", "its rule is gone"),
+        "alert g/Drift{severity=critical}": ("new", ""),
+    }
+
+
+def test_models_that_come_and_go() -> None:
+    """All of a model that goes ends; of a new one there is nothing to keep."""
+    without = re.sub(r"  n: .*\n", "", FILE)
+    listed = found(without, model="n")
+    assert listed["model n"] == ("ends", "it is not in the file")
+    assert listed["lane features"] == ("ends", "")
+    assert found(FILE, old=without, model="n") == {"model n": ("new", "")}
+
+
+def test_check_lists_the_differences_from_the_service_on_a_bus(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It reads the newest rules of each model there, and changes nothing."""
+    url = f"sqlite:///{tmp_path}/bus.db"
+    path = tmp_path / "alerts.yaml"
+    path.write_text(changed('psi{stream="features"} > 0.25', "psi > 0.9").replace("events < 5", "events > 5"))
+    with pytest.raises(ConfigurationError, match=r"no topic streamdrift\.decisions: the service never ran there"):
+        check(path, url)
+    bus = open_bus(url, {})
+    bus.create("streamdrift.decisions", 1)
+    sender = bus.sender()
+    for text in (FILE.replace("numerical: [x, z]", "numerical: [x]"), FILE):
+        for model in load(text, "f").models:
+            activation = Activation(rules_decision(model), None)
+            sender.send(encode_entry(activation, "streamdrift.decisions", 0))
+    sender.flush()
+    bus.close()
+    capsys.readouterr()
+    assert check(path, url) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:4] == ["m", "  lane features: kept", "  lane predictions: kept"]
+    assert "  alert g/Drift{severity=warning}: kept" in lines
+    assert "n" in lines
+    assert not any("starts again" in line or "resolved" in line for line in lines)
