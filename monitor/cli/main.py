@@ -56,6 +56,7 @@ class FailOn(StrEnum):
 
     firing = "firing"
     dead_letter = "dead-letter"
+    not_judged = "not-judged"
 
 
 def _show_version(wanted: bool) -> None:
@@ -119,7 +120,10 @@ def replay(  # noqa: PLR0913 - one argument a flag
     start: Annotated[str | None, typer.Option(help="Time of a plain table's first row, RFC 3339.")] = None,
     step: Annotated[str, typer.Option(help="Time between rows of a plain table.")] = "1s",
     alerts_out: Annotated[Path | None, typer.Option(help="Write the alert messages here, as JSONL.")] = None,
-    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 if there was one.")] = None,
+    fail_on: Annotated[
+        FailOn | None,
+        typer.Option(help="Exit with 1 if there was one; not-judged: a stream that waits."),
+    ] = None,
 ) -> None:
     """Replay a log through the same engine and show its alerts; with --config as a what-if."""
     from monitor.cli import replay as command
@@ -137,7 +141,11 @@ def replay(  # noqa: PLR0913 - one argument a flag
         alerts_out=alerts_out,
     )
     outcome = command.replay(options)
-    failed = {FailOn.firing: outcome.firing, FailOn.dead_letter: outcome.dead_letters}
+    failed = {
+        FailOn.firing: outcome.firing,
+        FailOn.dead_letter: outcome.dead_letters,
+        FailOn.not_judged: outcome.not_judged,
+    }
     raise typer.Exit(ExitCode.FOUND if fail_on is not None and failed[fail_on] else 0)
 
 

@@ -25,6 +25,7 @@ from monitor.codec.times import parse_time
 from monitor.config.resolved import Config, ModelConfig
 from monitor.errors import ConfigurationError
 from monitor.evaluate.alerts import Place
+from monitor.evaluate.lane import Standing
 from monitor.evaluate.messages import Message
 from monitor.events import STREAMS, RecordBatch, StreamName, TopicPartition
 from monitor.replay import Replay, ReplayLog, in_order
@@ -55,11 +56,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a replay: records by bucket, firing alerts, and dead letters."""
+    """The outcome of a replay: records by bucket, firing alerts, dead letters, and lanes that still wait."""
 
     records: int
     firing: int
     dead_letters: int
+    not_judged: int
 
 
 def replay(options: Options) -> Outcome:
@@ -73,13 +75,14 @@ def replay(options: Options) -> Outcome:
     alerts = [m for m in in_order(messages, log.ledger_partitions) if m.topic == "alerts"]
     if options.alerts_out is not None:
         options.alerts_out.write_bytes(b"".join(message.value + b"\n" for message in alerts))
-    _show(alerts, engine.buckets())
+    waiting = [lane for lane in engine.lanes() if lane.state == "waiting"]
+    _show(alerts, engine.buckets(), waiting)
     if bus is not None:
         bus.close()
     firing = sum(1 for message in alerts if b'"data":{"status":"firing"' in message.value)
     total = sum(engine.buckets().values(), Counter())
     dead = sum(n for name, n in total.items() if name.startswith("dead:"))
-    return Outcome(total.total(), firing, dead)
+    return Outcome(total.total(), firing, dead, len(waiting))
 
 
 def _recording(source: str, options: Options, settings: Settings, bus: Bus | None) -> Recording:
@@ -189,7 +192,9 @@ def _fold(engine: Replay, recording: Recording) -> list[Message]:
     return messages
 
 
-def _show(alerts: Sequence[Message], buckets: Mapping[TopicPartition, Counter[str]]) -> None:
+def _show(
+    alerts: Sequence[Message], buckets: Mapping[TopicPartition, Counter[str]], waiting: Sequence[Standing]
+) -> None:
     # a terminal's width if there is one; else wide enough that nothing is cut
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     table = Table("time", "status", "alert", "model", "where", "value", "threshold", box=None, header_style="dim")
@@ -211,6 +216,8 @@ def _show(alerts: Sequence[Message], buckets: Mapping[TopicPartition, Counter[st
     total = sum(buckets.values(), Counter())
     shown = ", ".join(f"{count} {name}" for name, count in sorted(total.items()) if count)
     console.print(f"{len(alerts)} alert messages; {sum(total.values())} records: {shown or 'none'}")
+    for lane in waiting:
+        console.print(f"not judged: {lane.model} {lane.text}")
 
 
 def _time(flag: str, text: str) -> int:

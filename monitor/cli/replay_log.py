@@ -104,28 +104,33 @@ def _activations(model: ModelConfig, recording: Recording, bus: Bus | None) -> l
     contract = model.contract
     counts = Counter(tp.topic for tp in recording.partitions)
     streams = {stream.stream: (stream.topic, counts[stream.topic]) for stream in contract.streams}
-    decisions = [
-        new_decision(contract.model, "set", msgspec.json.encode(PartitionSet(streams)).decode()),
+    return [
+        Activation(new_decision(contract.model, "set", msgspec.json.encode(PartitionSet(streams)).decode()), None),
         *_references(model, recording, bus),
-        rules_decision(model),
+        Activation(rules_decision(model), None),
     ]
-    return [Activation(decision, None) for decision in decisions]
 
 
-def _references(model: ModelConfig, recording: Recording, bus: Bus | None) -> list[Decision]:
+def _references(model: ModelConfig, recording: Recording, bus: Bus | None) -> list[Activation]:
     """Return recorded grids and references if the configuration asks for the same on the same columns, else new ones.
 
-    If it asks for the first events and the columns differ, there are none: the replay makes them from the log.
+    Recorded ones count from their pane, because what made them is not judged. If the first events are asked for and the
+    columns differ, there are none: the replay makes them from the log.
     """
-    known = [a.decision for a in recording.control.activations if a.decision.model == model.contract.model]
+    recorded = [a for a in recording.control.activations if a.decision.model == model.contract.model]
+    known = [activation.decision for activation in recorded]
     if _reference_of(known) != model.rules.reference:
-        return reference_decisions(bus, model)
+        return _made(model, bus)
     series = {s.stream: s.numeric_series + s.categorical_series for s in model.contract.streams}
     grids = [grid for c in known if c.kind == "grid" and (grid := decode_grid(c.content.encode())).stream in series]
     fits = {grid.stream for grid in grids if series[grid.stream] == grid.series}
     if len(fits) < len(grids) and model.rules.reference.first is None:
-        return reference_decisions(bus, model)
-    return [decision for decision in known if decision.kind in ("grid", "reference") and decision.stream in fits]
+        return _made(model, bus)
+    return [a for a in recorded if a.decision.kind in ("grid", "reference") and a.decision.stream in fits]
+
+
+def _made(model: ModelConfig, bus: Bus | None) -> list[Activation]:
+    return [Activation(decision, None) for decision in reference_decisions(bus, model)]
 
 
 def _reference_of(decisions: Sequence[Decision]) -> ReferenceSpec | None:

@@ -164,10 +164,24 @@ def _retraining(data: Data) -> Spans:
 
 
 def _observation(data: Data) -> Spans:
+    if "state" in data:
+        return _lane(data)
     window = data["window"]
     worst = sorted(((s.get("psi", 0.0), c) for c, s in data["columns"].items()), reverse=True)[:3]
     shown = ", ".join(f"{column} psi {value:.3f}" for value, column in worst)
     return [f"{data['model']}/{data['stream']} {window['events']} events  ", printable(shown)]
+
+
+def _lane(data: Data) -> Spans:
+    """How far one stream of a model is on its way to be judged."""
+    name = "/".join(filter(None, (data["stream"], data["segment"])))
+    events = (data["reference"] or {}).get("events")
+    text = {
+        "waiting": f"{data['rows']} of {data['wanted']} reference rows",
+        "reference": f"reference of {events} rows",
+        "judged": f"judged from here on, with a reference of {events} rows",
+    }[data["state"]]
+    return [f"{data['model']} {name}: ", text]
 
 
 _SHOW: dict[str, Callable[[Data], Spans]] = {

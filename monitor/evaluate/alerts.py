@@ -116,7 +116,7 @@ def _data(transition: Transition, context: AlertContext, lengths: Lengths) -> Js
             "threshold_source": cut(verdict.threshold_source, lengths.label),
             "pending_since": since,
             "window": _window(verdict.window, lengths),
-            "reference": _reference(context.reference(verdict)),
+            "reference": reference_value(context.reference(verdict)),
             "histogram": _histogram(context.histogram(verdict), lengths),
             "also_drifting": [cut(name, lengths.name) for name in transition.also_drifting],
             "also_drifting_count": transition.also_drifting_count,
@@ -181,7 +181,8 @@ def offsets_value(offsets: Sequence[OffsetRange]) -> list[JsonObject]:
     return [range_._asdict() for range_ in offsets]
 
 
-def _reference(info: ReferenceInfo | None) -> JsonObject | None:
+def reference_value(info: ReferenceInfo | None) -> JsonObject | None:
+    """What messages say of a reference."""
     if info is None:
         return None
     return {

@@ -50,9 +50,7 @@ class Decisions:
         """Digests of those that apply."""
         self._waiting: Decision | None = None
         self._model = model
-        self._recorded = sorted(
-            (a for a in recorded if a.decision.model == model), key=lambda a: _AT_ONCE if a.pane is None else a.pane
-        )
+        self._recorded = sorted((a for a in recorded if a.decision.model == model), key=_order)
         self.is_replay = bool(self._recorded)
 
     @property
@@ -96,11 +94,11 @@ class Decisions:
         decision, self._waiting = self._waiting, None
         return None if decision is None else self._apply(decision)
 
-    def due(self, pane: int | None) -> list[Decision]:
+    def due(self, pane: int | None) -> list[Activation]:
         """The recorded decisions that are to be taken now, `pane` being the next (None before there is one)."""
         due = []
         while self._recorded and _is_reached(self._recorded[0].pane, pane):
-            due.append(self._recorded.pop(0).decision)
+            due.append(self._recorded.pop(0))
         return due
 
     def _apply(self, decision: Decision) -> Decision:
@@ -160,6 +158,10 @@ class Decisions:
         if digest not in decisions:
             raise FormatError(f"the {kind} {digest} that the snapshot of {self._model} stands on is not there")
         return new_decision(self._model, kind, decisions[digest].content, stream, file if kind == "rules" else "")
+
+
+def _order(activation: Activation) -> tuple[int, int]:
+    return _AT_ONCE if activation.pane is None else activation.pane, _ORDER.index(activation.decision.kind)
 
 
 def _is_reached(recorded: int | None, pane: int | None) -> bool:

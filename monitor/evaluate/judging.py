@@ -15,6 +15,7 @@ from monitor.errors import FormatError
 from monitor.evaluate.alerts import AlertContext, Place, alert_message
 from monitor.evaluate.detection import Sighting
 from monitor.evaluate.empty_runs import Quiet, Timetable
+from monitor.evaluate.lane import Lane, Passed
 from monitor.evaluate.lifecycle import Alerts, Transition
 from monitor.evaluate.messages import Message
 from monitor.evaluate.observations import observation_key, observation_message
@@ -27,7 +28,7 @@ from monitor.events import Histogram, Observation, ReferenceInfo, StreamName, Ve
 from monitor.panes.merging import MergedPane
 from monitor.stats.exact import significant
 
-Streams = Mapping[StreamName, StreamFold]
+Lanes = Mapping[StreamName, Lane]
 _FOREVER = 1 << 62
 _BEFORE_RULES = JudgeState((), (), NOTHING, None)
 
@@ -40,7 +41,7 @@ class Judge:
         self._place = place
         self._alerts = Alerts()
         self._past = PastOffsets()
-        self._streams: Streams = {}
+        self._lanes: Lanes = {}
         self._rules: ModelRules | None = None
         self._begun_at: int | None = None
 
@@ -81,9 +82,9 @@ class Judge:
         alerts, asked = self._alerts.state(self._rules.rules), self._retraining.state()
         return JudgeState(alerts, asked, self._past.state(), self._begun_at)
 
-    def restore(self, state: JudgeState, streams: Streams) -> None:
+    def restore(self, state: JudgeState, lanes: Lanes) -> None:
         """Go on from there, once the rules have been given. Raises FormatError."""
-        self._streams = streams
+        self._lanes = lanes
         if self._rules is None:
             if state != _BEFORE_RULES:
                 raise FormatError("not a snapshot: alerts of a model without rules")
@@ -93,24 +94,29 @@ class Judge:
         self._past.restore(state.offsets)
         self._begun_at = state.begun_at
 
+    @property
+    def _folds(self) -> Mapping[StreamName, StreamFold]:
+        """Windows and detectors of the lanes that have a reference."""
+        return {stream: lane.fold for stream, lane in self._lanes.items() if lane.fold is not None}
+
     # ------------------------------------------------------------------ panes
 
     def pane(
-        self, streams: Streams, merged: Mapping[StreamName, MergedPane | None], pane_end: int
+        self, lanes: Lanes, merged: Mapping[StreamName, MergedPane | Passed | None], pane_end: int
     ) -> Iterator[Message]:
-        """Fold one pane of all streams, then judge where the interval says so."""
-        self._streams = streams
+        """Fold one pane of all lanes, then judge where the interval says so."""
+        self._lanes = lanes
         self._begin(pane_end)
-        for stream, fold in streams.items():
-            yield from self._observed(fold.add(pane_end, merged[stream]))
+        for stream, lane in lanes.items():
+            yield from self._observed(lane.add(pane_end, merged[stream]))
         offsets = [part for pane in merged.values() if pane is not None for part in pane.offsets]
         self._past.add(pane_end, offsets)
         if self._rules is not None and pane_end % self._rules.interval_ms == 0:
             yield from self._judge(pane_end, -_FOREVER)
 
-    def empty_run(self, streams: Streams, first_end: int, last_end: int) -> Iterator[Message]:
-        """A run of panes, with these ends, that are empty in every stream."""
-        self._streams = streams
+    def empty_run(self, lanes: Lanes, first_end: int, last_end: int) -> Iterator[Message]:
+        """A run of panes, with these ends, that are empty in every lane."""
+        self._lanes = lanes
         if self._rules is None:
             return
         self._begin(first_end)
@@ -125,19 +131,19 @@ class Judge:
 
     def _skip(self, done: int, end: int) -> Iterator[Message]:
         if end > done:
-            told = [o for fold in self._streams.values() for o in fold.skip(done + self._pane_ms, end)]
+            told = [o for lane in self._lanes.values() for o in lane.skip(done + self._pane_ms, end)]
             yield from self._observed(sorted(told, key=lambda observation: observation.end))
 
     def _quiet(self, at: int, last: int) -> Quiet:
         """What the timetable asks behind the judgement `at` of an empty run whose last one is `last`."""
         firing = self._alerts.firing()
-        unsettled = {name for fold in self._streams.values() for name in fold.unsettled()}
+        unsettled = {name for fold in self._folds.values() for name in fold.unsettled()}
         asks_at = self._retraining.next_due(at, firing, self._newest())
         return Quiet(last, unsettled, [*self._alerts.pending(), *firing], self._last_events().values(), asks_at)
 
     def _observed(self, observations: Iterable[Observation]) -> Iterator[Message]:
         for observation in observations:
-            reference = self._streams[observation.stream].reference.info.id
+            reference = self._folds[observation.stream].reference.info.id
             thresholds = self._rule_set.thresholds(observation, self._spreads)
             value = observation_message(observation, self._place, reference, thresholds)
             key, basis = observation_key(observation), value[value.index(b'"data":') :]
@@ -147,7 +153,7 @@ class Judge:
 
     def _blind(self) -> dict[Sighting, bool]:
         """Detectors that can see no change any more, and those whose alert fires: they may see again, or be gone."""
-        found = {sighting for fold in self._streams.values() for sighting in fold.blind()}
+        found = {sighting for fold in self._folds.values() for sighting in fold.blind()}
         return {sighting: sighting in found for sighting in found | set(self._told_blind())}
 
     def _told_blind(self) -> list[Sighting]:
@@ -162,18 +168,18 @@ class Judge:
     def _last_events(self) -> dict[StreamName, int]:
         """Time of the newest row of each stream; where none has come yet, the beginning. Silence counts from there."""
         last = dict.fromkeys(self._stream_names, self._begun_at)
-        last |= {stream: fold.last_time for stream, fold in self._streams.items() if fold.last_time is not None}
+        last |= {stream: lane.last_time for stream, lane in self._lanes.items() if lane.last_time is not None}
         return {stream: time for stream, time in last.items() if time is not None}
 
     def _newest(self) -> int | None:
         """Time of the model's newest row."""
-        return max((f.last_time for f in self._streams.values() if f.last_time is not None), default=None)
+        return max((lane.last_time for lane in self._lanes.values() if lane.last_time is not None), default=None)
 
     # ------------------------------------------------------------------ judging
 
     def _judge(self, at: int, since: int) -> Iterator[Message]:
         """Judge at the time `at` the windows that have closed behind `since`."""
-        streams = self._streams
+        streams = self._folds
         judged = self._rule_set.judge(
             Judgement(
                 at=at,
@@ -194,7 +200,7 @@ class Judge:
     def _spreads(
         self, stream: StreamName, metric: str, columns: Sequence[str], events: int
     ) -> Mapping[str, tuple[float, float]]:
-        return self._streams[stream].spreads(metric, columns, events)
+        return self._folds[stream].spreads(metric, columns, events)
 
     def _say(self, transitions: list[Transition]) -> list[Message]:
         if not transitions or self._rules is None:
@@ -209,13 +215,13 @@ class Judge:
         )
 
     def _histogram(self, verdict: Verdict) -> Histogram | None:
-        fold = self._streams.get(verdict.stream)
+        fold = self._folds.get(verdict.stream)
         if fold is None or verdict.window is None or verdict.column is None:
             return None
         return fold.histogram(verdict.column, verdict.window.window)
 
     def _reference(self, verdict: Verdict) -> ReferenceInfo | None:
-        fold = self._streams.get(verdict.stream)
+        fold = self._folds.get(verdict.stream)
         return None if fold is None or verdict.column is None else fold.reference.info
 
 

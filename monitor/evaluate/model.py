@@ -1,9 +1,12 @@
-"""The fold of one model: its panes in order, decisions by pane, and the grid it makes where there is none.
+"""The fold of one model: its panes in order, decisions by pane, and its lanes, of which none waits for another.
 
 A pane is folded when every partition of the model's topics has sealed it. The first pane is the earliest of any
 partition once all have a watermark. A decision counts from the first pane not yet folded when it is read; that pane is
-told as an Activation, and a replay is given the activations beforehand. A run of panes that are empty everywhere is
-folded in one step.
+published as an Activation, and a replay is given the activations beforehand. A run of panes that are empty everywhere
+is folded in one step.
+
+A lane without a reference gets one from its first rows. They are certain once every partition of its stream has sealed
+the pane of the n-th, so no later than that pane is folded; and the reference counts from the pane behind it.
 """
 
 from __future__ import annotations
@@ -13,13 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.decisions import DecisionKey, Decisions
+from monitor.evaluate.first_rows import sealed_to
 from monitor.evaluate.judging import Judge
+from monitor.evaluate.lane import Lane, Passed, Standing, passed
+from monitor.evaluate.lane_messages import lane_message
 from monitor.evaluate.messages import Message
 from monitor.evaluate.notices import Notices, limited, notice_message
 from monitor.evaluate.reference import build_reference, encode_reference
-from monitor.evaluate.sampling import FirstRows, sealed_to
 from monitor.evaluate.state import DecisionState, ModelState, PendingPane
-from monitor.evaluate.stream import StreamFold
 from monitor.events import STREAMS, StreamName, TopicPartition
 from monitor.ledger.entries import Activation, Decision, Notice, Watermark, new_decision
 from monitor.panes.grid import encode_grid, make_grid
@@ -37,8 +41,7 @@ class ModelFold:
         self.model = model
         self.decisions = Decisions(model, recorded)
         self._judge = Judge(model, place)
-        self._streams: dict[StreamName, StreamFold] = {}
-        self._first_rows: dict[StreamName, FirstRows] = {}
+        self._lanes: dict[StreamName, Lane] = {}
         self._panes: dict[int, list[Pane | RawPane]] = {}
         self._next: int | None = None
         self.folded = 0
@@ -54,12 +57,18 @@ class ModelFold:
     @property
     def fed(self) -> int:
         """Values that detectors were given, since this object was made."""
-        return sum(fold.fed for fold in self._streams.values())
+        return sum(lane.fold.fed for lane in self._lanes.values() if lane.fold is not None)
+
+    @property
+    def standings(self) -> list[Standing]:
+        """How the lanes stand, in the order of the streams."""
+        return [lane.standing for lane in self._lanes.values()]
 
     @property
     def releases(self) -> Mapping[str, str]:
         """River's classes among its detectors, and the release of River whose answers each gives."""
-        return {kind: release for fold in self._streams.values() for kind, release in fold.releases.items()}
+        folds = [lane.fold for lane in self._lanes.values() if lane.fold is not None]
+        return {kind: release for fold in folds for kind, release in fold.releases.items()}
 
     @property
     def blind_detectors(self) -> int:
@@ -83,15 +92,15 @@ class ModelFold:
         if not (isinstance(entry, RawPane) and not entry.complete):
             self._panes.setdefault(entry.index, []).append(entry)
         if isinstance(entry, RawPane) and entry.stream not in self.decisions.grids:
-            self._sampler(entry.stream).add(entry)
+            self._lane(entry.stream).first_rows.add(entry)
         return []
 
     def _decision(self, decision: Decision) -> list[Output]:
         if self.decisions.is_replay or not self.decisions.is_new(decision):
             return []
-        at = self._next
-        self._take(decision)
-        return [Activation(decision, at)]
+        activation = Activation(decision, self._next)
+        self._take(activation)
+        return [activation]
 
     def _noticed(self) -> Iterator[Message]:
         """The notices up to the newest pane that is folded; the others wait for their pane."""
@@ -99,30 +108,33 @@ class ModelFold:
             for notice in self._notices.due(self._next * self._pane_ms):
                 yield notice_message(notice, self._place)
 
-    def _sampler(self, stream: StreamName) -> FirstRows:
-        return self._first_rows.setdefault(stream, FirstRows())
+    def _lane(self, stream: StreamName) -> Lane:
+        """The lane of a stream, which begins here if it is not there yet."""
+        if stream not in self._lanes:
+            lanes = {**self._lanes, stream: Lane(self.model, stream)}
+            self._lanes = {s: lanes[s] for s in STREAMS if s in lanes}  # in one order, whichever came first
+        return self._lanes[stream]
 
     # ------------------------------------------------------------------ folding
 
     def advance(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
         """Fold all panes that every partition has sealed."""
         self._take_recorded()
-        yield from self._make_grids(watermarks)
+        yield from self._make_references(watermarks)
         target = self._reach(watermarks)
         while target is not None and self._next is not None and self._next < target:
-            parts = self._panes.get(self._next)
-            if parts is not None and not self._foldable(parts):
-                return
             yield from self._begin_pane(self._next)
-            if parts is not None:
+            if self._next in self._panes:
                 yield from self._fold(self._panes.pop(self._next))
                 self._next += 1
             else:
                 stop, pane_ms = self._end_of_run(target), self._pane_ms
-                yield from self._judge.empty_run(self._streams, (self._next + 1) * pane_ms, stop * pane_ms)
+                yield from self._judge.empty_run(self._lanes, (self._next + 1) * pane_ms, stop * pane_ms)
                 self._next = stop
             yield from self._noticed()
             target = self._reach(watermarks)
+            yield from self._make_references(watermarks)
+            yield from self._begin_lanes(self._next)
 
     def _reach(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
         """The target, after the decisions recorded for the next pane: they may add partitions."""
@@ -151,14 +163,11 @@ class ModelFold:
         nexts = [index for index in nexts if index > (self._next or 0)]
         return min([target, *nexts, *self.decisions.recorded_panes])
 
-    def _foldable(self, parts: list[Pane | RawPane]) -> bool:
-        return all(part.stream in self._streams for part in parts)
-
     def _fold(self, parts: list[Pane | RawPane]) -> Iterator[Output]:
         self.folded += 1
-        merged = {stream: self._merged(stream, parts) for stream in self._streams}
+        merged = {stream: self._merged(lane, parts) for stream, lane in self._lanes.items()}
         index = parts[0].index
-        yield from self._judge.pane(self._streams, merged, (index + 1) * self._pane_ms)
+        yield from self._judge.pane(self._lanes, merged, (index + 1) * self._pane_ms)
 
     @property
     def _pane_ms(self) -> int:
@@ -166,63 +175,74 @@ class ModelFold:
             raise FormatError(f"the ledger has no rules of {self.model}")
         return self.decisions.contract.pane_ms
 
-    def _merged(self, stream: StreamName, parts: list[Pane | RawPane]) -> MergedPane | None:
-        grid = self.decisions.grids[stream]
-        panes = [
-            summarise(part, grid) if isinstance(part, RawPane) else part for part in parts if part.stream == stream
-        ]
+    def _merged(self, lane: Lane, parts: list[Pane | RawPane]) -> MergedPane | Passed | None:
+        mine = [part for part in parts if part.stream == lane.stream]
+        if not mine or lane.waits:
+            return passed(mine) if mine else None
+        grid = self.decisions.grids[lane.stream]
+        panes = [summarise(part, grid) if isinstance(part, RawPane) else part for part in mine]
         for pane in panes:
             if pane.grid != grid.digest:
                 raise FormatError(f"pane {pane.index} of {pane.model} stands on grid {pane.grid}, not on {grid.digest}")
             for notice in limited(pane, grid, (pane.index + 1) * self._pane_ms):
                 self._notices.hold(notice)
-        return merge(panes) if panes else None
+        return merge(panes)
 
     # ------------------------------------------------------------------ decisions
 
     def _take_recorded(self) -> bool:
         """Whether a recorded decision was due, and taken."""
         due = self.decisions.due(self._next)
-        for decision in due:
-            self._take(decision)
+        for activation in due:
+            self._take(activation)
         return bool(due)
 
-    def _take(self, decision: Decision) -> None:
-        if (applied := self.decisions.take(decision)) is not None:
-            self._use(applied)
+    def _take(self, activation: Activation) -> None:
+        if (applied := self.decisions.take(activation.decision)) is not None:
+            self._use(applied, activation.pane)
 
     def _begin_pane(self, pane: int) -> list[Message]:
-        """What there is to say as other rules count from this pane on."""
+        """Begin with a pane: from here on other rules may count, and references. Returns what is published of that."""
         decision = self.decisions.begin_pane()
-        if decision is None:
-            return []
-        self._use(decision)
-        return self._judge.withdraw(pane * self._pane_ms)
+        messages: list[Message] = []
+        if decision is not None:
+            self._use(decision, pane)
+            messages = self._judge.withdraw(pane * self._pane_ms)
+        return [*messages, *self._begin_lanes(pane)]
 
-    def _use(self, decision: Decision) -> None:
-        """Fold and judge by a decision that has been applied."""
+    def _begin_lanes(self, pane: int) -> Iterator[Message]:
+        """Let the lanes know the next pane; returns what they report, of it and of the pane before."""
+        for lane in self._lanes.values():
+            lane.begin(pane, pane * self._pane_ms)
+            yield from (lane_message(step, self._place) for step in lane.take_steps())
+
+    def _use(self, decision: Decision, pane: int | None) -> None:
+        """Fold and judge by a decision that has been applied, from a pane on (None: from the first)."""
         decisions = self.decisions
-        if decision.kind == "reference" and decision.stream in self._streams:
-            self._streams[decision.stream].compare_with(decisions.references[decision.stream])
+        if decision.kind == "reference" and decision.stream:
+            lane = self._lane(decision.stream)
+            lane.refer(pane)
+            if lane.fold is not None:
+                lane.fold.compare_with(decisions.references[decision.stream])
         if decision.kind == "rules" and decisions.rules is not None and decisions.contract is not None:
             self._judge.use(decisions.rules, decisions.contract, decisions.alerts_yaml_sha256)
-            for fold in self._streams.values():
-                fold.use(decisions.rules)
-        for stream in STREAMS:
-            self._open(stream)
+            for contract in decisions.contract.streams:
+                self._lane(contract.stream).want(decisions.contract.raw_rows)
+            for lane in self._lanes.values():
+                if lane.fold is not None:
+                    lane.fold.use(decisions.rules)
+        for stream, lane in self._lanes.items():
+            self._open(stream, lane)
 
-    def _open(self, stream: StreamName) -> None:
-        """Begin to fold a stream once its rules, grid and reference are there."""
+    def _open(self, stream: StreamName, lane: Lane) -> None:
+        """Give a lane its windows and detectors once its rules, grid and reference are there."""
         decisions = self.decisions
         contract = decisions.stream(stream)
-        if contract is None or decisions.rules is None or decisions.contract is None or stream in self._streams:
+        if contract is None or decisions.rules is None or decisions.contract is None or lane.fold is not None:
             return
         if stream in decisions.grids and stream in decisions.references:
-            fold = StreamFold(decisions.contract, contract, decisions.grids[stream], decisions.references[stream])
-            fold.use(decisions.rules)
-            # the order of streams is fixed, whichever came first
-            self._streams = {s: f for s in STREAMS for t, f in [*self._streams.items(), (stream, fold)] if s == t}
-            self._first_rows.pop(stream, None)
+            grid, reference = decisions.grids[stream], decisions.references[stream]
+            lane.open(decisions.contract, contract, grid, reference, decisions.rules)
 
     # ------------------------------------------------------------------ state
 
@@ -233,35 +253,38 @@ class ModelFold:
             used=_as_state(self.decisions.used),
             files=self.decisions.files,
             next=self._next,
-            streams=tuple(fold.state() for fold in self._streams.values()),
-            first_rows=tuple(
-                self._first_rows[stream].state(stream) for stream in STREAMS if stream in self._first_rows
-            ),
+            lanes=tuple(lane.state() for lane in self._lanes.values()),
             panes=tuple(_pending(part) for index in sorted(self._panes) for part in self._panes[index]),
             judge=self._judge.state(),
             notices=self._notices.state(),
         )
 
-    def restore(self, state: ModelState, decisions: Mapping[str, Decision]) -> None:
-        """Go on from there; of a fold just begun. `decisions`: by digest, those in use. Raises FormatError."""
+    def blocks(self) -> Mapping[str, bytes]:
+        """The first rows of lanes that wait, as parts that are written once: by the names that the state lists."""
+        return {name: value for lane in self._lanes.values() for name, value in lane.first_rows.blocks().items()}
+
+    def restore(self, state: ModelState, decisions: Mapping[str, Decision], blocks: Mapping[str, bytes]) -> None:
+        """Go on from there; of a fold just begun. `decisions`: by digest, those in use. `blocks`: those of the state.
+
+        Raises FormatError.
+        """
         used = {(kind, stream): digest for kind, stream, digest in state.used}
         newest = {(kind, stream): digest for kind, stream, digest in state.active}
         for decision in self.decisions.restore(used, newest, state.files, decisions):
-            self._use(decision)
+            self._use(decision, None)
         self._next = state.next
-        if [part.stream for part in state.streams] != list(self._streams):
+        for part in state.lanes:
+            self._lane(part.stream).restore(part, blocks)
+        if [part.stream for part in state.lanes] != list(self._lanes):
             raise FormatError(f"not a snapshot: {self.model} has other streams than its decisions give")
-        for part in state.streams:
-            self._streams[part.stream].restore(part)
-        for rows in state.first_rows:
-            self._sampler(rows.stream).restore(rows)
-            for raw in self._sampler(rows.stream).parts:
+        for lane in self._lanes.values():
+            for raw in lane.first_rows.parts:
                 self._refuse_a_stranger(raw)
         for pending in state.panes:
             pane = decode_raw(pending.value) if pending.raw else decode_pane(pending.value)
             self._refuse_a_stranger(pane)
             self._panes.setdefault(pane.index, []).append(pane)
-        self._judge.restore(state.judge, self._streams)
+        self._judge.restore(state.judge, self._lanes)
         self._notices.restore(state.notices)
 
     def _refuse_a_stranger(self, pane: Pane | RawPane) -> None:
@@ -277,12 +300,12 @@ class ModelFold:
         if strange:
             raise FormatError(f"not a snapshot: {self.model} holds a pane that is none of its")
 
-    # ------------------------------------------------------------------ grids
+    # ------------------------------------------------------------------ references
 
-    def _make_grids(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
-        """Grid and reference of a stream from its first rows, where nothing else gave them."""
+    def _make_references(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
+        """Grid and reference of each lane whose first rows are certain, where nothing else gave them."""
         decisions = self.decisions
-        for stream in list(self._first_rows):
+        for stream, lane in self._lanes.items():
             contract = decisions.stream(stream)
             if (
                 contract is None
@@ -292,16 +315,18 @@ class ModelFold:
             ):
                 continue
             sealed = sealed_to(self.model, decisions.partitions, contract, watermarks, self._pane_ms)
-            rows = self._first_rows[stream].rows(sealed, decisions.contract.raw_rows, self._pane_ms)
+            rows = lane.first_rows.rows(sealed)
             if rows is None:
                 continue
             grid = make_grid(rows, contract)
             reference = build_reference(grid, rows, f"first {len(rows)} events")
             made = new_decision(self.model, "grid", encode_grid(grid).decode(), stream)
             first = new_decision(self.model, "reference", encode_reference(reference), stream)
+            behind = int(rows.time[-1]) // self._pane_ms + 1
             for decision in (made, first):
-                yield Activation(decision, None)
-                self._take(decision)
+                activation = Activation(decision, behind)
+                yield activation
+                self._take(activation)
 
 
 def _pending(pane: Pane | RawPane) -> PendingPane:

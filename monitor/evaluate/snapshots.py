@@ -23,7 +23,9 @@ def encode_model(name: str, state: ModelState) -> bytes:
     return encode_part("model", name, _ENCODE(state))
 
 
-def restore_model(fold: ModelFold, part: bytes, decisions: Mapping[str, Decision]) -> frozenset[str]:
+def restore_model(
+    fold: ModelFold, part: bytes, decisions: Mapping[str, Decision], blocks: Mapping[str, bytes]
+) -> frozenset[str]:
     """Set a fold just begun to the state of its part (see `ModelFold.restore`); raises FormatError.
 
     What was loaded has to give the state again that it was loaded from: else something of it was passed over. Returns
@@ -31,18 +33,21 @@ def restore_model(fold: ModelFold, part: bytes, decisions: Mapping[str, Decision
     states.
     """
     state, anew = _taken_up(decode_payload(decode_part(part, "model", fold.model), _MODEL))
-    fold.restore(state, decisions)
+    fold.restore(state, decisions, blocks)
     if fold.state() != state:
         raise FormatError(f"the snapshot of {fold.model} holds what can't be; rebuild it: {remedy(fold.model)}")
     return anew
 
 
 def _taken_up(state: ModelState) -> tuple[ModelState, frozenset[str]]:
-    banks = [taken_up(stream.bank) for stream in state.streams]
-    streams = tuple(
-        msgspec.structs.replace(stream, bank=bank) for stream, (bank, _) in zip(state.streams, banks, strict=True)
-    )
-    return msgspec.structs.replace(state, streams=streams), frozenset().union(*(anew for _, anew in banks))
+    lanes, begun = [], set[str]()
+    for lane in state.lanes:
+        if lane.fold is not None:
+            bank, anew = taken_up(lane.fold.bank)
+            begun |= anew
+            lane = msgspec.structs.replace(lane, fold=msgspec.structs.replace(lane.fold, bank=bank))
+        lanes.append(lane)
+    return msgspec.structs.replace(state, lanes=tuple(lanes)), frozenset(begun)
 
 
 def encode_shared(state: SharedState) -> bytes:

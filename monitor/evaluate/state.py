@@ -98,10 +98,8 @@ class BankState(_Struct, frozen=True):
 
 
 class StreamState(_Struct, frozen=True):
-    """One stream. `seen`: (detector, column, change) since the last judgement, sorted."""
+    """Windows and detectors of a lane. `seen`: (detector, column, change) since the last judgement, sorted."""
 
-    stream: StreamName
-    last_time: int | None
     begun: bool
     filled_to: int
     seen: tuple[tuple[str, str, bool], ...]
@@ -177,10 +175,32 @@ class JudgeState(_Struct, frozen=True):
 
 
 class FirstRowsState(_Struct, frozen=True):
-    """Raw panes and samples of a stream without grid, as panes are written."""
+    """The first rows of a lane that waits. `tail`: those in no block, as raw panes are written.
+
+    `blocks`: name and digest of each block, which is a part of its own. `sampled`: of each partition that waits, where
+    its sample ends, as (topic, partition, time in ms, offset, part).
+    """
+
+    blocks: tuple[tuple[str, str], ...]
+    tail: tuple[bytes, ...]
+    sampled: tuple[tuple[str, int, int, int, int], ...]
+
+
+class LaneState(_Struct, frozen=True):
+    """One lane. `rows`: that its panes held while it waited. `last_time`: of its newest row, ms.
+
+    `counts_from`: index of the pane for which a reference that is known will count first. `fold`: None without one.
+    """
 
     stream: StreamName
-    parts: tuple[bytes, ...]
+    segment: str
+    state: Literal["waiting", "reference", "judged"]
+    begun: bool
+    rows: Natural
+    last_time: int | None
+    counts_from: int
+    first_rows: FirstRowsState
+    fold: StreamState | None
 
 
 class PendingPane(_Struct, frozen=True):
@@ -207,8 +227,7 @@ class ModelState(_Struct, frozen=True):
     used: tuple[DecisionState, ...]
     files: tuple[str, str]
     next: int | None
-    streams: tuple[StreamState, ...]
-    first_rows: tuple[FirstRowsState, ...]
+    lanes: tuple[LaneState, ...]
     panes: tuple[PendingPane, ...]
     judge: JudgeState
     notices: NoticesState

@@ -1,4 +1,4 @@
-"""The fold of one stream of one model: merged panes into windows, observations and detections."""
+"""The fold of a lane that has its reference: merged panes into windows, observations and detections."""
 
 from __future__ import annotations
 
@@ -31,13 +31,12 @@ class _Window:
 
 
 class StreamFold:
-    """One stream of one model, once it has a grid and a reference."""
+    """One stream of one model, from the first pane that is judged."""
 
     def __init__(self, contract: ModelContract, stream: StreamContract, grid: Grid, reference: Reference) -> None:
         self.contract = contract
         self.stream = stream
         self.grid = grid
-        self.last_time: int | None = None
         self._windows: dict[str, _Window] = {}
         self._specs: tuple[DetectorSpec, ...] = ()
         self._seen: dict[Sighting, bool] = {}
@@ -73,8 +72,6 @@ class StreamFold:
         """
         if pane is not None:
             self._begun, self._filled_to = True, pane_end
-            if pane.last_time is not None:
-                self.last_time = max(pane.last_time, self.last_time if self.last_time is not None else pane.last_time)
             self.fed += len(pane.codes) * len(self._bank)
             for sighting, detected in self._bank.feed(pane.codes).items():
                 self._seen[sighting] = self._seen.get(sighting, False) or detected
@@ -142,8 +139,6 @@ class StreamFold:
     def state(self) -> StreamState:
         """All that later messages depend on, beside grid, reference and rules."""
         return StreamState(
-            self.stream.stream,
-            self.last_time,
             self._begun,
             self._filled_to,
             tuple((detector, column, change) for (detector, _, column), change in sorted(self._seen.items())),
@@ -155,7 +150,7 @@ class StreamFold:
         """Go on from there, once the rules have been given. Raises FormatError."""
         if [window.name for window in state.windows] != list(self._windows):
             raise FormatError("not a snapshot: its windows are not those of the rules")
-        self.last_time, self._begun, self._filled_to = state.last_time, state.begun, state.filled_to
+        self._begun, self._filled_to = state.begun, state.filled_to
         self._seen = {(detector, self.stream.stream, column): change for detector, column, change in state.seen}
         for part in state.windows:
             self._restore_window(self._windows[part.name], part)

@@ -88,7 +88,8 @@ class EvaluateTask:
         if isinstance(entry, Watermark):
             # after a torn commit a partition tells again what is below the last: it will come back to that
             known = self._watermarks.setdefault(TopicPartition(entry.topic, entry.partition), entry)
-            if entry.watermark >= known.watermark:
+            is_newer = entry.watermark > known.watermark
+            if is_newer or (entry.watermark == known.watermark and entry.held.keys() <= known.held.keys()):
                 self._watermarks[TopicPartition(entry.topic, entry.partition)] = entry
             return []
         if isinstance(entry, Heartbeat | ContractSwitch | Command):
@@ -168,10 +169,14 @@ class EvaluateTask:
         return frozenset(digest for fold in self._models.values() for digest in fold.decisions.stands_on)
 
     def snapshot(self) -> dict[str, bytes]:
-        """All that later messages depend on: a part for each model that runs, under its name, and the shared one."""
+        """All that later messages depend on: a part for each model that runs, under its name, and the shared one.
+
+        Blocks of first rows are parts of their own, under the model's name and theirs.
+        """
         parts = {name: encode_model(name, self._models[name].state()) for name in sorted(self._models)}
         digests = {name: digest_of_part(part) for name, part in parts.items()}
-        return {SHARED: encode_shared(self._shared(digests)), **parts}
+        blocks = {f"{name}/{b}": value for name in parts for b, value in self._models[name].blocks().items()}
+        return {SHARED: encode_shared(self._shared(digests)), **parts, **blocks}
 
     def _shared(self, digests: Mapping[str, str]) -> SharedState:
         """What belongs to no model. `digests`: of the models' parts."""
@@ -244,7 +249,8 @@ def _model(
     _agree(name, parts, entry.part)
     _agree(name, parts, known.get(name))
     fold = ModelFold(name, place)
-    return fold, restore_model(fold, parts[name], decisions)
+    blocks = {key.removeprefix(f"{name}/"): part for key, part in parts.items() if key.startswith(f"{name}/")}
+    return fold, restore_model(fold, parts[name], decisions, blocks)
 
 
 def _read(fold: ModelFold, entry: Pane | RawPane | Decision | Notice) -> Iterator[Output]:

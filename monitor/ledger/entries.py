@@ -23,7 +23,8 @@ class Watermark(msgspec.Struct, frozen=True):
     """All panes of that topic partition that end at or before `watermark` have been written. `first`: its first one.
 
     `firsts`: by model, the watermark from which on its rows are folded there; None: all from `first`. `gone`: of
-    models that are folded no longer, where that began and ended. Of the models in this ledger partition.
+    models that are folded no longer, where that began and ended. `held`: of models with a pane that waits for a grid,
+    the start of that pane, behind which theirs are not written. Of the models in this ledger partition.
     """
 
     topic: str
@@ -32,6 +33,7 @@ class Watermark(msgspec.Struct, frozen=True):
     first: int
     firsts: dict[str, int] | None = None
     gone: dict[str, tuple[int, int]] = {}
+    held: dict[str, int] = {}
 
     def first_of(self, model: str) -> int | None:
         """From which watermark on the model's rows were folded; None where they have not been yet."""
@@ -43,7 +45,7 @@ class Watermark(msgspec.Struct, frozen=True):
         """Up to which watermark the model's panes have been written."""
         if model in self.gone:
             return self.gone[model][1]
-        return None if self.first_of(model) is None else self.watermark
+        return None if self.first_of(model) is None else self.held.get(model, self.watermark)
 
 
 class Heartbeat(msgspec.Struct, frozen=True):

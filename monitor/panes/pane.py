@@ -61,6 +61,21 @@ class RawPane:
     rows: Rows
     complete: bool
 
+    @property
+    def events(self) -> int:
+        """Rows that came in time."""
+        return len(self.rows)
+
+    @property
+    def last_time(self) -> int | None:
+        """Time of the newest of them, ms."""
+        return int(self.rows.time.max()) if len(self.rows) else None
+
+    @property
+    def offsets(self) -> OffsetRange:
+        """The range of all rows, late ones too."""
+        return OffsetRange(*self.tp, self.first_offset, self.last_offset + 1)
+
 
 class _PaneValue(msgspec.Struct, array_like=True):
     model: str

@@ -1,7 +1,9 @@
 """The open panes of one model in one input partition: rows go in, due panes are sealed.
 
 A late row counts in the oldest pane that is open by its watermark. Without a grid panes are sealed raw, at most
-`raw_rows` rows in all; the pane that would exceed them sends its first rows as a sample, once, and waits.
+`raw_rows` rows in all; the pane that would exceed them sends its first rows as a sample, once, and waits. That holds
+back nothing: the last row that the grid is made from lies in this pane or before it, and the other partitions have to
+pass that row before the pane can be folded anyway.
 
 So of the raw rows of all open panes only the first `raw_rows` in canonical order, pane by pane, can ever travel. Where
 the log can be folded again (`may_cut`) the others are forgotten, however many come before the first pane is due; when

@@ -5,7 +5,8 @@ they are, and rows from there on go into panes of their own: two parts of one pa
 
 Rules: a row is late iff its pane had ended under the watermark before it; the watermark is the largest accepted
 time minus the lateness, or the heartbeats' floor where that is higher; a late row counts in the oldest open pane.
-While a model has no grid its panes are sent raw, at most `raw_rows` rows; then the partition waits for the grid.
+While a model has no grid its panes are sent raw, at most `raw_rows` rows; then the partition waits for the grid, and
+its watermark stands still for that model alone.
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ class PartitionFold:
         self._left_out: list[tuple[int, int | None]] = []
         self.told: int | None = None
         """Up to which panes it has published (ms)."""
+        self._told_held: dict[str, int] = {}
+        """Which models the newest published watermark holds back, and where."""
         self._folding_again = False
         self.wants_again = False
         """Whether a grid is there that needs rows which were forgotten: the fold is to begin again where it stands."""
@@ -264,17 +267,17 @@ class PartitionFold:
     @property
     def waiting(self) -> bool:
         """Whether a pane that is due can't be sealed before its model has a grid: the partition is to be paused."""
-        return self._blocked() is not None
+        return bool(self._held())
 
     def drain(self) -> Drained:
         """Take what was put out since the last call."""
-        told = self._sealed_watermark()
+        told, held = self.watermark, self._held()
         watermark = None
-        if told is not None and (self.told is None or self._ends_a_pane(self.told, told)):
-            self.told = told
+        if told is not None and (self.told is None or held != self._told_held or self._ends_a_pane(self.told, told)):
+            self.told, self._told_held = told, held
             firsts = {name: self._first_of(model) for name, model in sorted(self.models.items())}
             first = told if self.first_watermark is None else self.first_watermark
-            watermark = Watermark(*self.tp, told, first, firsts, dict(sorted(self.gone.items())))
+            watermark = Watermark(*self.tp, told, first, firsts, dict(sorted(self.gone.items())), held)
         drained = Drained(tuple(self._panes), tuple(self._rejected), watermark, tuple(self._left_out))
         self._panes, self._rejected, self._left_out = [], [], []
         return drained
@@ -284,16 +287,12 @@ class PartitionFold:
         lengths = {lane.contract.pane_ms for lane in self._lanes}
         return any(after // pane_ms > before // pane_ms for pane_ms in lengths)
 
-    def _sealed_watermark(self) -> int | None:
-        blocked = self._blocked()
-        return self.watermark if blocked is None or self.watermark is None else min(blocked, self.watermark)
-
-    def _blocked(self) -> int | None:
-        """Start of the oldest pane that is due and not sealed, in ms."""
+    def _held(self) -> dict[str, int]:
+        """Of each model with a pane that is due and not sealed, since it waits for a grid: where the oldest begins."""
         if self.watermark is None:
-            return None
-        starts = [model.blocked(self.watermark) for model in self.models.values()]
-        return min((start for start in starts if start is not None), default=None)
+            return {}
+        starts = {name: model.blocked(self.watermark) for name, model in sorted(self.models.items())}
+        return {name: start for name, start in starts.items() if start is not None}
 
     # ------------------------------------------------------------------ restoring
 
@@ -372,6 +371,7 @@ class PartitionFold:
         self.gone = dict(position.gone)
         ended = position.switches[-1][2] if position.switches else position.contract
         same = (self.open_digest(), self.contract.digest) == (position.digest, ended)
+        self._told_held = self._held()  # what waited at the commit; some of it may have its grid by now
         self._seal()
         return same
 

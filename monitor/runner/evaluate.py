@@ -19,6 +19,7 @@ from monitor.ledger.entries import Decision
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.activations import Activations
 from monitor.runner.announce import ReferenceDecisions, decisions_of, rules_decision
+from monitor.runner.lanes import LaneLog
 from monitor.runner.ledger_partition import LedgerPartition
 from monitor.runner.loop import Work
 from monitor.runner.numbers import Standing, ledger_numbers, model_numbers, stopped_numbers
@@ -59,6 +60,7 @@ class EvaluateStage:
         self._snapshot_panes = snapshot_panes
         self._activations = Activations(bus, topics)
         self._snapshots = Snapshots(bus, topics)
+        self._lane_log = LaneLog(log)
         self._partitions: dict[TopicPartition, LedgerPartition] = {}
         self._handed: tuple[TopicPartition, ...] = ()
 
@@ -104,7 +106,10 @@ class EvaluateStage:
         self._partitions[record.tp].quarantine(record)
 
     def tick(self) -> None:
-        """Nothing: evaluate knows no clock."""
+        """Log how the lanes stand; evaluate knows no clock."""
+        for _, held in sorted(self._partitions.items()):
+            if not held.restoring:
+                self._lane_log.look(held.task.models.values())
 
     def paused(self) -> frozenset[TopicPartition]:
         return frozenset()

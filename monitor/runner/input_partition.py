@@ -177,4 +177,5 @@ def _for_partition(watermark: Watermark, topics: LedgerTopics, partition: int) -
     of = topics.partition_of
     firsts = {model: at for model, at in (watermark.firsts or {}).items() if of(model) == partition}
     gone = {model: span for model, span in watermark.gone.items() if of(model) == partition}
-    return msgspec.structs.replace(watermark, firsts=firsts, gone=gone)
+    held = {model: at for model, at in watermark.held.items() if of(model) == partition}
+    return msgspec.structs.replace(watermark, firsts=firsts, gone=gone, held=held)

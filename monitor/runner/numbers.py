@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from monitor.evaluate.lane import Standing as Lane
 from monitor.evaluate.model import ModelFold
 from monitor.events import TopicPartition
 from monitor.profile.accounting import Account
@@ -54,9 +55,21 @@ def model_numbers(models: Iterable[ModelFold]) -> Iterator[Sample]:
         yield sample("streamdrift_model_waiting", fold.judged_to is None, fold.model)
         if fold.judged_to is not None:
             yield sample("streamdrift_model_judged_seconds", fold.judged_to / 1000, fold.model)
+        yield from lane_numbers(fold.standings)
         yield sample("streamdrift_model_blind_detectors", fold.blind_detectors, fold.model)
         for state, alerts in fold.alerts.items():
             yield sample("streamdrift_model_alerts", alerts, fold.model, state)
+
+
+def lane_numbers(standings: Iterable[Lane]) -> Iterator[Sample]:
+    """Of the lanes of one model."""
+    for lane in standings:
+        labels = (lane.model, lane.stream, lane.segment)
+        waits = lane.state == "waiting"
+        yield sample("streamdrift_lane_waiting", waits, *labels)
+        if waits:
+            yield sample("streamdrift_lane_reference_rows", lane.rows, *labels)
+            yield sample("streamdrift_lane_reference_rows_wanted", lane.wanted, *labels)
 
 
 def hanging_numbers(stage: str, hanging: Iterable[HangingTransaction]) -> Iterator[Sample]:

@@ -63,15 +63,22 @@ class Present:
         offsets |= {int(name[1]) + 1 for name in names if name[0] == DEAD_LETTER}
         offsets |= {offset + 1 for offset in self.quarantined}
         panes = [name for name in names if name[0] in (PANE, SAMPLE) and name[1] in pane_ms]
-        ends = [(int(name[3]) + 1) * pane_ms[str(name[1])] for name in panes]
-        told = -1 if position.told is None else position.told
-        return any(offset > position.low.offset for offset in offsets) or any(end > told for end in ends)
+        is_ahead = any(offset > position.low.offset for offset in offsets)
+        return is_ahead or any(_was_open(name, position, pane_ms[str(name[1])]) for name in panes)
 
     def _has(self, output: Outgoing) -> bool:
         name = _name(output)
         if name[0] == DEAD_LETTER:  # wherever it went when the topic had fewer partitions
             return any(name in names for names in self.names.values())
         return name in self.names.get(f"{output.topic}/{output.partition}", ())
+
+
+def _was_open(name: Name, position: ProfilePosition, pane_ms: int) -> bool:
+    """Whether a pane had yet to be sealed at a position, or a sample to be sent."""
+    index, known = int(name[3]), position.models.get(str(name[1]))
+    if known is not None and known.blocked_at is not None:
+        return index > known.blocked_at or (index == known.blocked_at and name[0] == PANE)
+    return (index + 1) * pane_ms > (-1 if position.told is None else position.told)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from monitor.config import load
 from monitor.config.resolved import Config
 
 FEATURES, PREDICTIONS, ORDERS = "ml.features", "ml.predictions", "ml.orders"
+RARE = "ml.rare"
+"""A topic with so few records that its lane waits, nearly always, while the others of its model are judged."""
 LIVE = "b"
 """The column that stands still until the end, where it has to be found drifting."""
 VARIANTS = 3
@@ -38,6 +40,13 @@ _MODELS = {
     task: classification_binary
     streams: {features: {topic: ml.features}}
     columns: {numerical: [a, b]}
+    reference: {first: 12}
+""",
+    "r": """
+  r:
+    task: classification_binary
+    streams: {features: {topic: ml.features}, predictions: {topic: ml.rare}}
+    columns: {prediction: y_pred, numerical: [a, b]}
     reference: {first: 12}
 """,
     "o": """
@@ -95,6 +104,8 @@ LAYOUTS = (
     Layout("ow", ((FEATURES, 1), (ORDERS, 1))),
     Layout("o", ((ORDERS, 2),)),
     Layout("mow", ((FEATURES, 1), (ORDERS, 1), (PREDICTIONS, 1))),
+    Layout("r", ((FEATURES, 2), (RARE, 1))),
+    Layout("rw", ((FEATURES, 1), (RARE, 2))),
 )
 
 

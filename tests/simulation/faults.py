@@ -171,7 +171,7 @@ def hanging(service: Service, process: Process, strike: Strike) -> None:
 
 def poison(service: Service, process: Process, strike: Strike) -> None:
     """A record that ends every process that folds it."""
-    tp = service.world.rng.choice(service.traffic.partitions)
+    tp = service.world.rng.choice(service.traffic.busy)
     service.bus.poisoned.setdefault(tp, {})[service.bus.end(tp)] = strike
     service.traffic.send(tp, POISON)
 
@@ -187,7 +187,7 @@ def late_rows(service: Service, process: Process, strike: Strike) -> None:
 
 def future_rows(service: Service, process: Process, strike: Strike) -> None:
     """A row of next year."""
-    tp = service.world.rng.choice(service.traffic.partitions)
+    tp = service.world.rng.choice(service.traffic.busy)
     service.traffic.send(tp, service.traffic.event(tp, service.world.now + 31_536_000))
     strike.seen = True
 

@@ -182,6 +182,21 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "a lane that waits for another",
+        (
+            (
+                "evaluate/model.py",
+                "            yield from self._begin_pane(self._next)\n            if self._next in self._panes:\n",
+                "            if self._next in self._panes and any(\n"
+                "                lane.fold is None and any(p.stream == lane.stream for p in self._panes[self._next])\n"
+                "                for lane in self._lanes.values()\n"
+                "            ):\n"
+                "                return\n"
+                "            yield from self._begin_pane(self._next)\n            if self._next in self._panes:\n",
+            ),
+        ),
+    ),
+    Mutation(
         "no sort",
         (("panes/merging.py", "parts = sorted(panes, key=lambda pane: pane.tp)", "parts = list(panes)"),),
     ),

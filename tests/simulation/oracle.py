@@ -150,7 +150,7 @@ def counts_every_record(ended: Ended) -> None:
     replayed = ended.replay.buckets()
     for tp in ended.inputs:
         position = positions.decode_profile(newest[positions.key_of("sd.profile", *tp)] or b"")
-        counted, records = sum(position.buckets.values()), len(ended.bus.log(tp).offsets)
+        counted, records = sum(position.buckets.values()) + position.held, len(ended.bus.log(tp).offsets)
         if counted != records:
             raise Broken("accounting", f"{tp}: {records} records, {counted} in buckets {position.buckets}")
         if +Counter(position.buckets) != +replayed[tp]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.events import TopicPartition
-from tests.simulation.configurations import LAYOUTS
+from tests.simulation.configurations import LAYOUTS, RARE
 from tests.simulation.faults import FAULTS, PHASES
 from tests.simulation.processes import TOPICS, Process
 from tests.simulation.service import Service
@@ -12,6 +12,8 @@ from tests.simulation.world import Runs, Strike, World
 TURNS = 70
 FAULTS_WANTED = 59
 CALM_S, DRIFT_S, LAST_S = 5, 13, 5
+IDLE_S = 25
+"""So much longer where a partition is silent: the others wait until it is idle, which begins again with each start."""
 TURN_S, GOOD_TURN_S = 0.3, 1.0
 PATIENCE_ROUNDS, REBUILD_ROUNDS = 200, 10
 """Rounds of turns until all is folded at last, and how often an operator looks for models that stand still."""
@@ -94,7 +96,7 @@ class Schedule:
         self.drift_from = self.world.now
         self.service.traffic.drifting = True
         self._go_on(DRIFT_S)
-        self._go_on(LAST_S)
+        self._go_on(LAST_S + (IDLE_S if any(tp.topic == RARE for tp in self.service.traffic.rates) else 0))
         self.service.traffic.flowing = False
         for patience in range(PATIENCE_ROUNDS):
             before = self._ends()

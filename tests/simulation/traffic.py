@@ -9,7 +9,7 @@ import msgspec
 from monitor.codec.canonical import time_text
 from monitor.events import Outgoing, TopicPartition
 from tests.simulation.bus import START_MS, SimulatedBus
-from tests.simulation.configurations import FEATURES, LIVE, PREDICTIONS, Layout
+from tests.simulation.configurations import FEATURES, LIVE, ORDERS, PREDICTIONS, RARE, Layout
 
 POISON = b'{"poison": true}'
 """A record that ends the process that folds it."""
@@ -26,7 +26,9 @@ class Traffic:
 
     def __init__(self, bus: SimulatedBus, layout: Layout, rng: random.Random) -> None:
         self.rates = {
-            TopicPartition(topic, p): rng.choice((0.8, 1.2, 1.8)) for topic, n in layout.topics for p in range(n)
+            TopicPartition(topic, p): rng.choice((0.04, 0.08) if topic == RARE else (0.8, 1.2, 1.8))
+            for topic, n in layout.topics
+            for p in range(n)
         }
         self.flowing = True
         self.drifting = False
@@ -41,6 +43,11 @@ class Traffic:
     @property
     def partitions(self) -> list[TopicPartition]:
         return sorted(self.rates)
+
+    @property
+    def busy(self) -> list[TopicPartition]:
+        """Those in which a row that waits for its neighbours, or is folded alone, does not wait long."""
+        return [tp for tp in self.partitions if tp.topic != RARE]
 
     def until(self, now: float) -> None:
         """Send what is due by now."""
@@ -64,7 +71,7 @@ class Traffic:
         """From now on there is enough sound traffic in every partition, so that chance hides no drift."""
         self._even = True
         self._next = dict.fromkeys(self._next, self._bus.world.now)
-        self.rates = dict.fromkeys(self.rates, ENOUGH)
+        self.rates = {tp: rate if tp.topic == RARE else ENOUGH for tp, rate in self.rates.items()}
         self._silent_until = dict.fromkeys(self.rates, -1.0)
 
     def silence(self, tp: TopicPartition, until: float) -> None:
@@ -88,7 +95,7 @@ class Traffic:
             "event_time": time_text(START_MS + int(at * 1000)),
             "model": self._model(tp.topic),
         }
-        if tp.topic == PREDICTIONS:
+        if tp.topic in (PREDICTIONS, RARE):
             return msgspec.json.encode({**event, "y_pred": rng.randint(0, 1)})
         shift = 3.0 if at % (2 * WAVE_S) > WAVE_S else 0.0
         live = rng.gauss(9.0 if self.drifting else 0.0, 1)
@@ -104,4 +111,4 @@ class Traffic:
 
 
 def _reads(model: str, topic: str) -> bool:
-    return {"m": topic in (FEATURES, PREDICTIONS), "w": topic == FEATURES, "o": topic == "ml.orders"}[model]
+    return topic in {"m": (FEATURES, PREDICTIONS), "r": (FEATURES, RARE), "w": (FEATURES,), "o": (ORDERS,)}[model]

@@ -19,6 +19,7 @@ from monitor.runner.announce import rules_decision
 
 A, B, EMPTY = TopicPartition("t", 0), TopicPartition("t", 1), TopicPartition("t", 2)
 START = 1_790_000_000_000
+WANTED = 60
 MODEL = load(
     """
 version: 1
@@ -75,14 +76,23 @@ def replayed(log: dict[TopicPartition, Sequence[float]], rng: random.Random) -> 
     ],
     ids=["one ends early", "one is empty", "the grid comes at the end", "all in one pane"],
 )
-def test_every_event_of_a_plain_file_is_in_a_window(log: dict[TopicPartition, Sequence[float]]) -> None:
+def test_every_event_behind_the_reference_is_in_a_window(log: dict[TopicPartition, Sequence[float]]) -> None:
     """Whatever the batches; but for those that a last window of ten still waits for."""
     results = [replayed(log, random.Random(salt)) for salt in range(6)]
     assert all(messages == results[0][0] for messages, _ in results)
     messages, replay = results[0]
-    events = sum(
-        msgspec.json.decode(m.value)["data"]["window"]["events"] for m in messages if m.topic == "observations"
-    )
-    n = sum(map(len, log.values()))
-    assert n - 10 < events <= n
-    assert sum(buckets["pane"] for buckets in replay.buckets().values()) == n
+    found = [msgspec.json.decode(m.value)["data"] for m in messages if m.topic == "observations"]
+    events = sum(data["window"]["events"] for data in found if "window" in data)
+    panes = sorted(int(second // 2) for seconds in log.values() for second in seconds)
+    judged = sum(1 for pane in panes if pane > panes[WANTED - 1])
+    assert judged - 10 < events <= judged
+    assert sum(buckets["pane"] for buckets in replay.buckets().values()) == len(panes)
+
+
+def test_a_replay_ends_with_how_its_lanes_stand() -> None:
+    """One row fewer than the reference needs, and it waits; with one more it has its reference."""
+    for rows, state in ((WANTED - 1, "waiting"), (WANTED, "reference"), (WANTED + 40, "judged")):
+        _, replay = replayed({A: [i / 2 for i in range(rows)]}, random.Random(1))
+        (lane,) = replay.lanes()
+        assert (lane.state, lane.rows) == (state, min(rows, WANTED))
+        assert lane.text.startswith("features: ")

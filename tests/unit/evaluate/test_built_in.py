@@ -149,7 +149,9 @@ def test_a_blind_detector_alerts_until_it_begins_anew() -> None:
     for after in (ADWIN.replace("0.002", "0.01"), ""):
         fold = a_fold(with_adwin)
         said = folded(fold, range(510, 513))
-        fold._streams["features"]._bank._watches[0].detector.update(np.array([np.nan]))
+        lane = fold._lanes["features"].fold
+        assert lane is not None
+        lane._bank._watches[0].detector.update(np.array([np.nan]))
         said += folded(fold, range(513, 516))
         fold.read(rules_decision(load(CONFIG.format(no_data="off").replace("y2", "z") + after, "f").models[0]))
         said += folded(fold, range(516, 519))

@@ -12,10 +12,10 @@ from monitor.config import load
 from monitor.config.resolved import ModelConfig
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.judging import Judge
+from monitor.evaluate.lane import Lane
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.reference import build_reference, encode_reference
-from monitor.evaluate.stream import StreamFold
 from monitor.events import StreamName, TopicPartition
 from monitor.ledger.entries import Activation, Decision, PartitionSet, Watermark, new_decision
 from monitor.panes.grid import encode_grid
@@ -122,11 +122,9 @@ def fold_all(model: ModelConfig, panes: Sequence[Pane], ends: Sequence[int]) -> 
     return [output for output in outputs if isinstance(output, Message)]
 
 
-def pane_by_pane(
-    self: Judge, streams: Mapping[StreamName, StreamFold], first_end: int, last_end: int
-) -> Iterator[Message]:
+def pane_by_pane(self: Judge, lanes: Mapping[StreamName, Lane], first_end: int, last_end: int) -> Iterator[Message]:
     for end in range(first_end, last_end + 1, PANE):
-        yield from self.pane(streams, dict.fromkeys(streams), end)
+        yield from self.pane(lanes, dict.fromkeys(lanes), end)
 
 
 @pytest.mark.parametrize("seed", range(24))

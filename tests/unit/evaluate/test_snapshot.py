@@ -252,7 +252,7 @@ def test_a_part_that_is_something_else_is_refused(fields: dict[str, str]) -> Non
 def banks(parts: dict[str, bytes]) -> list[BankState]:
     """The detectors of model m in a snapshot, by stream."""
     state = msgspec.msgpack.decode(parts["m"].partition(b"\n")[2], type=ModelState)
-    return [stream.bank for stream in state.streams]
+    return [lane.fold.bank for lane in state.lanes if lane.fold is not None]
 
 
 def without(bank: BankState, *kinds: str) -> list[DetectorState]:

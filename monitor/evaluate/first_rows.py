@@ -1,0 +1,200 @@
+"""The first n rows of a lane in canonical order: what its grid and first reference are made from.
+
+Until there is a grid, panes travel raw. A partition's rows are known up to its frontier: the end of its newest sealed
+pane, or its sample's last row. The first n rows are certain when every partition's frontier is past the n-th of them;
+so they do not depend on which partition was read first.
+
+No more than n rows are kept: a row that comes later only takes a place away. For snapshots they are frozen into blocks
+of at least BLOCK_ROWS rows. A block is named by its content and written once; the rows behind the last block are the
+tail, which is written with every snapshot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+
+from monitor.contract import StreamContract
+from monitor.errors import FormatError
+from monitor.evaluate.state import FirstRowsState
+from monitor.events import Rows, TopicPartition
+from monitor.ledger.entries import PartitionSet, Watermark
+from monitor.panes import rows as rows_of
+from monitor.panes.pane import RawPane, decode_raw, encode_raw
+
+BLOCK_ROWS = 500
+"""Fewest rows of a block: so a snapshot writes few bytes again, and few keys are needed."""
+_Place = tuple[int, int, int, int]
+"""Where a row stands in canonical order: time in ms, partition, offset, part. A lane has one topic."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """Rows of one raw pane that are among the first. `block`: the name of the block that holds them; None: the tail."""
+
+    pane: RawPane
+    block: str | None = None
+
+
+class FirstRows:
+    """Collects the raw panes of one lane. `wanted`: how many rows; None while nobody knows."""
+
+    def __init__(self, wanted: int | None = None) -> None:
+        self._wanted = wanted
+        self._parts: list[_Part] = []
+        self._blocks: dict[str, bytes] = {}
+        self._sampled_to: dict[TopicPartition, _Place] = {}
+        self._last: _Place | None = None
+
+    def want(self, rows: int) -> None:
+        """How many rows are wanted, now that it is known."""
+        self._wanted = rows
+        self._trim()
+
+    def add(self, pane: RawPane) -> None:
+        """Take a sealed raw pane, or the sample of one that waits; rows that were taken before count once."""
+        if not pane.complete and len(pane.rows):
+            self._sampled_to[pane.tp] = _place_of_last(pane)
+        known = [_names(part.pane.rows) for part in self._parts if part.pane.tp == pane.tp]
+        if known and (again := np.isin(_names(pane.rows), np.concatenate(known))).any():
+            pane = replace(pane, rows=rows_of.take(pane.rows, ~again))
+        if len(pane.rows):
+            self._parts.append(_Part(pane))
+            self._trim()
+            self._freeze()
+
+    def __len__(self) -> int:
+        return sum(len(part.pane.rows) for part in self._parts)
+
+    @property
+    def parts(self) -> list[RawPane]:
+        """What is kept, in the order in which it came."""
+        return [part.pane for part in self._parts]
+
+    # ------------------------------------------------------------------ the first rows
+
+    def rows(self, sealed: Mapping[TopicPartition, int]) -> Rows | None:
+        """The first rows in canonical order, or None as long as they are not certain.
+
+        `sealed`: of every partition of the lane, the event time (ms) below which all its rows are sealed.
+        """
+        if self._last is None:
+            return None
+        for tp, frontier in sealed.items():
+            sampled = self._sampled_to.get(tp)
+            if self._last[0] >= frontier and (sampled is None or self._last > sampled):
+                return None
+        joined = rows_of.concat([pane.rows for pane in self.parts])
+        return rows_of.take(joined, np.lexsort(self._places()))
+
+    def _places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Part, offset, partition and time of all rows: keys from the last to the first, as lexsort takes them."""
+        panes = self.parts
+        return (
+            np.concatenate([pane.rows.part for pane in panes]),
+            np.concatenate([pane.rows.offset for pane in panes]),
+            np.concatenate([np.full(len(pane.rows), pane.tp.partition) for pane in panes]),
+            np.concatenate([pane.rows.time for pane in panes]),
+        )
+
+    def _trim(self) -> None:
+        """Forget all but the first rows."""
+        if self._wanted is None or len(self) < self._wanted:
+            return
+        part_of, offset, partition, time = places = self._places()
+        order = np.lexsort(places)[: self._wanted]
+        last = order[-1]
+        self._last = (int(time[last]), int(partition[last]), int(offset[last]), int(part_of[last]))
+        if len(order) == len(time):
+            return
+        kept = np.zeros(len(time), dtype=bool)
+        kept[order] = True
+        ends = np.cumsum([len(pane.rows) for pane in self.parts])[:-1]
+        for part, mine in zip(self._parts, np.split(kept, ends), strict=True):
+            part.pane = replace(part.pane, rows=rows_of.take(part.pane.rows, mine))
+        self._parts = [part for part in self._parts if len(part.pane.rows)]
+        used = {part.block for part in self._parts}
+        self._blocks = {name: value for name, value in self._blocks.items() if name in used}
+
+    # ------------------------------------------------------------------ state
+
+    def _freeze(self) -> None:
+        """Make a block of the tail if that is long enough."""
+        tail = [part for part in self._parts if part.block is None]
+        if sum(len(part.pane.rows) for part in tail) < BLOCK_ROWS:
+            return
+        value = msgspec.msgpack.encode([encode_raw(part.pane) for part in tail])
+        name = f"first-rows/{_digest(value)[:32]}"
+        self._blocks[name] = value
+        for part in tail:
+            part.block = name
+
+    def blocks(self) -> Mapping[str, bytes]:
+        """The blocks by name; one that holds no row of the first any more is not among them."""
+        return self._blocks
+
+    def state(self) -> FirstRowsState:
+        """What has been collected: which blocks, the tail, and where samples end."""
+        return FirstRowsState(
+            tuple((name, _digest(value)) for name, value in self._blocks.items()),
+            tuple(encode_raw(part.pane) for part in self._parts if part.block is None),
+            tuple((*tp, time, offset, part) for tp, (time, _, offset, part) in sorted(self._sampled_to.items())),
+        )
+
+    def restore(self, state: FirstRowsState, blocks: Mapping[str, bytes]) -> None:
+        """Go on from there. `blocks`: by name, those of the state among them. Raises FormatError."""
+        for name, digest in state.blocks:
+            if name not in blocks or _digest(blocks[name]) != digest:
+                raise FormatError(f"not a snapshot: its block {name} is not there, or damaged")
+            self._blocks[name] = blocks[name]
+            self._parts += [_Part(decode_raw(value), name) for value in _values_of(blocks[name])]
+        self._parts += [_Part(decode_raw(value)) for value in state.tail]
+        self._sampled_to = {
+            TopicPartition(topic, p): (time, p, offset, part) for topic, p, time, offset, part in state.sampled
+        }
+        self._trim()
+
+
+def _place_of_last(pane: RawPane) -> _Place:
+    rows = pane.rows
+    last = rows_of.canonical_order(rows.time, rows.offset, rows.part)[-1]
+    return int(rows.time[last]), pane.tp.partition, int(rows.offset[last]), int(rows.part[last])
+
+
+def _names(rows: Rows) -> np.ndarray:
+    """What names each row in its partition: offset and part, as one value."""
+    names = np.empty(len(rows), dtype=[("offset", np.int64), ("part", np.int32)])
+    names["offset"], names["part"] = rows.offset, rows.part
+    return names
+
+
+def _digest(value: bytes) -> str:
+    return hashlib.sha256(value).hexdigest()
+
+
+def _values_of(block: bytes) -> list[bytes]:
+    """The raw panes of a block, as panes are written; raises FormatError."""
+    try:
+        return msgspec.msgpack.decode(block, type=list[bytes])
+    except msgspec.DecodeError as error:
+        raise FormatError(f"not a block of first rows: {error}") from error
+
+
+def sealed_to(
+    model: str,
+    partitions: PartitionSet,
+    contract: StreamContract,
+    watermarks: Mapping[TopicPartition, Watermark],
+    pane_ms: int,
+) -> dict[TopicPartition, int]:
+    """Of each partition of the stream's topic, the event time (ms) below which all the model's rows are sealed."""
+    found = {}
+    for tp in partitions.partitions:
+        if tp.topic == contract.topic:
+            sealed = watermarks[tp].watermark_of(model) if tp in watermarks else None
+            found[tp] = -(1 << 62) if sealed is None else sealed // pane_ms * pane_ms
+    return found

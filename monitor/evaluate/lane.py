@@ -1,0 +1,220 @@
+"""The life of a lane (one stream of one model, one segment of it) as a table: waiting, reference, judged.
+
+    state      event      next
+    waiting    rows       waiting     its rows are counted
+    waiting    reference  reference
+    reference  rows       judged
+    reference  reference  reference
+    judged     rows       judged
+    judged     reference  reference   another one on the same grid
+
+`rows`: a pane is folded that holds rows of the lane. `reference`: the first pane is reached for which a reference
+counts. With a reference from a file or a topic that is the model's first pane; with `first: n` it is the pane behind
+the one that holds the n-th row in canonical order, so what made a reference is never judged by it.
+
+A lane that waits holds back nobody: its panes are folded with all others. They count for silence (the time of its
+newest row) and, in the judge, for the offsets of retraining; they move no window and feed no detector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from monitor.config.resolved import ModelRules
+from monitor.contract import ModelContract, StreamContract
+from monitor.errors import FormatError
+from monitor.evaluate.first_rows import FirstRows
+from monitor.evaluate.reference import Reference
+from monitor.evaluate.state import LaneState
+from monitor.evaluate.stream import StreamFold
+from monitor.events import Observation, OffsetRange, ReferenceInfo, StreamName
+from monitor.panes.grid import Grid
+from monitor.panes.merging import MergedPane
+from monitor.panes.pane import Pane, RawPane
+
+State = Literal["waiting", "reference", "judged"]
+Event = Literal["rows", "reference"]
+TENTHS = 10
+"""How often a lane that waits reports how far it has come."""
+
+TABLE: Mapping[tuple[State, Event], State] = {
+    ("waiting", "rows"): "waiting",
+    ("waiting", "reference"): "reference",
+    ("reference", "rows"): "judged",
+    ("reference", "reference"): "reference",
+    ("judged", "rows"): "judged",
+    ("judged", "reference"): "reference",
+}
+
+
+class Passed(NamedTuple):
+    """What counts of a pane of a lane that waits. `last_time`: of its newest row, ms; None if it has none in time."""
+
+    events: int
+    last_time: int | None
+    offsets: tuple[OffsetRange, ...]
+
+
+def passed(parts: Sequence[Pane | RawPane]) -> Passed:
+    """The partial panes of one lane and index, at least one, as far as they count while it waits."""
+    parts = sorted(parts, key=lambda part: part.tp)
+    times = [part.last_time for part in parts if part.last_time is not None]
+    offsets = tuple(part.offsets for part in parts)
+    return Passed(sum(part.events for part in parts), max(times, default=None), offsets)
+
+
+class Standing(NamedTuple):
+    """How a lane stands. `rows`: of `wanted`, those that its panes have held while it waits.
+
+    `reference`: None while it waits.
+    """
+
+    model: str
+    segment: str
+    stream: StreamName
+    state: State
+    rows: int
+    wanted: int
+    reference: ReferenceInfo | None
+
+    @property
+    def tenths(self) -> int:
+        """How many tenths of the rows are there, as far as it waits for them; of the last one its reference tells."""
+        waits = self.state == "waiting" and self.wanted
+        return min(self.rows * TENTHS // self.wanted, TENTHS - 1) if waits else 0
+
+    @property
+    def text(self) -> str:
+        """What is shown of it, such as "predictions: 200 of 5000 reference rows"."""
+        name = f"{self.stream}/{self.segment}" if self.segment else self.stream
+        if self.state == "waiting":
+            return f"{name}: {self.rows} of {self.wanted} reference rows"
+        events = self.reference.events if self.reference is not None else 0
+        return f"{name}: reference of {events} rows" + (", judged" if self.state == "judged" else ", not judged yet")
+
+
+class Step(NamedTuple):
+    """A lane that has changed its state, or come a tenth further, at `at` (ms, a pane's begin or end)."""
+
+    at: int
+    standing: Standing
+
+
+_NEVER = 1 << 62
+
+
+class Lane:
+    """One lane. The model's fold calls `begin` and then `add` or `skip` for each pane or run of panes, in order."""
+
+    def __init__(self, model: str, stream: StreamName, segment: str = "") -> None:
+        self.stream = stream
+        self.first_rows = FirstRows()
+        self.fold: StreamFold | None = None
+        """Windows, detectors and reference; there once a reference is known, and fed from where that counts."""
+        self.last_time: int | None = None
+        self._model = model
+        self._segment = segment
+        self._state: State = "waiting"
+        self._rows = 0
+        self._wanted = 0
+        self._counts_from = _NEVER
+        """Index of the first pane for which the newest reference counts, until that pane is reached."""
+        self._has_begun = False
+        self._steps: list[Step] = []
+
+    @property
+    def waits(self) -> bool:
+        """Whether its panes only pass."""
+        return self._state == "waiting"
+
+    @property
+    def standing(self) -> Standing:
+        """How it stands."""
+        info = self.fold.reference.info if self.fold is not None and not self.waits else None
+        return Standing(self._model, self._segment, self.stream, self._state, self._rows, self._wanted, info)
+
+    def want(self, rows: int) -> None:
+        """Of how many rows a reference is made, unless one is given."""
+        self._wanted = rows
+        self.first_rows.want(rows)
+
+    def open(
+        self, contract: ModelContract, stream: StreamContract, grid: Grid, reference: Reference, rules: ModelRules
+    ) -> None:
+        """Grid and reference are known; the first rows have served."""
+        self.fold = StreamFold(contract, stream, grid, reference)
+        self.fold.use(rules)
+        self.first_rows = FirstRows(self._wanted)
+
+    def refer(self, pane: int | None) -> None:
+        """Another reference counts from that pane on; None: from the model's first."""
+        self._counts_from = -_NEVER if pane is None else pane
+
+    # ------------------------------------------------------------------ panes
+
+    def begin(self, index: int, at: int) -> None:
+        """The pane `index`, which begins at `at` (ms), is the next to be folded."""
+        before = self._shown if self._has_begun else None
+        if self.fold is not None and self._counts_from <= index:
+            self._counts_from = _NEVER
+            self._state = TABLE[self._state, "reference"]
+        self._has_begun = True
+        self._report(before, at)
+
+    def add(self, pane_end: int, pane: MergedPane | Passed | None) -> list[Observation]:
+        """One pane (None: it holds nothing of the lane); returns the observations of the windows that close."""
+        if pane is not None and pane.last_time is not None:
+            self.last_time = max(pane.last_time, self.last_time if self.last_time is not None else pane.last_time)
+        if pane is not None and pane.events:
+            before = self._shown
+            self._rows = min(self._rows + pane.events, self._wanted) if self.waits else self._rows
+            self._state = TABLE[self._state, "rows"]
+            self._report(before, pane_end)
+        if self.fold is None or self.waits or isinstance(pane, Passed):
+            return []
+        return self.fold.add(pane_end, pane)
+
+    def skip(self, first_end: int, last_end: int) -> list[Observation]:
+        """A run of panes that are empty everywhere."""
+        return [] if self.fold is None or self.waits else self.fold.skip(first_end, last_end)
+
+    @property
+    def _shown(self) -> tuple[State, int]:
+        return self._state, self.standing.tenths
+
+    def _report(self, before: tuple[State, int] | None, at: int) -> None:
+        if self._shown != before:
+            self._steps.append(Step(at, self.standing))
+
+    def take_steps(self) -> list[Step]:
+        """What has changed since the last call."""
+        steps, self._steps = self._steps, []
+        return steps
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> LaneState:
+        """All that later messages depend on, beside grid, reference and rules."""
+        return LaneState(
+            self.stream,
+            self._segment,
+            self._state,
+            self._has_begun,
+            self._rows,
+            self.last_time,
+            self._counts_from,
+            self.first_rows.state(),
+            None if self.fold is None else self.fold.state(),
+        )
+
+    def restore(self, state: LaneState, blocks: Mapping[str, bytes]) -> None:
+        """Go on from there, once the decisions have been applied. `blocks`: of first rows. Raises FormatError."""
+        self._state, self._has_begun, self._rows = state.state, state.begun, state.rows
+        self.last_time, self._counts_from = state.last_time, state.counts_from
+        self.first_rows.restore(state.first_rows, blocks)
+        if self.fold is None or state.fold is None:
+            if self.fold is not None or state.fold is not None or not self.waits:
+                raise FormatError(f"not a snapshot: {self.stream} of {self._model} stands on other decisions")
+            return
+        self.fold.restore(state.fold)

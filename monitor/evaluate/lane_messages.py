@@ -1,0 +1,34 @@
+"""Messages of lanes: one at each change of state, and at each tenth of the reference rows of one that waits."""
+
+from __future__ import annotations
+
+from monitor.codec.canonical import canonical_json, time_text
+from monitor.codec.cloud_events import CloudEvent
+from monitor.evaluate.alerts import Place, reference_value
+from monitor.evaluate.lane import Step
+from monitor.evaluate.messages import Message
+
+
+def lane_message(step: Step, place: Place) -> Message:
+    """The message of one step, for the topic `observations`."""
+    lane = step.standing
+    key = f"{lane.model}/{lane.segment}/{lane.stream}/lane"
+    data = {
+        "model": lane.model,
+        "segment": lane.segment,
+        "stream": lane.stream,
+        "state": lane.state,
+        "rows": lane.rows,
+        "wanted": lane.wanted,
+        "reference": reference_value(lane.reference),
+    }
+    event = CloudEvent(
+        type="streamdrift.lane.v1",
+        source=place.source,
+        id=f"{key}/{time_text(step.at)}/{lane.state}/{lane.rows}",
+        at=step.at,
+        subject=f"{lane.model}/{lane.stream}",
+        key=key,
+        data=data,
+    )
+    return Message("observations", step.at, lane.model, key, event.encode(), canonical_json(data))

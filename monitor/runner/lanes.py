@@ -1,0 +1,34 @@
+"""What a stage logs of the lanes of its models: each change of state, and each tenth of the reference rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from monitor.evaluate.lane import State
+from monitor.evaluate.model import ModelFold
+from monitor.telemetry import Log
+
+_PAST: dict[State, str] = {"waiting": "lane_waits", "reference": "lane_has_reference", "judged": "lane_judged"}
+
+
+class LaneLog:
+    """Remembers how each lane stood when it was last looked at."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._folded: dict[str, int] = {}
+        self._known: dict[tuple[str, str, str], tuple[State, int]] = {}
+
+    def look(self, models: Iterable[ModelFold]) -> None:
+        """Log what has changed since the last call, of models that have folded a pane since."""
+        for model in models:
+            if self._folded.get(model.model, 0) != model.folded:
+                self._folded[model.model] = model.folded
+                self._look_at(model)
+
+    def _look_at(self, model: ModelFold) -> None:
+        for lane in model.standings:
+            name = (lane.model, lane.stream, lane.segment)
+            if self._known.get(name) != (lane.state, lane.tenths):
+                self._known[name] = (lane.state, lane.tenths)
+                self._log.info(_PAST[lane.state], model=lane.model, lane=lane.text)
