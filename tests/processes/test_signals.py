@@ -69,11 +69,11 @@ def test_sighup_takes_another_file_and_a_bad_one_keeps_the_old(running: Running,
 
     The text goes from process to process: no copy of it lies where others could put a link in its place.
     """
-    running.wait_for("change_announced", 2)  # the model's first set and rules
+    running.wait_for("decision_announced", 2)  # the model's first set and rules
     running.write(60)
     running.service.signal(signal.SIGHUP)
     running.wait_for("config_taken", 2)
-    running.wait_for("change_announced", 3)
+    running.wait_for("decision_announced", 3)
 
     running.config.write_text(running.config.read_text().replace("mean > 60", "meen > 70"))
     running.service.signal(signal.SIGHUP)
