@@ -13,7 +13,7 @@ from typing import Any
 import fastjsonschema
 import msgspec
 
-FOLDER = Path(__file__).resolve().parents[1] / "monitor" / "schema" / "messages"
+from monitor.web.schemas import message_schemas
 
 
 def check_message(value: bytes) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def check_message(value: bytes) -> dict[str, Any]:
 
 @cache
 def _validator(name: str) -> Any:
-    schema = json.loads((FOLDER / f"{name}.json").read_text())
+    schema = json.loads(message_schemas()[name])
     _close(schema)
     return fastjsonschema.compile(schema, use_default=False)
 

@@ -25,9 +25,7 @@ from monitor.log_lines import escaped
 from monitor.runner.topics import read_whole, whole_values
 from monitor.service import ledger_topics
 from monitor.settings import Settings
-
-MESSAGES = Path(__file__).parents[1] / "schema" / "messages"
-"""The schemas of messages, as they are shipped."""
+from monitor.web.schemas import message_schemas
 
 
 def check(config: Path | None, against: str | None) -> int:
@@ -86,7 +84,7 @@ def schema(message: str | None) -> None:
     if message is None:
         typer.echo(json.dumps(alerts_schema(), indent=2, ensure_ascii=False))
         return
-    shipped = {path.stem: path for path in MESSAGES.glob("*.json")}
+    shipped = message_schemas()
     if message not in shipped:
-        raise ConfigurationError(f"there is no schema {message!r}; there are {', '.join(sorted(shipped))}")
-    typer.echo(shipped[message].read_text(encoding="utf-8"), nl=False)
+        raise ConfigurationError(f"there is no schema {message!r}; there are {', '.join(shipped)}")
+    typer.echo(shipped[message], nl=False)

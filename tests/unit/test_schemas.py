@@ -9,8 +9,9 @@ from typing import get_args
 import fastjsonschema
 import pytest
 
-from monitor.cli.check import MESSAGES as FOLDER
 from monitor.codec.cloud_events import SCHEMAS, MessageType
+from monitor.web.pages import pages_of
+from monitor.web.schemas import FOLDER, message_schemas
 from tests.schemas import check_message
 from tests.unit.pages import MESSAGES, blocks, rows, section
 
@@ -65,3 +66,11 @@ def test_what_does_not_fit_is_refused(path: tuple[str, ...], value: object) -> N
     node[path[-1]] = value
     with pytest.raises(fastjsonschema.JsonSchemaValueException):
         check_message(json.dumps(event).encode())
+
+
+@pytest.mark.parametrize("schema", sorted(SCHEMAS.values()))
+def test_dataschema_names_a_page_of_the_service(schema: str) -> None:
+    """Relative to the base of links: the supervisor answers there with the schema that is shipped."""
+    page = pages_of(list, list)[f"/schemas/{schema}.json"]()
+    assert (page.status, page.content_type) == (200, "application/schema+json")
+    assert page.text == message_schemas()[schema]
