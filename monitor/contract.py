@@ -61,13 +61,13 @@ class ModelContract(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=
     """What profile must know of one model. Durations in ms.
 
     `raw_rows`: rows of a stream that a partition may send raw while there is no grid, and the rows that a grid
-    is made from. `trace_points`: most rows of a pane's trace.
+    is made from. `trace_points`: most rows of a pane's trace. `idle_timeout_ms`: None: no partition is left behind.
     """
 
     model: str
     pane_ms: int
     lateness_ms: int
-    idle_timeout_ms: int
+    idle_timeout_ms: int | None
     max_clock_skew_ms: int
     raw_rows: int
     trace_points: int

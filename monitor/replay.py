@@ -79,7 +79,7 @@ class Replay:
         first, switches = self._contracts_of(tp)
         fold = PartitionFold(tp, first.models, grids)
         fold.quarantined |= {offset for at, offset in map(place_quarantined, self._log.notices) if at == tp}
-        beats = {Mark(h.offset, h.watermark) for h in self._log.heartbeats if (h.topic, h.partition) == tp}
+        beats = [Mark(h.offset, heartbeat=h) for h in self._log.heartbeats if (h.topic, h.partition) == tp]
         return ProfileTask(fold, self._decoder, [*switches, *beats])
 
     def _decoder(self, contract: TopicContract) -> Decode:

@@ -71,22 +71,22 @@ Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
-NO_DATA_OFF = "off"
+OFF = "off"
 
 
-def _no_data(value: object) -> str | int:
-    if value == NO_DATA_OFF:
-        return NO_DATA_OFF
+def _duration_or_off(value: object) -> str | int:
+    if value == OFF:
+        return OFF
     try:
         return _positive(_duration(value))
     except ValueError as error:
         raise ValueError(f"{error}, or off") from None
 
 
-NoData = Annotated[
+DurationOrOff = Annotated[
     Literal["off"] | int,
-    BeforeValidator(_no_data),
-    WithJsonSchema({"anyOf": [{"const": NO_DATA_OFF}, _DURATION_SCHEMA]}),
+    BeforeValidator(_duration_or_off),
+    WithJsonSchema({"anyOf": [{"const": OFF}, _DURATION_SCHEMA]}),
 ]
 
 
@@ -145,13 +145,13 @@ class Settings(Shape):
     """Slice of event time that everything is made of; fixed for a model's life."""
     interval: PositiveDuration | None = None
     """Time between judgements of the rules; a multiple of the pane."""
-    idle_timeout: PositiveDuration | None = None
-    """A partition that stands still for this long no longer holds back the others."""
+    idle_timeout: DurationOrOff | None = None
+    """A partition that stands still for this long no longer holds back others that move; or off: it always does."""
     max_clock_skew: PositiveDuration | None = None
     """Rows further in the future than this are rejected."""
     max_lead: PositiveDuration | None = None
     """A partition this far ahead (in event time) of the slowest one of its models waits for it."""
-    no_data: NoData | None = None
+    no_data: DurationOrOff | None = None
     """How long a stream may be silent before the alert NoData fires, or off."""
     start: Start | None = None
     """Place where a first start begins: earliest, latest, or a time."""

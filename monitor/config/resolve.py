@@ -11,9 +11,9 @@ from monitor.config.model import (
     AlertsFile,
     ColumnsEntry,
     DetectorEntry,
+    DurationOrOff,
     GroupEntry,
     ModelEntry,
-    NoData,
     ReferenceEntry,
     RuleEntry,
     Settings,
@@ -62,10 +62,10 @@ class Effective(NamedTuple):
     lateness: int
     pane: int
     interval: int
-    idle_timeout: int
+    idle_timeout: DurationOrOff
     max_clock_skew: int
     max_lead: int
-    no_data: NoData
+    no_data: DurationOrOff
     start: Start
     grid_rows: int
     trace_points: int
@@ -94,7 +94,7 @@ def contract_of(name: str, model: ModelEntry, defaults: Settings) -> ModelContra
         model=name,
         pane_ms=settings.pane,
         lateness_ms=settings.lateness,
-        idle_timeout_ms=settings.idle_timeout,
+        idle_timeout_ms=None if settings.idle_timeout == "off" else settings.idle_timeout,
         max_clock_skew_ms=settings.max_clock_skew,
         raw_rows=model.reference.first or settings.grid_rows,
         trace_points=settings.trace_points,

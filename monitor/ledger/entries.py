@@ -48,13 +48,36 @@ class Watermark(msgspec.Struct, frozen=True):
         return None if self.first_of(model) is None else self.held.get(model, self.watermark)
 
 
-class Heartbeat(msgspec.Struct, frozen=True):
-    """The watermark that a wall clock gave a still partition when its position was `offset`."""
+BEFORE_ALL = -(1 << 62)
+"""A time before all others (ms)."""
+
+
+class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a wall clock gave a partition that stood still when its position was `offset`: one of two things.
+
+    `watermark`: panes that end there are sealed. Else `silent_to`: nothing is, but event time would have come so far
+    by the wall clock (the partition's largest accepted time plus the time since it moved; the largest of the others' if
+    it has none); `at` is the partition's watermark then, None before its first one. So what a partition has said of
+    its silence between two values of its watermark is the same however its log is cut into batches.
+    """
 
     topic: str
     partition: int
     offset: int
-    watermark: int
+    watermark: int | None = None
+    silent_to: int | None = None
+    at: int | None = None
+
+    @property
+    def reached(self) -> int:
+        """The partition's watermark with it, for order; before all others where there was none."""
+        reached = self.at if self.watermark is None else self.watermark
+        return BEFORE_ALL if reached is None else reached
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """As heartbeats of one partition happened: the watermark rises with each that gives one, else the silence."""
+        return self.offset, self.reached, self.silent_to or 0
 
 
 class ContractSwitch(msgspec.Struct, frozen=True):

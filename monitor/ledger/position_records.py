@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from monitor.errors import FormatError
+from monitor.ledger.entries import Heartbeat
 
 FORMAT = "streamdrift.position/5"
 
@@ -43,11 +44,12 @@ class ModelPosition(msgspec.Struct, frozen=True, omit_defaults=True):
 class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a profile task stands. `low`: state before the oldest record still needed; `position`: next to read.
 
-    `heartbeats`: those after `low` that count, as (offset, watermark). `digest`: of the offsets in the open panes.
+    `heartbeats`: those after `low` that count. `digest`: of the offsets in the open panes.
     `contract`: digest of the topic's contract at `low`; `switches`: to others after it, as (offset, watermark, digest).
     `gone`: of models that are folded no longer, the watermarks where that began and ended. `buckets`: records counted
     since the first start; `gaps`: offsets since then that hold none; `held`: rows that wait (`profile/accounting.py`).
     `watermark`: at `position`; `natural`: as records alone have moved it; `told`: up to which panes were published.
+    `highest`: the largest accepted time; `silent_to`: what the newest heartbeat said of a silence since.
     `quarantined`: offsets of those left out after `low`. `before`: the commit before this one; `tails`: the offset
     behind its records in each output partition, so that what the last commit wrote can be looked up, and done again.
     `models`: only those of which there is something to say, so that a topic of many models has a small record.
@@ -63,7 +65,9 @@ class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     told: int | None
     digest: str
     contract: str
-    heartbeats: tuple[tuple[int, int], ...] = ()
+    highest: int | None = None
+    silent_to: int | None = None
+    heartbeats: tuple[Heartbeat, ...] = ()
     models: dict[str, ModelPosition] = {}
     switches: tuple[tuple[int, int | None, str], ...] = ()
     gone: dict[str, tuple[int, int]] = {}

@@ -23,7 +23,7 @@ from monitor.codec.dead_letters import reject
 from monitor.codec.reasons import QUARANTINED
 from monitor.contract import ModelContract, TopicContract, contract_of_topic
 from monitor.events import Batch, RecordBatch, Rejected, Rows, TopicPartition
-from monitor.ledger.entries import Activation, Watermark, joined_at
+from monitor.ledger.entries import Activation, Heartbeat, Watermark, joined_at
 from monitor.ledger.position_records import FORMAT, ModelPosition, ProfilePosition, RowState
 from monitor.panes.grid import Grid
 from monitor.panes.pane import Pane, RawPane
@@ -79,9 +79,11 @@ class PartitionFold:
         self.first_watermark: int | None = None
         self.buckets: Counter[str] = Counter()
         self.gaps = 0
-        self.heartbeats: list[tuple[int, int]] = []
-        self._beat_is_open = False
-        """Whether the last heartbeat has decided nothing, and no row has come since."""
+        self.heartbeats: list[Heartbeat] = []
+        self._open_beats = 0
+        """How many of the last heartbeats have decided nothing, with no row since the first of them."""
+        self._silence: tuple[int | None, int | None] = None, None
+        """The largest accepted time, and the event time to which it was said to be silent since."""
         self.quarantined: set[int] = set()
         """Offsets of records that are left out, as far as they may be folded again."""
         self._panes: list[Pane | RawPane] = []
@@ -136,7 +138,7 @@ class PartitionFold:
         self.buckets["filtered"] += len(batch.filtered)
         for rejected in batch.rejected:
             self._reject(rejected)
-        self._beat_is_open = self._beat_is_open and not batch.rows
+        self._open_beats = 0 if batch.rows else self._open_beats
         if decided := self.intake.take(batch, records):
             self._place(decided)
             self._seal()
@@ -165,26 +167,32 @@ class PartitionFold:
         self._left_out.append((offset, self.watermark))
         self._reject(reject(record, 0, QUARANTINED))
 
-    def heartbeat(self, watermark: int) -> None:
-        """A wall clock moves the watermark of a still partition, after deciding on the rows that wait.
+    def heartbeat(self, watermark: int | None, silent_to: int | None = None) -> Heartbeat:
+        """A wall clock moves the watermark of a still partition, or tells how long it has been silent.
 
-        One that has decided nothing is taken in by the next, if no row comes between them: so a row that waits through
-        a long silence leaves one heartbeat to be kept, and not all.
+        Before that it decides on the rows that wait, as far as it can. What has decided nothing is taken in by the next
+        of its kind, if no row comes between them: so a long silence leaves few heartbeats to be kept.
         """
-        if self._beat_is_open and self.heartbeats:
-            self.heartbeats.pop()
-        self.heartbeats.append((self.position, watermark))
+        beat = Heartbeat(*self.tp, self.position, watermark, silent_to, self.watermark if watermark is None else None)
         before = self.intake.state
-        self._place(self.intake.flush(Flush(watermark + self.lateness + self.intake.skew), self.position))
-        self._beat_is_open = self.intake.state == before
-        if self.floor is None or watermark > self.floor:
+        plausible = watermark + self.lateness if watermark is not None else silent_to
+        if plausible is not None:
+            self._place(self.intake.flush(Flush(plausible + self.intake.skew), self.position))
+        start = len(self.heartbeats) - min(self._open_beats, len(self.heartbeats))
+        kept = [other for other in self.heartbeats[start:] if (other.watermark is None) != (watermark is None)]
+        self.heartbeats[start:] = [*kept, beat]
+        self._open_beats = len(kept) + 1 if self.intake.state == before else 0
+        if watermark is not None and (self.floor is None or watermark > self.floor):
             self.floor = watermark
+        if silent_to is not None:
+            self._silence = before[1], silent_to
         self._seal()
+        return beat
 
     def switch(self, contract: TopicContract, watermark: int | None) -> None:
         """From here on another contract. `watermark`: of now; it is not taken back, and new models begin there."""
         self.switches.append((self.position, watermark, contract.digest))
-        self._beat_is_open = False
+        self._open_beats = 0
         if watermark is not None:
             self.floor = max(watermark, watermark if self.floor is None else self.floor)
         self.contract = contract
@@ -256,6 +264,12 @@ class PartitionFold:
         return None if self.intake.highest is None else self.intake.highest - self.lateness
 
     @property
+    def silent_to(self) -> int | None:
+        """What the newest heartbeat said of its silence; None if a row has moved the largest accepted time since."""
+        since, silent_to = self._silence
+        return silent_to if since == self.intake.highest else None
+
+    @property
     def lacks_grid(self) -> bool:
         """Whether one of its models has no grid yet."""
         return any(model.grid is None for model in self.models.values())
@@ -314,7 +328,7 @@ class PartitionFold:
         low = self.low()
         # the floor of `low` holds all heartbeats up to it; with nothing open, all there were
         self.quarantined = {offset for offset in self.quarantined if offset >= low.offset}
-        self.heartbeats = [beat for beat in self.heartbeats if low.offset < beat[0] and low.offset < self.position]
+        self.heartbeats = [beat for beat in self.heartbeats if low.offset < beat.offset and low.offset < self.position]
         past = [s for s in self.switches if not (low.offset < s[0] and low.offset < self.position)]
         self.switches = self.switches[len(past) :]
         self._contract_at_low = past[-1][2] if past else self._contract_at_low
@@ -326,6 +340,8 @@ class PartitionFold:
             start=self.start if self.start is not None else self.position,
             first_watermark=self.first_watermark,
             heartbeats=tuple(self.heartbeats),
+            highest=self.intake.highest,
+            silent_to=self.silent_to,
             natural=self.natural_watermark,
             watermark=self.watermark,
             told=self.told,
@@ -359,6 +375,7 @@ class PartitionFold:
         self._folding_again = False
         self._panes, self._rejected, self._left_out = [], [], []
         self.told = position.told
+        self._silence = self.intake.highest, position.silent_to
         self.position = position.position
         self.buckets, self.gaps = Counter(position.buckets), position.gaps
         if deleted := position.held - len(self.intake):

@@ -14,6 +14,7 @@ from typing import Protocol
 from monitor.contract import TopicContract
 from monitor.errors import StateDivergence
 from monitor.events import Batch, RecordBatch
+from monitor.ledger.entries import Heartbeat
 from monitor.ledger.position_records import ProfilePosition
 from monitor.panes.grid import Grid
 from monitor.profile.partition import Drained, PartitionFold
@@ -27,21 +28,24 @@ class Decode(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something that happens when the fold's position reaches `offset`: a heartbeat, or where `contract` is, a switch.
+    """What happens when the fold's position reaches `offset`: a heartbeat, a switch to `contract`, or the arrival.
 
-    `watermark`: the heartbeat's, or the partition's at the switch.
+    `watermark`: the partition's at the switch.
     """
 
     offset: int
-    watermark: int | None
+    watermark: int | None = None
     contract: TopicContract | None = None
-    is_arrival: bool = False
+    heartbeat: Heartbeat | None = None
 
     @property
-    def order(self) -> tuple[int, bool, int, bool]:
+    def order(self) -> tuple[int, bool, int, bool, int]:
         """As it happened: a heartbeat raises the watermark, so one at the same place came before if it is no higher."""
+        beat = self.heartbeat
+        if beat is not None:
+            return self.offset, False, beat.reached, False, beat.silent_to or 0
         watermark = -(1 << 62) if self.watermark is None else self.watermark
-        return self.offset, self.is_arrival, watermark, self.contract is not None
+        return self.offset, self.contract is None, watermark, True, 0
 
 
 class ProfileTask:
@@ -90,8 +94,8 @@ class ProfileTask:
         self._target = position
         self._is_whole = True
         switches = [Mark(offset, at, (contracts or {})[digest]) for offset, at, digest in position.switches]
-        beats = [Mark(offset, watermark) for offset, watermark in position.heartbeats]
-        arrival = Mark(position.position, None, is_arrival=True)
+        beats = [Mark(beat.offset, heartbeat=beat) for beat in position.heartbeats]
+        arrival = Mark(position.position)
         self._marks = sorted([*switches, *beats], key=lambda mark: mark.order)
         self._marks += [arrival, *sorted(later, key=lambda mark: mark.order)]
         self.fold.go_back(position)
@@ -137,12 +141,12 @@ class ProfileTask:
         while self._marks and self._marks[0].offset <= offset:
             mark = self._marks.pop(0)
             go_to(mark.offset)
-            if mark.is_arrival:
-                self._arrive()
-            elif mark.contract is not None:
+            if mark.contract is not None:
                 self.switch(mark.contract, mark.watermark)
-            elif mark.watermark is not None:
-                self.fold.heartbeat(mark.watermark)
+            elif mark.heartbeat is not None:
+                self.fold.heartbeat(mark.heartbeat.watermark, mark.heartbeat.silent_to)
+            else:
+                self._arrive()
 
     def switch(self, contract: TopicContract, watermark: int | None) -> None:
         """From here on another contract. `watermark`: the partition's of now."""

@@ -79,10 +79,9 @@ class InputPartition:
         self.task.switch(contract, self.task.fold.watermark)
         self.begin_contract()
 
-    def heartbeat(self, watermark: int) -> None:
-        """Its watermark moves while it stands still."""
-        self._heartbeats.append(Heartbeat(*self.tp, self.task.fold.position, watermark))
-        self.task.fold.heartbeat(watermark)
+    def heartbeat(self, watermark: int | None, silent_to: int | None) -> None:
+        """Its watermark moves while it stands still, or its silence is told."""
+        self._heartbeats.append(self.task.fold.heartbeat(watermark, silent_to))
 
     def go_on_from(self, known: Known) -> None:
         """What its commits and its output topics say; the heartbeats and switches that the ledger lacks are said."""
@@ -91,7 +90,7 @@ class InputPartition:
         self._present, self._tails, self._before = known.present, known.tails, known.before
         self._sequencer.go_on(known.present.sequences)
         self.committed = known.position.position
-        self._heartbeats = [Heartbeat(*self.tp, offset, watermark) for offset, watermark in sorted(known.heartbeats)]
+        self._heartbeats = list(known.heartbeats)
         self._switches = [ContractSwitch(*self.tp, offset, at, digest) for offset, at, digest in known.switches]
 
     def look_round(self, is_apart: bool, is_ahead: bool) -> None:

@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterable
 from monitor.bus.port import Bus
 from monitor.config.resolve import BUILT_IN
 from monitor.config.resolved import Config
-from monitor.contract import TopicContract
+from monitor.contract import ModelContract, TopicContract
 from monitor.events import TopicPartition
-from monitor.ledger.position_records import decode_profile
-from monitor.runner.heartbeats import Pulse
+from monitor.ledger.position_records import ProfilePosition, decode_profile
+from monitor.runner.heartbeats import Pulse, Reached
 from monitor.runner.positions import Positions
 
 FOLLOW_S = 0.2
@@ -39,16 +39,19 @@ class Pace:
         self._topics: dict[str, TopicContract] = {}
         self._least: dict[str, int] = {}
         self._leads: dict[str, int] = {}
+        self._intervals: dict[str, int] = {}
 
     def use(self, contracts: Iterable[TopicContract], config: Config) -> None:
         """Who reads which topic, and how far each model's partitions may be apart."""
         self._topics = {contract.topic: contract for contract in contracts}
         said = {model.contract.model: model.max_lead_ms for model in config.models}
+        self._intervals = {model.contract.model: model.rules.interval_ms for model in config.models}
         self._least = {model.model: model.pane_ms for contract in self._topics.values() for model in contract.models}
         self._leads = {name: max(said.get(name, BUILT_IN.max_lead or 0), least) for name, least in self._least.items()}
         for tp, pulse in self.pulses.items():
             fresh = self._pulse(tp.topic, pulse.moved_at)
-            pulse.models, pulse.idle_timeout_s, pulse.step_ms = fresh.models, fresh.idle_timeout_s, fresh.step_ms
+            pulse.models, pulse.idle_timeout_s = fresh.models, fresh.idle_timeout_s
+            pulse.step_ms, pulse.interval_s = fresh.step_ms, fresh.interval_s
         self._is_counted = False
 
     def begin(self, tp: TopicPartition, now: float) -> None:
@@ -62,12 +65,9 @@ class Pace:
         self._own.discard(tp)
         self._seen.pop(tp, None)
 
-    def see(
-        self, tp: TopicPartition, natural: int | None, watermark: int | None, first: int | None, now: float
-    ) -> None:
+    def see(self, tp: TopicPartition, reached: Reached, now: float) -> None:
         """How far a partition has come."""
-        self.pulses[tp].see(natural, watermark, now)
-        self.pulses[tp].first = first
+        self.pulses[tp].see(reached, now)
 
     def hold(self, paused: Collection[TopicPartition]) -> None:
         """Partitions, of whatever process, that stand still because they are not read: all of them."""
@@ -75,15 +75,16 @@ class Pace:
             pulse.held = tp in paused
 
     def idle(self, now: float) -> list[TopicPartition]:
-        """Own partitions that stand still."""
-        return [tp for tp in sorted(self._own) if self.pulses[tp].idle(now)]
+        """Own partitions that may have to be given a heartbeat."""
+        return [tp for tp in sorted(self._own) if self.pulses[tp].is_still(now)]
 
     def _pulse(self, topic: str, now: float) -> Pulse:
         models = self._topics[topic].models
         return Pulse(
             frozenset(contract.model for contract in models),
-            min(contract.idle_timeout_ms for contract in models) / 1000,
+            _idle_timeout_s(models),
             min(contract.pane_ms for contract in models),
+            min(self._intervals.get(contract.model, BUILT_IN.interval or 0) for contract in models) / 1000,
             now,
         )
 
@@ -103,8 +104,7 @@ class Pace:
             value = self._positions.newest(tp)
             if value is not None and value is not self._seen.get(tp):
                 self._seen[tp] = value
-                position = decode_profile(value)
-                self.see(tp, position.natural, position.watermark, position.first_watermark, now)
+                self.see(tp, reached_by(decode_profile(value)), now)
 
     def _count(self, now: float) -> None:
         """Partitions that nobody has begun count too, for a while."""
@@ -119,8 +119,8 @@ class Pace:
         return frozenset(
             tp
             for tp, pulse in self.pulses.items()
-            if pulse.watermark is not None
-            and any(pulse.watermark > limits[model] for model in pulse.models if model in limits)
+            if pulse.reached.watermark is not None
+            and any(pulse.reached.watermark > limits[model] for model in pulse.models if model in limits)
         )
 
     def _limits(self, now: float) -> dict[str, int]:
@@ -133,12 +133,23 @@ class Pace:
         unknown: set[str] = set()
         for pulse in self.pulses.values():
             for model in pulse.models & self._leads.keys():
-                if pulse.watermark is not None:
-                    watermarks[model].append(pulse.watermark)
-                elif not pulse.idle(now):
+                if pulse.reached.watermark is not None:
+                    watermarks[model].append(pulse.reached.watermark)
+                elif not pulse.is_idle(now):
                     unknown.add(model)
-                if pulse.first is not None:
-                    firsts[model].append(pulse.first)
+                if pulse.reached.first is not None:
+                    firsts[model].append(pulse.reached.first)
         slowest = {m: watermarks[m] + (firsts[m] if m in unknown else []) for m in self._leads}
         leads = self._least if self.is_crowded else self._leads
         return {model: min(known) + leads[model] for model, known in slowest.items() if known}
+
+
+def reached_by(position: ProfilePosition) -> Reached:
+    """How far a partition had come when it was committed."""
+    return Reached(position.natural, position.watermark, position.first_watermark, position.highest, position.silent_to)
+
+
+def _idle_timeout_s(models: Iterable[ModelContract]) -> float | None:
+    """Models that share a topic agree in it."""
+    found = [contract.idle_timeout_ms for contract in models if contract.idle_timeout_ms is not None]
+    return min(found) / 1000 if found else None

@@ -20,11 +20,11 @@ from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask
 from monitor.runner.contracts import Contracts, input_topics
 from monitor.runner.decided import Decided
-from monitor.runner.heartbeats import heartbeat, is_worth_it
+from monitor.runner.heartbeats import Reached, heartbeat
 from monitor.runner.input_partition import InputPartition
 from monitor.runner.loop import MAX_RECORDS, Work
 from monitor.runner.numbers import Standing, account_numbers, input_numbers
-from monitor.runner.pacing import Pace
+from monitor.runner.pacing import Pace, reached_by
 from monitor.runner.positions import Positions
 from monitor.runner.reconcile import Known, to_go_on_from
 from monitor.runner.reloading import refuse_reload
@@ -108,8 +108,8 @@ class ProfileStage:
         if known.is_again:
             self._log.warning("outputs_lost", topic=tp.topic, partition=tp.partition, again_from=position.position)
         held.go_on_from(known)
-        self._pace.see(tp, position.natural, position.watermark, position.first_watermark, self._clock())
-        later = [Mark(offset, watermark) for offset, watermark in known.heartbeats]
+        self._pace.see(tp, reached_by(position), self._clock())
+        later = [Mark(beat.offset, heartbeat=beat) for beat in known.heartbeats]
         later += [Mark(offset, at, self._contract(digest)) for offset, at, digest in known.switches]
         contracts = {digest: self._contract(digest) for _, _, digest in position.switches}
         held.task.restore(position, contracts, later)
@@ -182,7 +182,7 @@ class ProfileStage:
         if not held.task.restoring:
             fold = held.task.fold
             fold.skip_to(position)
-            self._pace.see(tp, fold.natural_watermark, fold.watermark, fold.first_watermark, self._clock())
+            self._see(tp, fold)
 
     def tick(self) -> None:
         """Grids and sets that came, how far the others are, and heartbeats of partitions that stand still."""
@@ -234,12 +234,18 @@ class ProfileStage:
     def _beat(self, tp: TopicPartition, now: float) -> None:
         held = self._inputs[tp]
         fold = held.task.fold
-        watermark = heartbeat(tp, self._pace.pulses, now)
-        if watermark is None or not is_worth_it(watermark, fold.watermark, self._pace.pulses[tp].step_ms):
+        given = heartbeat(tp, self._pace.pulses, now)
+        if given is None or fold.position < self._bus.end(tp):  # the high watermark: there is something to read yet
             return
-        if fold.position < self._bus.end(tp):
-            return  # there is something to read yet
-        held.heartbeat(watermark)
+        held.heartbeat(given.watermark, given.silent_to)
+        self._pace.pulses[tp].beaten(given, now)
+        self._see(tp, fold)
+
+    def _see(self, tp: TopicPartition, fold: PartitionFold) -> None:
+        reached = Reached(
+            fold.natural_watermark, fold.watermark, fold.first_watermark, fold.intake.highest, fold.silent_to
+        )
+        self._pace.see(tp, reached, self._clock())
 
     def accounts(self) -> dict[TopicPartition, Account]:
         """Of each partition that is not folded again, where its offsets have gone."""

@@ -17,7 +17,7 @@ from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
 from monitor.codec.reasons import QUARANTINED
 from monitor.events import Outgoing, TopicPartition
-from monitor.ledger.entries import ContractSwitch, Heartbeat, Notice
+from monitor.ledger.entries import BEFORE_ALL, ContractSwitch, Heartbeat, Notice
 from monitor.ledger.entry_codec import KIND, decode_entry, kind_of
 from monitor.ledger.position_records import ProfilePosition
 from monitor.panes.pane import Pane, RawPane
@@ -39,7 +39,7 @@ class Present:
 
     sequences: dict[str, int] = field(default_factory=dict)
     names: dict[str, set[Name]] = field(default_factory=dict)
-    heartbeats: set[tuple[int, int]] = field(default_factory=set)
+    heartbeats: set[Heartbeat] = field(default_factory=set)
     switches: list[tuple[int, int | None, str]] = field(default_factory=list)
     quarantined: set[int] = field(default_factory=set)
     """Offsets of records that were left out, as a dead letter or a notice says."""
@@ -58,7 +58,7 @@ class Present:
         Of records that is those behind its low-water mark: a row that waits for its neighbours is rejected after
         records that follow it. `pane_ms`: of the models that are folded.
         """
-        offsets = {offset for offset, _ in self.heartbeats} | {offset for offset, _, _ in self.switches}
+        offsets = {beat.offset for beat in self.heartbeats} | {offset for offset, _, _ in self.switches}
         names = [name for names in self.names.values() for name in names]
         offsets |= {int(name[1]) + 1 for name in names if name[0] == DEAD_LETTER}
         offsets |= {offset + 1 for offset in self.quarantined}
@@ -94,7 +94,7 @@ class Known:
     before: ProfilePosition | None
     tails: dict[str, int]
     present: Present
-    heartbeats: frozenset[tuple[int, int]]
+    heartbeats: tuple[Heartbeat, ...]
     switches: tuple[tuple[int, int | None, str], ...]
     is_again: bool
 
@@ -115,16 +115,20 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
         before,
         last.tails | without,
         present,
-        frozenset(b for b in beats if _is_behind(known, *b)),
+        tuple(sorted((b for b in beats if _is_behind(known, b)), key=lambda beat: beat.order)),
         tuple(s for s in dict.fromkeys(switches) if s[0] >= known.position and s not in known.switches),
         known is not last,
     )
 
 
-def _is_behind(position: ProfilePosition, offset: int, watermark: int) -> bool:
+def _is_behind(position: ProfilePosition, beat: Heartbeat) -> bool:
     """Whether a heartbeat is later than a position: those at one offset rise, and a position keeps the newest alone."""
-    reached = -1 if position.watermark is None else position.watermark
-    return offset > position.position or (offset == position.position and watermark > reached)
+    if beat.offset != position.position:
+        return beat.offset > position.position
+    reached = BEFORE_ALL if position.watermark is None else position.watermark
+    if beat.reached != reached or beat.silent_to is None:
+        return beat.reached > reached
+    return position.silent_to is None or beat.silent_to > position.silent_to
 
 
 def look_up(bus: Bus, writer: str, places: Iterable[TopicPartition], position: ProfilePosition) -> Present:
@@ -179,7 +183,7 @@ def _remember(output: Outgoing, present: Present) -> None:
         return
     entry = decode_entry(output.headers, output.value or b"")
     if isinstance(entry, Heartbeat):
-        present.heartbeats.add((entry.offset, entry.watermark))
+        present.heartbeats.add(entry)
     elif isinstance(entry, Notice) and entry.alert == RECORD_QUARANTINED:
         present.quarantined.add(place_quarantined(entry)[1])
     elif isinstance(entry, ContractSwitch):

@@ -100,7 +100,7 @@ def _partition(tp: TopicPartition, rng: random.Random, lateness_ms: int) -> tupl
     for i in range(120_000 // step):
         time = START + i * step + rng.randint(0, step - 1)
         if silent and 70_000 < time - START < 84_000:
-            if not heartbeats or time - heartbeats[-1].watermark > 6000 + lateness_ms:
+            if not heartbeats or time - heartbeats[-1].reached > 6000 + lateness_ms:
                 heartbeats.append(Heartbeat(*tp, len(values), time - lateness_ms))
             continue
         if rng.random() < 0.1:

@@ -41,7 +41,7 @@ def fed(log: RandomLog, topic: str, column: str, grid: Grid, reference: Referenc
 
 
 def _panes(log: RandomLog, tp: TopicPartition, column: str, lateness: int, pane: int) -> dict[int, list[Row]]:
-    beats = sorted((h.offset, h.watermark) for h in log.heartbeats if (h.topic, h.partition) == tp)
+    beats = sorted((h.offset, h.reached) for h in log.heartbeats if (h.topic, h.partition) == tp)
     watermark: int | None = None
     panes: dict[int, list[Row]] = defaultdict(list)
     for offset, value in enumerate(log.records[tp]):

@@ -122,7 +122,7 @@ MUTATIONS = (
         (
             (
                 "profile/task.py",
-                "beats = [Mark(offset, watermark) for offset, watermark in position.heartbeats]",
+                "beats = [Mark(beat.offset, heartbeat=beat) for beat in position.heartbeats]",
                 "beats: list[Mark] = []",
             ),
         ),
@@ -205,8 +205,8 @@ MUTATIONS = (
         (
             (
                 "runner/input_partition.py",
-                "        self._heartbeats.append(Heartbeat(*self.tp, self.task.fold.position, watermark))\n",
-                "",
+                "self._heartbeats.append(self.task.fold.heartbeat(watermark, silent_to))",
+                "self.task.fold.heartbeat(watermark, silent_to)",
             ),
         ),
     ),

@@ -11,7 +11,7 @@ import pytest
 
 from monitor.contract import ModelContract
 from monitor.events import Rejected
-from monitor.ledger.entries import Watermark
+from monitor.ledger.entries import Heartbeat, Watermark
 from monitor.ledger.position_records import ProfilePosition, decode_profile, encode
 from monitor.panes.grid import Grid
 from monitor.panes.open_pane import summarise
@@ -22,7 +22,11 @@ from tests.unit.making import TP, Entry, batch, contract, grid, records
 PANE, LATENESS, SKEW = 10, 25, 100
 GRIDS = {"m": grid("m"), "w": grid("w", range(7, 90))}
 Step = Entry | int
-"""A record, or a heartbeat's watermark."""
+"""A record, or a heartbeat's watermark, or a silence."""
+
+
+class Silence(int):
+    """The event time to which a heartbeat says that the partition has been silent."""
 
 
 def a_log(rng: random.Random, models: Sequence[str] = ("m",)) -> list[Step]:
@@ -33,7 +37,8 @@ def a_log(rng: random.Random, models: Sequence[str] = ("m",)) -> list[Step]:
     for _ in range(rng.choice([3, 30, 60, 160])):
         kind = rng.choice(kinds)
         if kind == "b":
-            steps.append(now - LATENESS + rng.randint(-20, 90))
+            beat = now - LATENESS + rng.randint(-20, 90)
+            steps.append(Silence(now + rng.randint(-20, 400)) if rng.random() < 0.4 else beat)
             continue
         now += rng.randint(0, 6)
         time = now + rng.randint(-12, 0)
@@ -94,10 +99,20 @@ def chunks(steps: Sequence[Step], sizes: Callable[[], int]) -> list[list[Entry] 
 
 
 def feed(fold: PartitionFold, piece: list[Entry] | int) -> None:
-    if isinstance(piece, int):
+    if isinstance(piece, Silence):
+        fold.heartbeat(None, int(piece))
+    elif isinstance(piece, int):
         fold.heartbeat(piece)
     else:
         fold.feed(batch(piece), records(piece))
+
+
+def step_of(beat: Heartbeat) -> int:
+    """The heartbeat as a step."""
+    if beat.watermark is not None:
+        return beat.watermark
+    assert beat.silent_to is not None
+    return Silence(beat.silent_to)
 
 
 def told_panes(out: Output) -> list[tuple[int, int]]:
@@ -137,6 +152,9 @@ class Oracle:
     def heartbeat(self, watermark: int) -> None:
         self._decide(watermark + LATENESS + SKEW, flush=True)
         self.floor = watermark if self.floor is None else max(self.floor, watermark)
+
+    def silence(self, silent_to: int) -> None:
+        self._decide(silent_to + SKEW, flush=True)
 
     def end(self) -> None:
         self._decide(None, flush=True)
@@ -183,7 +201,9 @@ class Oracle:
 def oracle_of(steps: Sequence[Step]) -> Oracle:
     oracle = Oracle()
     for step in steps:
-        if isinstance(step, int):
+        if isinstance(step, Silence):
+            oracle.silence(step)
+        elif isinstance(step, int):
             oracle.heartbeat(step)
         elif step[1] == "m":
             oracle.row(step[0], step[2])
@@ -323,13 +343,13 @@ def fold_again(
     entries = [s for s in steps if not isinstance(s, int) and position.low.offset <= s[0] < position.position]
     pieces: list[list[Entry] | int] = []
     for entry in entries:
-        while beats and beats[0][0] <= entry[0]:
-            pieces.append(beats.pop(0)[1])
+        while beats and beats[0].offset <= entry[0]:
+            pieces.append(step_of(beats.pop(0)))
         if pieces and isinstance(last := pieces[-1], list) and len(last) < size:
             last.append(entry)
         else:
             pieces.append([entry])
-    for piece in [*pieces, *(watermark for _, watermark in beats)]:
+    for piece in [*pieces, *map(step_of, beats)]:
         feed(fold, piece)
     assert fold.arrive(position)
     return fold

@@ -13,7 +13,7 @@ from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask
 from tests.unit import making
 from tests.unit.making import TP, Entry, contract, grid, records
-from tests.unit.profile.test_partition import Output, feed, new_fold
+from tests.unit.profile.test_partition import Output, Silence, feed, new_fold, step_of
 
 BEATS = 1500
 """Heartbeats of four hours, one a pane of 10 s."""
@@ -29,13 +29,14 @@ def test_a_long_silence_behind_waiting_rows_leaves_few_heartbeats(waiting: int, 
         feed(fold, [(50 + i, "m", 10**9 + 10**7 * i)])
         fold.heartbeat(1100 + i)
     for beat in range(BEATS):
-        fold.heartbeat(2000 + beat * 10)
+        feed(fold, 2000 + beat * 10 if beat % 3 else Silence(2000 + beat * 10))
         if dead and beat % 100 == 0:
             feed(fold, [(1000 + beat, "dead", 0)])
     position = fold.snapshot({})
     assert position.held == waiting
-    assert len(position.heartbeats) <= waiting + 1
-    assert len(encode(position)) < 2048
+    assert len(position.heartbeats) <= waiting + 2
+    assert position.silent_to == 2000 + (BEATS - 3) * 10
+    assert len(encode(position)) < 4096
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -51,7 +52,7 @@ def test_the_heartbeats_that_stay_give_the_committed_state(seed: int) -> None:
             offset += rng.randint(1, 3)
         else:
             now += rng.choice([1, 10, 10, 250])
-            steps.append(now - 25)
+            steps.append(Silence(now) if rng.random() < 0.5 else now - 25)
     contracts = [contract(raw_rows=1000)]
     fold = new_fold(contracts, [grid()])
     for step in steps:
@@ -61,15 +62,15 @@ def test_the_heartbeats_that_stay_give_the_committed_state(seed: int) -> None:
     entries = {entry[0]: entry for step in steps if isinstance(step, list) for entry in step}
     again = new_fold(contracts, [grid()])
     again.go_back(position)
-    marks = sorted(position.heartbeats)
+    marks = list(position.heartbeats)
     for entry in sorted(e for o, e in entries.items() if o >= position.low.offset):
-        while marks and marks[0][0] <= entry[0]:
-            again.skip_to(marks[0][0])
-            again.heartbeat(marks.pop(0)[1])
+        while marks and marks[0].offset <= entry[0]:
+            again.skip_to(marks[0].offset)
+            feed(again, step_of(marks.pop(0)))
         feed(again, [entry])
-    for at, watermark in marks:
-        again.skip_to(at)
-        again.heartbeat(watermark)
+    for mark in marks:
+        again.skip_to(mark.offset)
+        feed(again, step_of(mark))
     assert again.arrive(position)
     assert again.snapshot({}) == position
     for one in (fold, again):

@@ -12,13 +12,14 @@ import pytest
 from monitor.contract import ColumnSpec, StreamContract, TopicContract, contract_of_topic, lane_contract
 from monitor.errors import StateDivergence
 from monitor.events import Batch, RecordBatch, Rows
+from monitor.ledger.entries import Heartbeat
 from monitor.ledger.position_records import decode_profile, encode
 from monitor.panes.pane import RawPane
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask
 from tests.unit import making
 from tests.unit.making import TOPIC, TP, contract, records
-from tests.unit.profile.test_partition import GRIDS, Output, a_log
+from tests.unit.profile.test_partition import GRIDS, Output, Silence, a_log
 
 Step = making.Entry | int | TopicContract
 """A record, a heartbeat's watermark, or another contract."""
@@ -98,6 +99,7 @@ class Run:
         fold.position = min(entries, default=0)
         self.task = ProfileTask(fold, lambda one: Decoder(entries, one), marks)
         self.out = Output()
+        self.beats: list[Heartbeat] = []
 
     def go(self, steps: Sequence[Step], size: int) -> None:
         waiting: list[making.Entry] = []
@@ -108,7 +110,8 @@ class Run:
                 self.task.feed(records(waiting))
                 waiting = []
             if isinstance(step, int) and self.is_worth_it(step):
-                self.task.fold.heartbeat(step)
+                given = (None, int(step)) if isinstance(step, Silence) else (step, None)
+                self.beats.append(self.task.fold.heartbeat(*given))
             elif isinstance(step, TopicContract):
                 before = self.task.fold.watermark
                 self.task.switch(step, before)
@@ -116,9 +119,9 @@ class Run:
         self.out.take(self.task.fold)
 
     def is_worth_it(self, watermark: int) -> bool:
-        """Whether the service would write such a heartbeat: only one that raises the watermark."""
+        """Whether the service would write such a heartbeat: only one that raises the watermark, or tells a silence."""
         before = self.task.fold.watermark
-        return before is None or watermark > before
+        return isinstance(watermark, Silence) or before is None or watermark > before
 
 
 @pytest.mark.parametrize("seed", range(80))
@@ -147,7 +150,8 @@ def test_switches_happen_again_where_they_happened(seed: int) -> None:
     assert again.out.watermarks == whole.out.watermarks
     assert again.task.snapshot({}) == whole.task.snapshot({})
 
-    told = [Mark(o, w) for o, w in all_marks(steps)[0]] + [Mark(o, w, c) for o, w, c in all_marks(steps)[1]]
+    beats, switches = all_marks(steps)
+    told = [Mark(beat.offset, heartbeat=beat) for beat in beats] + [Mark(*switch) for switch in switches]
     replay = Run(steps, CONTRACTS[0], told)
     replay.go([step for step in steps if isinstance(step, tuple)], rng.randint(1, 30))
     replay.task.reached(1 << 40)
@@ -156,18 +160,16 @@ def test_switches_happen_again_where_they_happened(seed: int) -> None:
     assert replay.task.fold.buckets == whole.task.fold.buckets
 
 
-def all_marks(steps: Sequence[Step]) -> tuple[list[tuple[int, int]], list[tuple[int, int | None, TopicContract]]]:
+def all_marks(steps: Sequence[Step]) -> tuple[list[Heartbeat], list[tuple[int, int | None, TopicContract]]]:
     """Where heartbeats and switches happened, in two lists as the ledger has them."""
     run = Run(steps, CONTRACTS[0])
-    beats, switches = [], []
+    switches = []
     for step in steps:
         fold = run.task.fold
-        if isinstance(step, int) and run.is_worth_it(step):
-            beats.append((fold.position, step))
-        elif isinstance(step, TopicContract):
+        if isinstance(step, TopicContract):
             switches.append((fold.position, fold.watermark, step))
         run.go([step], 1)
-    return beats, switches
+    return run.beats, switches
 
 
 def test_a_longer_lateness_does_not_take_the_watermark_back() -> None:
