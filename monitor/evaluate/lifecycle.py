@@ -28,7 +28,6 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from monitor.codec.canonical import canonical_json
-from monitor.config.comparison import Comparison
 from monitor.config.resolved import Rule
 from monitor.errors import FormatError
 from monitor.evaluate.state import AlertValue, JudgedWindow
@@ -128,15 +127,20 @@ class Alerts:
         return known
 
     def withdraw(self, at: int, rules: Sequence[Rule]) -> list[Transition]:
-        """New rules: alerts of those that are gone are forgotten, and resolved where they fire (evidence: the last)."""
+        """New rules: alerts that none of them selects are forgotten, and resolved if they fire (evidence: the last).
+
+        The others go on under their rule as it is now, whatever has become of its threshold, window and durations.
+        """
         self._fingerprints.clear()
-        kept = {_identity(rule): rule for rule in rules}
+        kept: dict[object, list[Rule]] = {}
+        for rule in rules:
+            kept.setdefault(_identity(rule), []).append(rule)
         transitions: list[Transition] = []
         for key in sorted(self._states):
             alert = self._states[key]
-            rule = kept.get(_identity(alert.rule))
-            if rule is not None:
-                self._states[key] = replace(alert, rule=rule)
+            selecting = [rule for rule in kept.get(_identity(alert.rule), ()) if _selects(rule, alert.verdict)]
+            if selecting:
+                self._states[key] = replace(alert, rule=selecting[0])
                 continue
             del self._states[key]
             if alert.state == "firing":
@@ -253,9 +257,16 @@ def _alert_of(value: AlertValue, rules: Sequence[Rule], model: str) -> AlertStat
     )
 
 
-def _identity(rule: Rule) -> tuple[str, str, Comparison, tuple[tuple[str, str], ...]]:
-    """What must stay for a rule with other durations, window or annotations to be the same rule."""
-    return rule.group, rule.alert, rule.comparison, tuple(sorted(rule.labels.items()))
+def _identity(rule: Rule) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    """What must stay for a rule with another threshold, window, durations or annotations to be the same rule."""
+    return rule.group, rule.alert, tuple(sorted(rule.labels.items()))
+
+
+def _selects(rule: Rule, verdict: Verdict) -> bool:
+    """Whether a rule would still judge what the verdict is about: its metric, and its labels."""
+    labels = dict(verdict.labels)
+    of_metric = labels.get("metric", rule.comparison.metric) == rule.comparison.metric
+    return of_metric and rule.comparison.matches({**labels, "stream": verdict.stream})
 
 
 class _Drifting:

@@ -216,3 +216,52 @@ def test_alerts_that_never_fired_are_not_kept() -> None:
     alerts.judge(0, [(rule, a_verdict(True))])
     alerts.judge(1, [(rule, a_verdict(False))])
     assert not alerts._states
+
+
+@pytest.mark.parametrize("edited", ["psi > 0.26", "psi >= 0.9", "psi > reference_mean + 3 * reference_std"])
+def test_an_edited_threshold_window_or_duration_keeps_the_state(edited: str) -> None:
+    """An alert is group, alert and labels: it goes on firing, with its start and its episode, and is resolved once."""
+    alerts = Alerts()
+    alerts.judge(0, [(a_rule(), a_verdict(True))])
+    rule = replace_rule(a_rule(expr=edited, for_ms=5 * STEP), window=WindowSpec(events=50))
+    assert alerts.withdraw(STEP, [rule]) == []
+    (firing,) = alerts.firing()
+    assert (firing.episode, firing.pending_since, firing.rule) == (1, 0, rule)
+    assert alerts.judge(2 * STEP, [(rule, a_verdict(True))]) == []
+    (said,) = alerts.judge(3 * STEP, [(rule, a_verdict(False))])
+    assert (said.status, said.alert.episode) == ("resolved", 1)
+
+
+@pytest.mark.parametrize(
+    ("edited", "kept"),
+    [
+        ('psi{column="amount"} > 0.25', True),
+        ('psi{column=~"am.*", stream="features"} > 0.25', True),
+        ('psi{column!="amount"} > 0.25', False),
+        ('psi{stream="predictions"} > 0.25', False),
+        ("ks > 0.25", False),
+    ],
+)
+def test_what_a_rule_no_longer_selects_is_resolved(edited: str, kept: bool) -> None:
+    """Another selector or metric: nobody would judge that alert again."""
+    alerts = Alerts()
+    alerts.judge(0, [(a_rule(), a_verdict(True))])
+    said = [t.status for t in alerts.withdraw(STEP, [a_rule(expr=edited)])]
+    assert said == ([] if kept else ["resolved"])
+    assert len(alerts.firing()) == kept
+
+
+def test_two_rules_of_one_name_keep_their_own_alerts() -> None:
+    """The built-in NoData is two rules of one group, name and labels: each goes on under the one that selects it."""
+    silence, vanished = a_rule(expr="seconds_since_last_event > 9"), a_rule(expr="vanished > 0")
+    verdict = a_verdict(True)
+    labels = tuple((name, "vanished" if name == "metric" else value) for name, value in verdict.labels)
+    alerts = Alerts()
+    alerts.judge(0, [(vanished, replace(verdict, labels=labels))])
+    assert alerts.withdraw(STEP, [a_rule(expr="seconds_since_last_event > 12"), vanished]) == []
+    assert alerts.firing()[0].rule == vanished
+    assert [t.status for t in alerts.withdraw(STEP, [silence])] == ["resolved"]
+
+
+def replace_rule(rule: Rule, **fields: object) -> Rule:
+    return rule.model_copy(update=fields)

@@ -18,8 +18,8 @@ from monitor.errors import ConfigurationError
 from monitor.evaluate.decisions import RulesContent
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.entries import Activation
-from monitor.ledger.entry_codec import decode_agreement
-from monitor.runner.topics import create_topics, read_whole, whole_values
+from monitor.ledger.entry_codec import decode_agreement, kind_of
+from monitor.runner.topics import create_topics, read_whole, records_of, whole_values
 from tests.unit.runner.test_end_to_end import INPUTS, START, TOPICS, FragileBus, Service, published, replayed
 
 PANE_MS = 2000
@@ -36,8 +36,9 @@ groups:
   - name: g
     models: [m]
     rules:
-      - {{alert: Mean, expr: 'mean{{column="a"}} > {threshold}', min_events: 1}}
+      - {{alert: Mean, expr: 'mean{{column="a"}} > {threshold}', min_events: 1, labels: {{at: "{threshold}"}}}}
 """
+"""The threshold is a label, too: so rules with another one have other alerts."""
 
 
 def config(threshold: float, more: str = "", first: int = 30) -> Config:
@@ -229,3 +230,21 @@ def test_messages_name_the_file_that_their_rules_came_from(traffic: Traffic) -> 
     assert sorted(published(traffic.service.bus)) == sorted(
         (m.topic, m.key, m.value) for m in replayed(traffic.service)
     )
+
+
+def test_fifty_edits_of_a_comment_leave_no_record(traffic: Traffic) -> None:
+    """The file's digest stands beside the rules: what decides nothing is written nowhere."""
+    traffic.step(6)
+    before, decided = len(activations(traffic)), decisions_in_the_ledger(traffic)
+    text = CONFIG.format(threshold=-50, more="", first=30)
+    for number in range(50):
+        traffic.reload(load(f"{text}\n# {number}\n", "alerts.yaml"))
+        traffic.step()
+    assert len(activations(traffic)) == before
+    assert decisions_in_the_ledger(traffic) == decided
+
+
+def decisions_in_the_ledger(traffic: Traffic) -> int:
+    bus, tps = traffic.service.bus, [TopicPartition(TOPICS.name("ledger"), p) for p in range(TOPICS.partitions)]
+    records = [record for tp in tps for batch in read_whole(bus, tp) for record in records_of(batch)]
+    return sum(kind_of(record.headers) == "decision" for record in records)
