@@ -82,7 +82,7 @@ def _order(notice: Notice) -> tuple[int, str, int, str, tuple[tuple[str, str], .
 def labels_of(notice: Notice) -> tuple[tuple[str, str], ...]:
     """The labels of a notice, sorted."""
     model = [("model", notice.model)] if notice.model else []
-    return tuple(sorted([("alertname", notice.alert), ("severity", SEVERITY), *model, *notice.labels]))
+    return tuple(sorted([("alertname", notice.name), ("severity", SEVERITY), *model, *notice.labels]))
 
 
 def notice_message(notice: Notice, place: Place) -> Message:

@@ -94,19 +94,19 @@ class ContractSwitch(msgspec.Struct, frozen=True):
     digest: str
 
 
-NoticeAlert = Literal["CardinalityLimited", "RecordQuarantined", "DataLost", "DetectorsReset", "ModelStopped"]
+NoticeName = Literal["CardinalityLimited", "RecordQuarantined", "DataLost", "DetectorsReset", "ModelStopped"]
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What a task tells the world beside verdicts: evaluate makes one alert of it, once for each set of labels.
+    """What a task reports of itself: evaluate publishes one message of it, once for each set of labels.
 
     `model`: empty where it belongs to none; then it stands in the ledger partition of the sender's first model. `at`:
     event time, ms, a pane end of the partition that says it. `labels`: beside `alertname`, `model` and `severity`;
-    those of a notice without a model name its topic and partition, so that two senders never mean the same alert.
+    those of a notice without a model name its topic and partition, so that two senders never mean the same one.
     """
 
     model: str
-    alert: NoticeAlert
+    name: NoticeName
     at: int
     topic: str
     partition: int
@@ -125,7 +125,7 @@ def is_of_the_run(notice: Notice) -> bool:
 
     A capture takes such a notice along; the others are functions of the log.
     """
-    return notice.alert != "CardinalityLimited" or SNAPSHOT_BYTES in notice.labels
+    return notice.name != "CardinalityLimited" or SNAPSHOT_BYTES in notice.labels
 
 
 SNAPSHOT_BYTES = ("bound", "snapshot_bytes")

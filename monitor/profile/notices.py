@@ -29,5 +29,5 @@ def record_quarantined(tp: TopicPartition, offset: int, watermark: int | None) -
 
 def place_quarantined(notice: Notice) -> tuple[TopicPartition, int]:
     """The place of a record that was left out; offset -1 where the notice tells something else."""
-    offset = dict(notice.labels).get("offset", "-1") if notice.alert == RECORD_QUARANTINED else "-1"
+    offset = dict(notice.labels).get("offset", "-1") if notice.name == RECORD_QUARANTINED else "-1"
     return TopicPartition(notice.topic, notice.partition), int(offset)

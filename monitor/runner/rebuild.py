@@ -64,7 +64,7 @@ def _entries(batch: RecordBatch, model: str, assembler: Assembler) -> Iterable[E
 
 
 def stop_notice(model: str, why: str, tp: TopicPartition, watermarks: Mapping[TopicPartition, Watermark]) -> Notice:
-    """What raises the alert of a model that is not evaluated any more."""
+    """The notice of a model that is not evaluated any more."""
     at = max((watermark.watermark for watermark in watermarks.values()), default=0)
     text = f"{model} is not evaluated any more: {why}. Run: streamdrift rebuild {model}"
     return Notice("", "ModelStopped", at, tp.topic, tp.partition, (("model", model),), text)

@@ -184,7 +184,7 @@ def _remember(output: Outgoing, present: Present) -> None:
     entry = decode_entry(output.headers, output.value or b"")
     if isinstance(entry, Heartbeat):
         present.heartbeats.add(entry)
-    elif isinstance(entry, Notice) and entry.alert == RECORD_QUARANTINED:
+    elif isinstance(entry, Notice) and entry.name == RECORD_QUARANTINED:
         present.quarantined.add(place_quarantined(entry)[1])
     elif isinstance(entry, ContractSwitch):
         switch = (entry.offset, entry.watermark, entry.digest)

@@ -19,7 +19,7 @@ from monitor.config import alerts_schema
 from monitor.config.metrics import METRICS, NEEDS_LABELS, Values
 from monitor.config.resolve import BUILT_IN
 from monitor.config.shape import NOT_YET_KEYS, NOT_YET_VALUES
-from monitor.ledger.entries import Agreement
+from monitor.ledger.entries import Agreement, NoticeName
 from monitor.ledger.entry_codec import KIND_OF
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import create_topics
@@ -161,6 +161,12 @@ def test_every_kind_of_entry_is_explained_with_its_topic() -> None:
     told = {cells[0].strip("`"): cells[1].strip("`") for cells in rows(section(MESSAGES, "Entries"))}
     agreements = {KIND_OF[kind] for kind in get_args(Agreement)}
     assert told == {kind: "decisions" if kind in agreements else "ledger" for kind in KIND_OF.values()}
+
+
+def test_every_notice_is_explained() -> None:
+    """By the name that its labels give."""
+    told = [cells[0].strip("`") for cells in rows(section(MESSAGES, "Notices"))]
+    assert sorted(name for name in told if name[0].isupper()) == sorted(get_args(NoticeName))
 
 
 def test_the_topics_are_those_that_are_created() -> None:
