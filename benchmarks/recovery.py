@@ -39,7 +39,7 @@ from monitor.config.resolved import Config
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger import position_records as positions
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.runner.evaluate import SNAPSHOT_PANES
+from monitor.runner.parts import PANES
 from monitor.runner.positions import Positions
 from monitor.service import prepare
 from monitor.settings import load_settings
@@ -288,22 +288,21 @@ class Bench:
         """Ends of the partitions of the state topic: they move when a snapshot is written."""
         return tuple(self._bus.end(TopicPartition(self._topics.name("state"), p)) for p in range(LEDGER_PARTITIONS))
 
-    def age(self, models: int) -> int:
+    def age(self) -> int:
         """Pane by pane until all partitions have written a snapshot, and on until just before the first writes again.
 
         Returns the panes since the youngest snapshot.
         """
-        cycle = SNAPSHOT_PANES // -(-models // LEDGER_PARTITIONS)
         before, written = self.snapshots(), [0] * LEDGER_PARTITIONS
-        for pane in range(1, 4 * cycle):
+        for pane in range(1, 4 * PANES):
             self.send(1)
             self.wait(self.caught_up, "a pane was judged")
             now = self.snapshots()
             written = [pane if a != b else old for a, b, old in zip(before, now, written, strict=True)]
             before = now
-            if all(written) and pane - min(written) == cycle - 1:
+            if all(written) and pane - min(written) == PANES - 1:
                 return pane - max(written)
-        raise RuntimeError(f"the snapshots of the partitions came at {written}, not every {cycle} panes")
+        raise RuntimeError(f"the snapshots of the partitions came at {written}, not every {PANES} panes")
 
     def ends(self) -> dict[Any, int]:
         name = self._topics.name("alerts")
@@ -406,7 +405,7 @@ def _measured(bench: Bench, names: list[str], columns: int, rows: int, counted: 
     bench.service.start("first")
     bench.wait(lambda: bench.caught_up(), "the reference was made")
     for how, instance in (("same instance", "first"), ("taken over", "second")):
-        age = bench.age(len(names))
+        age = bench.age()
         print(f"{how}: snapshots are {age} panes old; kill -9", flush=True)
         recoveries.append(bench.recover(how, instance, names, age))
         print(recoveries[-1], flush=True)

@@ -19,6 +19,7 @@ from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.hanging import HangingWatch, watched
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.memory import Budget
+from monitor.runner.parts import Rhythm
 from monitor.runner.profile import ProfileStage
 from monitor.runner.status import Reporter
 from monitor.runner.topics import create_topics, our_topics
@@ -113,5 +114,5 @@ def _stage(name: str, bus: Bus, config: Config, settings: Settings, log: Log) ->
         return ProfileStage(bus, config, topics, time.monotonic, log, Budget(settings.memory_mb << 20, log).measure)
     place = place_of(bus, settings)
     return EvaluateStage(
-        bus, config, topics, place, lambda model: reference_decisions(bus, model), log, settings.snapshot_panes
+        bus, config, topics, place, lambda model: reference_decisions(bus, model), log, Rhythm(settings.snapshot_panes)
     )

@@ -44,9 +44,7 @@ class Settings(BaseSettings):
         description="host:port at which `run` answers /live, /ready and /metrics (default: nowhere)",
     )
     ledger_partitions: int = Field(8, ge=1, le=1024, description="partitions of the ledger, when it is created")
-    snapshot_panes: int = Field(
-        60, ge=1, le=100_000, description="most panes of a ledger partition between two snapshots"
-    )
+    snapshot_panes: int = Field(60, ge=1, le=100_000, description="most panes of a model between two snapshots")
     commit_interval_ms: int = Field(1000, ge=10, le=60_000, description="time between commits")
     memory_mb: int = Field(
         1024, ge=128, description="memory budget of each process; above it profile reads no further ahead than it must"

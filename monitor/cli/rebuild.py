@@ -11,7 +11,7 @@ from monitor.errors import BusError, ConfigurationError
 from monitor.events import TopicPartition
 from monitor.ledger.entries import Command
 from monitor.ledger.entry_codec import encode_entry
-from monitor.ledger.position_records import EvaluatePosition, decode_evaluate
+from monitor.ledger.position_records import Stopped, decode_model
 from monitor.runner.positions import Positions
 from monitor.service import ledger_topics
 
@@ -29,20 +29,21 @@ def rebuild(model: str, bus_url: str | None, wait: bool) -> None:
     tp = TopicPartition(ledger, topics.partition_of(model))
     positions = Positions(bus, topics, f"{topics.prefix}evaluate")
 
-    def position() -> EvaluatePosition | None:
-        value = positions.of(tp, None)
-        return None if value is None else decode_evaluate(value)
+    def all_stopped() -> dict[str, Stopped]:
+        positions.follow()
+        records = {name: decode_model(value) for name, value in positions.models(tp).items()}
+        return {name: record.stopped for name, record in sorted(records.items()) if record.stopped is not None}
 
-    now = position()
-    if now is None or model not in now.stopped:
-        names = ", ".join(sorted(now.stopped)) if now is not None else ""
+    stopped = all_stopped()
+    if model not in stopped:
+        names = ", ".join(stopped)
         raise ConfigurationError(f"model {model} is not stopped; " + (f"stopped: {names}" if names else "no model is"))
     sender = bus.sender()
     sender.send(encode_entry(Command("rebuild", model), tp.topic, tp.partition))
     sender.flush()
-    typer.echo(f"{model}: the command is written; it was stopped because {now.stopped[model].why}", err=True)
+    typer.echo(f"{model}: the command is written; it was stopped because {stopped[model].why}", err=True)
     until = time.monotonic() + PATIENCE_S
-    while wait and ((now := position()) is None or model in now.stopped):
+    while wait and model in all_stopped():
         if time.monotonic() > until:
             raise BusError(f"the service has not rebuilt {model} within {PATIENCE_S:g} s: is it running?")
         time.sleep(0.5)

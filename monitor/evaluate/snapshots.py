@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
-from monitor.codec.snapshot import decode_part, decode_payload, encode_part, remedy
+from monitor.codec.snapshot import decode_part, decode_payload, digest_of_part, encode_part, remedy
 from monitor.errors import FormatError
 from monitor.evaluate.detection import taken_up
 from monitor.evaluate.model import ModelFold
@@ -16,6 +17,14 @@ from monitor.ledger.entries import Decision
 _ENCODE = msgspec.msgpack.Encoder().encode
 _MODEL = msgspec.msgpack.Decoder(ModelState)
 _SHARED = msgspec.msgpack.Decoder(SharedState)
+
+
+class SavedModel(NamedTuple):
+    """What a model goes on from. `outputs`: digest of all it published by then. `blocks`: of first rows, by name."""
+
+    part: bytes
+    outputs: str
+    blocks: Mapping[str, bytes] = {}
 
 
 def encode_model(name: str, state: ModelState) -> bytes:
@@ -58,3 +67,15 @@ def encode_shared(state: SharedState) -> bytes:
 def decode_shared(part: bytes) -> SharedState:
     """Its state; raises FormatError."""
     return decode_payload(decode_part(part, "shared", ""), _SHARED)
+
+
+def committed_part(name: str, part: bytes | None, digest: str) -> bytes:
+    """The part, if it is the one that a position record names; raises FormatError."""
+    what = name or "the ledger partition"
+    if part is None:
+        raise FormatError(f"the snapshot of {what} is not there; rebuild it: {remedy(name)}")
+    if digest_of_part(part) != digest:
+        raise FormatError(
+            f"the snapshot of {what} is not the one that was committed; rebuild it from the ledger: {remedy(name)}"
+        )
+    return part

@@ -233,25 +233,12 @@ class ModelState(_Struct, frozen=True):
     notices: NoticesState
 
 
-class ModelEntry(_Struct, frozen=True):
-    """A model in the shared part: what it has said, and the digest of its part; empty where it is stopped."""
-
-    model: str
-    said: str
-    part: str
-
-
 class SharedState(_Struct, frozen=True):
-    """What belongs to no model: watermarks of the inputs, sequences of the writers, notices, the list of the models.
-
-    `said`: what belongs to no model and was said.
-    """
+    """What belongs to no model: watermarks of the inputs, sequences of the writers, notices."""
 
     watermarks: tuple[Watermark, ...]
     sequences: tuple[tuple[str, int], ...]
     notices: NoticesState
-    said: str
-    models: tuple[ModelEntry, ...]
 
 
 def pack_counts(counts: Int64s, places: Int64s | None = None) -> Counts:

@@ -46,6 +46,8 @@ KIND_OF: Final[dict[type[Entry | Agreement], str]] = {
     TopicContract: "contract",
 }
 COMMAND, CONTRACT = KIND_OF[Command], KIND_OF[TopicContract]
+OF_A_MODEL: Final = frozenset(KIND_OF[kind] for kind in (Pane, RawPane, Decision))
+"""Kinds of ledger records whose key is the model that alone they are for."""
 _TYPES: Final = {kind: type_ for type_, kind in KIND_OF.items()}
 _READ: Final[dict[str, Callable[[bytes], Pane | RawPane]]] = {"pane": decode_pane, "raw": decode_raw}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
@@ -10,7 +11,8 @@ import msgspec
 from monitor.errors import FormatError
 from monitor.ledger.entries import Heartbeat
 
-FORMAT = "streamdrift.position/5"
+FORMAT = "streamdrift.position/6"
+MODULUS = 1 << 256
 
 
 class RowState(msgspec.Struct, frozen=True, order=True):
@@ -80,12 +82,8 @@ class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     before: ProfilePosition | None = None
 
 
-Numbers = dict[str, dict[str, int]]
-"""Of each model (empty: of none) the next number of its outputs, by output partition as "topic/partition"."""
-
-
 class Stopped(msgspec.Struct, frozen=True):
-    """A model that is not evaluated from `position` on, and `why`. `numbers`: of what it had said up to there.
+    """A model that is not evaluated from `position` on, and `why`. `numbers`: of its outputs up to there.
 
     Not all of that need be in the topics: a commit can be lost in part.
     """
@@ -96,33 +94,56 @@ class Stopped(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A snapshot of an evaluate task: the next ledger offset to fold, and where its records begin in `state`.
+    """A part of a snapshot: the next ledger offset to fold, where it begins in `state`, and its digest.
 
-    `parts`: digest of each part. `numbers`: of the outputs up to `position`.
+    `outputs` and `numbers`: digest and numbers of the outputs up to `position`. `blocks`: those of first rows that a
+    model's part lists, and where each begins in `state`.
     """
 
     position: int
     start: int
-    parts: dict[str, str]
-    numbers: Numbers
+    digest: str
+    outputs: str
+    numbers: dict[str, int]
+    blocks: dict[str, int] = {}
 
 
 class EvaluatePosition(msgspec.Struct, frozen=True):
-    """Where an evaluate task stands. `low`: its snapshot, None as long as there is none.
+    """Where an evaluate task stands, beside its models. `low`: the snapshot of what belongs to no model, or None.
 
-    `outputs`: digest of all that each model published so far. `before` and `tails`: numbers of the outputs at the last
-    commit but one, and the offset behind them in each output partition; so what the last one wrote can be looked up.
-    `releases`: River's classes in use, and the release of River whose answers each gave.
+    From there on the ledger is folded again: no model's snapshot stands below it. `commit`: number of the commit that
+    wrote this. `outputs`, `numbers`: digest and numbers of what belongs to no model. `before` and `tails`: its numbers
+    at the last commit but one, and the offset behind them in each output partition; so what the last one wrote can be
+    looked up. `models`: sum over the newest records of the models (`digest_of_records`).
     """
 
     format: str
+    commit: int
     low: Snapshot | None
     position: int
-    outputs: dict[str, str]
-    numbers: Numbers
-    before: Numbers
+    outputs: str
+    numbers: dict[str, int]
+    before: dict[str, int]
     tails: dict[str, int]
-    stopped: dict[str, Stopped]
+    models: str
+
+
+class EvaluatedModel(msgspec.Struct, frozen=True):
+    """Where one model of an evaluate task stands, written by the commits that moved it; `commit`: the last of them.
+
+    `outputs`: digest of all that it has published so far. `before`: its numbers at the commit before that one. `there`:
+    how many of its outputs are in the topics when all these are. `snapshot`: None as long as there is none.
+    `releases`: River's classes in use, and the release of River whose answers each gave; empty if not to be compared.
+    """
+
+    format: str
+    commit: int
+    snapshot: Snapshot | None
+    outputs: str
+    numbers: dict[str, int]
+    before: dict[str, int]
+    there: dict[str, int]
+    stopped: Stopped | None
     releases: dict[str, str] = {}
 
 
@@ -149,7 +170,12 @@ def mark_key(group: str, topic: str, partition: int) -> bytes:
     return key_of(group, topic, partition) + b"/mark"
 
 
-def encode(position: ProfilePosition | EvaluatePosition | Mark) -> bytes:
+def models_key(group: str, topic: str, partition: int) -> bytes:
+    """What the keys of the models' records begin with; the model's name follows."""
+    return key_of(group, topic, partition) + b"/model/"
+
+
+def encode(position: ProfilePosition | EvaluatePosition | EvaluatedModel | Mark) -> bytes:
     """The record's JSON, keys sorted."""
     return msgspec.json.encode(position, order="deterministic")
 
@@ -157,6 +183,12 @@ def encode(position: ProfilePosition | EvaluatePosition | Mark) -> bytes:
 def digest(value: bytes) -> str:
     """What the committed offset's metadata holds."""
     return hashlib.sha256(value).hexdigest()[:32]
+
+
+def digest_of_records(records: Mapping[str, bytes]) -> int:
+    """A sum over the newest records of models, whatever their order: what is replaced is subtracted."""
+    hashes = (hashlib.sha256(name.encode() + b"\0" + value).digest() for name, value in records.items())
+    return sum(int.from_bytes(digest, "big") for digest in hashes) % MODULUS
 
 
 def decode_profile(value: bytes) -> ProfilePosition:
@@ -169,12 +201,17 @@ def decode_evaluate(value: bytes) -> EvaluatePosition:
     return _checked(value, EvaluatePosition)
 
 
+def decode_model(value: bytes) -> EvaluatedModel:
+    """A model's record of its JSON; raises FormatError."""
+    return _checked(value, EvaluatedModel)
+
+
 def decode_mark(value: bytes) -> Mark:
     """The mark of its JSON; raises FormatError."""
     return _checked(value, Mark)
 
 
-Position = TypeVar("Position", ProfilePosition, EvaluatePosition, Mark)
+Position = TypeVar("Position", ProfilePosition, EvaluatePosition, EvaluatedModel, Mark)
 
 
 def _checked(value: bytes, kind: type[Position]) -> Position:

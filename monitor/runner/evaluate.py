@@ -1,8 +1,8 @@
-"""The evaluate stage on a bus: one task a ledger partition, restored from its snapshot and the ledger behind it.
+"""The evaluate stage on a bus: one task a ledger partition, restored from its snapshots and the ledger behind them.
 
-A commit is one transaction of outputs, offsets and position records. Every so many panes another one follows, which
-writes a snapshot of all models at that position and moves the low-water mark there; it writes no message, so all that
-was said up to a snapshot can be looked up, and what was said behind it be folded again.
+A commit is one transaction of outputs, offsets and position records. Every so many panes of a model another one
+follows, which writes a snapshot of that model, and moves the low-water mark up to the lowest snapshot; it writes no
+message, so all that was said up to a snapshot can be looked up, and what was said behind it be folded again.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from monitor.runner.ledger_partition import LedgerPartition
 from monitor.runner.loop import Work
 from monitor.runner.numbers import Standing, ledger_numbers, model_numbers, stopped_numbers
 from monitor.runner.outbox import Outbox
+from monitor.runner.parts import USUAL, Rhythm
 from monitor.runner.positions import Positions
 from monitor.runner.reloading import refuse_reload
 from monitor.runner.snapshots import Snapshots
@@ -31,12 +32,10 @@ from monitor.telemetry import Log, Sample
 
 MAX_RECORDS = 200
 """Ledger records of a turn: a pane of a model with thousands of detectors takes seconds."""
-SNAPSHOT_PANES = 60
-"""Panes of all models of a ledger partition together between two snapshots of it."""
 
 
 class EvaluateStage:
-    """Evaluate over the ledger, for the models of a configuration. `snapshot_panes`: see SNAPSHOT_PANES."""
+    """Evaluate over the ledger, for the models of a configuration. `rhythm`: of snapshots."""
 
     def __init__(
         self,
@@ -46,7 +45,7 @@ class EvaluateStage:
         place: Place,
         references: ReferenceDecisions,
         log: Log,
-        snapshot_panes: int = SNAPSHOT_PANES,
+        rhythm: Rhythm = USUAL,
     ) -> None:
         self.group = f"{topics.prefix}evaluate"
         self.max_records = MAX_RECORDS
@@ -57,9 +56,8 @@ class EvaluateStage:
         self._place = place
         self._references = references
         self._log = log
-        self._snapshot_panes = snapshot_panes
         self._activations = Activations(bus, topics)
-        self._snapshots = Snapshots(bus, topics)
+        self._snapshots = Snapshots(bus, topics, rhythm)
         self._lane_log = LaneLog(log)
         self._partitions: dict[TopicPartition, LedgerPartition] = {}
         self._handed: tuple[TopicPartition, ...] = ()
@@ -76,7 +74,7 @@ class EvaluateStage:
         outbox = Outbox(self.group, tp, self._ledger)
         held = LedgerPartition(self._bus, tp, self._place, outbox, self._activations, self._snapshots, self._log)
         if value is not None:
-            held.restore(positions.decode_evaluate(value))
+            held.restore(positions.decode_evaluate(value), self.positions.models(tp))
         self._partitions[tp] = held
         return held.start()
 
@@ -181,9 +179,9 @@ class EvaluateStage:
         return Work(outgoing, offsets) if offsets else None
 
     def _snapshot(self) -> Work | None:
-        """The snapshot of one ledger partition that is due, with the position it stands at."""
+        """The snapshots of one ledger partition that are due, with the position they stand at."""
         for tp, held in sorted(self._partitions.items()):
-            if not held.restoring and held.is_due(self._snapshot_panes):
+            if not held.restoring and held.is_due:
                 outgoing = held.snapshot()
                 offsets: dict[TopicPartition, Committed] = {}
                 self._commit(held, outgoing, offsets)
@@ -194,8 +192,9 @@ class EvaluateStage:
     def _commit(
         self, held: LedgerPartition, outgoing: list[Outgoing], offsets: dict[TopicPartition, Committed]
     ) -> None:
-        """The position record and the offset that go with the outputs."""
-        position = held.commit()
+        """The position records and the offset that go with the outputs."""
+        position, models = held.commit()
         value = positions.encode(position)
+        outgoing += self.positions.of_models(held.tp, models)
         outgoing.append(self.positions.outgoing(held.tp, value))
         offsets[held.tp] = Committed(position.low.position if position.low is not None else 0, positions.digest(value))

@@ -1,13 +1,13 @@
 """One ledger partition of an evaluate process: its task, what it has to say, and how far folding again has to go.
 
-It is restored from its newest snapshot and the ledger behind that. A model whose part of the snapshot can't be used is
-stopped: a notice in the ledger raises its alert, the other models go on, and the command `rebuild` folds it again from
-the ledger's start.
+It is restored from its newest snapshots and the ledger behind the lowest of them. A model whose snapshot can't be used
+is stopped: a notice in the ledger raises its alert, the other models go on, and the command `rebuild` folds it again
+from the ledger's start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -16,18 +16,30 @@ from monitor.codec.chunks import Assembler
 from monitor.codec.snapshot import digest_of_part
 from monitor.errors import FormatError, NewerRelease, StateDivergence
 from monitor.evaluate.alerts import Place
+from monitor.evaluate.snapshots import SavedModel, committed_part, encode_shared
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, Record, RecordBatch, TopicPartition
-from monitor.ledger.entries import Command, Decision, Entry
-from monitor.ledger.entry_codec import COMMAND, decode_entry, kind_of
-from monitor.ledger.position_records import FORMAT, EvaluatePosition, Snapshot, Stopped
+from monitor.ledger.entries import Command, Decision, Entry, Notice
+from monitor.ledger.entry_codec import COMMAND, OF_A_MODEL, decode_entry, kind_of
+from monitor.ledger.position_records import (
+    FORMAT,
+    EvaluatedModel,
+    EvaluatePosition,
+    Snapshot,
+    Stopped,
+    decode_model,
+)
+from monitor.panes.pane import Pane, RawPane
 from monitor.runner.activations import Activations
+from monitor.runner.low_water import LowWater, Memory
 from monitor.runner.memory import uncollected
+from monitor.runner.model_records import ModelRecords
 from monitor.runner.outbox import Outbox
+from monitor.runner.parts import DUE_BYTES, Parts
 from monitor.runner.rebuild import rebuilt, stop_notice
 from monitor.runner.river_release import begun_anew, reset_notices
 from monitor.runner.sequences import writer_and_sequence
-from monitor.runner.snapshots import Since, Snapshots, is_due, too_large
+from monitor.runner.snapshots import Snapshots, block_name, too_large
 from monitor.runner.topics import records_of
 from monitor.telemetry import Log
 
@@ -52,6 +64,8 @@ class LedgerPartition:
         self.stopped: dict[str, Stopped] = {}
         self.announced = False
         """Whether it has come to where the ledger ended at its start, and been told what alerts.yaml says."""
+        self.parts = Parts(snapshots.rhythm)
+        self.low = LowWater(snapshots.rhythm.records)
         self._bus = bus
         self._place = place
         self._outbox = outbox
@@ -60,16 +74,18 @@ class LedgerPartition:
         self._log = log
         self._target: EvaluatePosition | None = None
         """The commit up to which the ledger is folded again."""
+        self._models: Mapping[str, EvaluatedModel] = {}
+        """The records of the models there."""
+        self._records = ModelRecords()
+        self._commits = 0
         self._is_fresh = True
         """Whether it has neither committed nor folded anything, ever."""
-        self._low: Snapshot | None = None
-        self._size = 0
-        """Bytes of the last snapshot."""
-        self._folded = self._fed = self._read = 0
-        """Panes folded and values fed by the task at the last snapshot, and records since."""
-        self._wants_snapshot = False
-        self._unsettled = frozenset[str]()
-        """River's classes whose detectors began anew: until a snapshot has them, their messages can't be compared."""
+        self._rebuilt: dict[str, Stopped] = {}
+        """Models that run again: as long as they have no snapshot, a restart finds them stopped."""
+        self._moved: set[str] = set()
+        """Models whose records the next commit writes, whether they say something or not."""
+        self._unsettled: set[str] = set()
+        """Models whose detectors began anew: until a snapshot has them, their messages can't be compared."""
         self._large: set[str] = set()
         """Models of which an alert was asked for, since their snapshot is too large."""
         self._ended_at = bus.end(tp)
@@ -84,32 +100,54 @@ class LedgerPartition:
         """Whether the ledger is folded again, and nothing is to be committed."""
         return self._target is not None
 
-    def restore(self, target: EvaluatePosition) -> None:
-        """Go on from a committed position, with the newest snapshot where there is one that can be used."""
-        self._target, self._is_fresh = target, False
-        self.committed, self.stopped = target.position, dict(target.stopped)
-        if target.low is not None:
-            self._restore_snapshot(target, target.low)
-        for model in self.stopped if self._low is None else ():
-            self.task.stop(model)
-        self._outbox.restore(self._target, self._bus)
+    def restore(self, target: EvaluatePosition, records: Mapping[str, bytes]) -> None:
+        """Go on from a committed position, with the newest snapshots that can be used. `records`: of the models."""
+        self._is_fresh = False
+        self._models = {name: decode_model(value) for name, value in records.items()}
+        self._records = ModelRecords(records)
+        if self._records.digest != target.models:
+            raise StateDivergence(f"{self.tp.topic}/{self.tp.partition}: records of models are not those committed")
+        self.committed, self._commits = target.position, target.commit
+        self.stopped = {name: r.stopped for name, r in sorted(self._models.items()) if r.stopped is not None}
+        snapshots = {name: r.snapshot for name, r in self._models.items() if r.snapshot is not None}
+        wanted = snapshots if target.low is None else {**snapshots, "": target.low}
+        parts = self._snapshots.read(self.tp.partition, wanted)
+        self._target = self._restore_shared(target, parts.get(""))
+        for name in self.stopped:
+            self.task.stop(name)
+        with uncollected():
+            self._stop(dict(self._take_up(snapshots, parts)))
+        self._outbox.restore(self._target, self._models, self._bus)
 
-    def _restore_snapshot(self, target: EvaluatePosition, low: Snapshot) -> None:
-        parts = self._snapshots.read(self.tp.partition, low.start)
+    def _restore_shared(self, target: EvaluatePosition, part: bytes | None) -> EvaluatePosition:
+        """Begin at the shared part; if it can't be used, what belongs to no model can be had from the ledger alone."""
+        if target.low is None:
+            return target
         try:
-            with uncollected():
-                self.task, corrupt = EvaluateTask.restored(self._place, parts, self._activations.decisions, low.parts)
-            self._low, self._size = low, sum(map(len, parts.values()))
-            self._stop({model: str(error) for model, error in corrupt.items()})
+            part = committed_part("", part, target.low.digest)
+            self.task = EvaluateTask.restored(self._place, part, target.low.outputs)
         except FormatError as error:
-            # what belongs to no model can be had from the ledger alone, and so can the models
             self._log.warning("snapshot_unusable", partition=self.tp.partition, why=str(error))
-            self._target = msgspec.structs.replace(target, low=None)
+            return msgspec.structs.replace(target, low=None)
+        self.low.take(target.low, len(part))
+        return target
+
+    def _take_up(self, snapshots: Mapping[str, Snapshot], parts: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
+        """Have the models go on from their parts; gives those that can't, and why."""
+        for name, snapshot in sorted(snapshots.items()):
+            try:
+                part = committed_part(name, parts.get(name), snapshot.digest)
+                blocks = {block: parts[key] for block in snapshot.blocks if (key := block_name(name, block)) in parts}
+                saved = SavedModel(part, snapshot.outputs, blocks)
+                self.task.take_up(name, saved, snapshot.position, self._activations.decisions)
+                self.parts.take(name, snapshot, len(part))
+            except FormatError as error:
+                yield name, str(error)
 
     def start(self) -> int:
         """The offset to read from; raises StateDivergence where the ledger has lost what is to be folded again."""
         beginning = self._bus.beginning(self.tp)
-        needed = 0 if self._low is None else self._low.position
+        needed = self.low.position
         if self._target is not None and beginning > needed:
             raise StateDivergence(
                 f"{self.tp.topic}/{self.tp.partition}: the ledger begins at {beginning} and has to be folded again "
@@ -124,12 +162,14 @@ class LedgerPartition:
         target, self._target = self._target, None
         if target is None:
             return
-        anew = begun_anew(self.task, target.releases)
+        self.task.reach(target.position)
+        anew = begun_anew(self.task, {name: record.releases for name, record in self._models.items()})
         others = {*self.stopped, *anew}
+        known = {name: record.outputs for name, record in self._models.items() if name not in others}
+        known[""] = target.outputs
         self._outbox.go_on_behind(others)
-        same = self._outbox.has_reached(target, others)
-        outputs = {model: self.task.digest_of(model) for model in target.outputs if model not in others}
-        if not same or any(target.outputs[model] != digest for model, digest in outputs.items()):
+        same = self._outbox.has_reached(self._models, others)
+        if not same or any(self.task.digest_of(name) != digest for name, digest in known.items()):
             raise StateDivergence(
                 f"{self.tp.topic}/{self.tp.partition}: folding the ledger again to {target.position} gave other "
                 "messages than those published"
@@ -140,7 +180,8 @@ class LedgerPartition:
     def _report_reset(self, anew: Mapping[str, frozenset[str]]) -> None:
         """One alert for each model whose detectors began anew under another River, and a snapshot by this one."""
         for model, kinds in anew.items():
-            self._wants_snapshot, self._unsettled = True, self._unsettled | kinds
+            self.parts.want(model)
+            self._unsettled.add(model)
             self._log.warning("detectors_reset", model=model, detectors=sorted(kinds))
         self._outbox.entries += reset_notices(anew, self.task, self.tp)
 
@@ -171,6 +212,7 @@ class LedgerPartition:
             return
         said = []
         for record in records_of(records):
+            self.task.reach(record.offset)
             kind = kind_of(record.headers)
             if kind == COMMAND:
                 said += self.task.advance()  # what is read before the command is folded before it
@@ -178,16 +220,26 @@ class LedgerPartition:
                 said = []
                 self._obey(record)
                 continue
-            if self.task.is_repeat(*writer_and_sequence(record.headers)):
+            is_new = self.task.count(*writer_and_sequence(record.headers))
+            if not is_new or (kind in OF_A_MODEL and self.task.passes_over(_model_of(record))):
                 continue
             entry = self._entry(record)
-            said += self.task.read(entry) if entry is not None else []
+            if entry is not None:
+                self._meet(entry, record.offset)
+                said += self.task.read(entry)
         said += self.task.advance()
         self._outbox.say(said, self._activations.newest)
         self._stop(self.task.take_broken())
         self.position = records.offsets[-1] + 1
         self._is_fresh = False
-        self._read += len(records)
+        if self._assembler.is_empty and self.low.asks(self.position):
+            self._remember()
+
+    def _meet(self, entry: Entry, offset: int) -> None:
+        """A model begins with its first entry; what belongs to none does not count."""
+        model = entry.model if isinstance(entry, Pane | RawPane | Decision | Notice) else ""
+        if model and not self.task.passes_over(model):
+            self.parts.meet(model, offset)
 
     def _entry(self, record: Record) -> Entry | None:
         """The entry that a record completes; None if more chunks follow, or it is damaged: that stops its model."""
@@ -219,11 +271,12 @@ class LedgerPartition:
         except FormatError as error:
             self._log.error("rebuild_failed", model=model, why=str(error))
             return
-        del self.stopped[model]
+        self._rebuilt[model] = self.stopped.pop(model)
+        self.parts.meet(model, record.offset + 1)
+        self.parts.want(model)
         self.task.adopt(again.fold, model, again.digest)
         self._outbox.say_again(model, stopped.numbers, again, self._activations.newest)
         self.announced = False  # alerts.yaml may have changed meanwhile
-        self._wants_snapshot = True  # one that has the model
         self._log.info("model_rebuilt", model=model, messages=len(again.after))
 
     def quarantine(self, record: RecordBatch) -> None:
@@ -238,15 +291,19 @@ class LedgerPartition:
             raise StateDivergence(
                 f"{found.topic}/{found.partition}@{found.offset} ends the process, and is of no model"
             )
-        self.task.is_repeat(*writer_and_sequence(found.headers))
+        self.task.count(*writer_and_sequence(found.headers))
         self.task.stop(model)
         self._stop({model: f"the ledger record at offset {found.offset} ended the process 3 times"})
 
     def _stop(self, why: Mapping[str, str]) -> None:
         """These models are not evaluated any more, and an alert says so, once."""
         for model in sorted(why.keys() - self.stopped.keys()):
-            numbers = self._outbox.numbers() if self._target is None else self._target.numbers
-            self.stopped[model] = Stopped(self.committed, why[model], numbers.get(model, {}))
+            known = self._models[model].numbers if self._target is not None and model in self._models else None
+            numbers = self._outbox.numbers(model) if known is None else known
+            self.stopped[model] = Stopped(self.committed, why[model], numbers)
+            self.task.stop(model)
+            self.parts.drop(model)
+            self._moved.add(model)
             self._outbox.entries.append(stop_notice(model, why[model], self.tp, self.task.watermarks))
             self._log.error("model_stopped", model=model, why=why[model], remedy=f"streamdrift rebuild {model}")
 
@@ -280,22 +337,52 @@ class LedgerPartition:
         self._is_fresh = False
         return outgoing
 
-    def is_due(self, panes: int) -> bool:
-        """Whether the next snapshot is to be written. `panes`: most between two."""
-        since = Since(self.task.folded - self._folded, self._read, self.task.fed - self._fed)
-        return self._assembler.is_empty and (self._wants_snapshot or is_due(since, panes, self._size))
+    @property
+    def is_due(self) -> bool:
+        """Whether parts of a snapshot are to be written."""
+        if not self._assembler.is_empty:
+            return False
+        return bool(self._due()) or self.low.next(self.parts.lowest(self.position), self.position, 0) is not None
+
+    def _due(self) -> list[str]:
+        return self.parts.due(self.task.models, self.position)
 
     def snapshot(self) -> list[Outgoing]:
-        """A snapshot at the position, from which on the next restart folds again."""
-        parts = self.task.snapshot()
-        digests = {name: digest_of_part(part) for name, part in sorted(parts.items())}
+        """The parts that are due at the position, and the shared one of where folding again is to begin."""
+        self._remember()
+        start, parts, blocks = self._snapshots.end(self.tp.partition), dict[str, bytes](), dict[str, bytes | None]()
+        for name in self._due():
+            part = parts[name] = self.task.part(name)
+            held, written = self.task.blocks(name), self.parts.blocks_of(name)
+            blocks |= {block_name(name, block): held[block] for block in held.keys() - written.keys()}
+            blocks |= {block_name(name, block): None for block in written.keys() - held.keys()}
+            snapshot = Snapshot(
+                position=self.position,
+                start=start,
+                digest=digest_of_part(part),
+                outputs=self.task.digest_of(name),
+                numbers=self._outbox.numbers(name),
+                blocks={block: written.get(block, start) for block in sorted(held)},
+            )
+            self.parts.take(name, snapshot, len(part), self.task.models[name])
+            self._rebuilt.pop(name, None)
+            self._unsettled.discard(name)
+            if sum(map(len, parts.values())) > DUE_BYTES:
+                break
+        self._moved |= parts.keys()
         self._warn_of_size(parts)
-        start = self._snapshots.end(self.tp.partition)
-        self._low = Snapshot(self.position, start, digests, self._outbox.numbers())
-        self._folded, self._fed, self._read = self.task.folded, self.task.fed, 0
-        self._wants_snapshot, self._unsettled = False, frozenset()
-        self._size = sum(map(len, parts.values()))
-        return self._snapshots.outgoing(self.tp.partition, parts)
+        size = sum(map(len, parts.values()))
+        memory = self.low.next(self.parts.lowest(self.position), self.position, size)
+        self.low.add(size)
+        if memory is not None:
+            part = parts[""] = encode_shared(memory.state)
+            snapshot = Snapshot(memory.position, start, digest_of_part(part), memory.outputs, memory.numbers)
+            self.low.take(snapshot, len(part))
+        return self._snapshots.outgoing(self.tp.partition, {**parts, **blocks})
+
+    def _remember(self) -> None:
+        shared, said, numbers = self.task.shared(), self.task.digest_of(""), self._outbox.numbers("")
+        self.low.remember(Memory(self.position, shared, said, numbers))
 
     def _warn_of_size(self, parts: Mapping[str, bytes]) -> None:
         """One alert for a model whose snapshot is too large; said once by a process."""
@@ -305,25 +392,42 @@ class LedgerPartition:
             self._outbox.entries.append(notice)
             self._log.warning("snapshot_large", model=notice.model, bytes=len(parts[notice.model]))
 
-    def commit(self) -> EvaluatePosition:
-        """The position to commit with the outputs taken or the snapshot made."""
+    def commit(self) -> tuple[EvaluatePosition, dict[str, bytes | None]]:
+        """The position to commit with the outputs taken or the snapshots made; and the records of models that moved."""
         self.committed = self.position
-        return EvaluatePosition(
+        self._commits += 1
+        moved, self._moved = self._moved | self._outbox.take_spoken(), set()
+        models = self._records.write({name: self._record(name) for name in sorted(moved) if name})
+        standing = self._outbox.commit("")
+        position = EvaluatePosition(
             format=FORMAT,
-            low=self._low,
+            commit=self._commits,
+            low=self.low.snapshot,
             position=self.position,
-            outputs={model: self.task.digest_of(model) for model in sorted({"", *self.task.models, *self.stopped})},
+            outputs=self.task.digest_of(""),
+            numbers=standing.numbers,
+            before=standing.before,
             tails=dict(sorted(self._outbox.tails.items())),
-            before=self._outbox.before(),
-            numbers=self._outbox.numbers(),
-            stopped=dict(sorted(self.stopped.items())),
-            releases=self._releases(),
+            models=self._records.digest,
+        )
+        return position, models
+
+    def _record(self, name: str) -> EvaluatedModel:
+        return EvaluatedModel(
+            format=FORMAT,
+            commit=self._commits,
+            snapshot=self.parts.snapshot_of(name),
+            outputs=self.task.digest_of(name),
+            stopped=self.stopped.get(name) or self._rebuilt.get(name),
+            releases=self._releases(name),
+            **self._outbox.commit(name)._asdict(),
         )
 
-    def _releases(self) -> dict[str, str]:
-        """Of River's classes in use the release whose answers each gives; empty if that is not to be compared."""
-        found = {kind: release for fold in self.task.models.values() for kind, release in fold.releases.items()}
-        return {kind: "" if kind in self._unsettled else release for kind, release in sorted(found.items())}
+    def _releases(self, name: str) -> dict[str, str]:
+        """Of River's classes that a model uses the release whose answers each gives; empty if not to be compared."""
+        fold = self.task.models.get(name)
+        found = sorted(fold.releases.items()) if fold is not None else ()
+        return {kind: "" if name in self._unsettled else release for kind, release in found}
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
         """The commit is done. `ends`: of the output partitions that it wrote to, the offset behind its records."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
 from monitor.bus.port import Bus
 from monitor.evaluate.messages import Message
@@ -19,7 +20,7 @@ from monitor.events import Headers, Outgoing, TopicPartition
 from monitor.ledger.entries import Activation, Entry
 from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.ledger.position_records import EvaluatePosition, Numbers
+from monitor.ledger.position_records import EvaluatedModel, EvaluatePosition
 from monitor.runner.activations import Pane, pane_of
 from monitor.runner.rebuild import Rebuilt
 from monitor.runner.sequences import WRITER, Sequencer, numbers_from, writer_and_sequence
@@ -28,6 +29,16 @@ _CLOUD_EVENT: Headers = (("content-type", b"application/cloudevents+json"),)
 """By this header the readers of CloudEvents over Kafka know a message in structured JSON."""
 OUTPUTS = ("alerts", "retraining", "observations", "firing")
 """The topics of messages, and the compacted one of what fires now."""
+Numbers = dict[str, int]
+"""Next numbers of one writer's outputs, by output partition as "topic/partition"."""
+
+
+class Standing(NamedTuple):
+    """Of one model (or of none) what a commit says: the fields of `EvaluatedModel`."""
+
+    numbers: Numbers
+    before: Numbers
+    there: Numbers
 
 
 class Outbox:
@@ -40,30 +51,40 @@ class Outbox:
         self._sequencers: dict[str, Sequencer] = {}
         self._present: dict[tuple[str, str], int] = {}
         self._waiting: list[Outgoing] = []
-        self._before: Numbers = {}
+        self._before: dict[str, Numbers] = {}
+        self._spoke: set[str] = set()
+        self._unsure: set[str] = set()
+        """Models whose outputs of the last commit may be lost: the next one writes their records again."""
         self.tails: dict[str, int] = {}
         self.entries: list[Entry] = []
         self._activated: dict[Pane, str] = {}
 
     # ------------------------------------------------------------------ restoring
 
-    def restore(self, target: EvaluatePosition, bus: Bus) -> None:
-        """Go on from a committed position, folding again from its snapshot."""
-        for model, numbers in (target.low.numbers if target.low is not None else {}).items():
-            self._sequencer(model).go_on(numbers)
+    def restore(self, target: EvaluatePosition, models: Mapping[str, EvaluatedModel], bus: Bus) -> None:
+        """Go on from a committed position, folding again from the snapshots."""
+        snapshots = {name: record.snapshot for name, record in models.items()} | {"": target.low}
+        for name, snapshot in snapshots.items():
+            if snapshot is not None:
+                self._sequencer(name).go_on(snapshot.numbers)
         self.tails = dict(target.tails)
+        last_commit = {name for name, record in models.items() if record.commit == target.commit}
+        claimed = {name: record.numbers for name, record in models.items()} | {"": target.numbers}
+        last = {name: r.before if name in last_commit else r.there for name, r in models.items()} | {"": target.before}
         self._present = {}
         for tp in self.places():
             place = _place(tp)
             found = self._found(tp, target, bus)
-            for model in target.numbers.keys() | target.before.keys():
+            for name in claimed:
                 # nothing behind the tail: the last commit wrote nothing there, or it is lost
-                last = target.before.get(model, {}).get(place, 0)
-                claimed = target.numbers.get(model, {}).get(place, 0)
-                self._present[self.writer(model), place] = max(claimed, last) if found is None else last
+                known = last[name].get(place, 0)
+                self._present[self.writer(name), place] = (
+                    max(claimed[name].get(place, 0), known) if found is None else known
+                )
             self._present |= {(writer, place): number for writer, number in (found or {}).items()}
-        # what the last commit claims and has lost is not there until the next one has written it again
-        self._before = self._there({model: {} for model in target.numbers.keys() | target.before.keys()})
+        # what the last commit claims and has lost is not there until the next one has written it again, and says so
+        self._before = {name: self._there(name, {}) for name in claimed}
+        self._unsure = last_commit
         # the task's own entries are not made by folding: their numbers go on from what is there
         own = {_place(self._tp): self._present.get((self._writer, _place(self._tp)), 0)}
         self._sequencer("").go_on({**self._sequencer("").sequences, **{place: n for place, n in own.items() if n}})
@@ -78,14 +99,12 @@ class Outbox:
         writers = {self.writer(model).encode() for model in models}
         self._waiting = [record for record in self._waiting if dict(record.headers).get(WRITER) not in writers]
         for model in models:
-            self._sequencer(model).go_on(self._there({model: {}})[model])
+            self._sequencer(model).go_on(self._there(model, {}))
 
-    def has_reached(self, target: EvaluatePosition, others: Collection[str]) -> bool:
+    def has_reached(self, models: Mapping[str, EvaluatedModel], others: Collection[str]) -> bool:
         """Whether folding again gave as many outputs as were committed, but of `others`."""
-        now = self.numbers()
-        return all(
-            now.get(model, {}) == numbers for model, numbers in target.numbers.items() if model and model not in others
-        )
+        self._spoke = {*self._unsure, *others}
+        return all(self.numbers(name) == record.numbers for name, record in models.items() if name not in others)
 
     def places(self) -> list[TopicPartition]:
         """The output partitions whose records are numbered."""
@@ -96,6 +115,7 @@ class Outbox:
     def say(self, outputs: Iterable[Output], known: Mapping[Pane, str]) -> None:
         """Outputs of models, in each model's order. `known`: by pane the newest activation that has been written."""
         for output in outputs:
+            self._spoke.add(output.model if isinstance(output, Message) else output.decision.model)
             if isinstance(output, Message):
                 numbered = self._sequencer(output.model).number(self._records(output))
                 self._waiting += [part for part in numbered if not self._is_there(part)]
@@ -145,24 +165,28 @@ class Outbox:
 
     # ------------------------------------------------------------------ numbers
 
-    def numbers(self) -> Numbers:
-        """The next numbers of all that has been said so far, written or not."""
-        return {name: dict(sorted(self._sequencers[name].sequences.items())) for name in sorted(self._sequencers)}
+    def numbers(self, name: str) -> Numbers:
+        """The next numbers of all that a model has said so far, written or not."""
+        return dict(sorted(self._sequencers[name].sequences.items())) if name in self._sequencers else {}
 
-    def before(self) -> Numbers:
-        """How many outputs were there at the last commit; from now on at this one."""
-        before, self._before = self._before, self._there(self.numbers())
-        return before
+    def take_spoken(self) -> set[str]:
+        """Models that have something to commit since the last call: outputs, or other numbers than committed."""
+        spoke, self._spoke = self._spoke, set()
+        return spoke
 
-    def _there(self, said: Numbers) -> Numbers:
+    def commit(self, name: str) -> Standing:
+        """What the commit at hand says of a model, or of none."""
+        numbers = self.numbers(name)
+        there = self._there(name, numbers)
+        before, self._before[name] = self._before.get(name, {}), there
+        return Standing(numbers, before, there)
+
+    def _there(self, name: str, said: Mapping[str, int]) -> Numbers:
         """How many outputs are in the topics when all these are: a torn commit may have left more there."""
-        there: Numbers = {}
-        for model in sorted(said):
-            writer = self.writer(model)
-            known = {place: self._present.get((writer, place), 0) for place in map(_place, self.places())}
-            numbers = {place: max(number, said[model].get(place, 0)) for place, number in known.items()}
-            there[model] = {place: number for place, number in numbers.items() if number}
-        return there
+        writer = self.writer(name)
+        known = {place: self._present.get((writer, place), 0) for place in map(_place, self.places())}
+        numbers = {place: max(number, said.get(place, 0)) for place, number in known.items()}
+        return {place: number for place, number in numbers.items() if number}
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
         """The offsets behind what a commit has written."""

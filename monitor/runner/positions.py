@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from monitor.bus.port import Bus, Committed
 from monitor.codec.chunks import Assembler
 from monitor.errors import StateDivergence
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger import position_records as positions
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.runner.topics import read_whole, whole_values
+from monitor.runner.topics import read_whole, records_of
 
 
 class Positions:
@@ -34,6 +36,12 @@ class Positions:
             raise StateDivergence(f"{tp.topic}/{tp.partition}: the position record does not match the committed offset")
         return known
 
+    def models(self, tp: TopicPartition) -> dict[str, bytes]:
+        """The records of the models of a ledger partition, by name, as of the last look at the topic."""
+        prefix = positions.models_key(self._group, *tp)
+        records = {key: value for key, value in self._records.items() if key.startswith(prefix)}
+        return {key.removeprefix(prefix).decode(): value for key, value in records.items()}
+
     def follow(self) -> None:
         """Take what has come, without waiting for transactions that are open."""
         self._read(self._bus.last_stable(self._tp))
@@ -46,9 +54,12 @@ class Positions:
         if to <= self._read_to:
             return
         for batch in read_whole(self._bus, self._tp, self._read_to or None, to=to):
-            for record, value in whole_values(self._assembler, batch):
-                if record.key is not None:
+            for record in records_of(batch):
+                value = self._assembler.feed(record)
+                if value is not None and record.key is not None:
                     self._records[record.key] = value
+                elif record.value is None and record.key is not None:
+                    self._records.pop(record.key, None)
         self._read_to = to  # gaps at the end are behind us, too
 
     def mark_of(self, tp: TopicPartition) -> positions.Mark | None:
@@ -63,3 +74,8 @@ class Positions:
     def outgoing(self, tp: TopicPartition, value: bytes) -> Outgoing:
         """The record to write with a commit."""
         return Outgoing(self._tp.topic, 0, positions.key_of(self._group, *tp), value)
+
+    def of_models(self, tp: TopicPartition, values: Mapping[str, bytes | None]) -> list[Outgoing]:
+        """The models' records to write with it; None: the model is gone."""
+        prefix = positions.models_key(self._group, *tp)
+        return [Outgoing(self._tp.topic, 0, prefix + name.encode(), value) for name, value in values.items()]

@@ -14,14 +14,17 @@ from monitor.events import TopicPartition
 from monitor.ledger.entries import Notice
 
 
-def begun_anew(task: EvaluateTask, releases: Mapping[str, str]) -> dict[str, frozenset[str]]:
+def begun_anew(task: EvaluateTask, releases: Mapping[str, Mapping[str, str]]) -> dict[str, frozenset[str]]:
     """Of each model River's classes whose detectors began anew, or answer otherwise than those of a commit.
 
-    `releases`: of the classes in use then, the release of River whose answers they gave.
+    `releases`: of each model the classes in use then, and the release of River whose answers they gave.
     """
-    differ = {kind for kind, release in releases.items() if not release or release != release_of(kind)}
+    differ = {
+        name: {kind for kind, release in used.items() if not release or release != release_of(kind)}
+        for name, used in releases.items()
+    }
     found = {
-        name: task.begun_anew.get(name, frozenset()) | (differ & fold.releases.keys())
+        name: task.begun_anew.get(name, frozenset()) | (differ.get(name, set()) & fold.releases.keys())
         for name, fold in task.models.items()
     }
     return {name: kinds for name, kinds in sorted(found.items()) if kinds}

@@ -19,6 +19,7 @@ from monitor.events import Float64s, Headers
 from monitor.ledger.entries import Decision
 from monitor.ledger.entry_codec import encode_entry
 from tests.contracts.test_detector_states import CLASSES, SEED, encoded, plugin
+from tests.snapshots import snapshot
 from tests.unit.evaluate.test_snapshot import decisions_of, evaluated, ledger
 
 FOLDER = Path(__file__).parent
@@ -77,7 +78,7 @@ def make() -> Golden:
     entries = list(ledger(LOG))
     cut = len(entries) // 2
     task, outputs = evaluated(entries[:cut], [])
-    parts, rest, messages = task.snapshot(), entries[cut:], list[Message]()
+    parts, rest, messages = snapshot(task), entries[cut:], list[Message]()
     for entry in rest:
         messages += [out for out in [*task.read(entry), *task.advance()] if isinstance(out, Message)]
     records = [encode_entry(entry, "ledger", 0) for entry in rest]

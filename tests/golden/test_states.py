@@ -8,11 +8,12 @@ from river import __version__
 
 from monitor.detectors.protocol import Detector
 from monitor.evaluate.messages import Message
-from monitor.evaluate.task import EvaluateTask
 from monitor.ledger.entry_codec import decode_entry
 from tests.contracts.test_detector_states import CLASSES, encoded, plugin, restored
 from tests.golden.make_states import BEFORE, FOLDER, Golden, said, values_for
-from tests.unit.evaluate.test_snapshot import PLACE, forged, with_part
+from tests.snapshots import restored as restored_task
+from tests.snapshots import snapshot
+from tests.unit.evaluate.test_snapshot import PLACE, forged
 
 FILE = FOLDER / f"river-{__version__}.msgpack"
 
@@ -44,9 +45,9 @@ def test_every_detector_goes_on_as_it_did(golden: Golden) -> None:
 
 def test_a_model_goes_on_as_it_did(golden: Golden) -> None:
     """Windows, alerts, triggers and detectors of a snapshot: every message after it has the same bytes."""
-    task, errors = EvaluateTask.restored(PLACE, golden.parts, {change.digest: change for change in golden.changes})
+    task, errors = restored_task(PLACE, golden.parts, {change.digest: change for change in golden.changes})
     assert not errors
-    assert task.snapshot() == golden.parts
+    assert snapshot(task) == golden.parts
     messages: list[Message] = []
     for headers, value in golden.entries:
         outputs = [*task.read(decode_entry(headers, value)), *task.advance()]
@@ -59,7 +60,7 @@ def test_a_forged_version_is_refused(golden: Golden) -> None:
     """Of the codec, with the remedy; whatever numpy and River are installed does not matter."""
     changes = {change.digest: change for change in golden.changes}
     part = forged(golden.parts["m"], version="0")
-    _, errors = EvaluateTask.restored(PLACE, with_part(golden.parts, "m", part), changes)
+    _, errors = restored_task(PLACE, {**golden.parts, "m": part}, changes)
     assert "streamdrift rebuild m" in str(errors["m"])
     header = golden.parts["m"].split(b"\n")[0]
     assert b"numpy" not in header

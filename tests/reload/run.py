@@ -35,6 +35,7 @@ from monitor.events import Outgoing
 from monitor.ledger.entries import Decision
 from monitor.ledger.entry_codec import decode_entry, kind_of
 from monitor.runner.activations import Activations
+from monitor.runner.parts import Rhythm
 from monitor.runner.topics import create_topics
 from monitor.stats.exact import significant
 from monitor.telemetry import get_log
@@ -84,7 +85,7 @@ class Reloads:
         bus.create(INPUTS[0], 2)
         bus.create(INPUTS[1], 1)
         create_topics(bus, TOPICS, INPUTS)
-        self.service = Service(bus, self._accepted.config, snapshot_panes=20)
+        self.service = Service(bus, self._accepted.config, rhythm=Rhythm(20))
         self._followed: dict[str, Followed] = {}
         self._channels: dict[str, Channel] = {}
         self._second = self._number = 0

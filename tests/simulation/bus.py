@@ -62,8 +62,8 @@ class SimulatedBus(MemoryBus):
         """The newest committed position of each task."""
         self.poisoned: dict[TopicPartition, dict[int, Strike]] = {}
         """Records that end the process which folds them."""
-        self.flipped: dict[int, tuple[int, Strike]] = {}
-        """By ledger partition the offset of the snapshot's record in which a bit has turned over."""
+        self.flipped: dict[int, tuple[str, int, Strike]] = {}
+        """By ledger partition the part of a snapshot in which a bit has turned over, and the record's offset."""
         self.damaged: set[tuple[int, str]] = set()
         """Ledger partition and model of the snapshots in which that was; no model: the part that belongs to all."""
         self.unusable: set[int] = set()

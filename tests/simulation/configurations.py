@@ -101,7 +101,7 @@ LAYOUTS = (
     Layout("m", ((FEATURES, 2), (PREDICTIONS, 1))),
     Layout("mw", ((FEATURES, 1), (PREDICTIONS, 1))),
     Layout("mw", ((FEATURES, 2), (PREDICTIONS, 1))),
-    Layout("ow", ((FEATURES, 1), (ORDERS, 1))),
+    Layout("mo", ((FEATURES, 1), (ORDERS, 1), (PREDICTIONS, 1))),
     Layout("o", ((ORDERS, 2),)),
     Layout("mow", ((FEATURES, 1), (ORDERS, 1), (PREDICTIONS, 1))),
     Layout("r", ((FEATURES, 2), (RARE, 1))),

@@ -244,19 +244,27 @@ def redelivery(service: Service, process: Process, strike: Strike) -> None:
 def bit_flip(service: Service, process: Process, strike: Strike) -> None:
     """A bit of a snapshot turns over where it lies; whoever is restored from it has to notice."""
     rng = service.world.rng
-    starts = {p: start for p in range(TOPICS.partitions) if (start := service.newest_snapshot(p)) is not None}
+    starts = {p: found for p in range(TOPICS.partitions) if (found := service.snapshots(p))}
     if not starts:
         return
     partition = rng.choice(sorted(starts))
+    name, start = rng.choice(sorted(starts[partition].items()))
     log = service.bus.log(TopicPartition(TOPICS.name("state"), partition))
-    parts = [i for i, offset in enumerate(log.offsets) if offset >= starts[partition] and log.values[i]]
+    parts = [
+        i for i, offset in enumerate(log.offsets) if offset >= start and log.values[i] and part_of(log.keys[i]) == name
+    ]
     if parts:
         at = rng.choice(parts)
         value = bytearray(log.values[at] or b"")
         value[rng.randrange(len(value))] ^= 1 << rng.randrange(8)
         log.values[at] = bytes(value)
-        service.bus.flipped[partition] = (log.offsets[at], strike)
-        service.bus.damaged.add((partition, (log.keys[at] or b"").split(b"\0")[0].decode().partition("/")[2]))
+        service.bus.flipped[partition] = (name, log.offsets[at], strike)
+        service.bus.damaged.add((partition, name))
+
+
+def part_of(key: bytes | None) -> str:
+    """The model whose part of a snapshot, or chunk of it, has that key."""
+    return (key or b"").split(b"\0")[0].decode().partition("/")[2]
 
 
 def more_partitions(service: Service, process: Process, strike: Strike) -> None:

@@ -221,6 +221,16 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "a model's snapshot at another's position",
+        (
+            (
+                "runner/ledger_partition.py",
+                "self.task.take_up(name, saved, snapshot.position,",
+                "self.task.take_up(name, saved, min(s.position for s in snapshots.values()),",
+            ),
+        ),
+    ),
+    Mutation(
         "a kill counts as the record's doing",
         (("runner/guard.py", "return self._witness.folded_to(tp) > 0", "return True"),),
     ),

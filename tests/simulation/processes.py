@@ -12,9 +12,10 @@ from monitor.errors import BusError, ConfigurationError, TransactionFailed
 from monitor.evaluate.alerts import Place
 from monitor.events import RecordBatch, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.ledger.position_records import decode_evaluate
+from monitor.ledger.position_records import decode_evaluate, decode_model
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
+from monitor.runner.parts import Rhythm
 from monitor.runner.profile import ProfileStage
 from monitor.runner.witness import MemoryWitness
 from monitor.telemetry import Log
@@ -24,7 +25,7 @@ from tests.simulation.world import Killed
 TOPICS = LedgerTopics("sd.", 2)
 PLACE = Place("/s", "http://localhost", "0", "memory")
 COMMIT_S = 0.6
-SNAPSHOT_PANES = 2
+RHYTHM = Rhythm(panes=2, records=40)
 ALONE = MOST_OF_A_POLL
 """Records that are folded one by one where a process has ended twice."""
 
@@ -59,10 +60,13 @@ class Watched:
     def _see_flipped(self, tp: TopicPartition, committed: Committed | None) -> None:
         """Whether the snapshot that is read now has a bit turned over."""
         value = self._stage.positions.of(tp, committed)
-        low = decode_evaluate(value).low if value is not None else None
-        if low is not None and tp.partition in self._bus.flipped:
-            offset, strike = self._bus.flipped[tp.partition]
-            strike.seen = strike.seen or offset >= low.start
+        if value is None or tp.partition not in self._bus.flipped:
+            return
+        name, offset, strike = self._bus.flipped[tp.partition]
+        records = self._stage.positions.models(tp)
+        model = decode_model(records[name]) if name in records else None
+        read = decode_evaluate(value).low if model is None else model.snapshot
+        strike.seen = strike.seen or (read is not None and offset >= read.start)
 
     def feed(self, records: RecordBatch) -> None:
         poisoned = self._bus.poisoned.get(records.tp, {})
@@ -160,7 +164,7 @@ class Process:
         if self.stage == "profile":
             stage: Stage = ProfileStage(bus, self._config(), TOPICS, clock, log)
         else:
-            stage = EvaluateStage(bus, self._config(), TOPICS, PLACE, lambda model: [], log, SNAPSHOT_PANES)
+            stage = EvaluateStage(bus, self._config(), TOPICS, PLACE, lambda model: [], log, RHYTHM)
         self._stage = stage
         self._offered = []
         witness = bus.witnesses.setdefault(self.name, MemoryWitness())

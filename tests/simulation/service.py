@@ -8,7 +8,7 @@ from monitor.config.resolved import Config
 from monitor.events import TopicPartition
 from monitor.ledger.entries import Command
 from monitor.ledger.entry_codec import encode_entry
-from monitor.ledger.position_records import decode_evaluate, key_of
+from monitor.ledger.position_records import EvaluatedModel, decode_evaluate, decode_model, key_of, models_key
 from monitor.runner.topics import create_topics
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.configurations import Layout, configuration
@@ -82,10 +82,8 @@ class Service:
 
     def stopped(self) -> dict[int, list[str]]:
         """Models that stand still since their snapshot was found damaged, by ledger partition."""
-        log = self.bus.log(TopicPartition(TOPICS.name("positions"), 0))
-        newest = dict(zip(log.keys, log.values, strict=True))
-        keys = {p: key_of("sd.evaluate", TOPICS.name("ledger"), p) for p in range(TOPICS.partitions)}
-        return {p: sorted(decode_evaluate(newest[key] or b"").stopped) for p, key in keys.items() if key in newest}
+        records = {p: self._models(p) for p in range(TOPICS.partitions)}
+        return {p: sorted(name for name, r in models.items() if r.stopped is not None) for p, models in records.items()}
 
     def rebuild(self) -> None:
         """What an operator does about them."""
@@ -104,10 +102,20 @@ class Service:
         for process in self.processes:
             process.offer(config)
 
-    def newest_snapshot(self, partition: int) -> int | None:
-        """Where the snapshot of a ledger partition begins that its next task starts from."""
-        key = key_of("sd.evaluate", TOPICS.name("ledger"), partition)
+    def snapshots(self, partition: int) -> dict[str, int]:
+        """Where the parts begin from which the next task of a ledger partition starts, by model; empty: of none."""
+        found = {name: record.snapshot for name, record in self._models(partition).items()}
+        value = self._positions().get(key_of("sd.evaluate", TOPICS.name("ledger"), partition))
+        if value is not None:
+            found[""] = decode_evaluate(value).low
+        return {name: snapshot.start for name, snapshot in sorted(found.items()) if snapshot is not None}
+
+    def _positions(self) -> dict[bytes, bytes]:
         log = self.bus.log(TopicPartition(TOPICS.name("positions"), 0))
-        value = dict(zip(log.keys, log.values, strict=True)).get(key)
-        low = decode_evaluate(value).low if value is not None else None
-        return None if low is None else low.start
+        newest = dict(zip(log.keys, log.values, strict=True))
+        return {key: value for key, value in newest.items() if key is not None and value is not None}
+
+    def _models(self, partition: int) -> dict[str, EvaluatedModel]:
+        prefix = models_key("sd.evaluate", TOPICS.name("ledger"), partition)
+        records = {key: value for key, value in self._positions().items() if key.startswith(prefix)}
+        return {key.removeprefix(prefix).decode(): decode_model(value) for key, value in records.items()}

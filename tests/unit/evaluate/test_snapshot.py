@@ -18,12 +18,14 @@ from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model import Output
+from monitor.evaluate.snapshots import SavedModel
 from monitor.evaluate.state import BankState, ModelState
 from monitor.evaluate.task import EvaluateTask
 from monitor.ledger.entries import Activation, Decision, Entry, Notice, PartitionSet, new_decision
 from monitor.runner.announce import rules_decision
 from tests.another_river import DIFFERENT, RENAMED, SAME, another_river
 from tests.determinism import logs
+from tests.snapshots import restored, said_by, snapshot
 
 PLACE = Place("/s", "http://localhost", "0", "c")
 LABELS = (("bound", "categories"),)
@@ -87,10 +89,10 @@ def evaluated(entries: Sequence[Entry], cuts: Sequence[int]) -> tuple[EvaluateTa
     task, outputs = EvaluateTask(PLACE), list[Output]()
     for place, entry in enumerate(entries):
         if place in cuts:
-            parts = task.snapshot()
-            task, errors = EvaluateTask.restored(PLACE, parts, decisions_of(outputs))
+            parts = snapshot(task)
+            task, errors = restored(PLACE, parts, decisions_of(outputs), said_by(task))
             assert not errors
-            assert task.snapshot() == parts
+            assert snapshot(task) == parts
         outputs += task.read(entry)
         outputs += task.advance()
     return task, outputs
@@ -109,8 +111,8 @@ def test_a_restored_task_says_what_an_undisturbed_one_says(seed: int) -> None:
     again, others = evaluated(entries, cuts)
     assert messages(others) == messages(outputs)
     assert {message.topic for message in messages(outputs)} >= {"alerts", "observations"}
-    assert again.outputs_digest() == task.outputs_digest()
-    assert again.snapshot() == task.snapshot()
+    assert said_by(again) == said_by(task)
+    assert snapshot(again) == snapshot(task)
 
 
 def test_values_are_counted_from_the_restore_on() -> None:
@@ -118,14 +120,14 @@ def test_values_are_counted_from_the_restore_on() -> None:
     entries = ledger(2)
     half = len(entries) // 2
     task, outputs = evaluated(entries[:half], [])
-    before = task.fed
-    restored, _ = EvaluateTask.restored(PLACE, task.snapshot(), decisions_of(outputs))
-    assert restored.fed == 0
+    before = task.models["m"].fed
+    again, _ = restored(PLACE, snapshot(task), decisions_of(outputs))
+    assert again.models["m"].fed == 0
     for entry in entries[half:]:
-        for it in (task, restored):
+        for it in (task, again):
             it.read(entry)
             it.advance()
-    assert restored.fed == task.fed - before > 10_000
+    assert again.models["m"].fed == task.models["m"].fed - before > 10_000
 
 
 def test_a_snapshot_at_every_entry_changes_nothing() -> None:
@@ -139,7 +141,7 @@ def test_a_snapshot_at_every_entry_changes_nothing() -> None:
 @lru_cache
 def a_snapshot(seed: int = 2, end: int | None = None) -> tuple[dict[str, bytes], dict[str, Decision]]:
     task, outputs = evaluated(ledger(seed)[:end], [])
-    return task.snapshot(), decisions_of(outputs)
+    return snapshot(task), decisions_of(outputs)
 
 
 def test_the_state_of_all_eight_detectors_is_in_it() -> None:
@@ -150,26 +152,23 @@ def test_the_state_of_all_eight_detectors_is_in_it() -> None:
 
 
 def test_a_damaged_model_stops_alone() -> None:
-    """The others go on, say the same, and the stopped one stays stopped in later snapshots until it is rebuilt."""
+    """The others go on, what the ledger says of it counts for nothing, and a rebuilt one takes its place."""
     entries = [*ledger(3), *(msgspec.structs.replace(e, model="n") for e in ledger(3)[:2] if isinstance(e, Decision))]
     task, outputs = evaluated(entries, [])
-    parts = task.snapshot()
+    parts = snapshot(task)
     assert set(parts) == {"", "m", "n"}
     damaged = {**parts, "m": parts["m"][:-1] + bytes([parts["m"][-1] ^ 1])}
-    restored, errors = EvaluateTask.restored(PLACE, damaged, decisions_of(outputs))
-    assert set(errors) == {"m"} == restored.stopped
-    assert "streamdrift rebuild m" in str(errors["m"])
-    assert set(restored.models) == {"n"}
-    assert restored.outputs_digest() == task.outputs_digest()
-    assert restored.read(ledger(3)[-1]) == restored.advance() == []
-    later = restored.snapshot()
-    assert set(later) == {"", "n"}
-    # a stale part that is still there is not taken for the model's state
-    again, errors = EvaluateTask.restored(PLACE, {**later, "m": parts["m"]}, decisions_of(outputs))
+    digests = {name: digest_of_part(part) for name, part in parts.items()}
+    again, errors = restored(PLACE, damaged, decisions_of(outputs), said_by(task), digests)
     assert set(errors) == {"m"} == again.stopped
+    assert "streamdrift rebuild m" in str(errors["m"])
+    assert set(again.models) == {"n"}
+    assert again.read(ledger(3)[-1]) == again.advance() == []
+    assert set(snapshot(again)) == {"", "n"}
     again.adopt(task.models["m"], "m", task.digest_of("m"))
     assert not again.stopped
-    assert again.snapshot() == parts
+    assert snapshot(again) == parts
+    assert said_by(again) == said_by(task)
 
 
 def test_a_damaged_shared_part_is_an_error() -> None:
@@ -177,32 +176,54 @@ def test_a_damaged_shared_part_is_an_error() -> None:
     parts, changes = a_snapshot(end=40)
     for wrong in (parts[""][:-1], parts[""] + b"!", b"", parts["m"]):
         with pytest.raises(FormatError):
-            EvaluateTask.restored(PLACE, {**parts, "": wrong}, changes)
+            restored(PLACE, {**parts, "": wrong}, changes)
     with pytest.raises(FormatError, match="not there"):
-        EvaluateTask.restored(PLACE, {"m": parts["m"]}, changes)
+        restored(PLACE, {"m": parts["m"]}, changes)
 
 
 def test_a_part_of_another_snapshot_is_refused() -> None:
-    """Parts are written together: one of an earlier snapshot is intact, and still the wrong one."""
+    """Position records name the parts: one of an earlier snapshot is intact, and still the wrong one."""
     earlier, _ = a_snapshot(end=60)
     parts, changes = a_snapshot()
-    _, errors = EvaluateTask.restored(PLACE, {**parts, "m": earlier["m"]}, changes)
+    digests = {name: digest_of_part(part) for name, part in parts.items()}
+    _, errors = restored(PLACE, {**parts, "m": earlier["m"]}, changes, digests=digests)
     assert "not the one that was committed" in str(errors["m"])
     with pytest.raises(FormatError, match="not the one that was committed"):
-        EvaluateTask.restored(PLACE, {**parts, "": earlier[""]}, changes, {"": digest_of_part(parts[""])})
+        restored(PLACE, {**parts, "": earlier[""]}, changes, digests=digests)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_model_goes_on_from_a_place_of_its_own(seed: int) -> None:
+    """Its part stands anywhere behind the shared one: what lies between is passed over, and then all is as it was."""
+    entries = ledger(seed)
+    low, own = sorted(random.Random(seed).sample(range(2, len(entries) - 1), 2))
+    task, outputs = evaluated(entries[:low], [])
+    shared, said = snapshot(task)[""], task.digest_of("")
+    task, outputs = evaluated(entries[:own], [])
+    again = EvaluateTask.restored(PLACE, shared, said)
+    saved = SavedModel(task.part("m"), task.digest_of("m"), task.blocks("m"))
+    again.take_up("m", saved, own, decisions_of(outputs))
+    for offset, entry in enumerate(entries[low:], low):
+        again.reach(offset)
+        assert again.passes_over("m") == (offset < own)
+        again.read(entry)
+        again.advance()
+    whole, _ = evaluated(entries, [])
+    assert said_by(again) == said_by(whole)
+    assert snapshot(again) == snapshot(whole)
 
 
 def test_a_change_that_is_missing_or_damaged_stops_the_model() -> None:
     """Its grid, reference, rules and set are looked up by digest, and their content has to give it."""
     parts, changes = a_snapshot()
-    task, _ = EvaluateTask.restored(PLACE, parts, changes)
+    task, _ = restored(PLACE, parts, changes)
     assert task.stands_on <= changes.keys()
     for digest in task.stands_on:
         lacking = {other: change for other, change in changes.items() if other != digest}
-        _, errors = EvaluateTask.restored(PLACE, parts, lacking)
+        _, errors = restored(PLACE, parts, lacking)
         assert "is not there" in str(errors["m"])
         damaged = msgspec.structs.replace(changes[digest], content=changes[digest].content + " ")
-        _, errors = EvaluateTask.restored(PLACE, parts, {**changes, digest: damaged})
+        _, errors = restored(PLACE, parts, {**changes, digest: damaged})
         assert set(errors) == {"m"}
 
 
@@ -220,19 +241,12 @@ def checked(header: Header, payload: bytes) -> bytes:
     return msgspec.json.encode(msgspec.structs.replace(bare, sha256=digest)) + b"\n" + payload
 
 
-def with_part(parts: dict[str, bytes], name: str, part: bytes) -> dict[str, bytes]:
-    """The snapshot with another part, which its shared part vouches for."""
-    shared = parts[""].replace(digest_of_part(parts[name]).encode(), digest_of_part(part).encode())
-    line, _, payload = shared.partition(b"\n")
-    return {**parts, name: part, "": checked(msgspec.json.decode(line, type=Header), payload)}
-
-
 @pytest.mark.parametrize("fields", [{"version": "1"}, {"version": "3"}])
 def test_a_snapshot_of_another_version_is_refused_with_the_remedy(fields: dict[str, str]) -> None:
     """What it holds might load, and mean something else."""
     parts, changes = a_snapshot()
-    assert not EvaluateTask.restored(PLACE, with_part(parts, "m", forged(parts["m"])), changes)[1]
-    task, errors = EvaluateTask.restored(PLACE, with_part(parts, "m", forged(parts["m"], **fields)), changes)
+    assert not restored(PLACE, {**parts, "m": forged(parts["m"])}, changes)[1]
+    task, errors = restored(PLACE, {**parts, "m": forged(parts["m"], **fields)}, changes)
     assert task.stopped == {"m"}
     assert next(iter(fields.values())) in str(errors["m"])
     assert "streamdrift rebuild m" in str(errors["m"])
@@ -242,7 +256,7 @@ def test_a_snapshot_of_another_version_is_refused_with_the_remedy(fields: dict[s
 def test_a_part_that_is_something_else_is_refused(fields: dict[str, str]) -> None:
     """Also where its checksum is right."""
     parts, changes = a_snapshot()
-    _, errors = EvaluateTask.restored(PLACE, with_part(parts, "m", forged(parts["m"], **fields)), changes)
+    _, errors = restored(PLACE, {**parts, "m": forged(parts["m"], **fields)}, changes)
     assert set(errors) == {"m"}
 
 
@@ -265,8 +279,8 @@ def test_another_river_that_answers_alike_goes_on_from_the_states(release: str) 
     """As if nothing had been changed: the same snapshot again, and nothing to report."""
     parts, changes = a_snapshot()
     with another_river(release, SAME):
-        task, errors = EvaluateTask.restored(PLACE, parts, changes)
-        assert (errors, task.begun_anew, task.snapshot()) == ({}, {}, parts)
+        task, errors = restored(PLACE, parts, changes)
+        assert (errors, task.begun_anew, snapshot(task)) == ({}, {}, parts)
 
 
 @pytest.mark.parametrize(("classes", "kind", "release"), [(DIFFERENT, "HDDMA", "0.27.0"), (RENAMED, "HDDMW", "")])
@@ -276,23 +290,23 @@ def test_detectors_in_which_another_river_differs_begin_anew(classes: dict[str, 
     parts, changes = a_snapshot(end=half)
     assert any(len(without(bank, kind)) < len(without(bank)) for bank in banks(parts))
     with another_river("0.27.0", classes):
-        task, errors = EvaluateTask.restored(PLACE, parts, changes)
+        task, errors = restored(PLACE, parts, changes)
         assert not errors
         assert task.begun_anew == {"m": {kind}}
-        for before, after in zip(banks(parts), banks(task.snapshot()), strict=True):
+        for before, after in zip(banks(parts), banks(snapshot(task)), strict=True):
             assert without(after) == without(before, kind)
             assert dict(after.releases).items() - dict(before.releases).items() <= {(kind, release)}
         for entry in ledger(2)[half:]:
             task.read(entry)
             task.advance()
-        later = task.snapshot()
+        later = snapshot(task)
         # from what it has written itself it goes on, but for the states that it can't take
-        task, errors = EvaluateTask.restored(PLACE, later, changes)
+        task, errors = restored(PLACE, later, changes)
         assert not errors
         assert task.begun_anew == ({} if release else {"m": {kind}})
-        assert task.snapshot() == later
+        assert snapshot(task) == later
     # and back: the states of that release are not taken for those of the golden one
-    task, errors = EvaluateTask.restored(PLACE, later, changes)
+    task, errors = restored(PLACE, later, changes)
     assert not errors
     assert task.begun_anew == {"m": {kind}}
 
@@ -303,5 +317,5 @@ def test_a_snapshot_that_says_nothing_of_its_river_is_refused() -> None:
     line, _, payload = parts["m"].partition(b"\n")
     for wrong in (b"HDDMX", b"DDM\0\0"):
         damaged = checked(msgspec.json.decode(line, type=Header), payload.replace(b"HDDMA", wrong))
-        _, errors = EvaluateTask.restored(PLACE, with_part(parts, "m", damaged), changes)
+        _, errors = restored(PLACE, {**parts, "m": damaged}, changes)
         assert set(errors) == {"m"}

@@ -24,6 +24,7 @@ from monitor.ledger.entry_codec import kind_of
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
+from monitor.runner.parts import Rhythm
 from monitor.runner.profile import ProfileStage
 from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.topics import create_topics, read_whole, records_of
@@ -74,6 +75,9 @@ retraining:
 """
 
 
+OFTEN = Rhythm(panes=7, records=200)
+
+
 class FragileBus(MemoryBus):
     """Commits fail when told to: `fails` says for each commit whether it ends before or after it is done.
 
@@ -122,7 +126,7 @@ class Service:
     config: Config
     now: float = 0.0
     deaths: int = 0
-    snapshot_panes: int = 7
+    rhythm: Rhythm = OFTEN
     loops: dict[str, Loop] = field(default_factory=dict)
     witnesses: dict[str, MemoryWitness] = field(default_factory=dict)
 
@@ -142,7 +146,7 @@ class Service:
         log = get_log("test")
         if name == "profile":
             return ProfileStage(self.bus, self.config, TOPICS, lambda: self.now, log)
-        return EvaluateStage(self.bus, self.config, TOPICS, PLACE, lambda model: [], log, self.snapshot_panes)
+        return EvaluateStage(self.bus, self.config, TOPICS, PLACE, lambda model: [], log, self.rhythm)
 
 
 def value(rng: random.Random, topic: str, at_ms: int, number: int) -> bytes | None:
@@ -174,7 +178,7 @@ def serve(
     bus.create(INPUTS[0], 2)
     bus.create(INPUTS[1], 1)
     create_topics(bus, TOPICS, INPUTS)
-    service = Service(bus, config, snapshot_panes=snapshot_panes)
+    service = Service(bus, config, rhythm=Rhythm(snapshot_panes, 200 if snapshot_panes < 1000 else 20_000))
     service.turn("evaluate")
     bus.fails = fails
     sender = bus.sender()

@@ -13,6 +13,8 @@ from monitor.codec.canonical import time_text
 from monitor.config import load
 from monitor.events import Outgoing, TopicPartition
 from monitor.runner.evaluate import EvaluateStage
+from monitor.runner.parts import Rhythm
+from tests.snapshots import snapshot
 from tests.unit.runner import fleet
 from tests.unit.runner.fleet import Fleet
 
@@ -34,7 +36,7 @@ def restart(running: Fleet, snapshot_panes: int = 7) -> None:
     running.join("evaluate-1")
     stage = running.stages["evaluate-1"]
     assert isinstance(stage, EvaluateStage)
-    stage._snapshot_panes = snapshot_panes
+    stage._snapshots.rhythm = Rhythm(snapshot_panes)
 
 
 def traffic(bus: MemoryBus, sparse: int, quiet: str, rng: random.Random) -> dict[TopicPartition, list[float]]:
@@ -157,6 +159,6 @@ def test_a_snapshot_of_a_waiting_lane_does_not_grow_with_the_log() -> None:
         stage = running.stages["evaluate-1"]
         assert isinstance(stage, EvaluateStage)
         folds = [held.task.models["m"] for held in stage._partitions.values() if "m" in held.task.models]
-        sizes.append(sum(len(part) for held in stage._partitions.values() for part in held.task.snapshot().values()))
+        sizes.append(sum(len(part) for held in stage._partitions.values() for part in snapshot(held.task).values()))
         assert all(fold.judged_to is not None and fold.judged_to >= fleet.START + (start + 30) * 1000 for fold in folds)
     assert sizes[-1] < 2 * sizes[3]

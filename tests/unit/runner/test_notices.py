@@ -21,8 +21,9 @@ from monitor.ledger.entry_codec import decode_entry, encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.replay import in_order
 from monitor.runner import snapshots
-from monitor.runner.evaluate import SNAPSHOT_PANES, EvaluateStage
+from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop
+from monitor.runner.parts import PANES, Rhythm
 from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics, read_whole, whole_values
 from monitor.telemetry import get_log
@@ -62,10 +63,10 @@ def send(bus: MemoryBus, seconds: range, rng: random.Random, is_flooded: bool = 
                 sender.send(Outgoing("in", p, None, value))
 
 
-def serve(bus: MemoryBus, snapshot_panes: int = SNAPSHOT_PANES) -> list[Loop]:
+def serve(bus: MemoryBus, snapshot_panes: int = PANES) -> list[Loop]:
     """Both stages, started anew."""
     log = get_log("test")
-    evaluate = EvaluateStage(bus, CONFIG, TOPICS, PLACE, lambda _: [], log, snapshot_panes)
+    evaluate = EvaluateStage(bus, CONFIG, TOPICS, PLACE, lambda _: [], log, Rhythm(snapshot_panes))
     return [
         Loop(bus, ProfileStage(bus, CONFIG, TOPICS, lambda: 0.0, log), "one-profile", lambda: 0.0, 0.0),
         Loop(bus, evaluate, "one-evaluate", lambda: 0.0, 0.0),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 import pytest
 
@@ -9,7 +11,7 @@ from monitor.bus.memory import MemoryBus
 from monitor.evaluate.messages import Message
 from monitor.events import Outgoing, Record, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.ledger.position_records import FORMAT, EvaluatePosition, Snapshot
+from monitor.ledger.position_records import FORMAT, EvaluatedModel, EvaluatePosition, Snapshot
 from monitor.runner.outbox import Outbox
 from monitor.runner.sequences import Sequencer, writer_and_sequence
 from monitor.runner.topics import create_topics, read_whole, records_of
@@ -33,15 +35,34 @@ def all_of(bus: MemoryBus, topic: str) -> list[Record]:
     return [record for batch in read_whole(bus, TopicPartition(topic, 0)) for record in records_of(batch)]
 
 
-def a_position(said: int, before: int, tail: int = 0, model: str = "m") -> EvaluatePosition:
-    """Committed after so many alerts."""
-    numbers, earlier = {model: {ALERTS: said}}, {model: {ALERTS: before}}
-    return EvaluatePosition(FORMAT, None, 9, {}, numbers, earlier, {ALERTS: tail}, {})
+class Committed(NamedTuple):
+    """What a commit says: of the partition, and of the model m."""
+
+    position: EvaluatePosition
+    model: EvaluatedModel | None
 
 
-def restored(bus: MemoryBus, position: EvaluatePosition) -> Outbox:
+def a_position(said: int, before: int, tail: int = 0) -> Committed:
+    """Committed after so many alerts of m."""
+    position = EvaluatePosition(FORMAT, 7, None, 9, "", {}, {}, {ALERTS: tail}, "")
+    numbers, earlier = {ALERTS: said}, {ALERTS: before}
+    return Committed(position, EvaluatedModel(FORMAT, 7, None, "", numbers, earlier, numbers, None))
+
+
+def commit(outbox: Outbox, committed: Committed, moves: bool = True, tail: int | None = None) -> Committed:
+    """The next commit; `moves`: whether it writes the model's record, `tail`: where its outputs end."""
+    tails = committed.position.tails if tail is None else {ALERTS: tail}
+    number = committed.position.commit + 1
+    position = msgspec.structs.replace(committed.position, commit=number, tails=tails)
+    model = committed.model
+    if moves:
+        model = EvaluatedModel(FORMAT, number, None, "", stopped=None, **outbox.commit("m")._asdict())
+    return Committed(position, model)
+
+
+def restored(bus: MemoryBus, committed: Committed) -> Outbox:
     outbox = Outbox("sd.evaluate", TP, TOPICS)
-    outbox.restore(position, bus)
+    outbox.restore(committed.position, {} if committed.model is None else {"m": committed.model}, bus)
     return outbox
 
 
@@ -59,23 +80,46 @@ def test_folding_again_writes_nothing_that_is_there() -> None:
 @pytest.mark.parametrize("torn", [1, 2, 5])
 def test_what_a_commit_has_lost_is_written_again(torn: int) -> None:
     """However often that commit is torn again: what it lost does not count as written before it is there."""
-    position = a_position(3, 1, tail=1)
+    committed = a_position(3, 1, tail=1)
     for _ in range(torn):
-        outbox = restored(a_bus(1), position)
+        outbox = restored(a_bus(1), committed)
         assert say(outbox, 3) == [1, 2]
-        position = msgspec.structs.replace(position, numbers=outbox.numbers(), before=outbox.before())
+        committed = commit(outbox, committed)
 
 
-@pytest.mark.parametrize("commits", [0, 1, 3])
-def test_what_a_torn_commit_has_left_is_not_written_again(commits: int) -> None:
-    """However many commits later, and wherever their tails are: folding has not come to it yet."""
-    bus, position = a_bus(6), a_position(1, 0)
+def test_the_commit_after_a_restart_names_what_may_be_lost() -> None:
+    """Models of the last commit are written again with the next, whether they have something to say or not."""
+    outbox = restored(a_bus(1), a_position(3, 1, tail=1))
+    say(outbox, 3)
+    assert outbox.take_spoken() == {"m"}
+    outbox = restored(a_bus(3), a_position(3, 1, tail=1))
+    assert outbox.has_reached({}, ())
+    assert outbox.take_spoken() == {"m"}
+    assert outbox.take_spoken() == set()
+
+
+@pytest.mark.parametrize("commits", [1, 2, 5])
+def test_a_model_that_later_commits_did_not_move_has_lost_nothing(commits: int) -> None:
+    """Its record stays as it is while others move on, and so does what is there of its outputs."""
+    bus, committed = a_bus(3), a_position(3, 1, tail=1)
+    outbox = restored(bus, committed)
+    assert say(outbox, 3) == []
+    committed = commit(outbox, committed)
     for _ in range(commits):
-        outbox = restored(bus, position)
+        committed = commit(outbox, committed, moves=False, tail=3)
+    assert say(restored(bus, committed), 5) == [3, 4]
+
+
+@pytest.mark.parametrize("moves", [True, False])
+@pytest.mark.parametrize("commits", [0, 1, 3])
+def test_what_a_torn_commit_has_left_is_not_written_again(commits: int, moves: bool) -> None:
+    """However many commits later, and wherever their tails are: folding has not come to it yet."""
+    bus, committed = a_bus(6), a_position(1, 0)
+    for number in range(commits):
+        outbox = restored(bus, committed)
         assert say(outbox, 1) == []
-        position = msgspec.structs.replace(position, numbers=outbox.numbers(), before=outbox.before())
-        position = msgspec.structs.replace(position, numbers={"m": {ALERTS: 1}}, tails={ALERTS: 6})
-    assert say(restored(bus, position), 8) == [6, 7]
+        committed = commit(outbox, committed, moves or number == 0, tail=6)
+    assert say(restored(bus, committed), 8) == [6, 7]
 
 
 def test_alerts_of_no_model_keep_their_numbers_over_a_restart() -> None:
@@ -83,10 +127,11 @@ def test_alerts_of_no_model_keep_their_numbers_over_a_restart() -> None:
     bus = a_bus(2, WRITER)
     entries = [Outgoing("sd.ledger", 0, b"k", b"v")] * 3
     bus.write(Sequencer(WRITER).number(entries), markers=False)
-    position = a_position(2, 2, tail=2, model="")
-    low = Snapshot(5, 0, {}, {"": {ALERTS: 2, "sd.ledger/0": 1}})
-    outbox = restored(bus, msgspec.structs.replace(position, low=low, tails={ALERTS: 2, "sd.ledger/0": 0}))
-    assert outbox.numbers() == {"": {ALERTS: 2, "sd.ledger/0": 3}}
+    low = Snapshot(5, 0, "", "", {ALERTS: 2, "sd.ledger/0": 1})
+    tails = {ALERTS: 2, "sd.ledger/0": 0}
+    position = EvaluatePosition(FORMAT, 7, low, 9, "", {ALERTS: 2}, {ALERTS: 2}, tails, "")
+    outbox = restored(bus, Committed(position, None))
+    assert outbox.numbers("") == {ALERTS: 2, "sd.ledger/0": 3}
     assert say(outbox, 1, model="") == [2]
 
 
@@ -120,7 +165,9 @@ def test_whichever_part_of_a_commit_is_lost_both_are_put_right(alerts: int, firi
     for topic, number in kept.items():
         bus.write([record for record in records if record.topic == topic][:number], markers=False)
     numbers = {ALERTS: 3, "sd.firing/0": 3}
-    outbox = restored(bus, msgspec.structs.replace(a_position(3, 0), numbers={"m": numbers}))
+    position, model = a_position(3, 0)
+    assert model is not None
+    outbox = restored(bus, Committed(position, msgspec.structs.replace(model, numbers=numbers, there=numbers)))
     outbox.say(said, {})
     bus.write(outbox.take(), markers=False)
     found = {topic: [r.value for r in all_of(bus, topic)] for topic in kept}

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from monitor.codec.canonical import time_text
 from monitor.config import load
 from monitor.events import Outgoing
+from monitor.runner.parts import Rhythm
 from monitor.runner.topics import create_topics
 from tests.unit.runner.test_end_to_end import INPUTS, START, TOPICS, FragileBus, Service, published
 
@@ -60,7 +61,7 @@ def serve(seed: int, snapshot_panes: int, every: int) -> list[tuple[str, str, by
     bus.create(INPUTS[0], 2)
     bus.create(INPUTS[1], 1)
     create_topics(bus, TOPICS, INPUTS)
-    service = Service(bus, CONFIG, snapshot_panes=snapshot_panes)
+    service = Service(bus, CONFIG, rhythm=Rhythm(snapshot_panes))
     service.turn("evaluate")
     sender = bus.sender()
     for second in range(110):

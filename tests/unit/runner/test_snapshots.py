@@ -15,9 +15,11 @@ from monitor.bus.port import Committed, Polled
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.entries import Command
 from monitor.ledger.entry_codec import encode_entry
-from monitor.ledger.position_records import decode_evaluate, decode_profile
+from monitor.ledger.position_records import decode_evaluate, decode_model, decode_profile
+from monitor.runner.evaluate import EvaluateStage
+from monitor.runner.ledger_partition import LedgerPartition
+from monitor.runner.parts import USUAL, VALUES, Since
 from monitor.runner.positions import Positions
-from monitor.runner.snapshots import VALUES, Since, is_due
 from tests.unit.runner.test_end_to_end import TOPICS, Service, check_once, published, replayed, serve
 
 
@@ -128,23 +130,28 @@ def test_a_commit_that_a_broker_tore_is_mended(loses: tuple[str, str], seed: int
 )
 def test_snapshots_are_due_by_panes_records_and_values(since: Since, size: int, due: bool) -> None:
     """The sooner of the three; of values the more, the larger the last snapshot was."""
-    assert is_due(since, 60, size) is due
+    assert USUAL.is_due(since, size) is due
+
+
+def partition_of(service: Service, model: str) -> LedgerPartition:
+    stage = service.loops["evaluate"]._stage
+    assert isinstance(stage, EvaluateStage)
+    return stage._partitions[TopicPartition(TOPICS.name("ledger"), TOPICS.partition_of(model))]
 
 
 def test_dense_traffic_brings_snapshots_sooner() -> None:
-    """The stage counts what its detectors were given, and begins anew at each snapshot."""
+    """The stage counts what a model's detectors were given, and begins anew at each snapshot."""
     with capture_logs():
         service = serve(7, None, snapshot_panes=10_000)
-        held = service.loops["evaluate"]._stage._partitions[  # type: ignore[attr-defined]
-            TopicPartition(TOPICS.name("ledger"), TOPICS.partition_of("m"))
-        ]
-        assert held._low is None
-        assert 0 < held.task.fed < VALUES
-        held._fed -= VALUES
+        held = partition_of(service, "m")
+        assert held.parts.snapshot_of("m") is None
+        assert 0 < held.task.models["m"].fed < VALUES
+        lane = held.task.models["m"]._lanes["features"].fold
+        assert lane is not None
+        lane.fed += VALUES
         service.turn("evaluate")
-    assert held._low is not None
-    assert held._size > 0
-    assert held._fed == held.task.fed
+        assert held.parts.snapshot_of("m") is not None
+        assert not held.is_due
 
 
 def test_a_lost_commit_is_taken_back_before_anything_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +185,7 @@ def test_a_lost_commit_is_taken_back_before_anything_is_said_again(monkeypatch: 
 
 
 def test_a_snapshot_is_the_low_water_mark() -> None:
-    """The committed offset is where the snapshot stands, and the position lies behind it."""
+    """The committed offset is that of the shared part; no model's lies before it, and the position behind it."""
     with capture_logs():
         service = serve(7, None)
     positions = Positions(service.bus, TOPICS, "sd.evaluate")
@@ -189,4 +196,7 @@ def test_a_snapshot_is_the_low_water_mark() -> None:
     position = decode_evaluate(value)
     assert position.low is not None
     assert 0 < position.low.position == committed.offset <= position.position
-    assert set(position.low.parts) >= {"", "m"}
+    models = {name: decode_model(record) for name, record in positions.models(tp).items()}
+    places = {name: model.snapshot.position for name, model in models.items() if model.snapshot is not None}
+    assert "m" in places
+    assert position.low.position <= min(places.values())
