@@ -73,7 +73,7 @@ class Followed:
             config = self._load(text)
             loop.reload(config)
         except ConfigurationError as error:
-            self._log.error("config_refused", why=str(error), kept="the rules of before")
+            self._log.error("config_refused", why=str(error), kept="the previous rules")
         else:
             self.config = config
             self._log.info("config_taken", alerts_yaml_sha256=config.alerts_yaml_sha256)

@@ -47,7 +47,7 @@ class Record(NamedTuple):
     value: bytes | None
     headers: Headers = ()
     log_append_time: bool = False
-    """Whether the broker stamped it itself (LogAppendTime)."""
+    """True if the broker stamped it itself (LogAppendTime)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class RecordBatch:
     values: Sequence[bytes | None]
     headers: Sequence[Headers]
     log_append_time: bool = False
-    """Whether the broker stamped the records itself (LogAppendTime). A topic can be switched: a log may hold both."""
+    """True if the broker stamped the records itself (LogAppendTime). A topic can be switched: a log may hold both."""
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -205,7 +205,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceInfo:
-    """What a message says of the reference it was compared with. `start`, `end` are None where rows have no time."""
+    """The reference as a message describes it. `start`, `end`: None if its rows have no time."""
 
     id: str
     events: int

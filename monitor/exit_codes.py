@@ -57,5 +57,5 @@ def exit_code(error: StreamdriftError) -> ExitCode:
 
 
 def is_final(code: int | None) -> bool:
-    """Whether a process that ended with a code is not to be started again. None, and signals (below 0), are not."""
+    """Return true if a process that ended with this code is not started again; None and signals (below 0) are."""
     return any(code == known and known.is_final for known in ExitCode)

@@ -1,6 +1,6 @@
 """Names of processes in their groups: on a host no two at once have the same. And the folder where that is kept.
 
-The broker takes a second process of a name for the first one come back, and the two would fence each other for ever.
+The broker takes a second process of a name for the first one come back, and the two would go on fencing each other.
 A name is held by a lock on a file, which the kernel lets go of however its process ends. Such files lie in a folder
 that belongs to this user alone, and are never opened through a symbolic link: in a folder that all may write to,
 another user could put a link of that name to any file of ours.

@@ -59,7 +59,7 @@ class Limiter:
         self._begun: dict[str, tuple[float, int]] = {}
 
     def admit(self, kind: str) -> dict[str, object] | None:
-        """None where the line is to be left out, else what is to be said with it of those that were or will be."""
+        """Return None if the line is left out, else keys that count those left out before and announce the next."""
         now = self._clock()
         if len(self._begun) > MOST_KINDS:
             self._begun.clear()
@@ -70,17 +70,17 @@ class Limiter:
         self._begun[kind] = (begun, lines + 1)
         if lines >= self._most:
             return None
-        told: dict[str, object] = {"left_out_before": left_out} if left_out else {}
+        counts: dict[str, object] = {"left_out_before": left_out} if left_out else {}
         if lines == self._most - 1:
-            told["more_left_out_for_s"] = round(begun + self._interval_s - now)
-        return told
+            counts["more_left_out_for_s"] = round(begun + self._interval_s - now)
+        return counts
 
     def __call__(self, logger: object, method: str, event: Event) -> Event:
         """As a processor: by event and, where there is one, reason."""
-        told = self.admit(f"{event.get('event')} {event.get('reason', '')}")
-        if told is None:
+        counts = self.admit(f"{event.get('event')} {event.get('reason', '')}")
+        if counts is None:
             raise structlog.DropEvent
-        event.update(told)
+        event.update(counts)
         return event
 
     def filter(self, record: logging.LogRecord) -> bool:

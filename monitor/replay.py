@@ -183,7 +183,7 @@ class Replay:
         return [lane for _, fold in sorted(self._evaluate.models.items()) for lane in fold.standings]
 
     def buckets(self) -> dict[TopicPartition, Counter[str]]:
-        """Of each partition, how many records ended where."""
+        """Return, by partition, how many records ended in each bucket."""
         return {tp: task.fold.buckets for tp, task in self._tasks.items()}
 
 

@@ -14,7 +14,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Stopping:
-    """Whether somebody asked this process to stop. `leave_s`: after so long the kernel ends it, whatever it does."""
+    """A request to stop this process. `leave_s`: after this time the kernel ends it, whatever it does."""
 
     def __init__(self, leave_s: float = 0.0) -> None:
         self.asked = False
@@ -31,7 +31,7 @@ class Stopping:
 
 
 class Reloading:
-    """Whether SIGHUP came since the last look."""
+    """A SIGHUP that came since the last look."""
 
     def __init__(self) -> None:
         self._asked = False

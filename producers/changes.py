@@ -12,7 +12,7 @@ from producers.schedule import At, Drift
 
 
 class Shape(NamedTuple):
-    """Of a numeric column: mean and standard deviation without drift, the least value, and decimals."""
+    """A numeric column: mean and standard deviation without drift, the least value, and decimals."""
 
     mean: float
     deviation: float

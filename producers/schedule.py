@@ -44,7 +44,7 @@ _SHARES: tuple[Kind, ...] = ("missingness", "new_category")
 
 
 class At(NamedTuple):
-    """Where events stand: numbers from 0, and ms of event time since the start; both of shape (n,)."""
+    """Places of events: numbers from 0, and ms of event time since the start; both of shape (n,)."""
 
     number: Int64s
     elapsed: Int64s

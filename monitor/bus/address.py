@@ -15,7 +15,7 @@ def open_bus(url: str, options: Mapping[str, object] | None = None, at_once: boo
     """The bus at `url`. `options`: settings for every Kafka client, by kafka-python's names; only Kafka takes them.
 
     `sqlite:///drift.db` is relative to the working directory, `sqlite:////var/drift.db` absolute.
-    `at_once`: who is not let in is told why at once; else brokers that are just starting are waited for first.
+    `at_once`: a refusal raises at once; otherwise brokers that are just starting are waited for first.
     Raises ConfigurationError for an address of no known form, BusUnreachable when nobody answers there.
     """
     scheme, _, rest = url.partition(":")

@@ -147,7 +147,7 @@ class KafkaReader:
         self._client = clients.consumer(fetch_max_wait_ms=FETCH_WAIT_MS)
 
     def read(self, tp: TopicPartition, start: int, end: int | None, timeout_ms: int) -> RecordBatch | None:
-        """As `Bus.read`; None where time is over before `end`."""
+        """Read as `Bus.read` does; return None if time is over before `end`."""
         until = time.monotonic() + timeout_ms / 1000
         self._turn_to(kafka_tp(tp), start)
         while True:
@@ -170,7 +170,7 @@ class KafkaReader:
             return records_lost(self._clients.name, tp, start, beginning)
         return BusError(
             f"{self._clients.name}: offset {start} of {tp.topic}/{tp.partition} is past the end of its log:"
-            " was the topic made anew?"
+            " was the topic deleted and created again?"
         )
 
     def _turn_to(self, tp: Any, start: int) -> None:

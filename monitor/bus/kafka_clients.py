@@ -1,4 +1,4 @@
-"""How every client of kafka-python is made and its errors are told: settings, reachability, types.
+"""Every client of kafka-python is made here, with our settings, and its errors are translated into ours.
 
 The client ships no types, so it is `Any` here and nowhere else is it handed on.
 """

@@ -1,9 +1,9 @@
 """A member of a Kafka consumer group that discards what a rebalance has overtaken.
 
-What the client needs to be told, each found by a fault (kafka-python 3.0):
+The client has these needs, each found by a fault (kafka-python 3.0):
 
 - A poll frees the slot for records in hand, else a partition that was paused and resumed can stay silent.
-- Metadata before the first poll, and polls of a second or more, or the first join can stick for ever. Metadata
+- Metadata before the first poll, and polls of a second or more, or the first join can stick for good. Metadata
   again after `subscribe`: else it may come after the first join, count as a change, and set off a second one.
 - A join is waited for beyond the poll: an answer that comes between two polls is thrown away and asked for again,
   which sends the whole group through another round.
@@ -216,7 +216,7 @@ class KafkaMember:
         if end < expected:
             raise BusError(
                 f"{self._clients.name}: {tp.topic}/{tp.partition} ends at {end}, before the offset {expected} that"
-                " was reached: the topic was made anew or lost records; start the group from the beginning"
+                " was reached: the topic was created again or lost records; start the group from the beginning"
             )
         self.seek(tp, expected)
 

@@ -49,10 +49,10 @@ class _NoKafka(Exception):
 
 
 def diagnosis(servers: Sequence[str], options: Mapping[str, object]) -> BusError | None:
-    """What keeps clients from the cluster, or None where one of the servers lets them in.
+    """Return what keeps clients from the cluster, or None if one of the servers lets them in.
 
-    `servers`: host:port. `options`: the client's, by kafka-python's names. Where the servers differ, what was found
-    furthest on the way is told.
+    `servers`: host:port. `options`: the client's, by kafka-python's names. If the servers differ, the
+    answer is what was found furthest on the way.
     """
     if options.get("proxy_url") or options.get("socks5_proxy"):
         return None  # the way there is the proxy's to know
@@ -189,13 +189,13 @@ class _Visit:
             except (ValueError, KeyError):
                 raise self._unauthenticated(name, "it does not prove that it knows the password") from None
 
-    def _unauthenticated(self, mechanism: str, said: str) -> BusError:
+    def _unauthenticated(self, mechanism: str, answer: str) -> BusError:
         remedy = (
             "renew the token in STREAMDRIFT_KAFKA_TOKEN_FILE"
             if mechanism == "OAUTHBEARER"
             else "correct STREAMDRIFT_KAFKA_USERNAME or the password"
         )
-        return self._failed(f"authentication: {mechanism} failed: the broker says {said!r}", remedy)
+        return self._failed(f"authentication: {mechanism} failed: the broker says {answer!r}", remedy)
 
     def _ask(self, connection: socket.socket, request: tuple[int, int], body: bytes) -> bytes:
         try:
@@ -251,7 +251,7 @@ def _connected(server: str, host: str, port: int) -> socket.socket:
 
 
 def _speaks_tls(host: str, port: int) -> bool:
-    """Whether a TLS handshake gets so far that the other side shows a certificate, whoever's it is."""
+    """Return true if a TLS handshake gets so far that the other side shows a certificate, whoever's it is."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -264,7 +264,7 @@ def _speaks_tls(host: str, port: int) -> bool:
 
 
 def _alert(error: OSError) -> str:
-    """What the other side said in TLS to end the handshake, or nothing."""
+    """Return the TLS alert with which the other side ended the handshake, or nothing."""
     reason = str(getattr(error, "reason", "") or "")
     return reason.split("_ALERT_", 1)[1].replace("_", " ").lower() if "_ALERT_" in reason else ""
 

@@ -1,7 +1,7 @@
 """Transactions that hold readers back: how far a partition can be read, and who has written there without an end.
 
-A broker that is killed in the middle of a commit can leave a transaction without its marker for ever (seen with Kafka
-4.3.1). Readers of committed records then stop at the last stable offset, and nothing tells them why.
+A broker that is killed in the middle of a commit can leave a transaction without its marker for good (seen with Kafka
+4.3.1). Readers of committed records then stop at the last stable offset, and don't learn why.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _coordinated(admin: Any, producer_ids: list[int]) -> Mapping[tuple[int, int]
     found: dict[tuple[int, int], tuple[str, int]] = {}
     for name in sorted({row.transactional_id for rows in listed.values() for row in rows}):
         with suppress(kafka_errors.TransactionalIdNotFoundError, kafka_errors.AuthorizationError):
-            told = admin.describe_transactions([name])[name]
-            if told.state.value == "Ongoing":
-                found[told.producer_id, told.producer_epoch] = (name, told.transaction_timeout_ms)
+            open_one = admin.describe_transactions([name])[name]
+            if open_one.state.value == "Ongoing":
+                found[open_one.producer_id, open_one.producer_epoch] = (name, open_one.transaction_timeout_ms)
     return found

@@ -1,8 +1,8 @@
 """Writing to Kafka: the transactional writer, crash only, and the plain sender.
 
-What the client needs (kafka-python 3.0): every future of a transaction is kept and asked before the commit, since
+What the client needs (kafka-python 3.0): every future of a transaction is kept and asked before the commit, because
 `commit_transaction()` succeeds although records were lost by time-out; the offsets of a failed transaction leak
-into the next one, so a writer that has failed once is not used again; a commit may hang for ever, so it runs under
+into the next one, so a writer that has failed once is not used again; a commit may hang for good, so it runs under
 a watchdog; `retry_backoff_ms` is slept between transactions, so it is small.
 """
 

@@ -34,7 +34,7 @@ class MemoryLog:
     values: list[bytes | None] = field(default_factory=list)
     headers: list[Headers] = field(default_factory=list)
     kinds: list[bool] = field(default_factory=list)
-    """Whether each record was stamped by the bus."""
+    """True for each record that the bus stamped."""
     newest: dict[bytes, int] = field(default_factory=dict)
     start: int = 0
     end: int = 0
@@ -212,7 +212,7 @@ class MemoryBus:
         return self._groups.setdefault(name, _Group())
 
     def owns(self, name: str, writer: MemoryWriter) -> bool:
-        """Whether `writer` is the newest of its name: an older one is fenced."""
+        """Return true if `writer` is the newest of its name; an older one is fenced."""
         return self._writers.get(name) is writer
 
     def write(self, outgoing: Sequence[Outgoing], markers: bool) -> dict[TopicPartition, int]:
@@ -300,7 +300,7 @@ class MemoryConsumer:
             self._group.generation += 1
 
     def holds(self, generation: int) -> bool:
-        """Whether the group still is at `generation` with this member in it."""
+        """Return true if the group still is at `generation` with this member in it."""
         return self._group.members.get(self._instance) is self and generation == self._group.generation
 
     def _own(self, tp: TopicPartition) -> int:

@@ -154,7 +154,7 @@ class Bus(Protocol):
         """Raises BusError that names all rights which are lacking, where the bus knows users."""
 
     def partitions(self, topic: str) -> int | None:
-        """Number of partitions, or None where there is no such topic."""
+        """Return the number of partitions, or None if there is no such topic."""
 
     def create(self, topic: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
         """Create the topic; where it exists (already or by a race) nothing happens.
@@ -172,7 +172,7 @@ class Bus(Protocol):
         """The high watermark: the offset that the next record would get, open transactions included."""
 
     def last_stable(self, tp: TopicPartition) -> int:
-        """Where readers stop: the first offset of the oldest open transaction, or the end where none is open."""
+        """Return where readers stop: the first offset of the oldest open transaction, or the end if none is open."""
 
     def open_transactions(self, tp: TopicPartition) -> tuple[OpenTransaction, ...]:
         """Transactions that have written to the partition and have not ended, the oldest first."""

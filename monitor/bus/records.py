@@ -41,12 +41,12 @@ def records_lost(bus: str, tp: TopicPartition, start: int, beginning: int) -> Re
 
 
 def is_compacted(config: Mapping[str, str]) -> bool:
-    """Whether a topic keeps only the newest record of each key."""
+    """Return true if a topic keeps only the newest record of each key."""
     return "compact" in config.get("cleanup.policy", "")
 
 
 def is_stamped(config: Mapping[str, str]) -> bool:
-    """Whether the bus itself stamps the topic's records (LogAppendTime)."""
+    """Return true if the bus itself stamps the topic's records (LogAppendTime)."""
     return config.get("message.timestamp.type") == "LogAppendTime"
 
 

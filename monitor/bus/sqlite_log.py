@@ -2,8 +2,8 @@
 
 Several processes use the file at once. WAL lets readers go on beside the one writer; `BEGIN IMMEDIATE` puts
 writers in a row, so offsets are given in the order of commits and a reader never sees a hole that fills later.
-`synchronous=FULL`: under NORMAL a power cut would keep the file whole but forget the last commits, and a sender
-was told that they are safe. The price, one fsync a commit, is paid once a batch.
+`synchronous=FULL`: under NORMAL a power cut would keep the file whole but forget the last commits, although
+its sender believes that they are safe. The price, one fsync a commit, is paid once a batch.
 
 A record's row id is its partition's id and its offset in one integer, so that the one B-tree of the table is the
 index as well: a partition is a range of it.
@@ -188,7 +188,7 @@ class SqliteLog:
         return topic, topic.ids[tp.partition]
 
     def start(self, partition: int) -> int:
-        """Where a partition's log starts, by its id; inside `reading` or `writing`."""
+        """Return where a partition's log starts, by its id; inside `reading` or `writing`."""
         return int(self.db.execute("SELECT start FROM partitions WHERE id=?", (partition,)).fetchone()[0])
 
     def end(self, partition: int) -> int:

@@ -1,4 +1,4 @@
-"""Ends the process when a call that may block for ever has not come back in time.
+"""The watchdog ends the process if a call that may block for good has not come back in time.
 
 `commit_transaction()` of kafka-python can hang for good when the broker dies under it, and no time-out of the
 client helps. A process that ends is started again by its supervisor; one that hangs is not.

@@ -105,7 +105,7 @@ def trailer_line(counts: Counter[str]) -> bytes:
 
 
 def is_captured(first_line: bytes) -> bool:
-    """Whether a file that begins with this line claims to be a captured log, of whatever version."""
+    """Return true if a file that begins with this line claims to be a captured log, of whatever version."""
     try:
         found = msgspec.json.decode(first_line)
     except msgspec.DecodeError:

@@ -1,7 +1,7 @@
 """Values larger than a broker takes, as chunks: `sd-chunk: i/n`, with the digest of the whole in every chunk.
 
 The chunks of a value lie one after the other among the records of their key in a partition. Chunks from the start
-again, after a crash between transactions, begin the value anew.
+again, after a crash between transactions, begin the value again.
 
 All chunks but the last have the record's key with `\\0i/n` at its end: under one key a compacted topic would keep the
 last chunk only. There, chunks of values since replaced may stay behind without the rest of their value; such are
@@ -65,7 +65,7 @@ class Assembler:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no value waits for the rest of its chunks."""
+        """True if no value waits for the rest of its chunks."""
         return not self._parts
 
     def feed(self, record: Record) -> bytes | None:

@@ -131,8 +131,8 @@ def _numeric(values: Sequence[Any], valid: frozenset[type]) -> tuple[Float64s, S
         if bool((np.abs(cells) < LARGEST).all()):
             return cells, np.zeros(len(values), dtype=np.uint8)
     states = _states(values, valid)
-    told = zip(values, states.tolist(), strict=True)
-    return mark(_floats([value if state == _VALID else math.nan for value, state in told]), states)
+    judged = zip(values, states.tolist(), strict=True)
+    return mark(_floats([value if state == _VALID else math.nan for value, state in judged]), states)
 
 
 def _floats(values: Sequence[Any]) -> Float64s:

@@ -1,10 +1,10 @@
-"""Bytes to rows: decodes the records of one topic, each of them to a row or to the reason why it is none.
+"""Bytes to rows: each record of one topic becomes a row, or the reason why it can't be one.
 
 Three tiers, each for what the one before refuses:
 
 1. a block of records with typed decoders, straight into arrays (`Shapes.strict`);
 2. the block with all values as they are, looked at column by column (`Shapes.loose`), so that a producer who sends
-   "12.5" for a number for ever costs one column's loop;
+   "12.5" for a number all the time costs one column's loop;
 3. one record at a time, at last with the standard library's parser, to save the row or to name what is wrong.
 
 A record's fate depends on the record alone: a tier takes a block only where each record alone would get the same
@@ -163,9 +163,9 @@ class Decoder:
             times = _all_times(texts)
             if times is not None:
                 return _Sound(places, models, times, items, strict)
-        told = [self._fault(*envelope) for envelope in zip(models, ids, texts, items, strict=True)]
-        refused += [(place, reason) for place, reason in zip(places, told, strict=True) if reason is not None]
-        good = [reason is None for reason in told]
+        faults = [self._fault(*envelope) for envelope in zip(models, ids, texts, items, strict=True)]
+        refused += [(place, reason) for place, reason in zip(places, faults, strict=True) if reason is not None]
+        good = [reason is None for reason in faults]
         times = read_times(list(compress(texts, good)))
         return _Sound(
             list(compress(places, good)), list(compress(models, good)), times, list(compress(items, good)), strict
@@ -241,7 +241,7 @@ def _blocks(values: Sequence[bytes | None]) -> Iterator[tuple[int, int]]:
 
 
 def _is_plain(values: list[bytes]) -> bool:
-    """Whether all values are UTF-8 and none can be too deep; false alarms only cost the slow tier's time."""
+    """Return true if all values are UTF-8 and none can be too deep; a false alarm only costs the slow tier's time."""
     joined = b"".join(values)
     if not joined.isascii():
         try:
@@ -264,7 +264,7 @@ def _all_ids(ids: list[Any]) -> bool:
 
 
 def _all_times(texts: list[Any]) -> Int64s | None:
-    """All times, or None where one is missing, unreadable or out of range."""
+    """Return all times, or None if one is missing, unreadable or out of range."""
     if set(map(type, texts)) != {str}:
         return None
     times = read_times(texts)

@@ -23,7 +23,7 @@ SENTENCES = {
     JSON_TOO_DEEP: "Arrays and objects are nested more than 500 levels deep.",
     NOT_AN_OBJECT: "The value is JSON, but no object.",
     MISSING_MODEL: "There is no `model`, or it is null.",
-    UNKNOWN_MODEL: "`model` is none that alerts.yaml declares on this topic.",
+    UNKNOWN_MODEL: "alerts.yaml declares no such model on this topic.",
     MISSING_ID: "There is no `event_id`, or it is null.",
     INVALID_ID: "`event_id` is no text of 1 to 256 characters without control characters.",
     MISSING_TIME: "The field of the event time is missing or null.",

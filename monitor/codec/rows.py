@@ -53,15 +53,15 @@ class RowReader:
         at = 0
         for column, getter in self._getters:
             if column.kind == "categorical":
-                texts, told = columns.categories(list(map(getter, items)))
+                texts, own = columns.categories(list(map(getter, items)))
                 labels.append(texts)
-                label_states.append(told)
+                label_states.append(own)
                 continue
             width = 3 if column.kind == "array" else 1
             if column not in typed:
-                cells, told = _NUMERIC[column.kind](list(map(getter, items)))
+                cells, own = _NUMERIC[column.kind](list(map(getter, items)))
                 numeric[:, at : at + width] = cells.reshape(n, width)
-                states[:, at : at + width] = told.reshape(n, width)
+                states[:, at : at + width] = own.reshape(n, width)
             at += width
         return Cells(numeric, states, tuple(labels), _beside(label_states, n))
 

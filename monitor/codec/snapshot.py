@@ -66,7 +66,7 @@ def digest_of_part(part: bytes) -> str:
 
 
 def remedy(name: str) -> str:
-    """The command that makes a model's state anew."""
+    """Return the command that computes a model's state from the ledger again."""
     return f"streamdrift rebuild {name}" if name else "streamdrift rebuild"
 
 

@@ -1,1 +1,1 @@
-"""Where a replay and a reference get their records: captured logs, plain files, ranges of topics."""
+"""Sources of the records of a replay and of a reference: captured logs, plain files, ranges of topics."""

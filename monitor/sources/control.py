@@ -73,7 +73,7 @@ def control_records(bus: Bus, topics: LedgerTopics) -> list[Record]:
 
 
 def _is_carried(record: Record) -> bool:
-    """Whether a ledger record goes with a captured log; a chunk of a large value never does."""
+    """Return true if a ledger record goes with a captured log; a chunk of a large value never does."""
     kind = kind_of(record.headers)
     if kind != "notice" or record.value is None:
         return kind in _OF_THE_LEDGER
@@ -86,7 +86,7 @@ def _is_of_a_topic(record: Record) -> bool:
 
 
 def is_about(record: Record, models: Collection[str], topics: Collection[str]) -> bool:
-    """Whether a control record is of one of the models, or of one of the input topics."""
+    """Return true if a control record is of one of the models, or of one of the input topics."""
     key = (record.key or b"").decode("utf-8", "replace")
     notice = decode_entry(record.headers, record.value or b"") if kind_of(record.headers) == "notice" else None
     if isinstance(notice, Notice):

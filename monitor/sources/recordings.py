@@ -64,7 +64,7 @@ def captured(path: Path) -> Recording:
 
 
 def is_captured_log(path: Path) -> bool:
-    """Whether a file begins as a captured log does."""
+    """Return true if a file begins as a captured log does."""
     try:
         with path.open("rb") as file:
             return is_captured(file.readline(1 << 26))

@@ -142,7 +142,7 @@ def read_reference_file(value: bytes) -> list[GridAndReference]:
 
 
 def _ready_file(path: Path) -> list[GridAndReference] | None:
-    """The pairs of a reference file of ours, or None where it is another file."""
+    """Return the pairs of a reference file of ours, or None if it is another file."""
     with path.open("rb") as file:
         if FILE_FORMAT.encode() not in file.read(256):
             return None

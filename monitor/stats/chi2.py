@@ -39,9 +39,9 @@ def chi2(reference: Int64s, current: Int64s) -> tuple[Float64s, Int64s, Float64s
 
 
 def cramers_v(reference: Int64s, current: Int64s) -> Float64s:
-    """Cramér's V of the same table, in [0, 1]: sqrt(chi2 / (n + m)), since the smaller side of the table is 2.
+    """Cramér's V of the same table, in [0, 1]: sqrt(chi2 / (n + m)), because the smaller side of the table is 2.
 
-    0 where the shares agree, larger means a stronger dependence on the sample, 1 only where no bin is shared.
+    0 if the shares agree; larger means a stronger dependence on the sample; 1 only if no bin is shared.
     NaN where either side is empty. `reference`, `current`: counts (..., bins), broadcast.
 
     H. Cramér, Mathematical Methods of Statistics, 1946, section 21.9.

@@ -1,7 +1,7 @@
 """Distances between two cumulative distributions on one grid: Kolmogorov-Smirnov and Wasserstein.
 
 Both: `reference` and `current` are counts, int64, shape (..., bins), bins ascending, broadcast over the leading axes;
-the result has the leading shape. 0 where the shares agree, larger means further apart, NaN where either side is empty.
+the result has the leading shape. 0 if the shares agree, larger means further apart, NaN if either side is empty.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Divergences between the shares of two histograms: PSI, Jensen-Shannon distance, Hellinger distance.
 
 All: `reference` and `current` are counts, int64, shape (..., bins), broadcast over the leading axes; the result has
-the leading shape. 0 where the shares agree, larger means further apart, NaN where either side is empty (n = 0).
+the leading shape. 0 if the shares agree, larger means further apart, NaN if either side is empty (n = 0).
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def js_distance(reference: Int64s, current: Int64s) -> Float64s:
 
 
 def _relative_entropy(p: Float64s, middle: Float64s) -> Float64s:
-    """p ln(p / middle) a bin; 0 where p is 0 (the limit), NaN where p is NaN."""
+    """p ln(p / middle) a bin; 0 if p is 0 (the limit), NaN if p is NaN."""
     return np.where(p == 0.0, 0.0, p * log(ratio(p, middle)))
 
 
 def hellinger(reference: Int64s, current: Int64s) -> Float64s:
-    """Hellinger distance, in [0, 1]: sqrt of half the sum of (sqrt(p) - sqrt(q))**2; 1 where no bin is shared.
+    """Hellinger distance, in [0, 1]: sqrt of half the sum of (sqrt(p) - sqrt(q))**2; 1 if no bin is shared.
 
     E. Hellinger, Neue Begründung der Theorie quadratischer Formen von unendlichvielen Veränderlichen, 1909.
 

@@ -188,7 +188,7 @@ def test_a_topic_that_was_made_anew_is_told(bus: KafkaBus, topic: str) -> None:
                 epoch = polled.epoch
                 member.seek(TopicPartition(topic, 0), 1_000)
 
-    with pytest.raises(BusError, match="made anew"):
+    with pytest.raises(BusError, match="created again"):
         poll_on()
 
 
