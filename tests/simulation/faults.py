@@ -215,6 +215,15 @@ def silence(service: Service, process: Process, strike: Strike) -> None:
     strike.seen = True
 
 
+def stall(service: Service, process: Process, strike: Strike) -> None:
+    """All partitions fall silent at about the same time, for longer than the wall clock moves their watermarks."""
+    rng = service.world.rng
+    until = service.world.now + rng.uniform(12, 25)
+    for tp in service.traffic.partitions:
+        service.traffic.silence(tp, until + rng.uniform(0, 3))
+    strike.seen = True
+
+
 def reload(service: Service, process: Process, strike: Strike) -> None:
     """alerts.yaml has other thresholds, and all processes are told so."""
     service.reload(service.world.rng.choice([v for v in range(VARIANTS) if v != service.variant]))
@@ -301,6 +310,7 @@ FAULTS: Mapping[str, tuple[float, Fault]] = {
     "broken rows": (1.4, broken_rows),
     "sent twice": (1.4, sent_twice),
     "silence": (1, silence),
+    "stall": (0.5, stall),
     "reload": (1, reload),
     "more partitions": (0.5, more_partitions),
     "refused reload": (0.5, refused_reload),

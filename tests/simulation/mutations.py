@@ -211,6 +211,17 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "a silence that is told moves the watermark",
+        (
+            (
+                "runner/input_partition.py",
+                "self._heartbeats.append(self.task.fold.heartbeat(watermark, silent_to))",
+                "self._heartbeats.append(self.task.fold.heartbeat(watermark, silent_to))\n"
+                "        if silent_to is not None:\n            self.task.fold.heartbeat(silent_to)",
+            ),
+        ),
+    ),
+    Mutation(
         "what a torn commit has left is forgotten",
         (
             (
