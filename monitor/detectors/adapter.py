@@ -55,18 +55,18 @@ class RiverDetector:
         self._is_fresh = True
 
     def update(self, values: Float64s) -> list[int]:
-        numbers = values.tolist()
+        numbers: list[float] = values.tolist()
         # false for NaN and infinities, which a sum keeps; exact for numbers in [0, 1], for rounding is monotone
         if not 0 <= sum(numbers) <= len(numbers):
             self.is_blind = True
         if self.is_blind or not numbers:
             return []
         rest = iter([1.0 - number for number in numbers] if self._turned else numbers)
-        found = []
+        found: list[int] = []
         while self._feed(self._river, rest):
             found.append(len(numbers) - length_hint(rest) - 1)
             self._river = self._make()
-        self._is_fresh = found[-1:] == [len(numbers) - 1]
+        self._is_fresh = bool(found) and found[-1] == len(numbers) - 1
         return found
 
     def state(self) -> State:

@@ -116,5 +116,6 @@ class ADWIN(Plugin):
     eats: ClassVar[Eats] = "rank"
     codec: ClassVar[Codec] = Codec(ADWINState, _PARTS, _check)
     feed: ClassVar[Feed] = staticmethod(_feed)
+    cost_us: ClassVar[float] = 0.5
     class_: Literal["ADWIN"] = Field(alias="class")
     params: ADWINParams = ADWINParams()

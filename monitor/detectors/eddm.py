@@ -84,5 +84,6 @@ class EDDM(Plugin):
 
     eats: ClassVar[Eats] = "binary"
     codec: ClassVar[Codec] = Codec(EDDMState, _PARTS, _check)
+    cost_us: ClassVar[float] = 0.5
     class_: Literal["EDDM"] = Field(alias="class")
     params: EDDMParams = EDDMParams()

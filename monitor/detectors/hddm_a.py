@@ -90,6 +90,7 @@ class HDDMA(Plugin):
 
     eats: ClassVar[Eats] = "binary"
     codec: ClassVar[Codec] = Codec(HDDMAState, _PARTS, _check)
+    cost_us: ClassVar[float] = 3.0
     class_: Literal["HDDMA"] = Field(alias="class")
     params: HDDMAParams = HDDMAParams()
 

@@ -95,5 +95,6 @@ class HDDMW(Plugin):
 
     eats: ClassVar[Eats] = "binary"
     codec: ClassVar[Codec] = Codec(HDDMWState, _PARTS, _check)
+    cost_us: ClassVar[float] = 5.0
     class_: Literal["HDDMW"] = Field(alias="class")
     params: HDDMWParams = HDDMWParams()

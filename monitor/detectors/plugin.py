@@ -32,7 +32,8 @@ class Plugin(BaseModel):
     """Base of the plug-ins. A subclass has the name of River's class, and that name as its `class_`.
 
     `eats`: what it is fed with. `codec`: its state. `draws`: whether it draws at random, and so needs a seed.
-    `turned`: whether River's class is fed with 1 - x. `feed`: the loop over values.
+    `turned`: whether River's class is fed with 1 - x. `feed`: the loop over values. `cost_us`: about what River's
+    `update` takes, µs: no output depends on it, but how much work may lie behind a snapshot.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
@@ -40,16 +41,20 @@ class Plugin(BaseModel):
     codec: ClassVar[Codec]
     draws: ClassVar[bool] = False
     turned: ClassVar[bool] = False
+    cost_us: ClassVar[float] = 1.0
     feed: ClassVar[Feed] = staticmethod(feed)
     class_: str
     params: Params
 
     def river(self, seed: int) -> Any:
         """River's own detector with these parameters. `seed` serves those that draw at random."""
+        return self.river_class()(**self.settings(seed))
+
+    def river_class(self) -> Any:
+        """River's class of that name."""
         from river import drift  # here, because --help and check must start without river
 
-        home = drift.binary if self.eats == "binary" else drift
-        return getattr(home, self.class_)(**self.settings(seed))
+        return getattr(drift.binary if self.eats == "binary" else drift, self.class_)
 
     def settings(self, seed: int) -> dict[str, Any]:
         """River's arguments."""

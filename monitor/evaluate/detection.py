@@ -58,6 +58,8 @@ class DetectorBank:
     ) -> None:
         self._specs = tuple(specs)
         self._watches: list[_Watch] = []
+        self.cost_us = 0.0
+        """About what it takes to feed one row to all of them, µs."""
         # detectors that read the same share the numbers of its codes: NaN where the cell is left out
         inputs: dict[_Input, int] = {}
         places = {name: place for place, name in enumerate(grid.series)}
@@ -69,11 +71,9 @@ class DetectorBank:
                     seed = _seed(*names) if spec.detector.draws else 0
                     sighting = (spec.name, grid.stream, resolved.column)
                     place = inputs.setdefault(read, len(inputs))
+                    self.cost_us += spec.detector.cost_us
                     self._watches.append(_Watch(spec.detector.class_, sighting, place, spec.detector.build(seed)))
         self._numbers = _Numbers([(read.series, _table(read, grid, reference)) for read in inputs])
-
-    def __len__(self) -> int:
-        return len(self._watches)
 
     def feed(self, codes: Codes) -> dict[Sighting, bool]:
         """One merged trace (m, series), in order. Detectors that got a value -> whether one saw a change."""

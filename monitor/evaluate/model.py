@@ -55,9 +55,9 @@ class ModelFold:
         return None if self._next is None else self._next * self._pane_ms
 
     @property
-    def fed(self) -> int:
-        """Values that detectors were given, since this object was made."""
-        return sum(lane.fold.fed for lane in self._lanes.values() if lane.fold is not None)
+    def work_us(self) -> float:
+        """About what the updates of detectors took since this object was made, µs."""
+        return sum(lane.fold.work_us for lane in self._lanes.values() if lane.fold is not None)
 
     @property
     def standings(self) -> list[Standing]:

@@ -42,8 +42,8 @@ class StreamFold:
         self._seen: dict[Sighting, bool] = {}
         self._begun = False
         self._filled_to = 0
-        self.fed = 0
-        """Values that detectors were given, since this object was made; those that they leave out count too."""
+        self.work_us = 0.0
+        """About what the updates of detectors took since this object was made, µs; cells left out count too."""
         self.compare_with(reference)
 
     def compare_with(self, reference: Reference) -> None:
@@ -72,7 +72,7 @@ class StreamFold:
         """
         if pane is not None:
             self._begun, self._filled_to = True, pane_end
-            self.fed += len(pane.codes) * len(self._bank)
+            self.work_us += len(pane.codes) * self._bank.cost_us
             for sighting, detected in self._bank.feed(pane.codes).items():
                 self._seen[sighting] = self._seen.get(sighting, False) or detected
         if not self._begun:

@@ -1,7 +1,7 @@
 """When the models of a ledger partition are snapshotted: where the part of each stands, and which are due.
 
-A part is due by the model's own panes and values; and when too many records of the ledger partition lie behind it, so
-that a model without panes does not hold the low-water mark back.
+A part is due by the model's own panes, and the work of its detectors; and when too many records of the ledger partition
+lie behind it, so that a model without panes does not hold the low-water mark back.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ PANES = 60
 """Panes of a model between two snapshots of it."""
 RECORDS = 20_000
 """Ledger records behind a model's snapshot at most."""
-VALUES = 200_000
-"""Values fed to a model's detectors between two snapshots at most, and one more for each byte of the last one. To feed
-one takes 0.5 µs or more, to write a byte 20 ns and a commit 4 ms: so a snapshot is written for a twentieth of the work,
-and what a restart has to fold again is bounded however dense the traffic is."""
+WORK_US, WORK_US_A_BYTE = 100_000, 0.5
+"""Work of a model's detectors between two snapshots at most, µs, and for each byte of the last one. To take the state,
+encode and write it costs 50 ns a byte, and a commit 4 ms: so a snapshot is written for a tenth of the work, and what a
+restart has to fold again is bounded in time however dense the traffic is, and whichever detectors read it."""
 DUE_BYTES = 4 << 20
 """Past this many bytes the parts that are due go into a commit of their own."""
 
 
 class Since(NamedTuple):
-    """What came since a model's last snapshot. `values`: that its detectors were given. `records`: of the ledger."""
+    """What came since a model's last snapshot. `records`: of the ledger. `work_us`: of its detectors."""
 
     panes: int
     records: int
-    values: int
+    work_us: float
 
 
 class Rhythm(NamedTuple):
@@ -41,7 +41,8 @@ class Rhythm(NamedTuple):
 
     def is_due(self, since: Since, size: int) -> bool:
         """Return true if a model's next snapshot is to be written. `size`: of the last one, bytes."""
-        return since.panes >= self.panes or since.records >= self.records or since.values >= VALUES + size
+        most_us = WORK_US + WORK_US_A_BYTE * size
+        return since.panes >= self.panes or since.records >= self.records or since.work_us >= most_us
 
 
 USUAL = Rhythm()
@@ -49,13 +50,13 @@ USUAL = Rhythm()
 
 @dataclass(slots=True)
 class _Part:
-    """One model. `at`: offset of its snapshot, else its first entry. `panes`, `values`: counted by the fold then."""
+    """One model. `at`: offset of its snapshot, else its first entry. `panes`, `work_us`: counted by the fold then."""
 
     at: int
     snapshot: Snapshot | None = None
     size: int = 0
     panes: int = 0
-    values: int = 0
+    work_us: float = 0.0
 
 
 class Parts:
@@ -73,8 +74,8 @@ class Parts:
 
     def take(self, name: str, snapshot: Snapshot, size: int, fold: ModelFold | None = None) -> None:
         """A model was snapshotted, or restored; without `fold` its counters begin at 0."""
-        panes, values = (0, 0) if fold is None else (fold.folded, fold.fed)
-        self._parts[name] = _Part(snapshot.position, snapshot, size, panes, values)
+        panes, work_us = (0, 0.0) if fold is None else (fold.folded, fold.work_us)
+        self._parts[name] = _Part(snapshot.position, snapshot, size, panes, work_us)
         self._wanted.discard(name)
 
     def drop(self, name: str) -> None:
@@ -104,7 +105,7 @@ class Parts:
         part = self._parts[name]
         if part.at == position and part.snapshot is not None:
             return False
-        since = Since(fold.folded - part.panes, position - part.at, fold.fed - part.values)
+        since = Since(fold.folded - part.panes, position - part.at, fold.work_us - part.work_us)
         return name in self._wanted or self._rhythm.is_due(since, part.size)
 
     def lowest(self, position: int) -> int:

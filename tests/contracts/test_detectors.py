@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+import warnings
 from functools import partial
 from itertools import pairwise
 from typing import Any, get_args
@@ -17,10 +18,12 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from river import drift
 from river.drift import binary
+from scipy import stats
 
 from monitor.detectors import DetectorPlugin
 from monitor.detectors.adapter import RiverDetector
 from monitor.detectors.ddm import ErrorGate
+from monitor.detectors.kswin import RememberedTests
 from monitor.detectors.plugin import Plugin
 from monitor.detectors.protocol import Detector
 from monitor.detectors.state import FreshState
@@ -130,11 +133,27 @@ def test_every_answer_and_every_number_is_rivers(name: str, setting: str) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_engine_is_rivers_own_class(name: str) -> None:
-    """Nothing of ours stands in for it: neither a subclass nor an `update` set on it."""
-    river = plugin(name).river(SEED)
+    """The code of its `update` is River's, and no other is set on it."""
+    river, rivers = plugin(name).river(SEED), type(of_river(name, {}))
     river = river.ddm if name == "DDM" else river
-    assert type(river) is type(of_river(name, {}))
+    assert isinstance(river, rivers)
+    assert type(river).update.__code__ is rivers.update.__code__
     assert "update" not in vars(river)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 30, 200])
+def test_kswin_remembers_scipys_p_values(size: int) -> None:
+    """Statistic and p-value of any two samples of one size, with ties and without, are those of SciPy's own test."""
+    rng = np.random.default_rng(size)
+    for digits in (1, 2, 12):
+        for shift in (0.0, 0.2, 0.5):
+            one = np.round(rng.random(size), digits)
+            other = np.round(np.clip(rng.random(size) + shift, 0.0, 1.0), digits)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", category=RuntimeWarning)  # as River does
+                expected = stats.ks_2samp(one, other)
+            found = RememberedTests.ks_2samp(one.tolist(), other.tolist(), "auto")
+            assert found == (expected.statistic, expected.pvalue)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if EATS[name] == "rank"])

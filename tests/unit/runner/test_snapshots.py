@@ -18,7 +18,7 @@ from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.position_records import decode_evaluate, decode_model, decode_profile
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.ledger_partition import LedgerPartition
-from monitor.runner.parts import USUAL, VALUES, Since
+from monitor.runner.parts import USUAL, WORK_US, Since
 from monitor.runner.positions import Positions
 from tests.unit.runner.test_end_to_end import TOPICS, Service, check_once, published, replayed, serve
 
@@ -120,16 +120,16 @@ def test_a_commit_that_a_broker_tore_is_mended(loses: tuple[str, str], seed: int
 @pytest.mark.parametrize(
     ("since", "size", "due"),
     [
-        (Since(59, 19_999, 199_999), 0, False),
+        (Since(59, 19_999, 99_999), 0, False),
         (Since(60, 0, 0), 0, True),
         (Since(0, 20_000, 0), 0, True),
-        (Since(0, 0, 200_000), 0, True),
-        (Since(59, 0, 2_199_999), 2_000_000, False),
-        (Since(59, 0, 2_200_000), 2_000_000, True),
+        (Since(0, 0, 100_000), 0, True),
+        (Since(59, 0, 1_099_999), 2_000_000, False),
+        (Since(59, 0, 1_100_000), 2_000_000, True),
     ],
 )
-def test_snapshots_are_due_by_panes_records_and_values(since: Since, size: int, due: bool) -> None:
-    """The sooner of the three; of values the more, the larger the last snapshot was."""
+def test_snapshots_are_due_by_panes_records_and_work(since: Since, size: int, due: bool) -> None:
+    """The soonest of the three; of work the more, the larger the last snapshot was."""
     assert USUAL.is_due(since, size) is due
 
 
@@ -140,15 +140,15 @@ def partition_of(service: Service, model: str) -> LedgerPartition:
 
 
 def test_dense_traffic_brings_snapshots_sooner() -> None:
-    """The stage counts what a model's detectors were given, and begins anew at each snapshot."""
+    """The stage counts what a model's detectors cost, and begins anew at each snapshot."""
     with capture_logs():
         service = serve(7, None, snapshot_panes=10_000)
         held = partition_of(service, "m")
         assert held.parts.snapshot_of("m") is None
-        assert 0 < held.task.models["m"].fed < VALUES
+        assert 0 < held.task.models["m"].work_us < WORK_US
         lane = held.task.models["m"]._lanes["features"].fold
         assert lane is not None
-        lane.fed += VALUES
+        lane.work_us += WORK_US
         service.turn("evaluate")
         assert held.parts.snapshot_of("m") is not None
         assert not held.is_due
