@@ -35,7 +35,7 @@ MAX_RECORDS = 200
 
 
 class EvaluateStage:
-    """Evaluate over the ledger, for the models of a configuration. `rhythm`: of snapshots."""
+    """Evaluate over the ledger, for the models of a configuration. `rhythm`: of commits and snapshots."""
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class EvaluateStage:
         self._activations.read()
         outbox = Outbox(self.group, tp, self._ledger)
         held = LedgerPartition(self._bus, tp, self._place, outbox, self._activations, self._snapshots, self._log)
+        held.last = committed
         if value is not None:
             held.restore(positions.decode_evaluate(value), self.positions.models(tp))
         self._partitions[tp] = held
@@ -161,11 +162,20 @@ class EvaluateStage:
     # ------------------------------------------------------------------ what to commit
 
     def work(self) -> Work | None:
-        return self._outputs() or self._snapshot()
+        return self._early() or self._outputs() or self._snapshot()
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
         for tp in self._handed:
             self._partitions[tp].confirm(ends)
+
+    def _early(self) -> Work | None:
+        """A part of what is too large for one commit. Nothing moves: the offset is committed again, as a fence."""
+        for tp, held in sorted(self._partitions.items()):
+            outgoing = [] if held.restoring else held.early_outputs(self._snapshots.rhythm.commit_bytes)
+            if outgoing and held.last is not None:
+                self._handed = ()  # tails stay where they are, so that a restart finds these outputs
+                return Work(outgoing, {tp: held.last})
+        return None
 
     def _outputs(self) -> Work | None:
         """All that was said and folded since the last commit."""
@@ -197,4 +207,5 @@ class EvaluateStage:
         value = positions.encode(position)
         outgoing += self.positions.of_models(held.tp, models)
         outgoing.append(self.positions.outgoing(held.tp, value))
-        offsets[held.tp] = Committed(position.low.position if position.low is not None else 0, positions.digest(value))
+        low = position.low.position if position.low is not None else 0
+        held.last = offsets[held.tp] = Committed(low, positions.digest(value))

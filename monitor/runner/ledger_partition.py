@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from monitor.bus.port import Bus
+from monitor.bus.port import Bus, Committed
 from monitor.codec.chunks import Assembler
 from monitor.codec.snapshot import digest_of_part
 from monitor.errors import FormatError, NewerRelease, StateDivergence
@@ -62,6 +62,8 @@ class LedgerPartition:
         self.position = 0
         self.committed = 0
         self.stopped: dict[str, Stopped] = {}
+        self.last: Committed | None = None
+        """The offset and metadata that were committed last."""
         self.announced = False
         """Whether it has come to where the ledger ended at its start, and been told what alerts.yaml says."""
         self.parts = Parts(snapshots.rhythm)
@@ -329,6 +331,10 @@ class LedgerPartition:
     def has_work(self) -> bool:
         """Whether a commit would say or move something."""
         return self._is_fresh or self.position > self.committed or not self._outbox.is_empty
+
+    def early_outputs(self, most_bytes: int) -> list[Outgoing]:
+        """Outputs to be written before the next commit, because together they are larger than that."""
+        return [] if self.last is None else self._outbox.take_early(most_bytes)
 
     def outputs(self) -> list[Outgoing]:
         """All that was said since the last commit."""

@@ -33,6 +33,10 @@ Numbers = dict[str, int]
 """Next numbers of one writer's outputs, by output partition as "topic/partition"."""
 
 
+_Pane = tuple[str, int]
+"""The model and the end of the pane that an output belongs to."""
+
+
 class Standing(NamedTuple):
     """Of one model (or of none) what a commit says: the fields of `EvaluatedModel`."""
 
@@ -50,7 +54,7 @@ class Outbox:
         self._topics = topics
         self._sequencers: dict[str, Sequencer] = {}
         self._present: dict[tuple[str, str], int] = {}
-        self._waiting: list[Outgoing] = []
+        self._waiting: list[tuple[_Pane, Outgoing]] = []
         self._before: dict[str, Numbers] = {}
         self._spoke: set[str] = set()
         self._unsure: set[str] = set()
@@ -97,7 +101,7 @@ class Outbox:
     def go_on_behind(self, models: Collection[str]) -> None:
         """Drop what folding again gave of these models: their numbers go on behind what is there."""
         writers = {self.writer(model).encode() for model in models}
-        self._waiting = [record for record in self._waiting if dict(record.headers).get(WRITER) not in writers]
+        self._waiting = [said for said in self._waiting if dict(said[1].headers).get(WRITER) not in writers]
         for model in models:
             self._sequencer(model).go_on(self._there(model, {}))
 
@@ -118,7 +122,8 @@ class Outbox:
             self._spoke.add(output.model if isinstance(output, Message) else output.decision.model)
             if isinstance(output, Message):
                 numbered = self._sequencer(output.model).number(self._records(output))
-                self._waiting += [part for part in numbered if not self._is_there(part)]
+                pane = (output.model, output.at)
+                self._waiting += [(pane, part) for part in numbered if not self._is_there(part)]
             else:
                 self._activate(output, known)
 
@@ -147,17 +152,32 @@ class Outbox:
         pane, digest = pane_of(activation), activation.decision.digest
         if self._activated.get(pane, known.get(pane)) != digest:
             self._activated[pane] = digest  # not in `known`: it may never be committed, and the task be dropped
-            self._waiting.append(encode_entry(activation, self._topics.name("decisions"), 0))
+            record = encode_entry(activation, self._topics.name("decisions"), 0)
+            self._waiting.append(((activation.decision.model, activation.pane or 0), record))
 
     def _is_there(self, record: Outgoing) -> bool:
         writer, number = writer_and_sequence(record.headers)
         return number < self._present.get((writer, f"{record.topic}/{record.partition}"), 0)
 
+    def take_early(self, most_bytes: int) -> list[Outgoing]:
+        """Outputs up to the end of the pane at which they pass that size; empty if all of them are for one commit.
+
+        They may be written before the commit whose position they belong to: after a crash in between they are found
+        behind the tails like what a torn commit has left, and are not written again.
+        """
+        size = 0
+        for i, (pane, record) in enumerate(self._waiting[:-1]):
+            size += len(record.value or b"")
+            if size >= most_bytes and self._waiting[i + 1][0] != pane:
+                early, self._waiting = self._waiting[: i + 1], self._waiting[i + 1 :]
+                return [record for _, record in early]
+        return []
+
     def take(self) -> list[Outgoing]:
         """All that is to be written now, and once."""
         entries = [encode_entry(entry, self._tp.topic, self._tp.partition) for entry in self.entries]
         waiting, self._waiting, self.entries = self._waiting, [], []
-        return [*waiting, *self._sequencer("").number(entries)]
+        return [*(record for _, record in waiting), *self._sequencer("").number(entries)]
 
     @property
     def is_empty(self) -> bool:

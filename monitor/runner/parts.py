@@ -21,6 +21,9 @@ WORK_US, WORK_US_A_BYTE = 100_000, 0.5
 """Work of a model's detectors between two snapshots at most, µs, and for each byte of the last one. To take the state,
 encode and write it costs 50 ns a byte, and a commit 4 ms: so a snapshot is written for a tenth of the work, and what a
 restart has to fold again is bounded in time however dense the traffic is, and whichever detectors read it."""
+COMMIT_BYTES = 8 << 20
+"""Outputs after which a commit closes, at the end of the pane that passes it: readers wait as long as a transaction is
+open, and a broker bounds how long that is."""
 DUE_BYTES = 4 << 20
 """Past this many bytes the parts that are due go into a commit of their own."""
 
@@ -34,10 +37,11 @@ class Since(NamedTuple):
 
 
 class Rhythm(NamedTuple):
-    """Most panes of a model, and most ledger records, between two snapshots of it."""
+    """Most panes of a model, and most ledger records, between two snapshots of it. `commit_bytes`: see COMMIT_BYTES."""
 
     panes: int = PANES
     records: int = RECORDS
+    commit_bytes: int = COMMIT_BYTES
 
     def is_due(self, since: Since, size: int) -> bool:
         """Return true if a model's next snapshot is to be written. `size`: of the last one, bytes."""

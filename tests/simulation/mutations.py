@@ -33,6 +33,16 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "a part of a commit moves the tails",
+        (
+            (
+                "runner/evaluate.py",
+                "self._handed = ()  # tails",
+                "self._handed = (tp,)  # tails",
+            ),
+        ),
+    ),
+    Mutation(
         "an alert that is resolved goes on firing",
         (
             (

@@ -25,7 +25,8 @@ from tests.simulation.world import Killed
 TOPICS = LedgerTopics("sd.", 2)
 PLACE = Place("/s", "http://localhost", "0", "memory")
 COMMIT_S = 0.6
-RHYTHM = Rhythm(panes=2, records=40)
+RHYTHM = Rhythm(panes=2, records=40, commit_bytes=4_000)
+"""An alert and its observation: most commits are closed early."""
 ALONE = MOST_OF_A_POLL
 """Records that are folded one by one where a process has ended twice."""
 
