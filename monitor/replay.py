@@ -73,6 +73,8 @@ class Replay:
         self._waiting: dict[TopicPartition, list[RecordBatch]] = {}
         models = {contract.model for contract in log.contracts}
         read_notices = [n for n in log.notices if concerns(n, models, read)]
+        for heartbeat in log.heartbeats:  # each says at which watermark of its partition it counts
+            self._evaluate.read(heartbeat)
         self._noticed = [o for n in read_notices for o in self._evaluate.read(n) if isinstance(o, Message)]
 
     def _task(self, tp: TopicPartition, grids: Sequence[Grid]) -> ProfileTask:

@@ -1,5 +1,9 @@
 """Judging one model: rules at pane ends that are multiples of the interval, alerts, and retraining requests.
 
+Rules on silence, and triggers that name one, go by the silence clock (`silence_clock.py`): it follows the pane ends,
+and goes on where all partitions stand still. They are judged at every multiple of the interval that it passes, and
+again, at the same time, if a pane with rows is folded below it. Their alerts have the clock's times.
+
 A run of panes that are empty everywhere is judged where something may change (`empty_runs.py`), and gives exactly what
 judging all of it would give.
 """
@@ -21,7 +25,7 @@ from monitor.evaluate.messages import Message
 from monitor.evaluate.observations import observation_key, observation_message
 from monitor.evaluate.past_offsets import NOTHING, PastOffsets
 from monitor.evaluate.retraining import Retraining, retraining_message
-from monitor.evaluate.rules import SILENCE, Judgement, RuleSet
+from monitor.evaluate.rules import SILENCE, Judgement, RuleSet, on_silence
 from monitor.evaluate.state import JudgeState
 from monitor.evaluate.stream import StreamFold
 from monitor.events import Histogram, Observation, ReferenceInfo, StreamName, Verdict
@@ -30,7 +34,7 @@ from monitor.stats.exact import significant
 
 Lanes = Mapping[StreamName, Lane]
 _FOREVER = 1 << 62
-_BEFORE_RULES = JudgeState((), (), NOTHING, None)
+_BEFORE_RULES = JudgeState((), (), NOTHING, None, None)
 
 
 class Judge:
@@ -44,6 +48,7 @@ class Judge:
         self._lanes: Lanes = {}
         self._rules: ModelRules | None = None
         self._begun_at: int | None = None
+        self._silence_at: int | None = None
 
     def use(self, rules: ModelRules, contract: ModelContract, alerts_yaml_sha256: str) -> None:
         """New rules from the next pane on; `withdraw` what those before had raised."""
@@ -80,7 +85,7 @@ class Judge:
         if self._rules is None:
             return _BEFORE_RULES
         alerts, asked = self._alerts.state(self._rules.rules), self._retraining.state()
-        return JudgeState(alerts, asked, self._past.state(), self._begun_at)
+        return JudgeState(alerts, asked, self._past.state(), self._begun_at, self._silence_at)
 
     def restore(self, state: JudgeState, lanes: Lanes) -> None:
         """Go on from there, once the rules have been given. Raises FormatError."""
@@ -92,7 +97,7 @@ class Judge:
         self._alerts.restore(state.alerts, self._rules.rules, self._model)
         self._retraining.restore(state.asked)
         self._past.restore(state.offsets)
-        self._begun_at = state.begun_at
+        self._begun_at, self._silence_at = state.begun_at, state.silence_at
 
     @property
     def _folds(self) -> Mapping[StreamName, StreamFold]:
@@ -113,6 +118,12 @@ class Judge:
         self._past.add(pane_end, offsets)
         if self._rules is not None and pane_end % self._rules.interval_ms == 0:
             yield from self._judge(pane_end, -_FOREVER)
+        if (
+            self._silence_at is not None
+            and pane_end <= self._silence_at
+            and any(p and p.events for p in merged.values())
+        ):
+            yield from self._judge_silence(self._silence_at)  # what the clock has said may not be true any more
 
     def empty_run(self, lanes: Lanes, first_end: int, last_end: int) -> Iterator[Message]:
         """A run of panes, with these ends, that are empty in every lane."""
@@ -129,6 +140,19 @@ class Judge:
             since = at - interval
         yield from self._skip(done, last_end)
 
+    def silence(self, lanes: Lanes, clock: int, folded_to: int) -> Iterator[Message]:
+        """The silence clock has come to `clock` behind the panes that end at `folded_to`: judge what goes by it."""
+        self._lanes = lanes
+        if self._rules is None or self._begun_at is None:
+            return
+        interval = self._rules.interval_ms
+        at, last = max(self._silence_at or folded_to, folded_to) // interval * interval, clock // interval * interval
+        while at < last:
+            alerts = [a for a in [*self._alerts.pending(), *self._alerts.firing()] if on_silence(a.rule)]
+            asks_at = self._retraining.next_due(at, self._alerts.firing(), self._newest(), by_clock=True)
+            at = self._timetable.next(at, Quiet(last, (), alerts, self._last_events().values(), asks_at))
+            yield from self._judge_silence(at)
+
     def _skip(self, done: int, end: int) -> Iterator[Message]:
         if end > done:
             told = [o for lane in self._lanes.values() for o in lane.skip(done + self._pane_ms, end)]
@@ -138,7 +162,8 @@ class Judge:
         """What the timetable asks behind the judgement `at` of an empty run whose last one is `last`."""
         firing = self._alerts.firing()
         unsettled = {name for fold in self._folds.values() for name in fold.unsettled()}
-        asks_at = self._retraining.next_due(at, firing, self._newest())
+        clocks = (self._retraining.next_due(at, firing, self._newest(), by_clock=by) for by in (False, True))
+        asks_at = min(clocks)
         return Quiet(last, unsettled, [*self._alerts.pending(), *firing], self._last_events().values(), asks_at)
 
     def _observed(self, observations: Iterable[Observation]) -> Iterator[Message]:
@@ -178,7 +203,7 @@ class Judge:
     # ------------------------------------------------------------------ judging
 
     def _judge(self, at: int, since: int) -> Iterator[Message]:
-        """Judge at the time `at` the windows that have closed behind `since`."""
+        """Judge at the pane end `at` the windows that have closed behind `since`, and silence unless it was there."""
         streams = self._folds
         judged = self._rule_set.judge(
             Judgement(
@@ -187,12 +212,26 @@ class Judge:
                 moved={(s, name) for s, fold in streams.items() for name in fold.take_moved(since)},
                 changes={key: value for fold in streams.values() for key, value in fold.take_seen().items()},
                 blind=self._blind(),
-                silence={s: {SILENCE: _seconds(at - last)} for s, last in self._last_events().items()},
+                silence={},
                 spreads=self._spreads,
             )
         )
         yield from self._say(self._alerts.judge(at, judged))
-        for request in self._retraining.judge(at, self._alerts.firing(), self._newest()):
+        yield from self._ask(at, by_clock=False)
+        if self._silence_at is None or at > self._silence_at:
+            yield from self._judge_silence(at)
+
+    def _judge_silence(self, at: int) -> Iterator[Message]:
+        """Judge the rules on silence, at a time of the silence clock."""
+        self._silence_at = at
+        silence = {s: {SILENCE: _seconds(at - last)} for s, last in self._last_events().items()}
+        judged = self._rule_set.judge(Judgement(at, {}, set(), {}, {}, silence, self._spreads))
+        yield from self._say(self._alerts.judge(at, judged))
+        yield from self._ask(at, by_clock=True)
+
+    def _ask(self, at: int, by_clock: bool) -> Iterator[Message]:
+        """Requests of the triggers that go by the silence clock, or of the others."""
+        for request in self._retraining.judge(at, self._alerts.firing(), self._newest(), by_clock):
             value = retraining_message(request, self._place, self._past.ranges)
             basis = repr((request.trigger, self._past.ranges(request.start, request.end))).encode()
             yield Message("retraining", at, self._model, self._model, value, basis)

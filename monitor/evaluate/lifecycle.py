@@ -144,7 +144,8 @@ class Alerts:
                 continue
             del self._states[key]
             if alert.state == "firing":
-                transitions.append(Transition(at, "resolved", replace(alert, state="inactive"), (), 0))
+                ended = max(at, alert.last_violated)  # the silence clock may be ahead of the panes
+                transitions.append(Transition(ended, "resolved", replace(alert, state="inactive"), (), 0))
         return transitions
 
     def state(self, rules: Sequence[Rule]) -> tuple[AlertValue, ...]:

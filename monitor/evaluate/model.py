@@ -23,9 +23,10 @@ from monitor.evaluate.lane_messages import lane_message
 from monitor.evaluate.messages import Message
 from monitor.evaluate.notices import Notices, limited, notice_message
 from monitor.evaluate.reference import build_reference, encode_reference
+from monitor.evaluate.silence_clock import SilenceClock
 from monitor.evaluate.state import DecisionState, ModelState, PendingPane
 from monitor.events import STREAMS, StreamName, TopicPartition
-from monitor.ledger.entries import Activation, Decision, Notice, Watermark, new_decision
+from monitor.ledger.entries import Activation, Decision, Heartbeat, Notice, Watermark, new_decision
 from monitor.panes.grid import encode_grid, make_grid
 from monitor.panes.merging import MergedPane, merge
 from monitor.panes.open_pane import summarise
@@ -48,6 +49,7 @@ class ModelFold:
         """Panes folded since this object was made."""
         self._place = place
         self._notices = Notices()
+        self._silence = SilenceClock()
 
     @property
     def judged_to(self) -> int | None:
@@ -82,8 +84,11 @@ class ModelFold:
 
     # ------------------------------------------------------------------ input
 
-    def read(self, entry: Pane | RawPane | Decision | Notice) -> list[Output]:
-        """One ledger record of this model."""
+    def read(self, entry: Pane | RawPane | Decision | Notice | Heartbeat) -> list[Output]:
+        """One ledger record of this model, or a heartbeat of any partition."""
+        if isinstance(entry, Heartbeat):
+            self._silence.read(entry)
+            return []
         if isinstance(entry, Notice):
             self._notices.hold(entry)
             return list(self._noticed())
@@ -123,6 +128,7 @@ class ModelFold:
         yield from self._make_references(watermarks)
         target = self._reach(watermarks)
         while target is not None and self._next is not None and self._next < target:
+            yield from self._pass_silence()
             yield from self._begin_pane(self._next)
             if self._next in self._panes:
                 yield from self._fold(self._panes.pop(self._next))
@@ -135,6 +141,15 @@ class ModelFold:
             target = self._reach(watermarks)
             yield from self._make_references(watermarks)
             yield from self._begin_lanes(self._next)
+        yield from self._pass_silence()
+
+    def _pass_silence(self) -> Iterator[Message]:
+        """Judge silence as far as its clock has come between the newest folded pane and the next one."""
+        if self._next is None or self.decisions.partitions is None:
+            return
+        folded_to = self._next * self._pane_ms
+        clock = self._silence.time(self.decisions.partitions.partitions, folded_to, folded_to + self._pane_ms)
+        yield from self._judge.silence(self._lanes, clock, folded_to)
 
     def _reach(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
         """The target, after the decisions recorded for the next pane: they may add partitions."""
@@ -160,7 +175,9 @@ class ModelFold:
         """The first pane after `next` that holds something, starts a decision or follows a notice; at most `target`."""
         nexts = list(self._panes)
         nexts += [-(-at // self._pane_ms) for at in self._notices.times]  # told behind their pane, not behind the run
-        nexts = [index for index in nexts if index > (self._next or 0)]
+        following = (self._next or 0) + 1
+        nexts += [at // self._pane_ms for at in self._silence.later(following * self._pane_ms)]
+        nexts = [index for index in nexts if index >= following]
         return min([target, *nexts, *self.decisions.recorded_panes])
 
     def _fold(self, parts: list[Pane | RawPane]) -> Iterator[Output]:
@@ -257,6 +274,7 @@ class ModelFold:
             panes=tuple(_pending(part) for index in sorted(self._panes) for part in self._panes[index]),
             judge=self._judge.state(),
             notices=self._notices.state(),
+            silence=self._silence.state(),
         )
 
     def blocks(self) -> Mapping[str, bytes]:
@@ -286,6 +304,7 @@ class ModelFold:
             self._panes.setdefault(pane.index, []).append(pane)
         self._judge.restore(state.judge, self._lanes)
         self._notices.restore(state.notices)
+        self._silence.restore(state.silence)
 
     def _refuse_a_stranger(self, pane: Pane | RawPane) -> None:
         """A pane of another model, of a partition that is none of the model's, or on another grid."""

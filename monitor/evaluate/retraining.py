@@ -25,6 +25,7 @@ from monitor.codec.cloud_events import CloudEvent, JsonObject
 from monitor.config.resolved import ModelRules, RetrainingTrigger
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.lifecycle import AlertState
+from monitor.evaluate.rules import on_silence
 from monitor.evaluate.state import AskedState
 from monitor.events import OffsetRange
 
@@ -65,15 +66,22 @@ class Retraining:
         """New rules: triggers that keep their name keep their cooldown."""
         self._model = rules.model
         self._interval_ms = rules.interval_ms
-        self._triggers = rules.retraining
+        silent = {rule.alert for rule in rules.rules if on_silence(rule)}
+        self._triggers = {
+            by_clock: tuple(trigger for trigger in rules.retraining if by_clock != silent.isdisjoint(trigger.any))
+            for by_clock in (False, True)
+        }
 
-    def judge(self, at: int, firing: Sequence[AlertState], newest: int | None) -> list[RetrainingRequest]:
+    def judge(
+        self, at: int, firing: Sequence[AlertState], newest: int | None, by_clock: bool = False
+    ) -> list[RetrainingRequest]:
         """The requests to publish, in the triggers' order. `firing`: all alerts that fire after this judgement.
 
-        `newest`: the time of the model's newest row, ms.
+        `newest`: the time of the model's newest row, ms. `by_clock`: of the triggers that name a rule on silence, which
+        go by the silence clock, or of the others.
         """
         requests: list[RetrainingRequest] = []
-        for trigger in self._triggers:
+        for trigger in self._triggers[by_clock]:
             reasons = _reasons(trigger, firing)
             if not reasons or self._due_at(trigger, reasons, newest) > at:
                 continue
@@ -90,11 +98,11 @@ class Retraining:
         """Go on from there."""
         self._asked = {asked.trigger: _Asked(asked.at, frozenset(asked.reasons)) for asked in state}
 
-    def next_due(self, at: int, firing: Sequence[AlertState], newest: int | None) -> int:
+    def next_due(self, at: int, firing: Sequence[AlertState], newest: int | None, by_clock: bool = False) -> int:
         """When, after the judgement `at`, a trigger asks again if nothing changes; FOREVER if none will."""
         due = [
             self._due_at(trigger, reasons, newest)
-            for trigger in self._triggers
+            for trigger in self._triggers[by_clock]
             if (reasons := _reasons(trigger, firing)) and trigger.trigger in self._asked
         ]
         return min((time for time in due if time > at), default=FOREVER)

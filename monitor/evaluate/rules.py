@@ -4,8 +4,8 @@ The rules of this file:
 
 - A rule is judged on the last closed window of its specification, and only where that window closed since the last
   judgement; with fewer events than `min_events` there is no verdict, nor without a score.
-- `seconds_since_last_event` is true of now and of no window: it is judged at every judgement, from the model's first
-  pane on. `min_events` does not guard it: silence must be heard.
+- `seconds_since_last_event` is true of now and of no window: it is judged whenever the silence clock passes a multiple
+  of the interval, from the model's first pane on. `min_events` does not guard it: silence must be heard.
 - `detector_blind` is true of now, too: it is judged at every judgement, of detectors that are blind, and of those whose
   alert has yet to be resolved. It is 1 or 0.
 - `change` is 1 at the judgement that covers a detection, else 0; a detector that saw no row since the last judgement
@@ -62,6 +62,11 @@ class Judgement:
     blind: Mapping[Sighting, bool]
     silence: Mapping[StreamName, Series]
     spreads: Spreads
+
+
+def on_silence(rule: Rule) -> bool:
+    """Whether a rule is judged by the silence clock."""
+    return rule.comparison.metric == SILENCE
 
 
 class Threshold(NamedTuple):

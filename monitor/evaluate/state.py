@@ -14,6 +14,7 @@ import numpy as np
 
 from monitor.detectors import DetectorState
 from monitor.errors import FormatError
+from monitor.evaluate.silence_clock import SilenceState
 from monitor.events import Int64s, OffsetRange, StreamName
 from monitor.ledger.entries import DecisionKind, Notice, Watermark
 
@@ -166,12 +167,14 @@ class JudgeState(_Struct, frozen=True):
     """Alerts by fingerprint, triggers by name, and which offsets each stretch of event time holds.
 
     `begun_at`: event time from which the silence of streams without a row counts, ms; None before the first pane.
+    `silence_at`: the newest time at which silence was judged.
     """
 
     alerts: tuple[AlertValue, ...]
     asked: tuple[AskedState, ...]
     offsets: PastState
     begun_at: int | None
+    silence_at: int | None
 
 
 class FirstRowsState(_Struct, frozen=True):
@@ -231,6 +234,7 @@ class ModelState(_Struct, frozen=True):
     panes: tuple[PendingPane, ...]
     judge: JudgeState
     notices: NoticesState
+    silence: SilenceState
 
 
 class SharedState(_Struct, frozen=True):

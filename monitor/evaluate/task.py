@@ -103,8 +103,12 @@ class EvaluateTask:
             if is_newer or (entry.watermark == known.watermark and entry.held.keys() <= known.held.keys()):
                 self._watermarks[TopicPartition(entry.topic, entry.partition)] = entry
             return []
-        if isinstance(entry, Heartbeat | ContractSwitch | Command):
-            return []  # their effect is elsewhere: heartbeats and switches are here for capture
+        if isinstance(entry, Heartbeat):  # its watermark, if it has one, is in the watermarks
+            for fold in self._models.values():
+                fold.read(entry)
+            return []
+        if isinstance(entry, ContractSwitch | Command):
+            return []  # their effect is elsewhere: switches are here for capture
         if isinstance(entry, Notice) and not entry.model:
             self._notices.hold(entry)
             return self._say("", [notice_message(notice, self._place) for notice in self._notices.due(entry.at)])

@@ -54,11 +54,11 @@ def rebuilt(
 
 
 def _entries(batch: RecordBatch, model: str, assembler: Assembler) -> Iterable[Entry]:
-    """What of the records is about the model: its own, and the watermarks of all inputs."""
+    """What of the records is about the model: its own, and the watermarks and heartbeats of all inputs."""
     for record in records_of(batch):
         kind = kind_of(record.headers)
         value = assembler.feed(record) if kind != COMMAND else None
-        own = kind == "watermark" or (record.key or b"").split(b"\0")[0] == model.encode()
+        own = kind in ("watermark", "heartbeat") or (record.key or b"").split(b"\0")[0] == model.encode()
         if value is not None and own:
             yield decode_entry(record.headers, value)
 
