@@ -1,4 +1,4 @@
-"""The supervisor: all stages as children, started again when they end, stopped and told together.
+"""The supervisor: all stages as children, started again when they end, stopped and reloaded together.
 
 A stage that ends is started again, after a pause that doubles while it keeps ending soon. What a restart can't mend
 (wrong configuration, a state that diverged) ends the service with that exit code.
@@ -26,7 +26,7 @@ from monitor.telemetry import Log
 class Child:
     """One supervised process, and when it may be started again. Times: s, monotonic.
 
-    `channel`: to the process of now, or the one before. `status`: its newest report; None before the first.
+    `channel`: to the present process, or the previous one. `status`: its newest report; None before the first.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Supervisor:
         except ConfigurationError as error:
             self.reload_failed = True
             problems = [str(problem) for problem in error.problems] or [str(error)]
-            self._log.error("config_reload_failed", problems=problems, kept="the rules of before")
+            self._log.error("config_reload_failed", problems=problems, kept="the previous rules")
         else:
             self.reload_failed, self.reloaded_at = False, time.time()
             for child in self.children:

@@ -103,7 +103,7 @@ _PARTS = {
 
 def _check(gate: ErrorGate, state: DDMState) -> None:
     errors, warm_start = _errors(state.n, state.p), gate.warm_start
-    require(adds_up(state.p, state.n, errors), "its error rate is none of zeros and ones")
+    require(adds_up(state.p, state.n, errors), "its error rate is not one of zeros and ones")
     keeps = errors >= gate.missing and state.n > warm_start
     require((state.p_min is not None, state.s_min is not None) == (keeps, keeps), "its minimum comes too soon or late")
     if state.p_min is not None and state.s_min is not None:
@@ -116,7 +116,7 @@ class DDM(Plugin):
     """Drift detection method: alarms when error rate p + s passes p_min + 3 s_min, s its standard deviation.
 
     Eats 0 and 1, 1 = error. Finds rises of the error rate only. See `ErrorGate` for `min_errors`. An empty
-    update finds nothing; NaN would blind it for ever, so none may come in.
+    update finds nothing; NaN would blind it for good, so none may come in.
 
     J. Gama, P. Medas, G. Castillo and P. Rodrigues, Learning with drift detection, SBIA 2004.
 

@@ -68,7 +68,7 @@ class FHDDM(Plugin):
     """Fast Hoeffding drift detection method: the window's error rate against its minimum, by Hoeffding's bound.
 
     Eats 0 and 1, 1 = error. River documents that too, but alarms when the mean of its input falls, so it is fed with
-    1 - x. Finds rises of the error rate only. An empty update finds nothing; NaN would blind it for ever, so none may
+    1 - x. Finds rises of the error rate only. An empty update finds nothing; NaN would blind it for good, so none may
     come in.
 
     A. Pesaranghader and H. Viktor, Fast Hoeffding drift detection method for evolving data streams, ECML-PKDD 2016.

@@ -58,7 +58,7 @@ class PageHinkley(Plugin):
     """Page's test on the mean, up, down or both: sums deviations and alarms when they pass `threshold`.
 
     Eats ranks, so that `delta` and `threshold` mean the same on every column. An empty update finds nothing; NaN
-    would blind it for ever, so none may come in.
+    would blind it for good, so none may come in.
 
     E. S. Page, Continuous inspection schemes, Biometrika 41, 1954.
 

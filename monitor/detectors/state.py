@@ -34,14 +34,13 @@ class State(msgspec.Struct, frozen=True, array_like=True):
 
 
 class FreshState(State, frozen=True, tag="fresh"):
-    """Of a detector that has seen nothing since it was made, or since its last detection."""
+    """The state of a detector that has read nothing since it was made, or since its last detection."""
 
 
 class BlindState(State, frozen=True, tag="blind"):
-    """Of a detector that was fed with what is no number in [0, 1].
+    """The state of a detector that was fed with something else than numbers in [0, 1].
 
-    Nothing ever comes to that, for all input is gated. But if it does, it has to be reported (DetectorBlind), and must
-    not stop the model at the next restart as well.
+    Gated input should make this impossible; if it happens, DetectorBlind reports it, and a restart still succeeds.
     """
 
 
@@ -109,5 +108,5 @@ def require(holds: bool, what: str) -> None:
 
 
 def adds_up(mean: float, n: int, total: float) -> bool:
-    """Whether a running mean of n values is that of their sum, but for rounding."""
+    """Return true if a running mean of n values is that of their sum, but for rounding."""
     return abs(mean * n - total) <= 1e-6 * n + _SLACK

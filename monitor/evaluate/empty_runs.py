@@ -85,7 +85,7 @@ class Timetable:
                 yield self._closing(alert.rule.window.name, self._from(max(due, at + self._interval)))
 
     def _goes_on(self, rule: Rule, alert: AlertState, quiet: Quiet) -> bool:
-        """Whether the rule gives verdicts on windows that hold nothing; of the others nothing comes any more."""
+        """Return true if the rule gives verdicts on windows that hold nothing; of the others nothing comes any more."""
         window = alert.verdict.window
         is_empty = window is not None and window.events == 0
         return rule.window.name in self._steps and rule.window.name not in quiet.unsettled and is_empty

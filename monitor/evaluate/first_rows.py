@@ -29,7 +29,7 @@ from monitor.panes.pane import RawPane, decode_raw, encode_raw
 BLOCK_ROWS = 500
 """Fewest rows of a block: so a snapshot writes few bytes again, and few keys are needed."""
 _Place = tuple[int, int, int, int]
-"""Where a row stands in canonical order: time in ms, partition, offset, part. A lane has one topic."""
+"""The place of a row in canonical order: time in ms, partition, offset, part. A lane has one topic."""
 
 
 @dataclass(slots=True)
@@ -191,7 +191,7 @@ def sealed_to(
     watermarks: Mapping[TopicPartition, Watermark],
     pane_ms: int,
 ) -> dict[TopicPartition, int]:
-    """Of each partition of the stream's topic, the event time (ms) below which all the model's rows are sealed."""
+    """Return, by partition of the stream's topic, the event time (ms) below which all the model's rows are sealed."""
     found = {}
     for tp in partitions.partitions:
         if tp.topic == contract.topic:

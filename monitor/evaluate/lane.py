@@ -125,7 +125,7 @@ class Lane:
 
     @property
     def waits(self) -> bool:
-        """Whether its panes only pass."""
+        """True if its panes only pass."""
         return self._state == "waiting"
 
     @property

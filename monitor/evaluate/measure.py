@@ -26,7 +26,7 @@ from monitor.stats.shares import ratio
 
 RATES = ("missing_rate", "invalid_rate", "new_category_rate", "out_of_grid_rate")
 EXPECTED = 20
-"""Valid values that the reference has to let expect where none came: by chance that is one window in 500 million."""
+"""Valid values that the reference has to predict if none came: by chance that is one window in 500 million."""
 Scores = dict[str, Float64s]
 """Metric -> scores, shape (windows, series); NaN where a series has no such score."""
 DIVERGENCES: Mapping[str, Callable[[Int64s, Int64s], Float64s]] = {

@@ -26,34 +26,34 @@ SEVERITY = "warning"
 
 
 class Notices:
-    """Of one model: what was told, by fingerprint, and what waits for its pane."""
+    """The notices of one model: published ones by fingerprint, and those that wait for their pane."""
 
     def __init__(self) -> None:
-        self.told: set[str] = set()
+        self.published: set[str] = set()
         self.held: dict[str, Notice] = {}
 
     def hold(self, notice: Notice) -> None:
-        """Take a notice, unless its like was told."""
+        """Take a notice, unless its like was published."""
         name = fingerprint(labels_of(notice))
         known = self.held.get(name)
-        if name not in self.told and (known is None or _order(notice) < _order(known)):
+        if name not in self.published and (known is None or _order(notice) < _order(known)):
             self.held[name] = notice
 
     def due(self, end: int) -> list[Notice]:
-        """What is to be told once the panes up to `end` (ms) are folded, in order; from then on it is told."""
+        """Take out the notices to publish once the panes up to `end` (ms) are folded, in order."""
         due = sorted((notice for notice in self.held.values() if notice.at <= end), key=_order)
         for notice in due:
             name = fingerprint(labels_of(notice))
-            self.told.add(name)
+            self.published.add(name)
             del self.held[name]
         return due
 
     def state(self) -> NoticesState:
-        return NoticesState(tuple(sorted(self.told)), tuple(self.held[name] for name in sorted(self.held)))
+        return NoticesState(tuple(sorted(self.published)), tuple(self.held[name] for name in sorted(self.held)))
 
     def restore(self, state: NoticesState) -> None:
         """Go on from there."""
-        self.told = set(state.told)
+        self.published = set(state.published)
         self.held = {fingerprint(labels_of(notice)): notice for notice in state.held}
 
     @property

@@ -214,9 +214,9 @@ class PendingPane(_Struct, frozen=True):
 
 
 class NoticesState(_Struct, frozen=True):
-    """Fingerprints of what was told, sorted, and notices that wait for their pane, by fingerprint."""
+    """Fingerprints of published notices, sorted, and notices that wait for their pane, by fingerprint."""
 
-    told: tuple[str, ...]
+    published: tuple[str, ...]
     held: tuple[Notice, ...]
 
 

@@ -2,7 +2,7 @@
 
 The rules of this file (n, m, T, E as in `WindowSpec`):
 
-- {events: n}: closes at the first pane end with at least n events since the last closing, then starts anew.
+- {events: n}: closes at the first pane end with at least n events since the last closing, then starts again.
 - {events: n, every: m}: closes at a pane end at which at least m events came since the last closing and all panes
   held have at least n; the window is the shortest suffix of whole panes with at least n events.
 - {time: T, every: E}: closes at pane ends that are multiples of E, once [end - T, end) lies wholly at or after the
@@ -61,7 +61,7 @@ class Windows(Protocol):
     """The windows of one specification over one stream. Evaluate calls it once a pane, in pane order, without gaps."""
 
     def add(self, pane_end: int, events: int, counts: Int64s | None, offsets: tuple[OffsetRange, ...]) -> Closed | None:
-        """One pane; `counts` None where it is empty. Returns the window that closes at its end."""
+        """One pane; `counts`: None if it is empty. Returns the window that closes at its end."""
 
     def skip(self, first_end: int, last_end: int) -> list[Closed]:
         """A run of empty panes with these ends, both included; returns the windows that close in it, in order.

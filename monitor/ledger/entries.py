@@ -36,7 +36,7 @@ class Watermark(msgspec.Struct, frozen=True):
     held: dict[str, int] = {}
 
     def first_of(self, model: str) -> int | None:
-        """From which watermark on the model's rows were folded; None where they have not been yet."""
+        """Return the watermark from which on the model's rows were folded; None if they have not been yet."""
         if model in self.gone:
             return self.gone[model][0]
         return self.first if self.firsts is None else self.firsts.get(model)
@@ -57,7 +57,7 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `watermark`: panes that end there are sealed. Else `silent_to`: nothing is, but event time would have come so far
     by the wall clock (the partition's largest accepted time plus the time since it moved; the largest of the others' if
-    it has none); `at` is the partition's watermark then, None before its first one. So what a partition has said of
+    it has none); `at` is the partition's watermark then, None before its first one. So what a partition has reported of
     its silence between two values of its watermark is the same however its log is cut into batches.
     """
 
@@ -115,13 +115,13 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 def concerns(notice: Notice, models: Collection[str], topics: Collection[str]) -> bool:
-    """Whether a notice is about one of the models or of the input topics; evaluate's own name the ledger's topic."""
+    """Return true if a notice is about one of the models or input topics; evaluate's own name the ledger's topic."""
     model = notice.model or dict(notice.labels).get("model", "")
     return model in models or notice.topic in topics
 
 
 def is_of_the_run(notice: Notice) -> bool:
-    """Whether no log of the input says it again, since it tells of the run and not of the records.
+    """Return true if a fold of the input would not repeat it, because it is about the run and not about the records.
 
     A capture takes such a notice along; the others are functions of the log.
     """

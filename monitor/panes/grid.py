@@ -133,7 +133,7 @@ class Grid:
 
 
 class Layout:
-    """Where each number of a summary stands in its flat count vector.
+    """The places of a summary's numbers in its flat count vector.
 
     [late, numeric sums..., numeric sums of squares..., then for each series its bins and its six invalid states].
     """

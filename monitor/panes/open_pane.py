@@ -36,7 +36,7 @@ class OpenPane:
     offset_sum: int = 0
     raw: list[Rows] = field(default_factory=list)
     is_cut: bool = False
-    """Whether raw rows were forgotten: then the pane can't be summarised, and its log has to be folded again."""
+    """True if raw rows were forgotten: then the pane can't be summarised, and its log has to be folded again."""
     _on_grid: _OnGrid | None = None
 
     def add(self, rows: Rows, grid: Grid | None) -> None:

@@ -20,7 +20,7 @@ from monitor.ledger.position_records import ProfilePosition
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where the offsets [start, position) of one partition have gone."""
+    """An account of the offsets [start, position) of one partition."""
 
     start: int
     position: int

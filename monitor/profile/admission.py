@@ -93,7 +93,7 @@ def _one_by_one(
     before: list[int] = []
     decided_by: list[int] = []
     waited = 0
-    # row by row, since what is ahead depends on which of the rows before it were accepted; a turn costs the same
+    # row by row, because what is ahead depends on which of the rows before it were accepted; a turn costs the same
     # however many of them are ahead
     for i, (at, is_vouched) in enumerate(zip(time.tolist(), vouched.tolist(), strict=True)):
         verdict: bool | None = True
@@ -120,7 +120,7 @@ def _nothing(reach: int | None) -> Admission:
 
 
 def _short_jury(time: int, jury: Int64s, skew: int, flush: Flush | None) -> bool | None:
-    """Whether a row ahead is accepted though its jury is not complete, or None if it has to wait for more rows."""
+    """Return true if a row ahead is accepted by an incomplete jury, or None if it has to wait for more rows."""
     if flush is None:
         return None
     if flush.plausible is not None and time <= flush.plausible:

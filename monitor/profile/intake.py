@@ -68,7 +68,7 @@ class Intake:
         return len(self), self.highest, self.reach
 
     def offsets(self) -> list[int]:
-        """Of the rows that wait, ascending: which model's come first among them depends on the batches."""
+        """The times of the rows that wait, ascending: which model's come first among them depends on the batches."""
         return sorted(offset for rows in self._waiting for offset in rows.offset.tolist())
 
     def take(self, batch: Batch, records: RecordBatch) -> list[Decided]:

@@ -50,10 +50,10 @@ class ModelPanes:
         self._raw_sent = 0
         self._sampled = False
         self.has_ended = False
-        """Whether another contract has taken its place: what is open is sealed, and no more rows travel raw."""
+        """True if another contract has taken its place: what is open is sealed, and no more rows travel raw."""
 
     def fits(self, grid: Grid) -> bool:
-        """Whether a grid is of this model's stream here, with the same series."""
+        """Return true if a grid is of this model's stream here, with the same series."""
         series = self._stream.numeric_series + self._stream.categorical_series
         return (grid.model, grid.stream, grid.series) == (self.contract.model, self._stream.stream, series)
 
@@ -90,7 +90,7 @@ class ModelPanes:
 
     @property
     def is_cut(self) -> bool:
-        """Whether rows of an open pane were forgotten."""
+        """True if rows of an open pane were forgotten."""
         return any(pane.is_cut for pane in self._open.values())
 
     # ------------------------------------------------------------------ sealing

@@ -28,6 +28,6 @@ def record_quarantined(tp: TopicPartition, offset: int, watermark: int | None) -
 
 
 def place_quarantined(notice: Notice) -> tuple[TopicPartition, int]:
-    """The place of a record that was left out; offset -1 where the notice tells something else."""
+    """The place of a record that was left out; offset -1 if the notice is about something else."""
     offset = dict(notice.labels).get("offset", "-1") if notice.name == RECORD_QUARANTINED else "-1"
     return TopicPartition(notice.topic, notice.partition), int(offset)

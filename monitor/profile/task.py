@@ -63,11 +63,11 @@ class ProfileTask:
         self._marks = sorted(marks, key=lambda mark: mark.order)
         self._target: ProfilePosition | None = None
         self._is_whole = True
-        """Whether the log has all records from the low-water mark on; else the state can't be checked."""
+        """True if the log has all records from the low-water mark on; else the state can't be checked."""
 
     @property
     def restoring(self) -> bool:
-        """Whether the task still folds what was published before."""
+        """True if the task still folds what was published before."""
         return self._target is not None
 
     @property
@@ -149,7 +149,7 @@ class ProfileTask:
                 self._arrive()
 
     def switch(self, contract: TopicContract, watermark: int | None) -> None:
-        """From here on another contract. `watermark`: the partition's of now."""
+        """Fold under another contract from here on. `watermark`: the partition's present one."""
         self.fold.switch(contract, watermark)
         self._decoder = self._decoder_of(contract)
 

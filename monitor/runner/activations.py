@@ -43,6 +43,6 @@ class Activations:
 
 
 def pane_of(activation: Activation) -> Pane:
-    """Where an activation counts."""
+    """Return where an activation counts."""
     decision = activation.decision
     return decision.model, decision.kind, decision.stream, activation.pane

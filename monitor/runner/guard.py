@@ -59,7 +59,7 @@ class Guard:
             self._guarded[tp] = _Guarded(position, ended, alone_to)
 
     def _ended_in_a_fold(self, tp: TopicPartition, mark: Mark | None) -> bool:
-        """Whether the process of this name before ended in a fold of the partition. Asked once: later it did not."""
+        """Return true, at the first question only, if the previous process of this name ended in a fold of it."""
         first = tp not in self._met
         self._met.add(tp)
         if not first:
@@ -94,22 +94,22 @@ class Guard:
         return [self._mark(tp, guarded)]
 
     def is_alone(self, tp: TopicPartition) -> bool:
-        """Whether the partition's records are folded one by one."""
+        """Return true if the partition's records are folded one by one."""
         return tp in self._guarded and self._guarded[tp].alone_to > 0
 
     def is_deadly(self, tp: TopicPartition) -> bool:
-        """Whether the next record of the partition has ended its process three times."""
+        """Return true if the next record of the partition has ended its process three times."""
         guarded = self._guarded.get(tp)
         return guarded is not None and guarded.alone_to > 0 and guarded.ended >= THREE_TIMES
 
     def position(self, tp: TopicPartition) -> int | None:
-        """Where folding what is new begins; None for a partition that needs no guard."""
+        """Return where folding what is new begins; None for a partition that needs no guard."""
         guarded = self._guarded.get(tp)
         return None if guarded is None else guarded.position
 
     @property
     def hurries(self) -> bool:
-        """Whether a commit is wanted soon, so that a mark counts for as short a time as possible."""
+        """True if a commit is wanted soon, so that a mark counts for as short a time as possible."""
         return any(guarded.marked for guarded in self._guarded.values())
 
     @property

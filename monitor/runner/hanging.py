@@ -2,7 +2,7 @@
 
 A partition whose last stable offset stands still behind its end has an open transaction. Most end soon, or their
 coordinator aborts them when their time-out has passed; one that stands longer than that hangs until somebody aborts it,
-and all readers wait there in silence. So it is found here, named, and told with its remedy.
+and all readers wait there in silence. So it is found here, named, and logged with its remedy.
 """
 
 from __future__ import annotations

@@ -82,11 +82,11 @@ class Pulse:
             self.beaten_at = now
 
     def is_idle(self, now: float) -> bool:
-        """Whether it no longer holds back others that move."""
+        """Return true if it no longer holds back others that move."""
         return self.idle_timeout_s is not None and now - self.moved_at >= self.idle_timeout_s
 
     def is_still(self, now: float) -> bool:
-        """Whether it has stood still for so long that there may be something to tell."""
+        """Return true if it has stood still for so long that there may be something to tell."""
         least = self.interval_s if self.idle_timeout_s is None else self.idle_timeout_s
         return now - self.moved_at >= least
 
@@ -118,7 +118,7 @@ def heartbeat(tp: TopicPartition, pulses: Mapping[TopicPartition, Pulse], now: f
 
 
 def is_worth_it(watermark: int, before: int | None, step_ms: int) -> bool:
-    """Whether a heartbeat would seal another pane."""
+    """Return true if a heartbeat would seal another pane."""
     return before is None or watermark // step_ms > before // step_ms
 
 

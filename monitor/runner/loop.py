@@ -115,7 +115,7 @@ class Loop:
         self._next: dict[TopicPartition, int] = {}
         self._committed_at = clock()
         self.joined = False
-        """Whether the group has given its share to this process, be it nothing."""
+        """True if the group has given its share to this process, even if that is nothing."""
         self.transactions = 0
 
     def run(self, stopping: Callable[[], bool], between: Callable[[], None] = lambda: None) -> None:

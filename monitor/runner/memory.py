@@ -39,10 +39,10 @@ def give_back() -> None:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Without the search for cyclic garbage: to make hundreds of thousands of objects that stay, and no garbage.
+    """Switch off the search for cyclic garbage while hundreds of thousands of objects are made that stay.
 
-    The search begins after so many new objects, and in a restore it looked in vain through all of them again and again,
-    for a quarter of the time.
+    The search begins after a number of new objects, and in a restore it looked through all of them in vain, again and
+    again, for a quarter of the time.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -54,7 +54,7 @@ def uncollected() -> Iterator[None]:
 
 
 class Budget:
-    """Whether memory is short. `resident`, `relieve`: measure, and give back what is free."""
+    """The memory budget of this process. `resident`, `relieve`: measure, and give back what is free."""
 
     ENOUGH = 0.9
     """Memory is short until it is below this part of the budget: it shall not change its mind every turn."""
@@ -83,6 +83,6 @@ class Budget:
         before, self.is_short = self.is_short, self.resident_bytes > limit
         if self.is_short != before:
             tell = self._log.warning if self.is_short else self._log.info
-            told = "memory_short" if self.is_short else "memory_enough"
-            tell(told, resident_mb=self.resident_bytes >> 20, budget_mb=self.budget_bytes >> 20)
+            event = "memory_short" if self.is_short else "memory_enough"
+            tell(event, resident_mb=self.resident_bytes >> 20, budget_mb=self.budget_bytes >> 20)
         return self.is_short

@@ -14,7 +14,7 @@ from monitor.telemetry import Sample, sample
 
 
 class Standing(NamedTuple):
-    """Where a partition stands. `watermark`: sealed event time, ms; None where there is none."""
+    """The standing of a partition. `watermark`: sealed event time, ms; None if there is none."""
 
     position: int
     folding_again: bool
@@ -23,7 +23,7 @@ class Standing(NamedTuple):
 
 
 def input_numbers(standings: Mapping[TopicPartition, Standing]) -> Iterator[Sample]:
-    """Of the partitions that profile reads."""
+    """Return the numbers of the partitions that profile reads."""
     for tp, standing in sorted(standings.items()):
         yield sample("streamdrift_input_position", standing.position, *tp)
         yield sample("streamdrift_input_folding_again", standing.folding_again, *tp)
@@ -41,14 +41,14 @@ def account_numbers(accounts: Mapping[TopicPartition, Account]) -> Iterator[Samp
 
 
 def ledger_numbers(standings: Mapping[TopicPartition, Standing]) -> Iterator[Sample]:
-    """Of the ledger partitions that evaluate reads."""
+    """Return the numbers of the ledger partitions that evaluate reads."""
     for tp, standing in sorted(standings.items()):
         yield sample("streamdrift_ledger_position", standing.position, tp.partition)
         yield sample("streamdrift_ledger_folding_again", standing.folding_again, tp.partition)
 
 
 def model_numbers(models: Iterable[ModelFold]) -> Iterator[Sample]:
-    """Of the models that evaluate judges."""
+    """Return the numbers of the models that evaluate judges."""
     for fold in models:
         if fold.decisions.rules is None:
             continue
@@ -62,7 +62,7 @@ def model_numbers(models: Iterable[ModelFold]) -> Iterator[Sample]:
 
 
 def lane_numbers(standings: Iterable[Lane]) -> Iterator[Sample]:
-    """Of the lanes of one model."""
+    """Return the numbers of the lanes of one model."""
     for lane in standings:
         labels = (lane.model, lane.stream, lane.segment)
         waits = lane.state == "waiting"
@@ -73,7 +73,7 @@ def lane_numbers(standings: Iterable[Lane]) -> Iterator[Sample]:
 
 
 def hanging_numbers(stage: str, hanging: Iterable[HangingTransaction]) -> Iterator[Sample]:
-    """Of the partitions that an open transaction holds back for too long."""
+    """Return the numbers of the partitions that an open transaction holds back for too long."""
     for found in hanging:
         yield sample("streamdrift_hanging_transaction_seconds", found.standing_s, stage, *found.tp)
 

@@ -2,8 +2,8 @@
 
 Own partitions are known by their folds, all others by their position records, read every fifth of a second. A
 partition more than `max_lead` ahead of the slowest one of its models is paused; that changes the pace, never the
-answer. The slowest of all is never paused, and a lead of less than a pane is none, since no heartbeat could end it: so
-somebody can always go on.
+answer. The slowest of all is never paused, and a lead of less than a pane does not count, because no heartbeat could
+end it: so somebody can always go on.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Pace:
         self._is_counted = False
         self._followed_at: float | None = None
         self.is_crowded = False
-        """Whether memory is short: then no partition may be ahead of the slowest by more than a pane."""
+        """True if memory is short: then no partition may be ahead of the slowest by more than a pane."""
         self._topics: dict[str, TopicContract] = {}
         self._least: dict[str, int] = {}
         self._leads: dict[str, int] = {}
@@ -44,10 +44,10 @@ class Pace:
     def use(self, contracts: Iterable[TopicContract], config: Config) -> None:
         """Who reads which topic, and how far each model's partitions may be apart."""
         self._topics = {contract.topic: contract for contract in contracts}
-        said = {model.contract.model: model.max_lead_ms for model in config.models}
+        leads = {model.contract.model: model.max_lead_ms for model in config.models}
         self._intervals = {model.contract.model: model.rules.interval_ms for model in config.models}
         self._least = {model.model: model.pane_ms for contract in self._topics.values() for model in contract.models}
-        self._leads = {name: max(said.get(name, BUILT_IN.max_lead or 0), least) for name, least in self._least.items()}
+        self._leads = {name: max(leads.get(name, BUILT_IN.max_lead or 0), least) for name, least in self._least.items()}
         for tp, pulse in self.pulses.items():
             fresh = self._pulse(tp.topic, pulse.moved_at)
             pulse.models, pulse.idle_timeout_s = fresh.models, fresh.idle_timeout_s
@@ -89,7 +89,7 @@ class Pace:
         )
 
     def is_due(self, now: float) -> bool:
-        """Whether it is time to look at what others have done; then it is not for a while."""
+        """Return true if it is time to look at what others have done; then it is not for a while."""
         if self._followed_at is not None and now - self._followed_at < FOLLOW_S:
             return False
         self._followed_at = now
@@ -124,7 +124,7 @@ class Pace:
         )
 
     def _limits(self, now: float) -> dict[str, int]:
-        """Of each model, the watermark that none of its partitions should pass for now.
+        """Return, by model, the watermark that none of its partitions should pass at present.
 
         A partition that has no watermark yet stands, for a while, where the first of all began.
         """

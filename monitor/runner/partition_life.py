@@ -6,7 +6,7 @@
     again    arrived    held     what was published before is folded again, up to its committed position
     held     together   reading  nobody who shares a model with it folds again
     held     torn       undone   the same, but a part of its last commit is lost
-    undone   committed  held     the lost commit is taken back, for what is said again need not be the same
+    undone   committed  held     the lost commit is taken back, because what is published again may differ
     reading  apart      held     one that shares a model with it folds again: they restore as one
     reading  blocked    blocked  a pane that is due waits for its model's grid
     reading  ahead      ahead    it is too far ahead of the slowest of its models (law 8)
@@ -81,7 +81,7 @@ TABLE: Mapping[State, Mapping[Event, State]] = {
 
 
 class PartitionLife:
-    """Where one input partition is in its life."""
+    """The state of one input partition in its life."""
 
     def __init__(self, state: State = "unnamed") -> None:
         self.state: State = state

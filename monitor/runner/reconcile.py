@@ -45,7 +45,7 @@ class Present:
     """Offsets of records that were left out, as a dead letter or a notice says."""
 
     def lacks(self, position: ProfilePosition) -> bool:
-        """Whether outputs that a committed position names are not there."""
+        """Return true if outputs that a committed position names are not there."""
         return any(self.sequences.get(place, 0) < number for place, number in position.sequences.items())
 
     def without(self, outputs: Iterable[Outgoing]) -> list[Outgoing]:
@@ -53,7 +53,7 @@ class Present:
         return [o for o in outputs if not self._has(o)]
 
     def is_ahead_of(self, position: ProfilePosition, pane_ms: Mapping[str, int]) -> bool:
-        """Whether some of it tells of what is not folded at a position, so that it may have to be looked up again.
+        """Return true if some of it belongs to what is not folded at a position, and may have to be looked up again.
 
         Of records that is those behind its low-water mark: a row that waits for its neighbours is rejected after
         records that follow it. `pane_ms`: of the models that are folded.
@@ -74,7 +74,7 @@ class Present:
 
 
 def _was_open(name: Name, position: ProfilePosition, pane_ms: int) -> bool:
-    """Whether a pane had yet to be sealed at a position, or a sample to be sent."""
+    """Return true if a pane had yet to be sealed at a position, or a sample to be sent."""
     index, known = int(name[3]), position.models.get(str(name[1]))
     if known is not None and known.blocked_at is not None:
         return index > known.blocked_at or (index == known.blocked_at and name[0] == PANE)
@@ -122,7 +122,7 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
 
 
 def _is_behind(position: ProfilePosition, beat: Heartbeat) -> bool:
-    """Whether a heartbeat is later than a position: those at one offset rise, and a position keeps the newest alone."""
+    """Return true if a heartbeat is later than a position. Those at one offset rise; a position keeps the newest."""
     if beat.offset != position.position:
         return beat.offset > position.position
     reached = BEFORE_ALL if position.watermark is None else position.watermark

@@ -8,7 +8,7 @@ from monitor.config.resolved import Config, ModelConfig
 from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
 
-_REMEDY = "has changed, which a running model can't take: go back to it, or start anew under another STREAMDRIFT_PREFIX"
+_REMEDY = "has changed, which a running model can't take: go back to it, or start under another STREAMDRIFT_PREFIX"
 
 
 def refuse_reload(old: Config, new: Config) -> None:
@@ -37,13 +37,13 @@ def _refused_of(old: ModelConfig, new: ModelConfig) -> list[str]:
 
 def contract_refusals(old: ModelContract, new: ModelContract) -> list[str]:
     """What is other in a model's contract and stands in all that was written under the old one, as sentences."""
-    said = {
+    compared = {
         "`pane`": (old.pane_ms, new.pane_ms),
         "`grid_rows` (or `first` of its reference)": (old.raw_rows, new.raw_rows),
         "`streams`": ([(s.stream, s.topic) for s in old.streams], [(s.stream, s.topic) for s in new.streams]),
         "`columns`": (_columns(old), _columns(new)),
     }
-    return [f"its {name} {_REMEDY}" for name, (before, after) in said.items() if before != after]
+    return [f"its {name} {_REMEDY}" for name, (before, after) in compared.items() if before != after]
 
 
 def _columns(contract: ModelContract) -> list[tuple[str, Iterable[object]]]:

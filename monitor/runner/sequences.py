@@ -44,7 +44,7 @@ class Sequencer:
 
 
 def numbers_from(bus: Bus, tp: TopicPartition, start: int) -> dict[str, int]:
-    """Of each writer with records at or after `start`, the number behind its newest there."""
+    """Return, by writer with records at or after `start`, the number behind its newest there."""
     found: dict[str, int] = {}
     for batch in read_whole(bus, tp, start):
         for record in records_of(batch):

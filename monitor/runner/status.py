@@ -37,7 +37,7 @@ class Reporting(Protocol):
     """What a stage tells of itself."""
 
     def standings(self) -> Mapping[TopicPartition, Standing]:
-        """Where each of its partitions stands."""
+        """Return where each of its partitions stands."""
 
     def numbers(self) -> Iterable[Sample]:
         """Its numbers, but for the lag."""

@@ -61,7 +61,7 @@ PATIENCE_MS = 30_000
 def read_whole(
     bus: Bus, tp: TopicPartition, start: int | None = None, timeout_ms: int = PATIENCE_MS, to: int | None = None
 ) -> Iterator[RecordBatch]:
-    """All committed records from `start` to the high watermark of now, or to `to` if that is lower.
+    """All committed records from `start` to the present high watermark, or to `to` if that is lower.
 
     `start`: None is the log's start. Open transactions below the end are waited for; raises BusError if one does not
     end in time, and RecordsLost if records from `start` on were deleted.

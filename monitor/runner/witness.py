@@ -22,7 +22,7 @@ _NOTHING = _FORM.pack(bytes(8), 0)
 
 
 class Witness(Protocol):
-    """Of one process name; asked at the start for what was, then told what is. `knows`: whether it saw one end."""
+    """A witness of one process name: it is read at the start, then written. `knows`: true if it saw one end."""
 
     knows: bool
 

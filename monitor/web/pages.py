@@ -15,7 +15,7 @@ from monitor.web.server import Page, Pages
 
 
 def pages_of(stages: Callable[[], Sequence[StageView]], own: Callable[[], Sequence[Sample]]) -> Pages:
-    """`stages`: the view of now. `own`: numbers of the supervisor itself."""
+    """`stages`: their present state. `own`: numbers of the supervisor itself."""
     return {
         "/live": lambda: _answer(not_live(stages(), time.monotonic())),
         "/ready": lambda: _answer(not_ready(stages(), time.monotonic())),

@@ -45,7 +45,7 @@ class WebServer:
     def __init__(self, place: str, pages: Pages, client_s: float = CLIENT_S) -> None:
         self._socket = _listening(place)
         self.port = int(self._socket.getsockname()[1])
-        """Where it listens: the one it was given, or the system's choice for 0."""
+        """The port on which it listens: the one it was given, or the system's choice for 0."""
         routes = [Route(path, _endpoint(page)) for path, page in pages.items()]
         self._server = Server(
             Config(

@@ -19,7 +19,7 @@ INSTEAD = {
     r'"""(Whether|Where|Of (each|the|a|an|one|which))\b': "Return true if, or a noun with its verb",
     r"\btold\b(?! apart)": "published, logged, reported, known",
     r"\bsaid\b|\b_?say\(|\bsay_": "published, logged, returned, written",
-    r"\beats?\b|\beaten\b": "reads",
+    r"(?<![.\w])eats?\b(?! ?:)|\beaten\b": "reads",
     r"[,;:(] for (it|they|there|what|else|nobody|all|this|these|then|both|some|every)\b": "because",
     r"[,;:(] since (it|they|there|the|a|an|no|our|all|its|every|that|what|nobody|this|these|both|each)\b": "because",
     r"\b(None|null|[01]) where\b": "None if",
