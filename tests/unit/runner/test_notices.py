@@ -176,6 +176,35 @@ def test_what_a_running_consumer_has_lost_is_one_alert_and_a_bucket(bus: MemoryB
     assert [value for value in replayed(bus) if b"DataLost" in value] == alerts(bus)
 
 
+@pytest.mark.parametrize("seed", [14, 16, 19, 21])
+def test_whenever_retention_strikes_every_offset_is_counted_once(bus: MemoryBus, seed: int) -> None:
+    """Between turns, before a restart, while it is folded again, and again and again: what is no row is lost."""
+    rng = random.Random(seed)
+    loops, second = serve(bus), 0
+    for _ in range(25):
+        step = rng.choice(["send", "turn", "turn", "restart", "delete"])
+        if step == "send":
+            send(bus, range(second, second + 4), rng)
+            second += 4
+        elif step == "turn":
+            turn(loops, rng.randint(1, 3))
+        elif step == "restart":
+            loops = serve(bus)
+        else:
+            tp = TopicPartition("in", rng.randrange(2))
+            bus.delete_before(tp, rng.randint(bus.beginning(tp), bus.end(tp)))
+    send(bus, range(second, second + 4), rng)
+    turn(loops, 30)
+    found = accounts(bus, TOPICS, ["in"])
+    assert {tp: account.position for tp, account in found.items()} == {tp: bus.end(tp) for tp in found}
+    for account in found.values():
+        assert (account.difference, account.gaps) == (0, 0)
+        assert account.buckets.keys() <= {"pane", "late", "lost", "tombstone", "filtered"}
+        assert min(account.buckets.values()) >= 0
+    assert sum(account.buckets.get("lost", 0) for account in found.values()) > 0
+    assert any(b"DataLost" in value for value in alerts(bus))
+
+
 def test_retention_that_overtakes_a_restart_is_one_alert(bus: MemoryBus) -> None:
     """While it folds again profile passes over what is gone below its committed position, and then over the rest."""
     rng = random.Random(8)
