@@ -156,7 +156,7 @@ class Panes:
     """Records of one pane after the other, for all models. `shifted`: column c000 has moved far."""
 
     def __init__(self, models: list[str], columns: int, rows: int) -> None:
-        self._models = models
+        self.models = models
         self._names = [f"c{k:03d}" for k in range(columns)]
         self._rows = rows
         self._random = np.random.default_rng(1)
@@ -167,7 +167,7 @@ class Panes:
         self.number += 1
         for row in range(self._rows):
             time_of = time_text(start + row * PANE_MS // self._rows)
-            for model in self._models:
+            for model in self.models:
                 values = np.round(self._random.standard_normal(len(self._names)), 3)
                 if shifted:
                     values[0] += 5
@@ -247,6 +247,8 @@ class Bench:
         self._panes = panes
         self.service = service
         self._address = address
+        self._models = frozenset(panes.models)
+        self._seen = [0] * LEDGER_PARTITIONS
         topics = LedgerTopics(PREFIX, LEDGER_PARTITIONS)
         self._topics = topics
         self._evaluate = Positions(self._bus, topics, f"{PREFIX}evaluate")
@@ -284,27 +286,35 @@ class Bench:
                 raise RuntimeError(f"not within {PATIENCE_S:g} s: {what}\n{self.service.log.read_text()[-3000:]}")
             time.sleep(0.2)
 
-    def snapshots(self) -> tuple[int, ...]:
-        """Ends of the partitions of the state topic: they move when a snapshot is written."""
-        return tuple(self._bus.end(TopicPartition(self._topics.name("state"), p)) for p in range(LEDGER_PARTITIONS))
+    def written(self) -> set[str]:
+        """The models whose snapshots were written since it was last asked."""
+        names: set[str] = set()
+        for p in range(LEDGER_PARTITIONS):
+            tp = TopicPartition(self._topics.name("state"), p)
+            end = self._bus.end(tp)
+            while self._seen[p] < end and (batch := self._bus.read(tp, self._seen[p], end, 10_000)).offsets:
+                keys = [(key or b"").split(b"\0")[0].decode().partition("/")[2] for key in batch.keys]
+                names |= set(keys) & self._models
+                self._seen[p] = batch.offsets[-1] + 1
+        return names
 
     def age(self) -> int:
-        """Pane by pane until just before the partition whose snapshots are the oldest writes again.
+        """Pane by pane until just before the model whose snapshot is the oldest has its next one.
 
-        How often each writes is seen from its last two. Returns the panes since the youngest snapshot.
+        How often each has one is seen from its last two. Returns the age of that snapshot, in panes.
         """
-        before, written = self.snapshots(), [[0] for _ in range(LEDGER_PARTITIONS)]
+        self.written()
+        panes: dict[str, list[int]] = {model: [] for model in self._models}
         for pane in range(1, 4 * PANES):
             self.send(1)
             self.wait(self.caught_up, "a pane was judged")
-            now = self.snapshots()
-            for its, old, new in zip(written, before, now, strict=True):
-                its += [pane] if old != new else []
-            before = now
-            oldest = min(written, key=lambda its: its[-1])
-            if len(oldest) > 2 and pane - oldest[-1] >= oldest[-1] - oldest[-2] - 1:
-                return pane - max(its[-1] for its in written)
-        raise RuntimeError(f"the snapshots of the partitions came at {written}")
+            for model in self.written():
+                panes[model].append(pane)
+            if all(len(its) > 1 for its in panes.values()):
+                oldest = min(panes.values(), key=lambda its: its[-1])
+                if pane - oldest[-1] >= oldest[-1] - oldest[-2] - 1:
+                    return pane - oldest[-1]
+        raise RuntimeError(f"the snapshots of the models came at {panes}")
 
     def ends(self) -> dict[Any, int]:
         name = self._topics.name("alerts")

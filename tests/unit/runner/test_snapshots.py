@@ -124,8 +124,8 @@ def test_a_commit_that_a_broker_tore_is_mended(loses: tuple[str, str], seed: int
         (Since(60, 0, 0), 0, True),
         (Since(0, 20_000, 0), 0, True),
         (Since(0, 0, 100_000), 0, True),
-        (Since(59, 0, 1_099_999), 2_000_000, False),
-        (Since(59, 0, 1_100_000), 2_000_000, True),
+        (Since(59, 0, 599_999), 2_000_000, False),
+        (Since(59, 0, 600_000), 2_000_000, True),
     ],
 )
 def test_snapshots_are_due_by_panes_records_and_work(since: Since, size: int, due: bool) -> None:
