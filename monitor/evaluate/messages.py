@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+MESSAGES = 1
+"""The version of messages, raised by a release that changes what they mean. A restart compares what it gives with what
+was published by the same version and release, and by no other."""
+
 OutputTopic = Literal["alerts", "retraining", "observations"]
 
 

@@ -16,7 +16,8 @@ _MODULUS = 1 << 256
 class Said:
     """A chain over the messages, and a sum over the activations.
 
-    Messages count in order: each link is the SHA-256 of the one before and the message. Activations don't: whether one
+    Messages count in order, by what they mean and not by what depends on the place: each link is the SHA-256 of the one
+    before and the message's topic, time, key and basis. Activations don't: whether one
     stream's grid is made before or after a pane of the other is folded depends on how the ledger was polled.
     """
 
@@ -27,7 +28,8 @@ class Said:
     def add(self, output: Message | Activation) -> None:
         """One more output."""
         if isinstance(output, Message):
-            self._chain = hashlib.sha256(self._chain + output.value).digest()
+            text = f"{output.topic}/{output.at}/{output.key}/"
+            self._chain = hashlib.sha256(self._chain + text.encode() + output.basis).digest()
         else:
             change = output.decision
             text = f"{change.model}/{change.kind}/{change.stream}/{change.digest}/{output.pane}"

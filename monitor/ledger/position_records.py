@@ -114,7 +114,9 @@ class EvaluatePosition(msgspec.Struct, frozen=True):
     From there on the ledger is folded again: no model's snapshot stands below it. `commit`: number of the commit that
     wrote this. `outputs`, `numbers`: digest and numbers of what belongs to no model. `before` and `tails`: its numbers
     at the last commit but one, and the offset behind them in each output partition; so what the last one wrote can be
-    looked up. `models`: sum over the newest records of the models (`digest_of_records`).
+    looked up; `previous`: the position there. `models`: sum over the newest records of models (`digest_of_records`).
+    `messages`: version of the messages since the snapshots; empty if they are of several. `skipped`: stretches of the
+    output partitions, as (from, to), whose messages are not published again, because another version published them.
     """
 
     format: str
@@ -126,6 +128,9 @@ class EvaluatePosition(msgspec.Struct, frozen=True):
     before: dict[str, int]
     tails: dict[str, int]
     models: str
+    messages: str
+    previous: int
+    skipped: dict[str, tuple[int, int]] = {}
 
 
 class EvaluatedModel(msgspec.Struct, frozen=True):

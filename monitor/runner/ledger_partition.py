@@ -7,7 +7,7 @@ from the ledger's start.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -16,6 +16,7 @@ from monitor.codec.chunks import Assembler
 from monitor.codec.snapshot import digest_of_part
 from monitor.errors import FormatError, NewerRelease, StateDivergence
 from monitor.evaluate.alerts import Place
+from monitor.evaluate.messages import MESSAGES
 from monitor.evaluate.snapshots import SavedModel, committed_part, encode_shared
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, Record, RecordBatch, TopicPartition
@@ -80,6 +81,12 @@ class LedgerPartition:
         """The records of the models there."""
         self._records = ModelRecords()
         self._commits = 0
+        self._messages = f"{MESSAGES}/{place.version}"
+        """The version in which this process writes messages."""
+        self._settles_at: int | None = None
+        """From where on all snapshots have to be before messages can be compared: below, others wrote some."""
+        self._previous = 0
+        """The position committed with the outputs that are confirmed."""
         self._is_fresh = True
         """Whether it has neither committed nor folded anything, ever."""
         self._rebuilt: dict[str, Stopped] = {}
@@ -119,7 +126,18 @@ class LedgerPartition:
             self.task.stop(name)
         with uncollected():
             self._stop(dict(self._take_up(snapshots, parts)))
-        self._outbox.restore(self._target, self._models, self._bus)
+        self._outbox.restore(self._target, self._models, self._bus, self._is_comparable)
+        self._previous = target.previous
+        self._come_to(self.low.position)
+
+    @property
+    def _is_comparable(self) -> bool:
+        """Whether all messages since the snapshots are of the version that this process writes."""
+        return self._target is None or self._target.messages == self._messages
+
+    def _come_to(self, offset: int) -> None:
+        if self._target is not None and not self._is_comparable and offset >= self._target.previous:
+            self._outbox.come_to_last_commit()
 
     def _restore_shared(self, target: EvaluatePosition, part: bytes | None) -> EvaluatePosition:
         """Begin at the shared part; if it can't be used, what belongs to no model can be had from the ledger alone."""
@@ -167,9 +185,13 @@ class LedgerPartition:
         self.task.reach(target.position)
         anew = begun_anew(self.task, {name: record.releases for name, record in self._models.items()})
         others = {*self.stopped, *anew}
+        if target.messages != self._messages:
+            others |= self._models.keys() | self.task.models.keys()
+            self._take_over(target, others)
         known = {name: record.outputs for name, record in self._models.items() if name not in others}
-        known[""] = target.outputs
-        self._outbox.go_on_behind(others)
+        if target.messages == self._messages:
+            known[""] = target.outputs
+            self._outbox.go_on_behind(others)
         same = self._outbox.has_reached(self._models, others)
         if not same or any(self.task.digest_of(name) != digest for name, digest in known.items()):
             raise StateDivergence(
@@ -178,6 +200,25 @@ class LedgerPartition:
             )
         self._report_reset(anew)
         self._log.info("ledger_restored", partition=self.tp.partition, to=target.position)
+
+    def _take_over(self, target: EvaluatePosition, names: Collection[str]) -> None:
+        """Go on from a commit of another version of messages, and snapshot every model in this one."""
+        self._outbox.complete({"", *names})
+        self._settles_at = target.position
+        self.low.hurry()
+        for name in self.task.models:
+            self.parts.want(name)
+        self._log.warning(
+            "messages_not_compared", partition=self.tp.partition, committed=target.messages, running=self._messages
+        )
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether all snapshots stand where this version of messages began, or behind."""
+        lowest = min(self.parts.lowest(self.position), self.low.position)
+        if self._settles_at is not None and lowest >= self._settles_at:
+            self._settles_at = None
+        return self._settles_at is None
 
     def _report_reset(self, anew: Mapping[str, frozenset[str]]) -> None:
         """One alert for each model whose detectors began anew under another River, and a snapshot by this one."""
@@ -193,8 +234,13 @@ class LedgerPartition:
         """Fold the next records of the ledger."""
         at = 0
         if self._target is not None:
-            at = sum(1 for offset in records.offsets if offset < self.committed)
-            self._fold(records.cut(0, at))
+            if not self._is_comparable:
+                at = sum(1 for offset in records.offsets if offset < self._target.previous)
+                self._fold(records.cut(0, at))
+                self._come_to(records.offsets[at] if at < len(records) else 0)
+            known = sum(1 for offset in records.offsets if offset < self.committed)
+            self._fold(records.cut(at, known))
+            at = known
             if at < len(records):
                 self._arrive()
         self._fold(records.cut(at, len(records)))
@@ -415,6 +461,9 @@ class LedgerPartition:
             before=standing.before,
             tails=dict(sorted(self._outbox.tails.items())),
             models=self._records.digest,
+            messages=self._messages if self._is_settled else "",
+            previous=self._previous,
+            skipped=self._outbox.skipped,
         )
         return position, models
 
@@ -438,6 +487,7 @@ class LedgerPartition:
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
         """The commit is done. `ends`: of the output partitions that it wrote to, the offset behind its records."""
         self._outbox.confirm(ends)
+        self._previous = self.committed
 
 
 def _model_of(record: Record) -> str:

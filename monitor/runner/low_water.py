@@ -61,6 +61,10 @@ class LowWater:
         is_cheap = self._bytes + size >= SHARE * self._size
         return self._memories[0] if is_cheap or position - self.position >= self._furthest else None
 
+    def hurry(self) -> None:
+        """Have the shared part written as soon as it can move."""
+        self._size = 0
+
     def add(self, size: int) -> None:
         """Parts of models were written, of this many bytes."""
         self._bytes += size

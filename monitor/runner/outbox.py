@@ -22,6 +22,7 @@ from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import EvaluatedModel, EvaluatePosition
 from monitor.runner.activations import Pane, pane_of
+from monitor.runner.message_ids import id_of, ids_between
 from monitor.runner.rebuild import Rebuilt
 from monitor.runner.sequences import WRITER, Sequencer, numbers_from, writer_and_sequence
 
@@ -62,11 +63,25 @@ class Outbox:
         self.tails: dict[str, int] = {}
         self.entries: list[Entry] = []
         self._activated: dict[Pane, str] = {}
+        self._is_comparable = True
+        """False while a commit of another version of messages is folded again to: nothing is numbered."""
+        self._lost: set[str] = set()
+        """Output partitions in which that commit has written and nothing is found."""
+        self._of_last_commit: list[Message] | None = None
+        """Messages of the stretch that such a commit may have lost, once the fold has come to it."""
+        self._ids: dict[str, set[str]] = {}
+        """By output partition the ids of messages that are there, and not to be published again."""
+        self.skipped: dict[str, tuple[int, int]] = {}
 
     # ------------------------------------------------------------------ restoring
 
-    def restore(self, target: EvaluatePosition, models: Mapping[str, EvaluatedModel], bus: Bus) -> None:
-        """Go on from a committed position, folding again from the snapshots."""
+    def restore(
+        self, target: EvaluatePosition, models: Mapping[str, EvaluatedModel], bus: Bus, is_comparable: bool = True
+    ) -> None:
+        """Go on from a committed position, folding again from the snapshots.
+
+        `is_comparable`: whether what is published by this process is numbered as in the commit.
+        """
         snapshots = {name: record.snapshot for name, record in models.items()} | {"": target.low}
         for name, snapshot in snapshots.items():
             if snapshot is not None:
@@ -88,6 +103,19 @@ class Outbox:
             self._present |= {(writer, place): number for writer, number in (found or {}).items()}
         # what the last commit claims and has lost is not there until the next one has written it again, and says so
         self._before = {name: self._there(name, {}) for name in claimed}
+        self._is_comparable, self.skipped = is_comparable, dict(target.skipped)
+        if not is_comparable:
+            self._lost = {
+                place
+                for name in {"", *last_commit}
+                for place, number in claimed[name].items()
+                if max(last[name].get(place, 0), self._present[self.writer(name), place]) < number
+            }
+            for tp in self._topics_with_ids():
+                tail, end = target.tails.get(_place(tp), 0), bus.end(tp)
+                start, _ = self.skipped.get(_place(tp), (tail, end))
+                self.skipped[_place(tp)] = min(start, tail), end
+        self._ids = {_place(tp): self._read_ids(bus, tp) for tp in self._topics_with_ids()}
         self._unsure = last_commit
         # the task's own entries are not made by folding: their numbers go on from what is there
         own = {_place(self._tp): self._present.get((self._writer, _place(self._tp)), 0)}
@@ -97,6 +125,33 @@ class Outbox:
         """Of each writer the number behind its newest record that lies behind the tail; None where that was deleted."""
         tail = target.tails.get(_place(tp), 0)
         return numbers_from(bus, tp, tail) if bus.beginning(tp) <= tail else None
+
+    def _topics_with_ids(self) -> list[TopicPartition]:
+        return [tp for tp in self.places()[1:] if tp.topic != self._topics.name("firing")]
+
+    def _read_ids(self, bus: Bus, tp: TopicPartition) -> set[str]:
+        start, end = self.skipped.get(_place(tp), (0, 0))
+        return ids_between(bus, tp, start, end)
+
+    def come_to_last_commit(self) -> None:
+        """Folding again has come to what the last commit wrote, and may have lost; for one of another version."""
+        if self._of_last_commit is None:
+            self._of_last_commit = []
+
+    def complete(self, names: Collection[str]) -> None:
+        """End of folding again to a commit of another version: of all that, what the commit has lost is written.
+
+        Numbers go on behind what is there.
+        """
+        for name in names:
+            self._sequencer(name).go_on(self._there(name, {}))
+        messages, self._of_last_commit, self._is_comparable = self._of_last_commit or [], None, True
+        for message in messages:
+            self._number(message, self._lost)
+            for ids in self._ids.values():
+                ids.discard(id_of(message.value))
+        if not any(self._ids.values()):
+            self.skipped = {}
 
     def go_on_behind(self, models: Collection[str]) -> None:
         """Drop what folding again gave of these models: their numbers go on behind what is there."""
@@ -120,12 +175,22 @@ class Outbox:
         """Outputs of models, in each model's order. `known`: by pane the newest activation that has been written."""
         for output in outputs:
             self._spoke.add(output.model if isinstance(output, Message) else output.decision.model)
-            if isinstance(output, Message):
-                numbered = self._sequencer(output.model).number(self._records(output))
-                pane = (output.model, output.at)
-                self._waiting += [(pane, part) for part in numbered if not self._is_there(part)]
-            else:
+            if not isinstance(output, Message):
                 self._activate(output, known)
+            elif self._is_comparable:
+                self._number(output, None)
+            elif self._of_last_commit is not None:
+                self._of_last_commit.append(output)
+
+    def _number(self, message: Message, places: Collection[str] | None) -> None:
+        """Number a message's records and keep those to be written. `places`: only there; None: everywhere."""
+        records = [r for r in self._records(message) if places is None or f"{r.topic}/{r.partition}" in places]
+        if any(self._ids.values()):
+            name = id_of(message.value)
+            records = [r for r in records if name not in self._ids.get(f"{r.topic}/{r.partition}", ())]
+        pane = (message.model, message.at)
+        numbered = self._sequencer(message.model).number(records)
+        self._waiting += [(pane, part) for part in numbered if not self._is_there(part)]
 
     def say_again(self, model: str, numbers: Mapping[str, int], again: Rebuilt, known: Mapping[Pane, str]) -> None:
         """All that a model says that was stopped. `numbers`: of what it had said by then; what is there is muted."""

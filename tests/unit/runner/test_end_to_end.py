@@ -127,6 +127,9 @@ class Service:
     now: float = 0.0
     deaths: int = 0
     rhythm: Rhythm = OFTEN
+    place: Place = PLACE
+    events: list[str] = field(default_factory=list)
+    """Of the log, for those who want to look at it."""
     loops: dict[str, Loop] = field(default_factory=dict)
     witnesses: dict[str, MemoryWitness] = field(default_factory=dict)
 
@@ -146,7 +149,7 @@ class Service:
         log = get_log("test")
         if name == "profile":
             return ProfileStage(self.bus, self.config, TOPICS, lambda: self.now, log)
-        return EvaluateStage(self.bus, self.config, TOPICS, PLACE, lambda model: [], log, self.rhythm)
+        return EvaluateStage(self.bus, self.config, TOPICS, self.place, lambda model: [], log, self.rhythm)
 
 
 def value(rng: random.Random, topic: str, at_ms: int, number: int) -> bytes | None:

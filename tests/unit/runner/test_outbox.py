@@ -44,7 +44,7 @@ class Committed(NamedTuple):
 
 def a_position(said: int, before: int, tail: int = 0) -> Committed:
     """Committed after so many alerts of m."""
-    position = EvaluatePosition(FORMAT, 7, None, 9, "", {}, {}, {ALERTS: tail}, "")
+    position = EvaluatePosition(FORMAT, 7, None, 9, "", {}, {}, {ALERTS: tail}, "", "", 0)
     numbers, earlier = {ALERTS: said}, {ALERTS: before}
     return Committed(position, EvaluatedModel(FORMAT, 7, None, "", numbers, earlier, numbers, None))
 
@@ -129,7 +129,7 @@ def test_alerts_of_no_model_keep_their_numbers_over_a_restart() -> None:
     bus.write(Sequencer(WRITER).number(entries), markers=False)
     low = Snapshot(5, 0, "", "", {ALERTS: 2, "sd.ledger/0": 1})
     tails = {ALERTS: 2, "sd.ledger/0": 0}
-    position = EvaluatePosition(FORMAT, 7, low, 9, "", {ALERTS: 2}, {ALERTS: 2}, tails, "")
+    position = EvaluatePosition(FORMAT, 7, low, 9, "", {ALERTS: 2}, {ALERTS: 2}, tails, "", "", 0)
     outbox = restored(bus, Committed(position, None))
     assert outbox.numbers("") == {ALERTS: 2, "sd.ledger/0": 3}
     assert say(outbox, 1, model="") == [2]
