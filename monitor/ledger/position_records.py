@@ -30,7 +30,7 @@ class RowState(msgspec.Struct, frozen=True, order=True):
 
 
 class ModelPosition(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What of one model does not follow from its partition: where it has to be told, it is short.
+    """The part of one model's position that does not follow from its partition; a model without any is left out.
 
     `blocked_at`: index of the pane that is due and waits for the model's grid; None: all that was due is sealed.
     `raw_sent`: rows sent raw, `sampled`: whether a sample was sent, both as long as there is no grid. `first`: the
@@ -50,8 +50,8 @@ class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     `contract`: digest of the topic's contract at `low`; `switches`: to others after it, as (offset, watermark, digest).
     `gone`: of models that are folded no longer, the watermarks where that began and ended. `buckets`: records counted
     since the first start; `gaps`: offsets since then that hold none; `held`: rows that wait (`profile/accounting.py`).
-    `watermark`: at `position`; `natural`: as records alone have moved it; `told`: up to which panes were published.
-    `highest`: the largest accepted time; `silent_to`: what the newest heartbeat said of a silence since.
+    `watermark`: at `position`; `natural`: as records alone have moved it; `published_to`: up to which watermark panes
+    were published. `highest`: the largest accepted time; `silent_to`: the newest report of the silence since then.
     `quarantined`: offsets of those left out after `low`. `before`: the commit before this one; `tails`: the offset
     behind its records in each output partition, so that what the last commit wrote can be looked up, and done again.
     `models`: only those of which there is something to say, so that a topic of many models has a small record.
@@ -64,7 +64,7 @@ class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     first_watermark: int | None
     natural: int | None
     watermark: int | None
-    told: int | None
+    published_to: int | None
     digest: str
     contract: str
     highest: int | None = None

@@ -10,12 +10,12 @@ from monitor.ledger.entries import Notice
 RECORD_QUARANTINED: Final = "RecordQuarantined"
 
 
-def data_lost(lost: OffsetRange, told: int | None) -> Notice:
-    """Retention has deleted records that were still needed. `told`: up to which panes the partition has published."""
+def data_lost(lost: OffsetRange, published_to: int | None) -> Notice:
+    """Retention has deleted records that were still needed. `published_to`: the watermark of what was published."""
     place = f"{lost.topic}/{lost.partition}"
     text = f"{place}: offsets {lost.start} to {lost.end} were deleted before they were folded for good"
     labels = (("from_offset", str(lost.start)), ("partition", str(lost.partition)), ("topic", lost.topic))
-    return Notice("", "DataLost", told or 0, lost.topic, lost.partition, labels, text)
+    return Notice("", "DataLost", published_to or 0, lost.topic, lost.partition, labels, text)
 
 
 def record_quarantined(tp: TopicPartition, offset: int, watermark: int | None) -> Notice:

@@ -89,9 +89,9 @@ class PartitionFold:
         self._panes: list[Pane | RawPane] = []
         self._rejected: list[Rejected] = []
         self._left_out: list[tuple[int, int | None]] = []
-        self.told: int | None = None
+        self.published_to: int | None = None
         """Up to which panes it has published (ms)."""
-        self._told_held: dict[str, int] = {}
+        self._published_held: dict[str, int] = {}
         """Which models the newest published watermark holds back, and where."""
         self._folding_again = False
         self.wants_again = False
@@ -285,13 +285,16 @@ class PartitionFold:
 
     def drain(self) -> Drained:
         """Take what was put out since the last call."""
-        told, held = self.watermark, self._held()
+        reached, held = self.watermark, self._held()
         watermark = None
-        if told is not None and (self.told is None or held != self._told_held or self._ends_a_pane(self.told, told)):
-            self.told, self._told_held = told, held
+        before = self.published_to
+        if reached is not None and (
+            before is None or held != self._published_held or self._ends_a_pane(before, reached)
+        ):
+            self.published_to, self._published_held = reached, held
             firsts = {name: self._first_of(model) for name, model in sorted(self.models.items())}
-            first = told if self.first_watermark is None else self.first_watermark
-            watermark = Watermark(*self.tp, told, first, firsts, dict(sorted(self.gone.items())), held)
+            first = reached if self.first_watermark is None else self.first_watermark
+            watermark = Watermark(*self.tp, reached, first, firsts, dict(sorted(self.gone.items())), held)
         drained = Drained(tuple(self._panes), tuple(self._rejected), watermark, tuple(self._left_out))
         self._panes, self._rejected, self._left_out = [], [], []
         return drained
@@ -344,7 +347,7 @@ class PartitionFold:
             silent_to=self.silent_to,
             natural=self.natural_watermark,
             watermark=self.watermark,
-            told=self.told,
+            published_to=self.published_to,
             models={name: at for name, at in sorted(models.items()) if at != NOTHING_TO_SAY},
             digest=self.open_digest(),
             contract=self._contract_at_low,
@@ -374,7 +377,7 @@ class PartitionFold:
         """End of folding again: forget what was published before; whether the state is the committed one."""
         self._folding_again = False
         self._panes, self._rejected, self._left_out = [], [], []
-        self.told = position.told
+        self.published_to = position.published_to
         self._silence = self.intake.highest, position.silent_to
         self.position = position.position
         self.buckets, self.gaps = Counter(position.buckets), position.gaps
@@ -388,7 +391,7 @@ class PartitionFold:
         self.gone = dict(position.gone)
         ended = position.switches[-1][2] if position.switches else position.contract
         same = (self.open_digest(), self.contract.digest) == (position.digest, ended)
-        self._told_held = self._held()  # what waited at the commit; some of it may have its grid by now
+        self._published_held = self._held()  # what waited at the commit; some of it may have its grid by now
         self._seal()
         return same
 

@@ -71,9 +71,9 @@ class ProfileTask:
         return self._target is not None
 
     @property
-    def told(self) -> int | None:
+    def published_to(self) -> int | None:
         """Up to which panes it has published (ms); None: nothing."""
-        return self._target.told if self._target is not None else self.fold.told
+        return self._target.published_to if self._target is not None else self.fold.published_to
 
     @property
     def committed(self) -> int:

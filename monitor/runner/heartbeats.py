@@ -10,7 +10,7 @@ other partitions of its models, in whatever process:
                       (without one, the largest of the others'), once an interval
 
 So in a stall all that was seen is judged, at the pace of `lateness`, and rows of later panes are never late, however
-long it was. With `idle_timeout: off` nobody is ever idle: no watermark is given, and the silence is told all the same.
+long it was. With `idle_timeout: off` nobody is ever idle: no watermark is given, and silence is reported nevertheless.
 A partition that is held back counts as moving: it would, if it were read.
 """
 
@@ -49,7 +49,7 @@ class Pulse:
 
     `idle_timeout_s`: None if nobody is to be left behind. `step_ms`: the shortest pane, `interval_s`: the shortest
     interval of its models. `moved_at`: when records moved it last, `risen_at`: when its watermark rose. `silence`: the
-    event time that the wall clock gave it at `silence_at`. `beaten_at`: when its silence was told last. `held`:
+    event time that the wall clock gave it at `silence_at`. `beaten_at`: when its silence was reported last. `held`:
     whether it is paused for now.
     """
 
@@ -139,5 +139,5 @@ def _silence(own: Pulse, others: Sequence[Pulse], now: float) -> Given | None:
     own_silence = own.silence_by(now)
     theirs = [silence for p in others if (silence := p.silence_by(now)) is not None]
     silence = own_silence if own_silence is not None else max(theirs, default=None)
-    told = own.reached.silent_to
-    return None if silence is None or (told is not None and silence <= told) else Given(silent_to=silence)
+    reported = own.reached.silent_to
+    return None if silence is None or (reported is not None and silence <= reported) else Given(silent_to=silence)

@@ -40,7 +40,7 @@ class InputPartition:
         self._heartbeats: list[Heartbeat] = []
         self._switches: list[ContractSwitch] = []
         self._touched: set[str] = set()
-        """Models that were let go since the last commit: their ledger partitions are told, too."""
+        """Models that were let go since the last commit: their ledger partitions get its entries, too."""
         self._present = Present()
         self._before: ProfilePosition | None = None
         self._undone: ProfilePosition | None = None
@@ -63,7 +63,7 @@ class InputPartition:
         is_news = lost.end > self._lost_to
         if is_news:
             self._lost_to = lost.end
-            self.notices.append(data_lost(lost, self.task.told))
+            self.notices.append(data_lost(lost, self.task.published_to))
         self.task.reached(lost.start)
         self.task.lose(end)
         return is_news
@@ -80,7 +80,7 @@ class InputPartition:
         self.begin_contract()
 
     def heartbeat(self, watermark: int | None, silent_to: int | None) -> None:
-        """Its watermark moves while it stands still, or its silence is told."""
+        """Give it a heartbeat: its watermark moves while it stands still, or its silence is reported."""
         self._heartbeats.append(self.task.fold.heartbeat(watermark, silent_to))
 
     def go_on_from(self, known: Known) -> None:
@@ -153,8 +153,8 @@ class InputPartition:
         said = [encode_entry(pane, ledger, of(pane.model)) for pane in drained.panes]
         said += [encode_entry(notice, ledger, of(notice.model or self.models[0])) for notice in notices]
         for partition in readers:
-            told = [] if drained.watermark is None else [_for_partition(drained.watermark, topics, partition)]
-            said += [encode_entry(entry, ledger, partition) for entry in [*shared, *told]]
+            sealed = [] if drained.watermark is None else [_for_partition(drained.watermark, topics, partition)]
+            said += [encode_entry(entry, ledger, partition) for entry in [*shared, *sealed]]
         said += [dead_letter(rejected, dead_letters) for rejected in drained.rejected]
         self._tell(drained.rejected)
         return said

@@ -78,7 +78,7 @@ def _was_open(name: Name, position: ProfilePosition, pane_ms: int) -> bool:
     index, known = int(name[3]), position.models.get(str(name[1]))
     if known is not None and known.blocked_at is not None:
         return index > known.blocked_at or (index == known.blocked_at and name[0] == PANE)
-    return (index + 1) * pane_ms > (-1 if position.told is None else position.told)
+    return (index + 1) * pane_ms > (-1 if position.published_to is None else position.published_to)
 
 
 @dataclass(frozen=True, slots=True)

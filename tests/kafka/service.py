@@ -149,7 +149,7 @@ class Reached:
     def has_sealed(self, tp: TopicPartition, time: int) -> bool:
         """Whether the partition's watermark has been told to be at or after `time`."""
         found = self.position(tp)
-        return found is not None and found.told is not None and found.told >= time
+        return found is not None and found.published_to is not None and found.published_to >= time
 
     def has_sealed_all(self, time: int) -> bool:
         """Whether all watermarks are at or after `time`."""

@@ -67,8 +67,8 @@ MUTATIONS = (
         (
             (
                 "profile/partition.py",
-                "        self._panes, self._rejected, self._left_out = [], [], []\n        self.told",
-                "        self.told",
+                "        self._panes, self._rejected, self._left_out = [], [], []\n        self.published_to",
+                "        self.published_to",
             ),
         ),
     ),

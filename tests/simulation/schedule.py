@@ -14,6 +14,8 @@ FAULTS_WANTED = 59
 CALM_S, DRIFT_S, LAST_S = 5, 13, 5
 IDLE_S = 25
 """So much longer where a partition is silent: the others wait until it is idle, which begins again with each start."""
+SILENT_S = 8
+"""Within that a partition that is silent gets its heartbeats, after the last start of a process."""
 TURN_S, GOOD_TURN_S = 0.3, 1.0
 PATIENCE_ROUNDS, REBUILD_ROUNDS = 200, 10
 """Rounds of turns until all is folded at last, and how often an operator looks for models that stand still."""
@@ -98,14 +100,19 @@ class Schedule:
         self._go_on(DRIFT_S)
         self._go_on(LAST_S + (IDLE_S if any(tp.topic == RARE for tp in self.service.traffic.rates) else 0))
         self.service.traffic.flowing = False
+        rare = any(tp.topic == RARE for tp in self.service.traffic.rates)
+        deaths, begun = -1, 0.0
         for patience in range(PATIENCE_ROUNDS):
             before = self._ends()
+            if deaths != (deaths := sum(len(process.deaths) for process in self.service.processes)):
+                begun = self.world.now
             if patience % REBUILD_ROUNDS == 0:
                 self.service.rebuild()
             for process in 2 * self.service.processes:
                 self.world.pass_time(SOON_S)
                 process.turn()
-            if self.is_quiet() and self._ends() == before and not any(self.service.stopped().values()):
+            is_idle = not rare or self.world.now > begun + SILENT_S
+            if is_idle and self.is_quiet() and self._ends() == before and not any(self.service.stopped().values()):
                 return
 
     def _go_on(self, seconds: float) -> None:
