@@ -205,6 +205,8 @@ def _words(expected: str) -> list[str]:
 
 def _not_a_name(spot: _Spot, context: Mapping[str, Any]) -> str:
     found = str(spot.path[-1]) if spot.rest[-1:] == ("[key]",) else _shown(spot.node)
+    if spot.path[-1] == "model" and spot.path[0] in ("groups", "retraining") and set(found) & set("*?["):
+        return f"{found!r} is not a name: globs stand in a list, `models: [{found!r}]`"
     return f"{found!r} is not a name here: it has to match {context['pattern']}"
 
 

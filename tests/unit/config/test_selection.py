@@ -91,6 +91,7 @@ def test_a_group_that_names_its_models_twice_or_never_is_refused() -> None:
         ("models: []", "f:8:13: should have at least 1 item, not 0"),
         ("models: price", "f:8:13: should be a valid list"),
         ("models: [a/*]", "f:8:14: 'a/*' is not a name here"),
+        ('model: "*"', "f:8:12: '*' is not a name: globs stand in a list, `models: ['*']`"),
     ],
 )
 def test_a_glob_that_matches_no_model_is_refused(written: str, problem: str) -> None:
