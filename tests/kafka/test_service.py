@@ -81,6 +81,7 @@ def test_alerts_survive_kill_9_and_a_replay_repeats_their_bytes(
     _run_with_a_crash(bus, scenario, Service(environment(address, "a."), config, tmp_path / "a.log"), tell)
     alerts = read_alerts(own_broker.address, "a.alerts")
     check_alerts(alerts, scenario, tell)
+    check_firing(own_broker.address, "a.firing", alerts)
     check_buckets(bus, scenario.topic, "a.", tell)
 
     _run_undisturbed(bus, scenario, Service(environment(address, "b."), config, tmp_path / "b.log"), tell)
@@ -191,16 +192,28 @@ def _teller(record_property: Record) -> Record:
 
 def read_alerts(address: str, topic: str) -> list[Message]:
     """All messages of a topic as a plain read-committed consumer sees them."""
+    return [Message(record) for record in read_all(address, topic)]
+
+
+def check_firing(address: str, topic: str, alerts: list[Message]) -> None:
+    """The compacted topic holds the newest message of each alert that fires, and tombstones."""
+    newest = {record.key.decode(): record.value for record in read_all(address, topic)}
+    last = {message.data["fingerprint"]: message for message in alerts}
+    assert newest == {name: m.value if m.data["status"] == "firing" else None for name, m in last.items()}
+
+
+def read_all(address: str, topic: str) -> list[Any]:
+    """All records of a topic as a plain read-committed consumer sees them."""
     consumer = kafka.KafkaConsumer(bootstrap_servers=address, isolation_level="read_committed", metrics_enabled=False)
     try:
         tps = [kafka.TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic))]
         consumer.assign(tps)
         consumer.seek_to_beginning(*tps)
         ends = consumer.end_offsets(tps)
-        found: list[Message] = []
+        found: list[Any] = []
         while any(consumer.position(tp) < ends[tp] for tp in tps):
             for records in consumer.poll(1000).values():
-                found += map(Message, records)
+                found += records
         return found
     finally:
         consumer.close()
