@@ -65,9 +65,9 @@ class Replay:
     def __init__(self, log: ReplayLog) -> None:
         self._log = log
         self._evaluate = EvaluateTask(log.place, log.activations)
-        grids = [decode_grid(a.decision.content.encode()) for a in log.activations if a.decision.kind == "grid"]
+        self._lives = grids_by_life(log.activations)
         read = {stream.topic for contract in log.contracts for stream in contract.streams}
-        tasks = {tp: self._task(tp, grids) for tp in sorted(log.partitions) if tp.topic in read}
+        tasks = {tp: self._task(tp) for tp in sorted(log.partitions) if tp.topic in read}
         # a partition that no set names was never read
         self._tasks = {tp: task for tp, task in tasks.items() if task.fold.join(log.activations)}
         self._waiting: dict[TopicPartition, list[RecordBatch]] = {}
@@ -77,9 +77,10 @@ class Replay:
             self._evaluate.read(heartbeat)
         self._noticed = [o for n in read_notices for o in self._evaluate.read(n) if isinstance(o, Message)]
 
-    def _task(self, tp: TopicPartition, grids: Sequence[Grid]) -> ProfileTask:
+    def _task(self, tp: TopicPartition) -> ProfileTask:
         first, switches = self._contracts_of(tp)
-        fold = PartitionFold(tp, first.models, grids)
+        fold = PartitionFold(tp, first.models, [grid for life, grid in self._lives if life == 0])
+        fold.grids_of_life = self._lives
         fold.quarantined |= {offset for at, offset in map(place_quarantined, self._log.notices) if at == tp}
         beats = [Mark(h.offset, heartbeat=h) for h in self._log.heartbeats if (h.topic, h.partition) == tp]
         return ProfileTask(fold, self._decoder, [*switches, *beats])
@@ -187,6 +188,16 @@ class Replay:
     def buckets(self) -> dict[TopicPartition, Counter[str]]:
         """Return, by partition, how many records ended in each bucket."""
         return {tp: task.fold.buckets for tp, task in self._tasks.items()}
+
+
+def grids_by_life(activations: Iterable[Activation]) -> list[tuple[int, Grid]]:
+    """Each grid, and how often its model had been gone before."""
+    lives, found = Counter[str](), list[tuple[int, Grid]]()
+    for decision in (activation.decision for activation in activations):
+        lives[decision.model] += decision.kind == "gone"
+        if decision.kind == "grid":
+            found.append((lives[decision.model], decode_grid(decision.content.encode())))
+    return found
 
 
 class TimeRange:

@@ -1,7 +1,8 @@
 """What applies to one model (partitions, grids, references, rules), as the decisions of the ledger have made it.
 
-A decision counts at once, but for rules in the place of others: of those the newest count from the next pane on.
-A replay is given the decisions that were recorded, each with its pane.
+A decision counts at once, but for rules in the place of others: of those the newest count from the next pane on. That a
+model is gone ends a life of it: what came before counts no more, and a model that comes back begins with nothing.
+A replay is given the decisions that were recorded, each with its pane, life by life.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from monitor.ledger.entries import Activation, Decision, DecisionKind, Partition
 from monitor.panes.grid import Grid, decode_grid
 
 DecisionKey = tuple[DecisionKind, StreamName | Literal[""]]
-_ORDER: tuple[DecisionKind, ...] = ("set", "grid", "reference", "rules")
+_ORDER: tuple[DecisionKind, ...] = ("set", "grid", "reference", "rules", "begun", "gone")
 """In which decisions are applied again: a reference stands on a grid, and what has both is opened by the rules."""
 _AT_ONCE = -(1 << 62)
 
@@ -50,7 +51,7 @@ class Decisions:
         """Digests of those that apply."""
         self._waiting: Decision | None = None
         self._model = model
-        self._recorded = sorted((a for a in recorded if a.decision.model == model), key=_order)
+        self._recorded = _by_life([a for a in recorded if a.decision.model == model])
         self.is_replay = bool(self._recorded)
 
     @property
@@ -97,9 +98,28 @@ class Decisions:
     def due(self, pane: int | None) -> list[Activation]:
         """The recorded decisions that are to be taken now, `pane` being the next (None before there is one)."""
         due = []
-        while self._recorded and _is_reached(self._recorded[0].pane, pane):
+        while self._is_next(pane) and self._recorded[0].decision.kind not in ("begun", "gone"):
             due.append(self._recorded.pop(0))
         return due
+
+    def ends(self, pane: int | None) -> Activation | None:
+        """The recorded end of the model's life, if `pane` is the next."""
+        is_due = self._is_next(pane) and self._recorded[0].decision.kind == "gone"
+        return self._recorded.pop(0) if is_due else None
+
+    def begins(self) -> int | None:
+        """The recorded first pane of the life of a model that came back."""
+        is_known = self._recorded and self._recorded[0].decision.kind == "begun"
+        return self._recorded.pop(0).pane if is_known else None
+
+    def begin_anew(self) -> Decisions:
+        """Those of the model's next life: none, but for what is recorded of it."""
+        after = Decisions(self._model)
+        after._recorded, after.is_replay = self._recorded, self.is_replay
+        return after
+
+    def _is_next(self, pane: int | None) -> bool:
+        return bool(self._recorded) and _is_reached(self._recorded[0].pane, pane)
 
     def _apply(self, decision: Decision) -> Decision:
         key = (decision.kind, decision.stream)
@@ -158,6 +178,15 @@ class Decisions:
         if digest not in decisions:
             raise FormatError(f"the {kind} {digest} that the snapshot of {self._model} stands on is not there")
         return new_decision(self._model, kind, decisions[digest].content, stream, file if kind == "rules" else "")
+
+
+def _by_life(recorded: list[Activation]) -> list[Activation]:
+    """In the order in which they count. Each `gone` ends a life, and the order of the lives is that of the topic."""
+    lives = [0]
+    for activation in recorded:
+        lives.append(lives[-1] + (activation.decision.kind == "gone"))
+    found = sorted(zip(lives, recorded, strict=False), key=lambda pair: (pair[0], *_order(pair[1])))
+    return [activation for _, activation in found]
 
 
 def _order(activation: Activation) -> tuple[int, int]:

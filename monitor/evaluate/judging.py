@@ -71,6 +71,15 @@ class Judge:
         return self._say(self._alerts.withdraw(at, self._rules.rules)) if self._rules is not None else []
 
     @property
+    def silence_judged_to(self) -> int | None:
+        """Up to which time of its clock silence has been judged, ms; None if never."""
+        return self._silence_at
+
+    def end(self, at: int) -> list[Message]:
+        """Resolve, at the time `at` (ms), all that fires, because the model is gone."""
+        return self._say(self._alerts.withdraw(at, ()))
+
+    @property
     def blind_detectors(self) -> int:
         """How many detectors have been told to be blind."""
         return len(self._told_blind())

@@ -7,11 +7,15 @@ is folded in one step.
 
 A lane without a reference gets one from its first rows. They are certain once every partition of its stream has sealed
 the pane of the n-th, so no later than that pane is folded; and the reference counts from the pane behind it.
+
+A model that leaves alerts.yaml is gone by a decision: its alerts are resolved at the pane of that, all else of it is
+forgotten, and its later entries are passed over. One that comes back is new. Its first pane is one that it has from all
+its partitions, none of it from before; that is published as an Activation, too, since it depends on when it came back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
@@ -33,6 +37,8 @@ from monitor.panes.open_pane import summarise
 from monitor.panes.pane import Pane, RawPane, decode_pane, decode_raw, encode_pane, encode_raw
 
 Output = Message | Activation
+MISSED_MS = 600_000
+"""Event time after which a partition that goes on with a model has not seen that it was gone."""
 
 
 class ModelFold:
@@ -45,6 +51,9 @@ class ModelFold:
         self._lanes: dict[StreamName, Lane] = {}
         self._panes: dict[int, list[Pane | RawPane]] = {}
         self._next: int | None = None
+        self._ended: int | None = None
+        """The pane at which the model was last gone; None if it never was."""
+        self._found: list[Activation] = []
         self.folded = 0
         """Panes folded since this object was made."""
         self._place = place
@@ -86,14 +95,17 @@ class ModelFold:
 
     def read(self, entry: Pane | RawPane | Decision | Notice | Heartbeat) -> list[Output]:
         """One ledger record of this model, or a heartbeat of any partition."""
+        if isinstance(entry, Decision):
+            return self._decision(entry)
         if isinstance(entry, Heartbeat):
             self._silence.read(entry)
+        if isinstance(entry, Heartbeat) or self.is_gone:
             return []
         if isinstance(entry, Notice):
             self._notices.hold(entry)
             return list(self._noticed())
-        if isinstance(entry, Decision):
-            return self._decision(entry)
+        if self._ended is not None and entry.index < (self._at or 0):
+            return []  # of the life before
         if not (isinstance(entry, RawPane) and not entry.complete):
             self._panes.setdefault(entry.index, []).append(entry)
         if isinstance(entry, RawPane) and entry.stream not in self.decisions.grids:
@@ -103,9 +115,42 @@ class ModelFold:
     def _decision(self, decision: Decision) -> list[Output]:
         if self.decisions.is_replay or not self.decisions.is_new(decision):
             return []
-        activation = Activation(decision, self._next)
+        if decision.kind == "gone":
+            return self._gone(decision) if self.decisions.newest else []
+        activation = Activation(decision, self._at)
         self._take(activation)
         return [activation]
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the model is gone, and has not come back."""
+        return self._ended is not None and not self.decisions.newest
+
+    @property
+    def _at(self) -> int | None:
+        """The pane from which a decision counts now; None: from the model's first."""
+        return self._ended if self._next is None else self._next
+
+    def _gone(self, decision: Decision) -> list[Output]:
+        """The model is gone here; beside the pane is written how far the silence clock has been judged."""
+        file = decision.alerts_yaml_sha256
+        judged_to = self._judge.silence_judged_to
+        written = new_decision(self.model, "gone", "" if judged_to is None else str(judged_to), alerts_yaml_sha256=file)
+        activation = Activation(written, self._at)
+        return [activation, *self._end(activation)]
+
+    def _end(self, gone: Activation) -> list[Message]:
+        """The model is gone from that pane on (None: it never had one)."""
+        at, messages = gone.pane, list[Message]()
+        if at is not None and self._next is not None:
+            messages = self._judge.end(max(at * self._pane_ms, int(gone.decision.content or 0)))
+        self.decisions = self.decisions.begin_anew()
+        self._judge, self._lanes, self._notices = Judge(self.model, self._place), {}, Notices()
+        if at is not None:
+            self._ended, self._next = at, None
+            # a replay may have read what comes when the model is back; it is told from which pane on that counts
+            self._panes = self._panes if self.decisions.is_replay else {}
+        return messages
 
     def _noticed(self) -> Iterator[Message]:
         """The notices up to the newest pane that is folded; the others wait for their pane."""
@@ -127,8 +172,14 @@ class ModelFold:
         self._take_recorded()
         yield from self._make_references(watermarks)
         target = self._reach(watermarks)
-        while target is not None and self._next is not None and self._next < target:
+        while True:
+            yield from self._take_found()
+            if (yield from self._end_as_recorded()):
+                target = self._reach(watermarks)
+                continue
             yield from self._pass_silence()
+            if target is None or self._next is None or self._next >= target:
+                return
             yield from self._begin_pane(self._next)
             if self._next in self._panes:
                 yield from self._fold(self._panes.pop(self._next))
@@ -141,15 +192,27 @@ class ModelFold:
             target = self._reach(watermarks)
             yield from self._make_references(watermarks)
             yield from self._begin_lanes(self._next)
-        yield from self._pass_silence()
 
-    def _pass_silence(self) -> Iterator[Message]:
-        """Judge silence as far as its clock has come between the newest folded pane and the next one."""
+    def _pass_silence(self, until: int | None = None) -> Iterator[Message]:
+        """Judge silence as far as its clock has come before the next pane, or `until` (ms)."""
         if self._next is None or self.decisions.partitions is None:
             return
         folded_to = self._next * self._pane_ms
         clock = self._silence.time(self.decisions.partitions.partitions, folded_to, folded_to + self._pane_ms)
-        yield from self._judge.silence(self._lanes, clock, folded_to)
+        yield from self._judge.silence(self._lanes, clock if until is None else min(clock, until), folded_to)
+
+    def _end_as_recorded(self) -> Generator[Message, None, bool]:
+        """Whether the model is gone here, as was recorded."""
+        gone = self.decisions.ends(self._at)
+        if gone is not None:
+            yield from self._pass_silence(int(gone.decision.content or 0))
+            yield from self._end(gone)
+        return gone is not None
+
+    def _take_found(self) -> list[Activation]:
+        """What has been found of the model's first pane since the last call."""
+        found, self._found = self._found, []
+        return found
 
     def _reach(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
         """The target, after the decisions recorded for the next pane: they may add partitions."""
@@ -167,9 +230,37 @@ class ModelFold:
         if len(sealed) < len(partitions) or not sealed:
             return None
         if self._next is None:
-            firsts = [first for watermark in told if (first := watermark.first_of(self.model)) is not None]
+            self._find_first(told)
+        return None if self._next is None else min(sealed) // self._pane_ms
+
+    def _find_first(self, told: Sequence[Watermark]) -> None:
+        """The model's first pane, once its partitions say where they begin. `told`: their newest watermarks."""
+        firsts = [first for watermark in told if (first := watermark.first_of(self.model)) is not None]
+        if self._ended is None:
             self._next = min(firsts) // self._pane_ms
-        return min(sealed) // self._pane_ms
+            return
+        if self.decisions.is_replay:
+            self._next = self.decisions.begins()
+        else:
+            ended = self._ended * self._pane_ms
+            begins = [self._back_at(watermark, ended) for watermark in told]
+            if None not in begins:
+                self._next = max(-(-at // self._pane_ms) for at in begins if at is not None)
+                self._found.append(Activation(new_decision(self.model, "begun", ""), self._next))
+        if self._next is not None:
+            self._panes = {index: parts for index, parts in self._panes.items() if index >= (self._next or 0)}
+
+    def _back_at(self, watermark: Watermark, ended: int) -> int | None:
+        """From which watermark on a partition has the model again, that was gone at `ended` (ms); None: not yet.
+
+        A partition that has missed that it was gone, since it came back at once, has it from there on.
+        """
+        at = watermark.again.get(self.model)
+        if self.model in watermark.gone:
+            return None
+        if at is not None and at >= ended:
+            return at
+        return ended if watermark.watermark >= ended + MISSED_MS else None
 
     def _end_of_run(self, target: int) -> int:
         """The first pane after `next` that holds something, starts a decision or follows a notice; at most `target`."""
@@ -209,7 +300,7 @@ class ModelFold:
 
     def _take_recorded(self) -> bool:
         """Whether a recorded decision was due, and taken."""
-        due = self.decisions.due(self._next)
+        due = self.decisions.due(self._at)
         for activation in due:
             self._take(activation)
         return bool(due)
@@ -269,6 +360,7 @@ class ModelFold:
             active=_as_state(self.decisions.newest),
             used=_as_state(self.decisions.used),
             files=self.decisions.files,
+            ended=self._ended,
             next=self._next,
             lanes=tuple(lane.state() for lane in self._lanes.values()),
             panes=tuple(_pending(part) for index in sorted(self._panes) for part in self._panes[index]),
@@ -290,7 +382,7 @@ class ModelFold:
         newest = {(kind, stream): digest for kind, stream, digest in state.active}
         for decision in self.decisions.restore(used, newest, state.files, decisions):
             self._use(decision, None)
-        self._next = state.next
+        self._next, self._ended = state.next, state.ended
         for part in state.lanes:
             self._lane(part.stream).restore(part, blocks)
         if [part.stream for part in state.lanes] != list(self._lanes):

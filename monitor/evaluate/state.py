@@ -224,11 +224,13 @@ class ModelState(_Struct, frozen=True):
     """One model. `active`: newest change by (kind, stream); `used`: those in use, which a restore is given.
 
     `files`: SHA-256 of the alerts.yaml that the rules in use came from, and of the one that the newest rules came from.
+    `ended`: the pane at which the model was last gone; None if it never was.
     """
 
     active: tuple[DecisionState, ...]
     used: tuple[DecisionState, ...]
     files: tuple[str, str]
+    ended: int | None
     next: int | None
     lanes: tuple[LaneState, ...]
     panes: tuple[PendingPane, ...]

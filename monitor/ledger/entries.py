@@ -16,7 +16,8 @@ from monitor.contract import TopicContract
 from monitor.events import StreamName, TopicPartition
 from monitor.panes.pane import Pane, RawPane
 
-DecisionKind = Literal["set", "grid", "reference", "rules"]
+DecisionKind = Literal["set", "grid", "reference", "rules", "begun", "gone"]
+"""`gone`: the model leaves. `begun`: evaluate has found the first pane of a model that came back."""
 
 
 class Watermark(msgspec.Struct, frozen=True):
@@ -24,7 +25,8 @@ class Watermark(msgspec.Struct, frozen=True):
 
     `firsts`: by model, the watermark from which on its rows are folded there; None: all from `first`. `gone`: of
     models that are folded no longer, where that began and ended. `held`: of models with a pane that waits for a grid,
-    the start of that pane, behind which theirs are not written. Of the models in this ledger partition.
+    the start of that pane, behind which theirs are not written. `again`: of models that came back, where they last did.
+    Of the models in this ledger partition.
     """
 
     topic: str
@@ -34,6 +36,7 @@ class Watermark(msgspec.Struct, frozen=True):
     firsts: dict[str, int] | None = None
     gone: dict[str, tuple[int, int]] = {}
     held: dict[str, int] = {}
+    again: dict[str, int] = {}
 
     def first_of(self, model: str) -> int | None:
         """Return the watermark from which on the model's rows were folded; None if they have not been yet."""

@@ -34,13 +34,14 @@ class ModelPosition(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `blocked_at`: index of the pane that is due and waits for the model's grid; None: all that was due is sealed.
     `raw_sent`: rows sent raw, `sampled`: whether a sample was sent, both as long as there is no grid. `first`: the
-    watermark from which on it is folded, if that is not the partition's first.
+    watermark from which on it is folded, if that is not the partition's first. `again`: where it last came back.
     """
 
     blocked_at: int | None = None
     raw_sent: int = 0
     sampled: bool = False
     first: int | None = None
+    again: int | None = None
 
 
 class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -38,6 +38,8 @@ class ModelPanes:
     ) -> None:
         self.contract = contract
         self.first = first
+        self.again: int | None = None
+        """The watermark at which the model last came back, if it was gone."""
         self._may_cut = may_cut
         self._raw_held = 0
         self.grid: Grid | None = None
@@ -145,11 +147,12 @@ class ModelPanes:
         """What a commit at a watermark says of this model."""
         due = [] if watermark is None else self._due(watermark)
         raw_sent, sampled = (self._raw_sent, self._sampled) if self.grid is None else (0, False)
-        return ModelPosition(due[0] if due else None, raw_sent, sampled, self.first)
+        return ModelPosition(due[0] if due else None, raw_sent, sampled, self.first, self.again)
 
     def arrive(self, position: ModelPosition, watermark: int | None) -> None:
         """End of folding again: panes that were sealed before the commit at that watermark are forgotten."""
-        self._raw_sent, self._sampled, self.first = position.raw_sent, position.sampled, position.first
+        self._raw_sent, self._sampled = position.raw_sent, position.sampled
+        self.first, self.again = position.first, position.again
         for index in [] if watermark is None else self._due(watermark):
             if position.blocked_at is None or index < position.blocked_at:
                 self._forget(index)

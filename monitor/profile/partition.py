@@ -63,6 +63,9 @@ class PartitionFold:
     ) -> None:
         self.tp = tp
         self.grids = grids
+        self.grids_of_life: Sequence[tuple[int, Grid]] = ()
+        """Of a replay, which knows them all beforehand: grids, and how often their model had come back before."""
+        self._returns: Counter[str] = Counter()
         self._may_cut = may_cut
         self.intake = Intake(contracts[0].max_clock_skew_ms)
         self.lateness = contracts[0].lateness_ms
@@ -100,7 +103,9 @@ class PartitionFold:
     def _panes_of(self, contract: ModelContract, first: int | None) -> ModelPanes:
         """A model without open panes, on its grid where that is known."""
         model = ModelPanes(contract, self.tp, first, self._may_cut)
-        model.grid = next((grid for grid in self.grids if model.fits(grid)), None)
+        life = self._returns[contract.model]
+        grids = [grid for of, grid in self.grids_of_life if of == life] if self.grids_of_life else self.grids
+        model.grid = next((grid for grid in grids if model.fits(grid)), None)
         return model
 
     # ------------------------------------------------------------------ input
@@ -202,8 +207,10 @@ class PartitionFold:
             if one.model in before:
                 self.models[one.model] = self._go_on(before.pop(one.model), one)
             else:
-                began = self.gone[one.model][0] if one.model in self.gone else watermark
-                self.models[one.model] = self._panes_of(one, began)
+                is_back = one.model in self.gone
+                self._returns[one.model] += is_back
+                self.models[one.model] = self._panes_of(one, self.gone[one.model][0] if is_back else watermark)
+                self.models[one.model].again = watermark if is_back else None
         self.gone = {name: span for name, span in self.gone.items() if name not in self.models}
         if watermark is not None:
             self.gone |= {name: (self._first_of(model), watermark) for name, model in before.items()}
@@ -213,6 +220,7 @@ class PartitionFold:
     def _go_on(self, model: ModelPanes, contract: ModelContract) -> ModelPanes:
         """A model's panes under another contract: the same lane, or the one that takes its place from here on."""
         fresh = self._panes_of(contract, model.first)
+        fresh.again = model.again
         if fresh.lane == model.lane:
             model.contract = contract
             return model
@@ -283,6 +291,11 @@ class PartitionFold:
         """Whether a pane that is due can't be sealed before its model has a grid: the partition is to be paused."""
         return bool(self._held())
 
+    @property
+    def held(self) -> frozenset[str]:
+        """Models with a pane that is due and waits for a grid."""
+        return frozenset(self._held())
+
     def drain(self) -> Drained:
         """Take what was put out since the last call."""
         reached, held = self.watermark, self._held()
@@ -294,7 +307,8 @@ class PartitionFold:
             self.published_to, self._published_held = reached, held
             firsts = {name: self._first_of(model) for name, model in sorted(self.models.items())}
             first = reached if self.first_watermark is None else self.first_watermark
-            watermark = Watermark(*self.tp, reached, first, firsts, dict(sorted(self.gone.items())), held)
+            again = {name: at for name, model in sorted(self.models.items()) if (at := model.again) is not None}
+            watermark = Watermark(*self.tp, reached, first, firsts, dict(sorted(self.gone.items())), held, again)
         drained = Drained(tuple(self._panes), tuple(self._rejected), watermark, tuple(self._left_out))
         self._panes, self._rejected, self._left_out = [], [], []
         return drained

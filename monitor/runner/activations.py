@@ -24,6 +24,8 @@ class Activations:
         self.all: list[Activation] = []
         self.decisions: dict[str, Decision] = {}
         self.newest: dict[Pane, str] = {}
+        self.files: list[str] = []
+        """SHA-256 of each alerts.yaml that has decided something, in order; one that decides again comes again."""
         self._bus = bus
         self._tp = TopicPartition(topics.name("decisions"), 0)
         self._read_to = 0
@@ -40,6 +42,8 @@ class Activations:
                 self.all.append(activation)
                 self.decisions[activation.decision.digest] = activation.decision
                 self.newest[pane_of(activation)] = activation.decision.digest
+                if (file := activation.decision.alerts_yaml_sha256) not in ("", *self.files[-1:]):
+                    self.files.append(file)
 
 
 def pane_of(activation: Activation) -> Pane:

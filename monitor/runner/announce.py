@@ -65,6 +65,11 @@ def rules_decision(model: ModelConfig) -> Decision:
     return new_decision(model.contract.model, "rules", text, alerts_yaml_sha256=model.alerts_yaml_sha256)
 
 
+def gone_decision(model: str, alerts_yaml_sha256: str) -> Decision:
+    """The model is not in that alerts.yaml any more."""
+    return new_decision(model, "gone", "", alerts_yaml_sha256=alerts_yaml_sha256)
+
+
 def _only_grown(before: Streams, after: Streams) -> bool:
     """The same topics, none with fewer partitions."""
     return before.keys() == after.keys() and all(

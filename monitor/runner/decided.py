@@ -50,3 +50,5 @@ class Decided:
             self.grids.append(decode_grid(activation.decision.content.encode()))
         elif activation.decision.kind == "set":
             self.sets.append(activation)
+        elif activation.decision.kind == "gone":  # one that comes back gets others; the folds share this list
+            self.grids[:] = [grid for grid in self.grids if grid.model != activation.decision.model]

@@ -13,12 +13,13 @@ from monitor.bus.port import Bus, Committed
 from monitor.config.resolved import Config, ModelConfig
 from monitor.errors import StateDivergence
 from monitor.evaluate.alerts import Place
+from monitor.evaluate.model import ModelFold
 from monitor.events import OffsetRange, Outgoing, RecordBatch, TopicPartition
 from monitor.ledger import position_records as positions
 from monitor.ledger.entries import Decision
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.activations import Activations
-from monitor.runner.announce import ReferenceDecisions, decisions_of, rules_decision
+from monitor.runner.announce import ReferenceDecisions, decisions_of, gone_decision, rules_decision
 from monitor.runner.lanes import LaneLog
 from monitor.runner.ledger_partition import LedgerPartition
 from monitor.runner.loop import Work
@@ -59,6 +60,8 @@ class EvaluateStage:
         self._activations = Activations(bus, topics)
         self._snapshots = Snapshots(bus, topics, rhythm)
         self._lane_log = LaneLog(log)
+        self._is_asked = False
+        """Whether somebody has let this process take its alerts.yaml by SIGHUP."""
         self._partitions: dict[TopicPartition, LedgerPartition] = {}
         self._handed: tuple[TopicPartition, ...] = ()
 
@@ -134,19 +137,48 @@ class EvaluateStage:
     # ------------------------------------------------------------------ what people say
 
     def _announce(self, held: LedgerPartition) -> None:
-        """Write what alerts.yaml says and the ledger does not."""
+        """Write what alerts.yaml says and the ledger does not; nothing if the file is older than the newest one."""
+        if self._is_older():
+            self._log.warning("alerts_yaml_older", remedy="send SIGHUP to take what alerts.yaml says")
+            return
         for model in self._models_of(held):
             name = model.contract.model
             if name not in held.stopped:
-                held.tell(decisions_of(model, held.task.model(name), self._bus, self._references))
+                held.tell(decisions_of(model, self._fold_of(model, held), self._bus, self._references))
+        self._let_go(held)
+
+    def _is_older(self) -> bool:
+        """Whether another alerts.yaml has decided something since this one did: a stale file leads nobody back."""
+        self._activations.read()
+        files, own = self._activations.files, self._config.alerts_yaml_sha256
+        return not self._is_asked and own in files and files[-1] != own
 
     def reload(self, config: Config) -> None:
         """Rules count from the first pane not yet folded when they are read back; references stay as they are."""
         refuse_reload(self._config, config)
-        self._config = config
+        self._config, self._is_asked = config, True
         for held in self._partitions.values():
             for model in self._models_of(held) if held.announced else ():  # else when the ledger has been read
-                held.tell([decision for decision in self._decisions(model, held) if not held.knows(decision)])
+                held.tell([decision for decision in self._decisions(model, held) if self._is_news(decision, held)])
+            if held.announced:
+                self._let_go(held)
+
+    def _let_go(self, held: LedgerPartition) -> None:
+        """Say which models of the ledger partition are not in alerts.yaml any more."""
+        kept = {model.contract.model for model in self._config.models}
+        for name, fold in sorted(held.task.models.items()):
+            is_there = bool(fold.decisions.newest) or held.is_told_of(name)
+            if name not in kept and is_there and not held.is_leaving(name):
+                held.tell([gone_decision(name, self._config.alerts_yaml_sha256)])
+
+    def _is_news(self, decision: Decision, held: LedgerPartition) -> bool:
+        """Whether a decision is to be written: one that is neither there nor on its way, or of a model that is back."""
+        return held.is_leaving(decision.model) or not held.knows(decision)
+
+    def _fold_of(self, model: ModelConfig, held: LedgerPartition) -> ModelFold:
+        """What is known of a model; of one that is gone, or about to be, nothing."""
+        name = model.contract.model
+        return ModelFold(name, self._place) if held.is_leaving(name) else held.task.model(name)
 
     def _models_of(self, held: LedgerPartition) -> list[ModelConfig]:
         of = self._ledger.partition_of
@@ -155,9 +187,9 @@ class EvaluateStage:
     def _decisions(self, model: ModelConfig, held: LedgerPartition) -> list[Decision]:
         """Of a model that is new, all that alerts.yaml says; of one that runs the rules."""
         name = model.contract.model
-        if name in held.stopped or held.task.model(name).decisions.rules is not None:
+        if name in held.stopped or self._fold_of(model, held).decisions.rules is not None:
             return [rules_decision(model)]
-        return decisions_of(model, held.task.model(name), self._bus, self._references)
+        return decisions_of(model, self._fold_of(model, held), self._bus, self._references)
 
     # ------------------------------------------------------------------ what to commit
 

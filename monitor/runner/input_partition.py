@@ -79,6 +79,10 @@ class InputPartition:
         self.task.switch(contract, self.task.fold.watermark)
         self.begin_contract()
 
+    def waits_for_leaving(self, contract: TopicContract) -> bool:
+        """Whether all that it waits for are grids of models that a contract lets go: nobody makes them any more."""
+        return self.life.state == "blocked" and self.task.fold.held.isdisjoint(m.model for m in contract.models)
+
     def heartbeat(self, watermark: int | None, silent_to: int | None) -> None:
         """Give it a heartbeat: its watermark moves while it stands still, or its silence is reported."""
         self._heartbeats.append(self.task.fold.heartbeat(watermark, silent_to))
@@ -177,4 +181,5 @@ def _for_partition(watermark: Watermark, topics: LedgerTopics, partition: int) -
     firsts = {model: at for model, at in (watermark.firsts or {}).items() if of(model) == partition}
     gone = {model: span for model, span in watermark.gone.items() if of(model) == partition}
     held = {model: at for model, at in watermark.held.items() if of(model) == partition}
-    return msgspec.structs.replace(watermark, firsts=firsts, gone=gone, held=held)
+    again = {model: at for model, at in watermark.again.items() if of(model) == partition}
+    return msgspec.structs.replace(watermark, firsts=firsts, gone=gone, held=held, again=again)

@@ -361,13 +361,30 @@ class LedgerPartition:
         """Write decisions into the ledger; they count from where they are read back."""
         for decision in decisions:
             self._outbox.entries.append(decision)
+            ends = (decision.model, "gone", "")
+            self._told = {
+                key: digest
+                for key, digest in self._told.items()
+                if key[0] != decision.model or (decision.kind != "gone" and key != ends)
+            }
             self._told[decision.model, decision.kind, decision.stream] = decision.digest
             self._log.info("decision_announced", model=decision.model, kind=decision.kind, digest=decision.digest)
+
+    def is_leaving(self, model: str) -> bool:
+        """Whether the model is gone, or that is on its way into the ledger, and nothing is that brings it back."""
+        is_gone = model in self.task.models and self.task.models[model].is_gone
+        return (model, "gone", "") in self._told or (is_gone and not self.is_told_of(model))
+
+    def is_told_of(self, model: str) -> bool:
+        """Whether anything was announced of a model since the task began."""
+        return any(name == model for name, _, _ in self._told)
 
     def knows(self, decision: Decision) -> bool:
         """Whether that is the newest of its kind, read back or on its way."""
         if decision.model in self.stopped:
             return True  # announced when the model is back
+        if self.is_leaving(decision.model):
+            return decision.kind == "gone"
         active = self.task.model(decision.model).decisions.newest.get((decision.kind, decision.stream))
         return self._told.get((decision.model, decision.kind, decision.stream), active) == decision.digest
 

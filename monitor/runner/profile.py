@@ -222,7 +222,7 @@ class ProfileStage:
         for tp, held in self._inputs.items():
             contract = self._contracts.newest(tp.topic)
             is_newer = contract.digest in self._contracts.by_digest and contract != held.task.fold.contract
-            if is_newer and held.life.may.switch:
+            if is_newer and (held.life.may.switch or held.waits_for_leaving(contract)):
                 held.switch(contract)
                 self._log.info("contract_taken", topic=tp.topic, partition=tp.partition, digest=contract.digest)
 

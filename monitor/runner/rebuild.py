@@ -12,7 +12,7 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import RecordBatch, TopicPartition
-from monitor.ledger.entries import Activation, Entry, Notice, Watermark
+from monitor.ledger.entries import Activation, Decision, Entry, Notice, Watermark
 from monitor.ledger.entry_codec import COMMAND, decode_entry, kind_of
 from monitor.runner.topics import read_whole, records_of
 
@@ -39,7 +39,7 @@ def rebuilt(
     published, end = new
     task, before, after = EvaluateTask(place), list[Output](), list[Output]()
     if bus.beginning(tp) > 0:
-        for decision in {(a.decision.kind, a.decision.stream): a.decision for a in activations}.values():
+        for decision in _of_the_last_life(activations):
             task.read(decision)
     assembler = Assembler()
     for batch in read_whole(bus, tp, to=end):
@@ -51,6 +51,17 @@ def rebuilt(
     for why in task.take_broken().values():
         raise FormatError(why)
     return Rebuilt(task.model(model), task.digest_of(model), before, after)
+
+
+def _of_the_last_life(activations: Sequence[Activation]) -> list[Decision]:
+    """The newest decision of each kind and stream since the model was last gone."""
+    newest: dict[tuple[str, str], Decision] = {}
+    for decision in (activation.decision for activation in activations):
+        if decision.kind == "gone":
+            newest.clear()
+        elif decision.kind != "begun":
+            newest[decision.kind, decision.stream] = decision
+    return list(newest.values())
 
 
 def _entries(batch: RecordBatch, model: str, assembler: Assembler) -> Iterable[Entry]:

@@ -232,6 +232,25 @@ def test_messages_name_the_file_that_their_rules_came_from(traffic: Traffic) -> 
     )
 
 
+def test_a_process_with_an_older_file_decides_nothing_until_it_is_told_to(traffic: Traffic) -> None:
+    """It would lead the others back when it starts, or takes over a partition; SIGHUP lets its file count again."""
+    old, new = config(-50), config(-60)
+    traffic.reload(new)
+    traffic.step(6)
+    assert thresholds(activations(traffic)) == [-50, -60]
+    with capture_logs() as logs:
+        traffic.service.config = old
+        del traffic.service.loops["evaluate"]
+        traffic.step(10)
+    assert thresholds(activations(traffic)) == [-50, -60]
+    assert any(entry["event"] == "alerts_yaml_older" for entry in logs)
+    traffic.reload(old)
+    traffic.step(6)
+    assert thresholds(activations(traffic)) == [-50, -60, -50]
+    live = published(traffic.service.bus)
+    assert sorted(live) == sorted((m.topic, m.key, m.value) for m in replayed(traffic.service))
+
+
 def test_fifty_edits_of_a_comment_leave_no_record(traffic: Traffic) -> None:
     """The file's digest stands beside the rules: what decides nothing is written nowhere."""
     traffic.step(6)
