@@ -201,7 +201,9 @@ class Outbox:
         # more were said than that where the ledger's start has been deleted
         first = {place: numbers.get(place, 0) - count[place] for place in map(_place, self.places()[1:])}
         self._sequencer(model).go_on({place: number for place, number in first.items() if number})
+        ids, self._ids = self._ids, {}  # numbers alone say what is there: these were published before it was stopped
         self.say([*again.before, *again.after], known)
+        self._ids = ids
 
     def _records(self, message: Message) -> list[Outgoing]:
         """A message's record; behind that of an alert, what `firing` holds of it from now on."""

@@ -6,7 +6,9 @@ A fault counts when it has changed what somebody can observe (`Strike.seen`), wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from monitor.evaluate.alerts import Place
 from monitor.events import TopicPartition
 from tests.simulation.bus import REQUEST_S, SESSION_S, TRANSACTION_S
 from tests.simulation.configurations import VARIANTS, configuration
@@ -290,6 +292,27 @@ def more_partitions(service: Service, process: Process, strike: Strike) -> None:
             raise Killed
 
 
+def another_place(service: Service, process: Process, strike: Strike) -> None:
+    """Links, source and cluster are others from now on, and evaluate is started again."""
+    number = service.world.rng.randrange(1000)
+    place = replace(service.place, source=f"/s{number}", links_url=f"http://{number}", cluster_id=f"c{number}")
+    _start_again_at(service, process, place, strike)
+
+
+def another_release(service: Service, process: Process, strike: Strike) -> None:
+    """Evaluate is started again by another release: what it gives is not compared with what is there."""
+    number = service.world.rng.randrange(1000)
+    _start_again_at(service, process, replace(service.place, version=f"0.{number}"), strike)
+
+
+def _start_again_at(service: Service, process: Process, place: Place, strike: Strike) -> None:
+    service.place = place
+    service.restart("evaluate")
+    strike.seen = True
+    if process.stage == "evaluate":
+        raise Killed
+
+
 FAULTS: Mapping[str, tuple[float, Fault]] = {
     "kill": (2, kill),
     "take-over": (0.5, take_over),
@@ -313,6 +336,8 @@ FAULTS: Mapping[str, tuple[float, Fault]] = {
     "stall": (0.5, stall),
     "reload": (1, reload),
     "more partitions": (0.5, more_partitions),
+    "another place": (0.4, another_place),
+    "another release": (0.4, another_release),
     "refused reload": (0.5, refused_reload),
     "redelivery": (0.8, redelivery),
     "bit flip": (0.4, bit_flip),

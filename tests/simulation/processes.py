@@ -90,7 +90,9 @@ class Watched:
 class Process:
     """`instance`: what it is called on the bus; a second one of that name is the same process to the bus."""
 
-    def __init__(self, bus: SimulatedBus, stage: str, instance: str, config: Callable[[], Config]) -> None:
+    def __init__(
+        self, bus: SimulatedBus, stage: str, instance: str, config: Callable[[], Config], place: Callable[[], Place]
+    ) -> None:
         self.stage = stage
         self.name = instance
         self.loop: Loop | None = None
@@ -99,6 +101,7 @@ class Process:
         self.retired = False
         self._bus = bus
         self._config = config
+        self._place = place
         self._offered: list[Config] = []
         self.refused = 0
         """Configurations that it did not take."""
@@ -165,7 +168,7 @@ class Process:
         if self.stage == "profile":
             stage: Stage = ProfileStage(bus, self._config(), TOPICS, clock, log)
         else:
-            stage = EvaluateStage(bus, self._config(), TOPICS, PLACE, lambda model: [], log, RHYTHM)
+            stage = EvaluateStage(bus, self._config(), TOPICS, self._place(), lambda model: [], log, RHYTHM)
         self._stage = stage
         self._offered = []
         witness = bus.witnesses.setdefault(self.name, MemoryWitness())

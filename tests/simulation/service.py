@@ -12,7 +12,7 @@ from monitor.ledger.position_records import EvaluatedModel, decode_evaluate, dec
 from monitor.runner.topics import create_topics
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.configurations import Layout, configuration
-from tests.simulation.processes import TOPICS, Process
+from tests.simulation.processes import PLACE, TOPICS, Process
 from tests.simulation.traffic import Traffic
 from tests.simulation.world import World
 
@@ -28,6 +28,7 @@ class Service:
         self.world = world
         self.layout = layout
         self.variant = 0
+        self.place = PLACE
         self.bus = SimulatedBus(world, compacts=rng.random() < 0.5)
         for topic, partitions in layout.topics:
             self.bus.create(topic, partitions)
@@ -64,7 +65,7 @@ class Service:
     def join(self, stage: str, instance: str | None = None) -> Process:
         """Another process, which starts with its first turn."""
         self._number += 1
-        process = Process(self.bus, stage, instance or f"{stage}-{self._number}", self.config)
+        process = Process(self.bus, stage, instance or f"{stage}-{self._number}", self.config, lambda: self.place)
         self.processes.append(process)
         return process
 
