@@ -14,6 +14,7 @@ from monitor.evaluate.task import EvaluateTask
 from monitor.events import RecordBatch, TopicPartition
 from monitor.ledger.entries import Activation, Decision, Entry, Notice, Watermark
 from monitor.ledger.entry_codec import COMMAND, decode_entry, kind_of
+from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.topics import read_whole, records_of
 
 
@@ -41,11 +42,11 @@ def rebuilt(
     if bus.beginning(tp) > 0:
         for decision in _of_the_last_life(activations):
             task.read(decision)
-    assembler = Assembler()
+    assembler, numbers = Assembler(), dict[str, int]()
     for batch in read_whole(bus, tp, to=end):
         known = sum(1 for offset in batch.offsets if offset < published)
         for part, is_new in ((batch.cut(0, known), False), (batch.cut(known, len(batch)), True)):
-            outputs = [output for entry in _entries(part, model, assembler) for output in task.read(entry)]
+            outputs = [output for entry in _entries(part, model, assembler, numbers) for output in task.read(entry)]
             outputs += task.advance()
             (after if is_new else before).extend(outputs)
     for why in task.take_broken().values():
@@ -64,14 +65,23 @@ def _of_the_last_life(activations: Sequence[Activation]) -> list[Decision]:
     return list(newest.values())
 
 
-def _entries(batch: RecordBatch, model: str, assembler: Assembler) -> Iterable[Entry]:
-    """What of the records is about the model: its own, and the watermarks and heartbeats of all inputs."""
+def _entries(batch: RecordBatch, model: str, assembler: Assembler, numbers: dict[str, int]) -> Iterable[Entry]:
+    """What of the records is about the model: its own, and the watermarks and heartbeats of all inputs, each once.
+
+    `numbers`: of each writer the number behind its newest record. A repeat has a lower one, as in the fold that runs.
+    """
     for record in records_of(batch):
         kind = kind_of(record.headers)
-        value = assembler.feed(record) if kind != COMMAND else None
-        own = kind in ("watermark", "heartbeat") or (record.key or b"").split(b"\0")[0] == model.encode()
-        if value is not None and own:
-            yield decode_entry(record.headers, value)
+        if kind == COMMAND:
+            continue
+        writer, number = writer_and_sequence(record.headers)
+        if number < numbers.get(writer, 0):
+            continue
+        numbers[writer] = number + 1
+        if kind in ("watermark", "heartbeat") or (record.key or b"").split(b"\0")[0] == model.encode():
+            value = assembler.feed(record)
+            if value is not None:
+                yield decode_entry(record.headers, value)
 
 
 def stop_notice(model: str, why: str, tp: TopicPartition, watermarks: Mapping[TopicPartition, Watermark]) -> Notice:
