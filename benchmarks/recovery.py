@@ -51,7 +51,7 @@ PANE_MS = 2000
 START_MS = 1_790_000_000_000
 REFERENCE_ROWS = 100
 GAPS = 0.03
-"""Share of values that are missing: what the detectors that eat 0 and 1 watch."""
+"""Share of values that are missing: what the detectors that read 0 and 1 watch."""
 ON_RANKS = ("ADWIN", "PageHinkley")
 ON_GAPS = ("DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW")
 KSWIN_COLUMNS = 5

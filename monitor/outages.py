@@ -57,7 +57,7 @@ class Outages:
             self._since |= msgspec.json.decode(file.read_bytes(), type=dict[str, float])
 
     def takes(self, record: logging.LogRecord) -> bool:
-        """Whether a line is the clients' talk about connections; what it tells of brokers is logged instead.
+        """Return true if a line is the clients' talk about connections; what it reports of brokers is logged instead.
 
         Exceptions that the library did not expect are no such talk, but for those of sockets.
         """

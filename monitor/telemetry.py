@@ -60,7 +60,7 @@ def _rendering(console: bool) -> list[Any]:
 
 
 def _of_libraries(limiter: Limiter, outages: Outages, is_debugging: bool) -> Callable[[logging.LogRecord], bool]:
-    """Whether a line is written that comes through the standard library alone; ours have passed the limiter by then."""
+    """Return true if a line of the standard library alone is written; ours have passed the limiter by then."""
 
     def is_written(record: logging.LogRecord) -> bool:
         if isinstance(record.msg, dict):

@@ -64,7 +64,7 @@ def resolve_inputs(spec: DetectorSpec, contract: ModelContract) -> tuple[Resolve
         return (_class(argument, contract),)
     matches = re.compile(translate(argument)).match
     matching = [series for series in series_of(contract) if matches(series.name)]
-    readable = [s for s in matching if form == "missing" or spec.detector.eats == "rank" or s.column.kind == "binary"]
+    readable = [s for s in matching if form == "missing" or spec.detector.reads == "rank" or s.column.kind == "binary"]
     if not matching and argument == "error":
         raise InputRefused("the input 'error' needs labels, not supported yet")
     if not matching:

@@ -2,7 +2,7 @@
 
 River's own `update` does the work, in every class. What River leaves open is decided here, once for all eight:
 
-- **Gate.** One value that is no number in [0, 1] would disable most of River's detectors for ever, without an error.
+- **Gate.** One value outside [0, 1] would disable most of River's detectors for good, without an error.
   River never sees it: the detector is blind from then on, finds nothing, and reports it.
 - **Polarity.** A class that alarms when the mean of its input falls is fed with 1 - x.
 - **Reset.** River's detectors reset themselves at the update after a detection; here a new one takes over at once,
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from operator import length_hint
 from typing import Any
 
-from monitor.detectors.protocol import Eats
+from monitor.detectors.protocol import Reads
 from monitor.detectors.state import BlindState, Codec, FreshState, State, require
 from monitor.events import Float64s
 
@@ -40,12 +40,12 @@ class RiverDetector:
     `turned`: whether it is fed with 1 - x. `feed`: the loop over values.
     """
 
-    __slots__ = ("_codec", "_feed", "_is_fresh", "_make", "_river", "_turned", "eats", "is_blind")
+    __slots__ = ("_codec", "_feed", "_is_fresh", "_make", "_river", "_turned", "is_blind", "reads")
 
     def __init__(
-        self, make: Callable[[], Any], eats: Eats, codec: Codec, turned: bool = False, feed: Feed = feed
+        self, make: Callable[[], Any], reads: Reads, codec: Codec, turned: bool = False, feed: Feed = feed
     ) -> None:
-        self.eats = eats
+        self.reads = reads
         self.is_blind = False
         self._make = make
         self._codec = codec

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from monitor.detectors.adapter import Feed
 from monitor.detectors.plugin import Count, Params, Plugin, Probability
-from monitor.detectors.protocol import Eats
+from monitor.detectors.protocol import Reads
 from monitor.detectors.state import Codec, State, attribute, require
 from monitor.errors import FormatError
 
@@ -23,7 +23,7 @@ class ADWINParams(Params):
     delta: Probability = 0.002
     """Significance of a cut. Larger finds more and sooner, with more false alarms."""
     clock: Count = 32
-    """A cut is looked for every so many values."""
+    """The detector looks for a cut each time it has read this many values."""
     max_buckets: Annotated[int, Field(ge=2, le=1000)] = 5
     """Buckets of each size that are kept before two are merged; with a single one River fails."""
     min_window_length: Count = 5
@@ -50,7 +50,7 @@ def _bucket(max_buckets: int) -> struct.Struct:
 
 
 def _check(adwin: Any, state: Any) -> None:
-    """Refuse bytes that River's Rust part would fail on, or load wrong, where that can be told."""
+    """Refuse bytes that River's Rust part would fail on, or load wrong, if that can be seen."""
     helper: bytes = state.helper
     bucket, room = _bucket(adwin.max_buckets), adwin.max_buckets
     rows, rest = divmod(len(helper) - _HEAD.size - _LENGTH.size - _TAIL.size, bucket.size)
@@ -102,8 +102,8 @@ def _feed(river: Any, values: Iterator[float]) -> bool:
 class ADWIN(Plugin):
     """Adaptive windowing: keeps the longest window in which no cut separates two different means.
 
-    Eats ranks; its bound assumes numbers in [0, 1]. Finds changes of the mean in either direction. NaN would blind
-    it for ever, so none may come in. An empty update finds nothing.
+    Reads ranks; its bound assumes numbers in [0, 1]. Finds changes of the mean in either direction. NaN would blind
+    it for good, so none may come in. An empty update finds nothing.
 
     A. Bifet and R. Gavaldà, Learning from time-changing data with adaptive windowing, SDM 2007.
 
@@ -113,7 +113,7 @@ class ADWIN(Plugin):
     [543]
     """
 
-    eats: ClassVar[Eats] = "rank"
+    reads: ClassVar[Reads] = "rank"
     codec: ClassVar[Codec] = Codec(ADWINState, _PARTS, _check)
     feed: ClassVar[Feed] = staticmethod(_feed)
     cost_us: ClassVar[float] = 0.5

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from monitor.detectors.adapter import Feed, feed
 from monitor.detectors.plugin import Count, Params, Plugin
-from monitor.detectors.protocol import Eats
+from monitor.detectors.protocol import Reads
 from monitor.detectors.state import Codec, Fed, Share, State, adds_up, attribute, count, require
 
 
@@ -115,7 +115,7 @@ def _check(gate: ErrorGate, state: DDMState) -> None:
 class DDM(Plugin):
     """Drift detection method: alarms when error rate p + s passes p_min + 3 s_min, s its standard deviation.
 
-    Eats 0 and 1, 1 = error. Finds rises of the error rate only. See `ErrorGate` for `min_errors`. An empty
+    Reads 0 and 1, 1 = error. Finds rises of the error rate only. See `ErrorGate` for `min_errors`. An empty
     update finds nothing; NaN would blind it for good, so none may come in.
 
     J. Gama, P. Medas, G. Castillo and P. Rodrigues, Learning with drift detection, SBIA 2004.
@@ -126,7 +126,7 @@ class DDM(Plugin):
     [2015]
     """
 
-    eats: ClassVar[Eats] = "binary"
+    reads: ClassVar[Reads] = "binary"
     codec: ClassVar[Codec] = Codec(DDMState, _PARTS, _check)
     feed: ClassVar[Feed] = staticmethod(ErrorGate.feed)
     class_: Literal["DDM"] = Field(alias="class")

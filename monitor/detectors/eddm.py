@@ -8,7 +8,7 @@ import msgspec
 from pydantic import Field, ValidationInfo, field_validator
 
 from monitor.detectors.plugin import Count, Params, Plugin, Probability
-from monitor.detectors.protocol import Eats
+from monitor.detectors.protocol import Reads
 from monitor.detectors.state import Codec, Fed, Number, Positive, State, adds_up, attribute, require
 
 
@@ -71,7 +71,7 @@ def _check(_: Any, state: EDDMState) -> None:
 class EDDM(Plugin):
     """Early drift detection method: mean + 2 standard deviations of the distance between errors, over its maximum.
 
-    Eats 0 and 1, 1 = error; River counts nothing but the value 1. Finds errors that come closer together, gradual
+    Reads 0 and 1, 1 = error; River counts nothing but the value 1. Finds errors that come closer together, gradual
     changes better than DDM, with more false alarms. An empty update finds nothing; NaN may not come in.
 
     M. Baena-García et al., Early drift detection method, 2006.
@@ -82,7 +82,7 @@ class EDDM(Plugin):
     [560]
     """
 
-    eats: ClassVar[Eats] = "binary"
+    reads: ClassVar[Reads] = "binary"
     codec: ClassVar[Codec] = Codec(EDDMState, _PARTS, _check)
     cost_us: ClassVar[float] = 0.5
     class_: Literal["EDDM"] = Field(alias="class")

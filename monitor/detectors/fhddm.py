@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from monitor.detectors.plugin import Count, Params, Plugin, Probability
-from monitor.detectors.protocol import Eats
+from monitor.detectors.protocol import Reads
 from monitor.detectors.state import Codec, Part, Share, State, attribute, require
 
 
@@ -67,7 +67,7 @@ def _check(river: Any, state: FHDDMState) -> None:
 class FHDDM(Plugin):
     """Fast Hoeffding drift detection method: the window's error rate against its minimum, by Hoeffding's bound.
 
-    Eats 0 and 1, 1 = error. River documents that too, but alarms when the mean of its input falls, so it is fed with
+    Reads 0 and 1, 1 = error. River documents that too, but alarms when the mean of its input falls, so it is fed with
     1 - x. Finds rises of the error rate only. An empty update finds nothing; NaN would blind it for good, so none may
     come in.
 
@@ -79,7 +79,7 @@ class FHDDM(Plugin):
     [226]
     """
 
-    eats: ClassVar[Eats] = "binary"
+    reads: ClassVar[Reads] = "binary"
     codec: ClassVar[Codec] = Codec(FHDDMState, _PARTS, _check)
     turned: ClassVar[bool] = True
     class_: Literal["FHDDM"] = Field(alias="class")

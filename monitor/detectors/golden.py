@@ -9,7 +9,7 @@ go on from them in another way, and nothing in the bytes would show it. So each 
 
 A class that passes is, for a snapshot, that of the River that the golden answers are of. One that does not goes under
 its own release, and goes on from states of that release alone; one that can't even go on from its own states goes under
-no name, and its detectors begin anew at every restart. Under the golden release itself nothing is tried.
+no name, and its detectors start again at every restart. Under the golden release itself nothing is tried.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ GOLDEN: Mapping[str, tuple[Trial, ...]] = {
 def release_of(name: str) -> str:
     """The River whose states of a class the running one goes on from: a release, or empty for none.
 
-    Raises FormatError for what is none of the classes.
+    Raises FormatError for an unknown class.
     """
     return _release(name, running())
 
@@ -160,7 +160,7 @@ def golden_values(it: Plugin) -> Float64s:
     for place in range(LENGTH):
         word = (word * 6364136223846793005 + 1442695040888963407) % (1 << 64)  # Knuth's MMIX
         x, level = (word >> 16) / (1 << 48), levels[place * len(levels) // LENGTH]
-        numbers.append(float(x < level) if it.eats == "binary" else min(1.0, max(0.0, level + (x - 0.5) / 4)))
+        numbers.append(float(x < level) if it.reads == "binary" else min(1.0, max(0.0, level + (x - 0.5) / 4)))
     return np.array(numbers)
 
 

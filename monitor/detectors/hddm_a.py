@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from monitor.detectors.plugin import Params, Plugin, Probability
-from monitor.detectors.protocol import Eats
+from monitor.detectors.protocol import Reads
 from monitor.detectors.state import Codec, Fed, Share, State, adds_up, attribute, count, require
 
 
@@ -26,7 +26,7 @@ class HDDMAParams(Params):
     warning_confidence: Probability = 0.005
     """River's warning level; only detections are reported here."""
     two_sided_test: bool = False
-    """Whether a falling error rate is a change too."""
+    """True if a falling error rate is a change too."""
 
 
 class HDDMAState(State, frozen=True, tag="HDDMA"):
@@ -56,7 +56,7 @@ def _check(_: Any, state: HDDMAState) -> None:
         require(n <= state.n, "its cut is behind its values")
         require(n < state.n or mean == state.mean, "two means of the same values")
     for n, mean in (*cuts, (state.n, state.mean)):
-        require(adds_up(mean, n, round(mean * n)), "its mean is none of zeros and ones")
+        require(adds_up(mean, n, round(mean * n)), "its mean is not one of zeros and ones")
 
 
 @cache
@@ -77,7 +77,7 @@ def _mean() -> Any:
 class HDDMA(Plugin):
     """Hoeffding drift detection method, averages: finds abrupt rises of the error rate.
 
-    Eats 0 and 1, 1 = error. An empty update finds nothing; NaN would blind it for ever, so none may come in.
+    Reads 0 and 1, 1 = error. An empty update finds nothing; NaN would blind it for good, so none may come in.
 
     I. Frías-Blanco et al., Online and non-parametric drift detection methods based on Hoeffding's bounds, IEEE TKDE
     27(3), 2014.
@@ -88,7 +88,7 @@ class HDDMA(Plugin):
     [203]
     """
 
-    eats: ClassVar[Eats] = "binary"
+    reads: ClassVar[Reads] = "binary"
     codec: ClassVar[Codec] = Codec(HDDMAState, _PARTS, _check)
     cost_us: ClassVar[float] = 3.0
     class_: Literal["HDDMA"] = Field(alias="class")

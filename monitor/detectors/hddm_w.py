@@ -8,7 +8,7 @@ import msgspec
 from pydantic import Field
 
 from monitor.detectors.plugin import Params, Plugin, Probability
-from monitor.detectors.protocol import Eats
+from monitor.detectors.protocol import Reads
 from monitor.detectors.state import Codec, Finite, Part, Share, State, attribute, require
 
 
@@ -22,7 +22,7 @@ class HDDMWParams(Params):
     lambda_val: Probability = 0.05
     """Weight of the newest value. Smaller has a longer memory."""
     two_sided_test: bool = False
-    """Whether a falling error rate is a change too."""
+    """True if a falling error rate is a change too."""
 
 
 class Weighted(msgspec.Struct, frozen=True, array_like=True):
@@ -35,7 +35,7 @@ class Weighted(msgspec.Struct, frozen=True, array_like=True):
 class HDDMWState(State, frozen=True, tag="HDDMW"):
     """The mean of all values since the last detection, and those before and after the cut for a rise and for a fall.
 
-    `after_rise`, `after_fall`: None where nothing has come behind the cut. `rise_bound`, `fall_bound`: the bound that
+    `after_rise`, `after_fall`: None if nothing has come behind the cut. `rise_bound`, `fall_bound`: the bound that
     a later cut has to beat.
     """
 
@@ -82,7 +82,7 @@ def _check(_: Any, state: HDDMWState) -> None:
 class HDDMW(Plugin):
     """Hoeffding drift detection method, weighted averages: finds gradual rises of the error rate.
 
-    Eats 0 and 1, 1 = error. An empty update finds nothing; NaN would blind it for ever, so none may come in.
+    Reads 0 and 1, 1 = error. An empty update finds nothing; NaN would blind it for good, so none may come in.
 
     I. Frías-Blanco et al., Online and non-parametric drift detection methods based on Hoeffding's bounds, IEEE TKDE
     27(3), 2014.
@@ -93,7 +93,7 @@ class HDDMW(Plugin):
     [213]
     """
 
-    eats: ClassVar[Eats] = "binary"
+    reads: ClassVar[Reads] = "binary"
     codec: ClassVar[Codec] = Codec(HDDMWState, _PARTS, _check)
     cost_us: ClassVar[float] = 5.0
     class_: Literal["HDDMW"] = Field(alias="class")

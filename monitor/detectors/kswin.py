@@ -21,7 +21,7 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from monitor.detectors.plugin import Count, Params, Plugin, Probability
-from monitor.detectors.protocol import Eats
+from monitor.detectors.protocol import Reads
 from monitor.detectors.state import Codec, Part, State, attribute, require
 
 
@@ -97,7 +97,7 @@ def _check(river: Any, state: KSWINState) -> None:
 
 
 _MOST_EXACT = 10_000
-"""Up to so many values in each sample SciPy's p-value is exact, and depends on their number and the distance alone."""
+"""Up to this many values a sample, SciPy's p-value is exact, and depends on their number and the distance alone."""
 
 
 class RememberedTests:
@@ -150,7 +150,7 @@ def _remembering(rivers: Any) -> Any:
 class KSWIN(Plugin):
     """Kolmogorov-Smirnov windowing: finds any change of the distribution, not only of its mean.
 
-    Eats ranks. A hundred times slower than ADWIN (0.03 ms a value), and with many false alarms at its defaults.
+    Reads ranks. A hundred times slower than ADWIN (0.03 ms a value), and with many false alarms at its defaults.
     An empty update finds nothing; NaN may not come in.
 
     C. Raab, M. Heusinger and F.-M. Schleif, Reactive soft prototype computing for concept drift streams, 2020.
@@ -161,7 +161,7 @@ class KSWIN(Plugin):
     [166]
     """
 
-    eats: ClassVar[Eats] = "rank"
+    reads: ClassVar[Reads] = "rank"
     codec: ClassVar[Codec] = Codec(KSWINState, _PARTS, _check)
     draws: ClassVar[bool] = True
     cost_us: ClassVar[float] = 30.0

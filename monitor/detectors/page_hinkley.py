@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from monitor.detectors.plugin import Count, Params, Plugin
-from monitor.detectors.protocol import Eats
+from monitor.detectors.protocol import Reads
 from monitor.detectors.state import Codec, Fed, Finite, Share, State, attribute, count, require
 
 
@@ -57,7 +57,7 @@ def _check(river: Any, state: PageHinkleyState) -> None:
 class PageHinkley(Plugin):
     """Page's test on the mean, up, down or both: sums deviations and alarms when they pass `threshold`.
 
-    Eats ranks, so that `delta` and `threshold` mean the same on every column. An empty update finds nothing; NaN
+    Reads ranks, so that `delta` and `threshold` mean the same on every column. An empty update finds nothing; NaN
     would blind it for good, so none may come in.
 
     E. S. Page, Continuous inspection schemes, Biometrika 41, 1954.
@@ -68,7 +68,7 @@ class PageHinkley(Plugin):
     [118]
     """
 
-    eats: ClassVar[Eats] = "rank"
+    reads: ClassVar[Reads] = "rank"
     codec: ClassVar[Codec] = Codec(PageHinkleyState, _PARTS, _check)
     class_: Literal["PageHinkley"] = Field(alias="class")
     params: PageHinkleyParams = PageHinkleyParams()

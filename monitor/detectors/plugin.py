@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.detectors.adapter import Feed, RiverDetector, feed
-from monitor.detectors.protocol import Detector, Eats
+from monitor.detectors.protocol import Detector, Reads
 from monitor.detectors.state import Codec
 
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -31,13 +31,13 @@ class Params(BaseModel):
 class Plugin(BaseModel):
     """Base of the plug-ins. A subclass has the name of River's class, and that name as its `class_`.
 
-    `eats`: what it is fed with. `codec`: its state. `draws`: whether it draws at random, and so needs a seed.
+    `reads`: what it is fed with. `codec`: its state. `draws`: whether it draws at random, and so needs a seed.
     `turned`: whether River's class is fed with 1 - x. `feed`: the loop over values. `cost_us`: about what River's
     `update` takes, µs: no output depends on it, but how much work may lie behind a snapshot.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
-    eats: ClassVar[Eats]
+    reads: ClassVar[Reads]
     codec: ClassVar[Codec]
     draws: ClassVar[bool] = False
     turned: ClassVar[bool] = False
@@ -54,7 +54,7 @@ class Plugin(BaseModel):
         """River's class of that name."""
         from river import drift  # here, because --help and check must start without river
 
-        return getattr(drift.binary if self.eats == "binary" else drift, self.class_)
+        return getattr(drift.binary if self.reads == "binary" else drift, self.class_)
 
     def settings(self, seed: int) -> dict[str, Any]:
         """River's arguments."""
@@ -63,4 +63,4 @@ class Plugin(BaseModel):
     def build(self, seed: int) -> Detector:
         """The detector as evaluate feeds it."""
         it = type(self)
-        return RiverDetector(partial(self.river, seed), it.eats, it.codec, it.turned, it.feed)
+        return RiverDetector(partial(self.river, seed), it.reads, it.codec, it.turned, it.feed)

@@ -18,7 +18,7 @@ from monitor.config.resolved import DetectorSpec
 from monitor.contract import ModelContract
 from monitor.detectors import DetectorState
 from monitor.detectors.golden import release_of
-from monitor.detectors.protocol import Detector, Eats
+from monitor.detectors.protocol import Detector, Reads
 from monitor.detectors.state import FreshState
 from monitor.errors import FormatError
 from monitor.evaluate.ranks import rank_table
@@ -32,12 +32,12 @@ Sighting = tuple[str, StreamName, str]
 
 
 class _Input(NamedTuple):
-    """What some detectors read of one series. `label`: of the form "class". `eats`: in which numbers."""
+    """What some detectors read of one series. `label`: of the form "class". `reads`: in which numbers."""
 
     series: int
     form: Form
     label: str | None
-    eats: Eats
+    reads: Reads
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class DetectorBank:
         return seen
 
     def blind(self) -> list[Sighting]:
-        """Detectors that were fed with what is no number in [0, 1], and find nothing for ever."""
+        """Detectors that were fed with something outside [0, 1], and can find nothing any more."""
         return [watch.sighting for watch in self._watches if watch.detector.is_blind]
 
     def state(self) -> BankState:
@@ -121,14 +121,14 @@ class DetectorBank:
 
 
 def taken_up(state: BankState) -> tuple[BankState, frozenset[str]]:
-    """What the running River goes on from, and River's classes whose detectors begin anew, for it differs in them."""
+    """Return what the running River goes on from, and the classes in which it differs: their detectors start again."""
     here = tuple((kind, release_of(kind)) for kind, _ in state.releases)
-    anew = frozenset(kind for kind, release in {*state.releases, *here} if not release)
-    anew |= {kind for kind, _ in set(state.releases).symmetric_difference(here)}
-    if not anew:
-        return state, anew
-    detectors = tuple(FreshState() if type(d).__struct_config__.tag in anew else d for d in state.detectors)
-    return BankState(state.watches, here, detectors), anew
+    fresh = frozenset(kind for kind, release in {*state.releases, *here} if not release)
+    fresh |= {kind for kind, _ in set(state.releases).symmetric_difference(here)}
+    if not fresh:
+        return state, fresh
+    detectors = tuple(FreshState() if type(d).__struct_config__.tag in fresh else d for d in state.detectors)
+    return BankState(state.watches, here, detectors), fresh
 
 
 _AT_ONCE = 64
@@ -153,7 +153,7 @@ class _Numbers:
             part = slice(first, first + _AT_ONCE)
             places = signed[:, self._series[part]].T.astype(np.intp)
             if ((places >= self._sizes[part]) | (places < -self._sizes[part])).any():
-                raise IndexError("a pane holds a code that is none of its series")  # else it would read another table
+                raise IndexError("a pane holds a code unknown to its series")  # else it would read another table
             places += np.where(places < 0, self._stops[part], self._starts[part])
             numbers = self._tables[places]
             left_out = np.isnan(numbers)
@@ -164,8 +164,8 @@ class _Numbers:
 
 def _input(spec: DetectorSpec, resolved: ResolvedInput, places: Mapping[str, int]) -> _Input:
     # the forms `missing` and `class` are 0 and 1 for every detector
-    eats = spec.detector.eats if resolved.form == "value" else "binary"
-    return _Input(places[resolved.column], resolved.form, resolved.label, eats)
+    reads = spec.detector.reads if resolved.form == "value" else "binary"
+    return _Input(places[resolved.column], resolved.form, resolved.label, reads)
 
 
 def _table(read: _Input, grid: Grid, reference: Reference) -> Float64s:
@@ -174,7 +174,7 @@ def _table(read: _Input, grid: Grid, reference: Reference) -> Float64s:
             return _missing_table(grid, read.series)
         case "class":
             return _class_table(grid, read.series, read.label or "")
-        case _ if read.eats == "binary":
+        case _ if read.reads == "binary":
             return _bit_table(grid, read.series)
         case _:
             return rank_table(grid, reference, read.series)
@@ -200,7 +200,7 @@ def _bit_table(grid: Grid, series: int) -> Float64s:
 
 
 def _class_table(grid: Grid, series: int, label: str) -> Float64s:
-    """1 where the predicted class is `label`; a class that the grid does not know is never predicted."""
+    """1 if the predicted class is `label`, else 0; a class that the grid does not know is never predicted."""
     bins = grid.categorical[series - len(grid.numeric)]
     table = code_table(grid, series, np.nan)
     table[: bins.bins] = 0.0

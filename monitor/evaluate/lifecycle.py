@@ -14,8 +14,8 @@
     any       unknown                                   same
 
 Unknown is the absence of a verdict: a window that has not moved, or holds too few events, neither raises nor clears.
-Resolved is no state to stay in: it is said once, and the alert is inactive. Times are those of judgements (pane ends,
-ms UTC), so an alert is a function of the log alone. `for` counts from the first violated judgement; an alert's
+Resolved is not a state to stay in: it is published once, and the alert is inactive. Times are those of judgements (pane
+ends, ms UTC), so an alert is a function of the log alone. `for` counts from the first violated judgement; an alert's
 `startsAt` is that judgement, and `endsAt` the one that resolved it.
 """
 
@@ -62,7 +62,7 @@ class AlertState:
     """One alert that is pending, firing, or has fired before.
 
     `pending_since`: first violated judgement of the present stretch. `data_since`: start of the window judged there
-    (None where there was none). `last_violated`: newest violated judgement. `episode`: how often it has fired.
+    (None if there was none). `last_violated`: newest violated judgement. `episode`: how often it has fired.
     `verdict`: the newest.
     """
 
@@ -104,7 +104,7 @@ class Alerts:
         """By labels, of all that the rules have selected: a digest takes longer than a judgement of what is quiet."""
 
     def judge(self, at: int, judged: Sequence[tuple[Rule, Verdict]]) -> list[Transition]:
-        """Moves every alert that has a verdict; returns what is to be said, in the verdicts' order."""
+        """Move every alert that has a verdict; return the transitions to publish, in the verdicts' order."""
         transitions: list[Transition] = []
         drifting = _Drifting(judged)
         for rule, verdict in judged:
@@ -264,7 +264,7 @@ def _identity(rule: Rule) -> tuple[str, str, tuple[tuple[str, str], ...]]:
 
 
 def _selects(rule: Rule, verdict: Verdict) -> bool:
-    """Whether a rule would still judge what the verdict is about: its metric, and its labels."""
+    """Return true if a rule would still judge what the verdict is about: its metric, and its labels."""
     labels = dict(verdict.labels)
     of_metric = labels.get("metric", rule.comparison.metric) == rule.comparison.metric
     return of_metric and rule.comparison.matches({**labels, "stream": verdict.stream})

@@ -4,10 +4,11 @@ The rules of this file:
 
 - A rule is judged on the last closed window of its specification, and only where that window closed since the last
   judgement; with fewer events than `min_events` there is no verdict, nor without a score.
-- `seconds_since_last_event` is true of now and of no window: it is judged whenever the silence clock passes a multiple
-  of the interval, from the model's first pane on. `min_events` does not guard it: silence must be heard.
-- `detector_blind` is true of now, too: it is judged at every judgement, of detectors that are blind, and of those whose
-  alert has yet to be resolved. It is 1 or 0.
+- `seconds_since_last_event` is about the judgement itself and about no window: it is judged whenever the silence clock
+  passes a multiple of the interval, from the model's first pane on. `min_events` does not guard it: silence must be
+  heard.
+- `detector_blind` is about the judgement, too: it is judged at every judgement, of detectors that are blind, and of
+  those whose alert has yet to be resolved. It is 1 or 0.
 - `change` is 1 at the judgement that covers a detection, else 0; a detector that saw no row since the last judgement
   has no verdict.
 - Value and threshold are rounded to 12 significant digits before they are compared.
@@ -52,7 +53,7 @@ class Judgement:
     `at`: the pane end, ms UTC. `observations`: the last closed window of each stream and specification. `moved`:
     those of them that closed since the last judgement. `changes`: (detector, stream, column) -> whether it detected a
     change since the last judgement, for the detectors that saw a row. `blind`: detectors -> whether they can see no
-    change any more. `silence`: `seconds_since_last_event` of each stream as of now.
+    change any more. `silence`: `seconds_since_last_event` of each stream at that judgement.
     """
 
     at: int
@@ -65,7 +66,7 @@ class Judgement:
 
 
 def on_silence(rule: Rule) -> bool:
-    """Whether a rule is judged by the silence clock."""
+    """Return true if a rule is judged by the silence clock."""
     return rule.comparison.metric == SILENCE
 
 
@@ -148,7 +149,7 @@ class RuleSet:
                 yield instance, labels
 
     def _labels_of(self, number: int, instance: _Instance) -> Labels | None:
-        """The instance's labels, sorted; None where the rule does not select it."""
+        """Return the instance's labels, sorted; None if the rule does not select it."""
         names = (number, instance.stream, instance.column, instance.key)
         if names not in self._labels:
             compiled = self._compiled[number]

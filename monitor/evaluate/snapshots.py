@@ -38,22 +38,22 @@ def restore_model(
     """Set a fold just begun to the state of its part (see `ModelFold.restore`); raises FormatError.
 
     What was loaded has to give the state again that it was loaded from: else something of it was passed over. Returns
-    River's classes whose detectors begin anew, because the running River differs in them from the one that wrote their
+    River's classes whose detectors start again, because the running River differs in them from the one that wrote their
     states.
     """
-    state, anew = _taken_up(decode_payload(decode_part(part, "model", fold.model), _MODEL))
+    state, fresh = _taken_up(decode_payload(decode_part(part, "model", fold.model), _MODEL))
     fold.restore(state, decisions, blocks)
     if fold.state() != state:
         raise FormatError(f"the snapshot of {fold.model} holds what can't be; rebuild it: {remedy(fold.model)}")
-    return anew
+    return fresh
 
 
 def _taken_up(state: ModelState) -> tuple[ModelState, frozenset[str]]:
     lanes, begun = [], set[str]()
     for lane in state.lanes:
         if lane.fold is not None:
-            bank, anew = taken_up(lane.fold.bank)
-            begun |= anew
+            bank, fresh = taken_up(lane.fold.bank)
+            begun |= fresh
             lane = msgspec.structs.replace(lane, fold=msgspec.structs.replace(lane.fold, bank=bank))
         lanes.append(lane)
     return msgspec.structs.replace(state, lanes=tuple(lanes)), frozenset(begun)

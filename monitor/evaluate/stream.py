@@ -47,14 +47,14 @@ class StreamFold:
         self.compare_with(reference)
 
     def compare_with(self, reference: Reference) -> None:
-        """Another reference on the same grid: the detectors begin anew."""
+        """Another reference on the same grid: the detectors start again."""
         self.reference = reference
         self.measure = Measure(self.grid, reference)
         self.spread = ReferenceSpread(self.measure)
         self._bank = DetectorBank(self._specs, self.contract, self.grid, reference)
 
     def use(self, rules: ModelRules) -> None:
-        """New rules: windows of a specification that stays go on, others begin; detectors that change begin anew."""
+        """New rules: windows of a specification that stays go on, others begin; detectors that change start again."""
         width = self.grid.layout.width
         windows = [rules.window, *(rule.window for rule in rules.rules)]
         self._windows = {
@@ -98,7 +98,7 @@ class StreamFold:
         return observations
 
     def _observe(self, name: str, window: _Window, closed: Closed) -> list[Observation]:
-        """A closed window's observation; it is told unless it is empty like the one before."""
+        """Return a closed window's observation, or nothing if it is empty like the one before."""
         silent = closed.events == 0 and window.last is not None and window.last.events == 0
         columns = {} if closed.events == 0 else self.measure.columns(closed.counts)
         window.last, window.moved = closed, True
@@ -193,7 +193,7 @@ class StreamFold:
         return self.measure.histogram(column, last.counts)
 
     def spreads(self, metric: str, columns: Sequence[str], events: int) -> Mapping[str, tuple[float, float]]:
-        """Column -> (reference_mean, reference_std) of a metric in windows of so many events."""
+        """Column -> (reference_mean, reference_std) of a metric in windows of this many events."""
         return self.spread.of(metric, columns, events)
 
 

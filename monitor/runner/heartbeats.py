@@ -26,7 +26,7 @@ from monitor.events import TopicPartition
 class Reached(NamedTuple):
     """How far a partition has come: watermark by records alone, with heartbeats, and its first; ms.
 
-    `highest`: the largest accepted time. `silent_to`: what it last said of its silence, if it is silent since.
+    `highest`: the largest accepted time. `silent_to`: what it last reported of its silence, if it is silent since.
     """
 
     natural: int | None = None

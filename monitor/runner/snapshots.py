@@ -47,7 +47,7 @@ class Snapshots:
         self._topic = topics.name("state")
 
     def end(self, partition: int) -> int:
-        """Where the next parts of a partition will begin, or later."""
+        """Return where the next parts of a partition will begin, or later."""
         return self._bus.end(TopicPartition(self._topic, partition))
 
     def outgoing(self, partition: int, parts: Mapping[str, bytes | None]) -> list[Outgoing]:

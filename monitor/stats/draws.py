@@ -76,7 +76,7 @@ def below(seed: int, numbers: Sequence[int], rows: int, points: Int64s) -> Int64
 
 
 def cuts(counts: Int64s, rows: Int64s | int) -> Int64s:
-    """Where bins begin and the last one ends on the lattice, shape (..., bins + 1).
+    """Return where bins begin and the last one ends on the lattice, shape (..., bins + 1).
 
     `counts`: of a reference, (..., bins). `rows`: all of its rows, also those that are in no bin; at least one.
 

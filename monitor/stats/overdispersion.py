@@ -20,7 +20,7 @@ Estimate = tuple[Float64s, Float64s]
 
 
 def of_shares(parts: Int64s) -> Estimate:
-    """Of the shares of bins: the chi-square statistic of stretches x bins over its degrees of freedom.
+    """Overdispersion of the shares of bins: the chi-square statistic of stretches x bins over its degrees of freedom.
 
     >>> estimate, error = of_shares(np.array([[50, 50], [80, 20]]))
     >>> round(float(estimate), 6), round(float(error), 6)
@@ -35,7 +35,7 @@ def of_shares(parts: Int64s) -> Estimate:
 
 
 def of_ranks(parts: Int64s) -> Estimate:
-    """Of the distribution function: the Cramér-von Mises distance of the stretches over what is expected of it.
+    """Overdispersion of the distribution function: the Cramér-von Mises distance of the stretches over its expectation.
 
     Small bins far apart count for little in it and a common shift for most, as in Kolmogorov-Smirnov and Wasserstein.
     The error is the largest that there can be (that of two bins).
@@ -57,7 +57,7 @@ def of_ranks(parts: Int64s) -> Estimate:
 
 
 def of_means(means: Float64s, n: Int64s, variance: Float64s) -> Estimate:
-    """Of the mean: variance between means (..., stretches) of n values each, over that within all, shape (...).
+    """Overdispersion of the mean: variance between means (..., stretches) of n values over that within, shape (...).
 
     >>> estimate, error = of_means(np.array([1.0, 3.0]), np.array([4, 4]), np.array(2.0))
     >>> float(estimate), round(float(error), 6)

@@ -43,10 +43,10 @@ def plugin(name: str, setting: str = "sensitive") -> Plugin:
 
 
 def values_for(it: Plugin, seed: int) -> Float64s:
-    """A seeded stream of what the detector eats, with five changes up and down."""
+    """A seeded stream of what the detector reads, with five changes up and down."""
     rng = np.random.default_rng(seed)
     level = np.repeat([0.1, 0.8, 0.2, 0.9, 0.1, 0.7], LENGTH // 6)
-    if it.eats == "binary":
+    if it.reads == "binary":
         return (rng.random(len(level)) < level).astype(np.float64)
     return np.clip(level + rng.normal(0.0, 0.1, len(level)), 0.0, 1.0)
 
@@ -254,6 +254,6 @@ def test_numbers_in_range_never_blind(name: str) -> None:
     it = plugin(name)
     detector = it.build(SEED)
     longest = 300 if name == "KSWIN" else 20_000
-    for value in (1.0, 0.0) if it.eats == "binary" else (1.0, 0.0, np.nextafter(1.0, 0.0), 0.1, 5e-324):
+    for value in (1.0, 0.0) if it.reads == "binary" else (1.0, 0.0, np.nextafter(1.0, 0.0), 0.1, 5e-324):
         detector.update(np.full(longest, value))
         assert not detector.is_blind

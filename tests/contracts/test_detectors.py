@@ -55,12 +55,12 @@ SEED = 20
 STREAMS = ("stationary", "step", "drifts")
 
 
-def stream(name: str, eats: str, n: int = 1200) -> Float64s:
+def stream(name: str, reads: str, n: int = 1200) -> Float64s:
     """A seeded stream in [0, 1], or of 0 and 1: without change, with one, with several up and down."""
-    rng = np.random.default_rng([len(name), len(eats), 11])
+    rng = np.random.default_rng([len(name), len(reads), 11])
     levels = {"stationary": [0.3], "step": [0.2, 0.7], "drifts": [0.1, 0.8, 0.2, 0.9, 0.1, 0.7]}[name]
     level = np.repeat(levels, n // len(levels))
-    if eats == "binary":
+    if reads == "binary":
         return (rng.random(len(level)) < level).astype(np.float64)
     return np.clip(level + rng.normal(0.0, 0.1, len(level)), 0.0, 1.0)
 
@@ -89,12 +89,12 @@ def identity(it: Plugin) -> Detector:
     """The detector without polarity and gate on errors."""
     if it.class_ == "DDM":
         return plugin("DDM", dict(it.params) | {"min_errors": 0}).build(SEED)
-    return RiverDetector(partial(it.river, SEED), it.eats, it.codec, feed=type(it).feed)
+    return RiverDetector(partial(it.river, SEED), it.reads, it.codec, feed=type(it).feed)
 
 
 def test_the_eight_are_there() -> None:
-    """All eight of River's detectors are offered, and each says what it eats."""
-    assert {name: plugin(name).eats for name in NAMES} == EATS
+    """All eight of River's detectors are offered, and each says what it reads."""
+    assert {name: plugin(name).reads for name in NAMES} == EATS
 
 
 @pytest.mark.parametrize("name", NAMES)

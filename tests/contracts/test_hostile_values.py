@@ -62,7 +62,7 @@ ORDINARY: dict[str, tuple[bytes, bytes]] = {
 
 
 def _config() -> Config:
-    """One detector of each class on the column that it eats."""
+    """One detector of each class on the column that it reads."""
     detectors = [
         f"  {name}: {{class: {name}, params: {json.dumps(SENSITIVE[name])}, input: {'b' if name in BINARY else 'x'}}}"
         for name in CLASSES

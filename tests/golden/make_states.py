@@ -56,7 +56,7 @@ def values_for(it: Plugin, n: int) -> Float64s:
     for i in range(n):
         x = int.from_bytes(hashlib.sha256(f"golden/{i}".encode()).digest()[:6], "big") / (1 << 48)
         level = levels[i * len(levels) // (BEFORE + AFTER)]
-        numbers.append(float(x < level) if it.eats == "binary" else min(1.0, max(0.0, level + (x - 0.5) / 4)))
+        numbers.append(float(x < level) if it.reads == "binary" else min(1.0, max(0.0, level + (x - 0.5) / 4)))
     return np.array(numbers)
 
 

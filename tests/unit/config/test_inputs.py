@@ -57,7 +57,7 @@ def spec(detector: str, given: str) -> DetectorSpec:
     ],
 )
 def test_inputs_name_series_in_the_order_of_the_contract(detector: str, given: str, columns: list[str]) -> None:
-    """A glob stands for the columns that the detector can eat."""
+    """A glob stands for the columns that the detector can read."""
     assert [found.column for found in resolve_inputs(spec(detector, given), CONTRACT)] == columns
 
 

@@ -110,7 +110,7 @@ def test_ddm_without_the_gate_is_rivers() -> None:
 
 
 def test_eddm_counts_nothing_but_ones() -> None:
-    """A number that is not 1 is no error for EDDM; that is why it eats bits only."""
+    """A number that is not 1 is no error for EDDM; that is why it reads bits only."""
     values = bits(np.random.default_rng(6), (1000, 0.1), (1000, 0.9))
     assert of(EDDM).update(np.where(values == 1.0, 1.0, 0.5)) == of(EDDM).update(values)
     assert of(EDDM).update(values * 0.5) == []

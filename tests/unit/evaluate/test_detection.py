@@ -47,5 +47,5 @@ def test_all_inputs_at_once_give_what_each_alone_gives(inputs: int, rows: int) -
 def test_a_code_beyond_its_table_reads_no_other(code: int) -> None:
     """A pane that does not fit its grid is an error, not the numbers of the next series."""
     numbers = _Numbers([(0, np.zeros(11)), (1, np.zeros(11)), (0, np.zeros(11))])
-    with pytest.raises(IndexError, match="none of its series"):
+    with pytest.raises(IndexError, match="unknown to its series"):
         list(numbers.of(np.array([[0, code]], dtype=np.uint16)))
