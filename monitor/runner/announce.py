@@ -23,18 +23,26 @@ ReferenceDecisions = Callable[[ModelConfig], list[Decision]]
 
 def decisions_of(model: ModelConfig, fold: ModelFold, bus: Bus, references: ReferenceDecisions) -> list[Decision]:
     """What a model's fold does not know yet: its partitions, references, and last its rules."""
-    partitions = partition_set(model, fold.decisions.partitions, bus)
-    wanted = [
-        new_decision(model.contract.model, "set", msgspec.json.encode(partitions).decode()),
-        *references(model),
-        rules_decision(model),
-    ]
+    wanted = [_set_decision(model, fold, bus), *references(model), rules_decision(model)]
     decisions = [c for c in wanted if fold.decisions.newest.get((c.kind, c.stream)) != c.digest]
     if fold.decisions.rules is not None:
         _refuse_another_reference(model, fold.decisions.rules, decisions)
     if fold.decisions.contract is not None and (refused := contract_refusals(fold.decisions.contract, model.contract)):
         raise ConfigurationError(f"model {model.contract.model}: {'; '.join(refused)}")
     return decisions
+
+
+def grown_set(model: ModelConfig, fold: ModelFold, bus: Bus) -> list[Decision]:
+    """The set of a model that runs, if its topics have more partitions than it names: that follows from no file."""
+    if fold.decisions.rules is None:
+        return []
+    grown = _set_decision(model, fold, bus)
+    return [] if fold.decisions.newest.get((grown.kind, grown.stream)) == grown.digest else [grown]
+
+
+def _set_decision(model: ModelConfig, fold: ModelFold, bus: Bus) -> Decision:
+    partitions = partition_set(model, fold.decisions.partitions, bus)
+    return new_decision(model.contract.model, "set", msgspec.json.encode(partitions).decode())
 
 
 def partition_set(model: ModelConfig, active: PartitionSet | None, bus: Bus) -> PartitionSet:

@@ -19,7 +19,7 @@ from monitor.ledger import position_records as positions
 from monitor.ledger.entries import Decision
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.activations import Activations
-from monitor.runner.announce import ReferenceDecisions, decisions_of, gone_decision, rules_decision
+from monitor.runner.announce import ReferenceDecisions, decisions_of, gone_decision, grown_set, rules_decision
 from monitor.runner.lanes import LaneLog
 from monitor.runner.ledger_partition import LedgerPartition
 from monitor.runner.loop import Work
@@ -140,6 +140,9 @@ class EvaluateStage:
         """Write what alerts.yaml says and the ledger does not; nothing if the file is older than the newest one."""
         if self._is_older():
             self._log.warning("alerts_yaml_older", remedy="send SIGHUP to take what alerts.yaml says")
+            for model in self._models_of(held):
+                if model.contract.model not in held.stopped:
+                    held.tell(grown_set(model, self._fold_of(model, held), self._bus))
             return
         for model in self._models_of(held):
             name = model.contract.model
