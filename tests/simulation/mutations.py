@@ -192,6 +192,16 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "a decision applied at its place",
+        (
+            (
+                "evaluate/task.py",
+                "before = fold.advance(self._watermarks) if isinstance(entry, Decision | Notice) else ()",
+                "before = ()",
+            ),
+        ),
+    ),
+    Mutation(
         "a lane that waits for another",
         (
             (
