@@ -461,7 +461,7 @@ class LedgerPartition:
             self._outbox.entries.append(notice)
             self._log.warning("snapshot_large", model=notice.model, bytes=len(parts[notice.model]))
 
-    def commit(self) -> tuple[EvaluatePosition, dict[str, bytes | None]]:
+    def commit(self) -> tuple[EvaluatePosition, dict[str, bytes]]:
         """The position to commit with the outputs taken or the snapshots made; and the records of models that moved."""
         self.committed = self.position
         self._commits += 1

@@ -6,7 +6,7 @@ the sum. So what a commit writes grows with what it moved, and not with the numb
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from monitor.ledger.position_records import MODULUS, EvaluatedModel, digest_of_records, encode
 
@@ -23,19 +23,13 @@ class ModelRecords:
         """The sum over all of them, 64 hex digits."""
         return f"{self._sum:064x}"
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._records
-
-    def write(self, records: Mapping[str, EvaluatedModel], gone: Iterable[str] = ()) -> dict[str, bytes | None]:
-        """Take records in the place of those before; the values to write, None for what is gone."""
-        written: dict[str, bytes | None] = {name: encode(record) for name, record in sorted(records.items())}
-        written |= dict.fromkeys(name for name in sorted(gone) if name in self._records)
+    def write(self, records: Mapping[str, EvaluatedModel]) -> dict[str, bytes]:
+        """Take records in the place of those before, and return the values to write."""
+        written = {name: encode(record) for name, record in sorted(records.items())}
         for name, value in written.items():
-            before = self._records.pop(name, None)
-            if before is not None:
-                self._sum -= digest_of_records({name: before})
-            if value is not None:
-                self._records[name] = value
-                self._sum += digest_of_records({name: value})
+            if name in self._records:
+                self._sum -= digest_of_records({name: self._records[name]})
+            self._records[name] = value
+            self._sum += digest_of_records({name: value})
         self._sum %= MODULUS
         return written

@@ -10,7 +10,7 @@ from monitor.errors import StateDivergence
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger import position_records as positions
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.runner.topics import read_whole, records_of
+from monitor.runner.topics import read_whole, whole_values
 
 
 class Positions:
@@ -54,12 +54,9 @@ class Positions:
         if to <= self._read_to:
             return
         for batch in read_whole(self._bus, self._tp, self._read_to or None, to=to):
-            for record in records_of(batch):
-                value = self._assembler.feed(record)
-                if value is not None and record.key is not None:
+            for record, value in whole_values(self._assembler, batch):
+                if record.key is not None:
                     self._records[record.key] = value
-                elif record.value is None and record.key is not None:
-                    self._records.pop(record.key, None)
         self._read_to = to  # gaps at the end are behind us, too
 
     def mark_of(self, tp: TopicPartition) -> positions.Mark | None:
@@ -75,7 +72,7 @@ class Positions:
         """The record to write with a commit."""
         return Outgoing(self._tp.topic, 0, positions.key_of(self._group, *tp), value)
 
-    def of_models(self, tp: TopicPartition, values: Mapping[str, bytes | None]) -> list[Outgoing]:
-        """The models' records to write with it; None: the model is gone."""
+    def of_models(self, tp: TopicPartition, values: Mapping[str, bytes]) -> list[Outgoing]:
+        """The models' records to write with it."""
         prefix = positions.models_key(self._group, *tp)
         return [Outgoing(self._tp.topic, 0, prefix + name.encode(), value) for name, value in values.items()]
