@@ -275,17 +275,19 @@ class _Drifting:
 
     def __init__(self, judged: Sequence[tuple[Rule, Verdict]]) -> None:
         self._judged = judged
-        self._columns: dict[int, list[str]] = {}
+        self._columns: list[tuple[Rule, list[str]]] = []
 
     def beside(self, rule: Rule, column: str | None) -> tuple[tuple[str, ...], int]:
         """The first columns by name beside this one, and how many there are."""
         if not self._columns:
-            violated: dict[int, set[str]] = {id(rule): set() for rule, _ in self._judged}
-            for one, verdict in self._judged:
+            violated: list[tuple[Rule, set[str]]] = []
+            for one, verdict in self._judged:  # the verdicts of a rule stand together
+                if not violated or violated[-1][0] is not one:
+                    violated.append((one, set()))
                 if verdict.violated and verdict.column is not None:
-                    violated[id(one)].add(verdict.column)
-            self._columns = {one: sorted(columns) for one, columns in violated.items()}
-        columns = self._columns[id(rule)]
+                    violated[-1][1].add(verdict.column)
+            self._columns = [(one, sorted(columns)) for one, columns in violated]
+        columns = next(columns for one, columns in self._columns if one is rule)
         at = bisect_left(columns, column) if column is not None else len(columns)
         is_among = at < len(columns) and columns[at] == column
         named = [name for name in columns[: NAMED + 1] if name != column]

@@ -97,7 +97,9 @@ class ContractSwitch(msgspec.Struct, frozen=True):
     digest: str
 
 
-NoticeName = Literal["CardinalityLimited", "RecordQuarantined", "DataLost", "DetectorsReset", "ModelStopped"]
+NoticeName = Literal[
+    "CardinalityLimited", "RecordQuarantined", "DataLost", "DetectorsReset", "ModelRefused", "ModelStopped"
+]
 
 
 class Notice(msgspec.Struct, frozen=True):

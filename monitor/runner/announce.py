@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
 from monitor.bus.port import Bus
-from monitor.config.resolved import ModelConfig, ModelRules
+from monitor.config.resolved import ModelConfig
 from monitor.errors import ConfigurationError
 from monitor.evaluate.decisions import RulesContent
 from monitor.evaluate.model import ModelFold
-from monitor.events import StreamName
-from monitor.ledger.entries import Decision, PartitionSet, new_decision
+from monitor.events import StreamName, TopicPartition
+from monitor.ledger.entries import Decision, Notice, PartitionSet, new_decision
 from monitor.runner.reloading import contract_refusals
 
 Streams = dict[StreamName, tuple[str, int]]
@@ -21,15 +22,27 @@ ReferenceDecisions = Callable[[ModelConfig], list[Decision]]
 """Gives grid and reference decisions of a model whose configuration names a file or a topic's range."""
 
 
-def decisions_of(model: ModelConfig, fold: ModelFold, bus: Bus, references: ReferenceDecisions) -> list[Decision]:
-    """What a model's fold does not know yet: its partitions, references, and last its rules."""
-    wanted = [_set_decision(model, fold, bus), *references(model), rules_decision(model)]
-    decisions = [c for c in wanted if fold.decisions.newest.get((c.kind, c.stream)) != c.digest]
-    if fold.decisions.rules is not None:
-        _refuse_another_reference(model, fold.decisions.rules, decisions)
-    if fold.decisions.contract is not None and (refused := contract_refusals(fold.decisions.contract, model.contract)):
-        raise ConfigurationError(f"model {model.contract.model}: {'; '.join(refused)}")
-    return decisions
+class Wanted(NamedTuple):
+    """What is to be announced of a model. `refusal`: why the rest is not, None if nothing is left out."""
+
+    decisions: list[Decision]
+    refusal: str | None
+
+
+def wanted_of(model: ModelConfig, fold: ModelFold, bus: Bus, references: ReferenceDecisions) -> Wanted:
+    """What a model's fold does not know yet: its partitions, references, and last its rules.
+
+    A model that can't be taken as alerts.yaml has it has its partitions all the same, if it has any: other models share
+    them, and a partition is read once all of its models name it.
+    """
+    made: list[Decision] = []
+    refusal = None
+    try:
+        made.append(_set_decision(model, fold, bus))
+        made += _rest(model, fold, references)
+    except ConfigurationError as error:
+        refusal = str(error)
+    return Wanted([d for d in made if fold.decisions.newest.get((d.kind, d.stream)) != d.digest], refusal)
 
 
 def grown_set(model: ModelConfig, fold: ModelFold, bus: Bus) -> list[Decision]:
@@ -45,6 +58,23 @@ def _set_decision(model: ModelConfig, fold: ModelFold, bus: Bus) -> Decision:
     return new_decision(model.contract.model, "set", msgspec.json.encode(partitions).decode())
 
 
+def _rest(model: ModelConfig, fold: ModelFold, references: ReferenceDecisions) -> list[Decision]:
+    """References and rules.
+
+    A reference is made once: if the model has one by the same specification, the file or the topic is not read again,
+    whatever it holds by now.
+    """
+    active, contract = fold.decisions.rules, fold.decisions.contract
+    if contract is not None and (refused := contract_refusals(contract, model.contract)):
+        raise ConfigurationError(f"model {model.contract.model}: {'; '.join(refused)}")
+    if active is not None and active.reference != model.rules.reference:
+        raise ConfigurationError(
+            f"model {model.contract.model}: `reference` has changed since the model was first seen, which is not "
+            "supported yet; go back to it, or start again under another STREAMDRIFT_PREFIX"
+        )
+    return [*(references(model) if active is None else []), rules_decision(model)]
+
+
 def partition_set(model: ModelConfig, active: PartitionSet | None, bus: Bus) -> PartitionSet:
     """The partitions of a model's topics now; raises ConfigurationError where some are gone."""
     streams: Streams = {s.stream: (s.topic, bus.partitions(s.topic) or 0) for s in model.contract.streams}
@@ -56,14 +86,10 @@ def partition_set(model: ModelConfig, active: PartitionSet | None, bus: Bus) -> 
     return PartitionSet(streams)
 
 
-def _refuse_another_reference(model: ModelConfig, active: ModelRules, decisions: Iterable[Decision]) -> None:
-    """A running model keeps its grids and references: what it has written stands on them."""
-    spec = model.rules.reference
-    if spec != active.reference or any(decision.kind in ("grid", "reference") for decision in decisions):
-        raise ConfigurationError(
-            f"model {model.contract.model}: `reference` (or what the file holds) has changed since the model was first "
-            "seen, which is not supported yet; go back to it, or start anew under another STREAMDRIFT_PREFIX"
-        )
+def refusal(model: str, why: str, tp: TopicPartition, at: int) -> Notice:
+    """The notice of a model that is not taken as alerts.yaml has it. `tp`: of the ledger. `at`: event time, ms."""
+    text = f"what alerts.yaml says of {model} is not taken: {why}"
+    return Notice("", "ModelRefused", at, tp.topic, tp.partition, (("model", model),), text)
 
 
 def rules_decision(model: ModelConfig) -> Decision:

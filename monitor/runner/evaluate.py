@@ -19,7 +19,7 @@ from monitor.ledger import position_records as positions
 from monitor.ledger.entries import Decision
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.activations import Activations
-from monitor.runner.announce import ReferenceDecisions, decisions_of, gone_decision, grown_set, rules_decision
+from monitor.runner.announce import ReferenceDecisions, gone_decision, grown_set, rules_decision, wanted_of
 from monitor.runner.lanes import LaneLog
 from monitor.runner.ledger_partition import LedgerPartition
 from monitor.runner.loop import Work
@@ -147,7 +147,7 @@ class EvaluateStage:
         for model in self._models_of(held):
             name = model.contract.model
             if name not in held.stopped:
-                held.tell(decisions_of(model, self._fold_of(model, held), self._bus, self._references))
+                held.tell(self._wanted(model, held))
         self._let_go(held)
 
     def _is_older(self) -> bool:
@@ -192,7 +192,14 @@ class EvaluateStage:
         name = model.contract.model
         if name in held.stopped or self._fold_of(model, held).decisions.rules is not None:
             return [rules_decision(model)]
-        return decisions_of(model, self._fold_of(model, held), self._bus, self._references)
+        return self._wanted(model, held)
+
+    def _wanted(self, model: ModelConfig, held: LedgerPartition) -> list[Decision]:
+        """What alerts.yaml says of a model and the ledger does not; one that can't be taken leaves the others alone."""
+        wanted = wanted_of(model, self._fold_of(model, held), self._bus, self._references)
+        if wanted.refusal is not None:
+            held.refuse(model.contract.model, wanted.refusal)
+        return wanted.decisions
 
     # ------------------------------------------------------------------ what to commit
 

@@ -32,6 +32,7 @@ from monitor.ledger.position_records import (
 )
 from monitor.panes.pane import Pane, RawPane
 from monitor.runner.activations import Activations
+from monitor.runner.announce import refusal
 from monitor.runner.low_water import LowWater, Memory
 from monitor.runner.memory import uncollected
 from monitor.runner.model_records import ModelRecords
@@ -378,6 +379,14 @@ class LedgerPartition:
     def is_told_of(self, model: str) -> bool:
         """Whether anything was announced of a model since the task began."""
         return any(name == model for name, _, _ in self._told)
+
+    def refuse(self, model: str, why: str) -> None:
+        """Report that a model is not taken as alerts.yaml has it."""
+        at = max((watermark.watermark for watermark in self.task.watermarks.values()), default=0)
+        self._outbox.entries.append(refusal(model, why, self.tp, at))
+        self._log.error(
+            "model_refused", model=model, why=why, remedy="mend alerts.yaml or what it names, and send SIGHUP"
+        )
 
     def knows(self, decision: Decision) -> bool:
         """Whether that is the newest of its kind, read back or on its way."""
