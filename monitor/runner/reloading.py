@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from monitor.config.resolved import Config, ModelConfig
+from monitor.config.resolved import Config, ModelConfig, ModelRules
 from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
 
@@ -18,7 +18,7 @@ def refuse_reload(old: Config, new: Config) -> None:
     refused = [
         f"model {name}: {what}"
         for name in sorted(before.keys() & after.keys())
-        for what in _refused_of(before[name], after[name])
+        for what in refusals(before[name].rules, before[name].contract, after[name])
     ]
     topics = {stream.topic for model in old.models for stream in model.contract.streams}
     others = topics ^ {stream.topic for model in new.models for stream in model.contract.streams}
@@ -28,9 +28,10 @@ def refuse_reload(old: Config, new: Config) -> None:
         raise ConfigurationError("; ".join(refused))
 
 
-def _refused_of(old: ModelConfig, new: ModelConfig) -> list[str]:
-    refused = contract_refusals(old.contract, new.contract)
-    if old.rules.reference != new.rules.reference:
+def refusals(rules: ModelRules, contract: ModelContract, new: ModelConfig) -> list[str]:
+    """What a model that runs by these rules and this contract can't take, as sentences."""
+    refused = contract_refusals(contract, new.contract)
+    if rules.reference != new.rules.reference:
         refused.append(f"its `reference` {_REMEDY}")
     return refused
 
