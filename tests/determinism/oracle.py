@@ -14,6 +14,7 @@ from collections import defaultdict
 from fractions import Fraction
 
 from monitor.codec.times import parse_time
+from monitor.contract import ModelContract
 from monitor.evaluate.reference import Reference
 from monitor.events import TopicPartition
 from monitor.panes.grid import Grid
@@ -34,10 +35,16 @@ def fed(log: RandomLog, topic: str, column: str, grid: Grid, reference: Referenc
                 panes[index][tp.partition] = rows
     ranks = _Ranks(grid, reference, column)
     values: list[float] = []
-    for index in sorted(panes):
+    for index in sorted(index for index in panes if index > _pane_of_the_reference(panes, contract)):
         trace = _interleaved(topic, panes[index], contract.trace_points)
         values += [ranks.of(value) for value in trace if value is not None]
     return values
+
+
+def _pane_of_the_reference(panes: dict[int, dict[int, list[Row]]], contract: ModelContract) -> int:
+    """The pane of the n-th row in canonical order: what made the reference is not judged, nor the rest of that pane."""
+    rows = sorted((row[0], p, row[1]) for parts in panes.values() for p, some in parts.items() for row in some)
+    return rows[contract.raw_rows - 1][0] // contract.pane_ms
 
 
 def _panes(log: RandomLog, tp: TopicPartition, column: str, lateness: int, pane: int) -> dict[int, list[Row]]:

@@ -27,7 +27,7 @@ retraining:
     cooldown: {cooldown}s
     training_window: {{since: first_violation, max: 1h}}
 """
-"""`Always` fires at its first judgement, so that each new threshold shows itself."""
+"""`Always` is judged at every pane end, so that each new threshold is in force at its first judgement."""
 _NASTY = "{}[]:,'\"&*!|>%@`#\t \n\0é-0123456789.xX"
 _WORDS = (
     "alert",

@@ -167,6 +167,11 @@ class Check:
         self._activations = [activation for activation in decided.all if activation.decision.kind == "rules"]
         self._rules = [_rules_of(activation.decision) for activation in self._activations]
         said = [msgspec.json.decode(value) for topic, _, value in published(self._bus) if topic == "alerts"]
+        self._observations: list[dict[str, Any]] = [
+            message
+            for topic, _, value in published(self._bus)
+            if topic == "observations" and (message := msgspec.json.decode(value))["type"].endswith("observation.v1")
+        ]
         self._alerts: list[dict[str, Any]] = [message for message in said if message["type"] != NOTICE]
 
     def all(self) -> None:
@@ -216,13 +221,17 @@ class Check:
                 self._problem(f"{message['id']}: threshold {data['evidence']['threshold']}, not {expected}")
 
     def _shown(self) -> None:
-        """A threshold that counts at a judgement, and did not at the one before, fires there."""
-        fired = {
-            (parse_time(m["time"]), m["data"]["evidence"]["threshold"])
-            for m in self._alerts
-            if m["data"]["status"] == "firing" and m["data"]["labels"]["alertname"] == "Always"
+        """A threshold that counts at a judgement, and did not at the one before, is in force for its window there.
+
+        An alert that fires goes on firing under another threshold, so no alert shows it.
+        """
+        in_force = {
+            (parse_time(m["time"]), one.get("threshold"))
+            for m in self._observations
+            for one in m["data"]["thresholds"]
+            if one["rule"].endswith("/Always")
         }
-        last = max(time for time, _ in fired)
+        last = max(time for time, _ in in_force)
         for i, activation in enumerate(self._activations):
             if activation.pane is None or i != self._at(activation.pane):
                 continue  # replaced before a pane was judged
@@ -232,7 +241,7 @@ class Check:
             if threshold in (None, before) or self._at(at // PANE_MS - 1) != i or at > last:
                 continue
             self._report.shown += 1
-            if (at, threshold) not in fired:
+            if not any((end, threshold) in in_force for end in range(first, at + 1, PANE_MS)):
                 self._problem(f"pane {activation.pane}: the threshold {threshold} did not show at its first judgement")
 
     def _replayed(self) -> None:

@@ -181,8 +181,8 @@ def other(contract: ModelContract, **changes: object) -> ModelContract:
 def test_what_stands_in_all_that_was_written_is_refused_by_name(
     fleet: Fleet, named: str, changes: dict[str, object]
 ) -> None:
-    """While it runs, and at a start; the running service keeps what it had."""
-    with capture_logs():
+    """While it runs, and at a start; the running service keeps what it had. Evaluate refuses that model alone."""
+    with capture_logs() as logs:
         start(fleet, "profile-1", "evaluate-1")
         traffic(fleet, range(10))
 
@@ -196,10 +196,14 @@ def test_what_stands_in_all_that_was_written_is_refused_by_name(
         for name in ("profile-1", "evaluate-1"):
             with pytest.raises(ConfigurationError, match=named):
                 fleet.loops[name].reload(wrong)
-        for name in ("profile-1", "evaluate-1"):
-            fleet.join(name, wrong)
-            with pytest.raises(ConfigurationError, match=named):
-                fleet.turn(name, name)
+        fleet.join("profile-1", wrong)
+        with pytest.raises(ConfigurationError, match=named):
+            fleet.turn("profile-1", "profile-1")
+        fleet.join("evaluate-1", wrong)
+        fleet.turn("evaluate-1", "evaluate-1")
+    refused = {log["model"]: log["why"] for log in logs if log["event"] == "model_refused"}
+    assert refused.keys() == {model.contract.model for model in wrong.models}
+    assert all(named in why for why in refused.values())
 
 
 def test_the_newest_is_the_last_published(fleet: Fleet) -> None:
