@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,11 @@ class Bench:
     def stopped(self) -> list[dict[str, Any]]:
         return [labels for labels in self.alerts() if labels["alertname"] == "ModelStopped"]
 
+    def has_snapshots(self, models: Iterable[str]) -> bool:
+        """Whether each of these models has one."""
+        keys = {(record.key or b"").split(b"\0")[0] for record in self.records("state")}
+        return all(f"{self.ours.partition_of(model)}/{model}".encode() in keys for model in models)
+
     def damage(self, model: str) -> None:
         """Writes the newest snapshot of a model again, with one byte flipped."""
         tp = TopicPartition(self.ours.name("state"), self.ours.partition_of(model))
@@ -123,11 +128,11 @@ def test_a_model_whose_snapshot_is_damaged_stops_by_name_and_can_be_rebuilt(
     """The process stays up and the other models go on; after `rebuild` it has said all that it would have said."""
     bench = Bench(bus, kafka_address, tmp_path)
     damaged = ("blue", "white")
-    bench.send(SNAPSHOT_PANES)
+    bench.send(SNAPSHOT_PANES + 6)  # a model's snapshot is due by its own panes; the last ones are still open
     bench.service.start()
     try:
         bench.settle()
-        bench.service.wait_until(lambda: bool(bench.records("state")), "a snapshot was written", PATIENCE_S)
+        bench.service.wait_until(lambda: bench.has_snapshots(damaged), "snapshots were written", PATIENCE_S)
         bench.service.kill()
         for model in damaged:
             bench.damage(model)
