@@ -140,7 +140,7 @@ def all_rounded(seed: int, _: pytest.MonkeyPatch) -> bool:
 
 def no_sort(patch: pytest.MonkeyPatch) -> None:
     """Rows stay in the order in which they came."""
-    patch.setattr(rows_of, "canonical_order", lambda time, offset: np.arange(len(time)))
+    patch.setattr(rows_of, "canonical_order", lambda time, offset, part: np.arange(len(time)))
 
 
 def global_watermark(patch: pytest.MonkeyPatch) -> None:
