@@ -17,6 +17,7 @@ from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import read_whole, records_of
 from producers.synthetic import numeric_traffic
 from producers.traffic import Traffic
+from tests.kafka.retention import delete_before
 from tests.kafka.service import COMMAND, LEDGER_PARTITIONS, Reached, Service, environment
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -59,6 +60,7 @@ class Bench:
         self.topic = f"{self.name}.features"
         self.prefix = f"{self.name}."
         self._bus = bus
+        self._address = address
         bus.create(self.topic, 2)
         config = folder / "alerts.yaml"
         models = "".join(MODEL.format(model=model, topic=self.topic) for model in MODELS)
@@ -66,6 +68,9 @@ class Bench:
         self.env = environment(f"kafka://{address}", self.prefix)
         self.service = Service(self.env, config, folder / "service.log")
         self.ours = LedgerTopics(self.prefix, LEDGER_PARTITIONS)
+        # a broker deletes records of a topic only if its policy lets it: see `damage`
+        keeping = {"cleanup.policy": "compact,delete", "retention.ms": "-1"}
+        bus.create(self.ours.name("state"), LEDGER_PARTITIONS, keeping)
         self._traffic = [self._model(model, seed) for seed, model in enumerate(MODELS)]
 
     def _model(self, model: str, seed: int) -> Iterator[Outgoing]:
@@ -102,19 +107,22 @@ class Bench:
         return all(f"{self.ours.partition_of(model)}/{model}".encode() in keys for model in models)
 
     def damage(self, model: str) -> None:
-        """Writes the newest snapshot of a model again, with one byte flipped."""
+        """Flip one byte of a model's newest snapshot, and delete the good ones.
+
+        The log can't be changed in place: the newest of each part is written again, and what is before them is deleted.
+        """
         tp = TopicPartition(self.ours.name("state"), self.ours.partition_of(model))
+        end = self._bus.end(tp)
+        newest = {record.key: record for record in self.records("state") if record.partition == tp.partition}
         key = f"{tp.partition}/{model}".encode()
-        found = [
-            r for r in self.records("state") if (r.key or b"").split(b"\0")[0] == key and r.partition == tp.partition
-        ]
-        newest = found[-1]
-        assert newest.value is not None
-        value = bytearray(newest.value)
-        value[len(value) // 2] ^= 1
         sender = self._bus.sender()
-        sender.send(Outgoing(*tp, newest.key, bytes(value), newest.headers))
+        for record in newest.values():
+            value = bytearray(record.value or b"")
+            if (record.key or b"").split(b"\0")[0] == key:
+                value[len(value) // 2] ^= 1
+            sender.send(Outgoing(*tp, record.key, bytes(value), record.headers))
         sender.close()
+        delete_before(self._address, tp, end)
 
     def rebuild(self, model: str) -> None:
         command = [*COMMAND, "rebuild", model]
