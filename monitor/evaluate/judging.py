@@ -142,10 +142,13 @@ class Judge:
         self._begin(first_end)
         interval, done = self._rules.interval_ms, first_end - self._pane_ms
         at, last, since = first_end + -first_end % interval, last_end // interval * interval, -_FOREVER
+        # Where silence was judged ahead of the run, other rules may count since: they see it where it goes on.
+        goes_on = (self._silence_at or -_FOREVER) // interval * interval + interval
         while at <= last:
             yield from self._skip(done, at)
             yield from self._judge(at, since)
             done, at = at, self._timetable.next(at, self._quiet(at, last)) if at < last else last + interval
+            at = goes_on if done < goes_on < at else at
             since = at - interval
         yield from self._skip(done, last_end)
 
@@ -156,6 +159,9 @@ class Judge:
             return
         interval = self._rules.interval_ms
         at, last = max(self._silence_at or folded_to, folded_to) // interval * interval, clock // interval * interval
+        if at < last:
+            at += interval  # whatever the timetable says, since the rules may be others than at the judgement before
+            yield from self._judge_silence(at)
         while at < last:
             alerts = [a for a in [*self._alerts.pending(), *self._alerts.firing()] if on_silence(a.rule)]
             asks_at = self._retraining.next_due(at, self._alerts.firing(), self._newest(), by_clock=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,13 +12,14 @@ import pytest
 from monitor.config import load
 from monitor.config.resolved import ModelConfig
 from monitor.evaluate.alerts import Place
+from monitor.evaluate.empty_runs import Quiet, Timetable
 from monitor.evaluate.judging import Judge
 from monitor.evaluate.lane import Lane
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.reference import build_reference, encode_reference
 from monitor.events import StreamName, TopicPartition
-from monitor.ledger.entries import Activation, Decision, PartitionSet, Watermark, new_decision
+from monitor.ledger.entries import Activation, Decision, Heartbeat, PartitionSet, Watermark, new_decision
 from monitor.panes.grid import encode_grid
 from monitor.panes.pane import Pane
 from monitor.runner.announce import rules_decision
@@ -86,7 +88,7 @@ def a_log(rng: random.Random, partitions: int = 1) -> list[Pane]:
     """Panes with gaps of every length between them; some drifted, some with late rows alone."""
     panes: list[Pane] = []
     index = 500
-    at = dict.fromkeys(range(partitions), 1)
+    at = dict.fromkeys(range(partitions), 100)
     for _ in range(rng.randint(3, 14)):
         index += rng.choice([1, 1, 2, 3, 9, 40, 200])
         for p in range(partitions):
@@ -163,3 +165,42 @@ def test_a_hole_is_judged_a_few_hundred_times_however_long_it_is(
     messages = fold_all(model, panes, [last + years * 365 * 86_400_000 // PANE])
     assert len(judged) - 2 * before[1] < 300
     assert len(messages) - before[0] < 300
+
+
+def at_every_multiple(self: Timetable, at: int, quiet: Quiet) -> int:
+    return at + self._interval
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_rules_that_change_while_the_silence_clock_is_ahead_are_judged_as_at_every_interval(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the log is cut: the new rules see the silence where its clock goes on, and no later."""
+    rng = random.Random(seed)
+    before, panes = a_config(rng), a_log(rng)
+    after = dataclasses.replace(a_config(rng), contract=before.contract)
+    last = panes[-1].index + rng.choice([10, 100])
+    watermarks = sorted(rng.sample(range(502, last), 4))
+    silences = [
+        Heartbeat(*TP, offset, watermark=None, silent_to=(end + rng.randint(1, 60)) * PANE + 7, at=end * PANE)
+        for offset, end in enumerate(watermarks)
+    ]
+    changed = Activation(rules_decision(after), rng.choice(watermarks) + rng.randint(0, 2))
+    recorded = [*(Activation(change, None) for change in changes(before)), changed]
+
+    def folded(cuts: Sequence[int]) -> list[Message]:
+        fold, outputs = ModelFold("m", PLACE, recorded), list[Output]()
+        for end in sorted({*cuts, last}):
+            entries: list[Heartbeat | Pane] = [*silences, *panes]
+            for one in entries:
+                at = one.index if isinstance(one, Pane) else (one.at or 0) // PANE
+                if end > at >= (fold._next or 0):
+                    fold.read(one)
+            outputs += fold.advance({TP: Watermark(*TP, end * PANE, 500 * PANE)})
+        return [output for output in outputs if isinstance(output, Message)]
+
+    at_once, cut = folded([]), folded(rng.sample(range(502, last), 5))
+    monkeypatch.setattr(Timetable, "next", at_every_multiple)
+    slow = folded([])
+    assert at_once == slow
+    assert cut == slow
