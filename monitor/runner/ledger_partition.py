@@ -215,9 +215,12 @@ class LedgerPartition:
 
     @property
     def _is_settled(self) -> bool:
-        """Whether all snapshots stand where this version of messages began, or behind."""
+        """Whether all snapshots stand where this version of messages began, or behind, and are of this version.
+
+        One that another version wrote at that very offset has the numbers of what that had published.
+        """
         lowest = min(self.parts.lowest(self.position), self.low.position)
-        if self._settles_at is not None and lowest >= self._settles_at:
+        if self._settles_at is not None and lowest >= self._settles_at and not self.parts.are_wanted:
             self._settles_at = None
         return self._settles_at is None
 

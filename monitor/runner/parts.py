@@ -92,6 +92,11 @@ class Parts:
         """A snapshot of that model is due at once."""
         self._wanted.add(name)
 
+    @property
+    def are_wanted(self) -> bool:
+        """Whether a snapshot that is due at once has not been written yet."""
+        return bool(self._wanted)
+
     def snapshot_of(self, name: str) -> Snapshot | None:
         """The newest snapshot of a model that runs."""
         return self._parts[name].snapshot if name in self._parts else None

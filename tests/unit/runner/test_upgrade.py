@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -38,8 +39,12 @@ def served(
     loses: tuple[str, str] = ("", ""),
     back: bool = False,
     change: Callable[[], None] = lambda: None,
+    fails: random.Random | None = None,
 ) -> Service:
-    """Evaluate is killed and started again under another place; `back`: later as it was, and changed again."""
+    """Evaluate is killed and started again under another place; `back`: later as it was, and changed again.
+
+    `fails`: for each commit from then on, whether the process is killed before or after it.
+    """
 
     def meanwhile(service: Service, second: int) -> None:
         if second == AT:
@@ -47,6 +52,7 @@ def served(
             change()
             if not loses[0]:
                 service.loops.pop("evaluate", None)
+            service.bus.fails = fails
         if back and second in (AT + 4, AT + 9):
             service.loops.pop("evaluate", None)
             service.place = PLACE if service.place == place else place
@@ -85,6 +91,14 @@ def test_another_release_completes_a_torn_commit(lost: str) -> None:
     service = served(NEWER, 10_000, loses=("evaluate", lost))
     assert service.deaths == 1
     assert "messages_not_compared" in service.events
+    check_once(service)
+    assert ids(service) == replayed_ids(service)
+
+
+@pytest.mark.parametrize("seed", [5, 7, 11])
+def test_snapshots_of_the_other_release_are_not_taken_for_those_of_this_one(seed: int) -> None:
+    """They stand where the new release begins, and know nothing of what a torn commit of it has published there."""
+    service = served(NEWER, 1, loses=("evaluate", "sd.positions"), fails=random.Random(seed))
     check_once(service)
     assert ids(service) == replayed_ids(service)
 
