@@ -7,6 +7,10 @@ AUDIT := $(VENV)/audit
 # PYTHON: the interpreter to make the virtual environment with; the first of these that works and is new enough.
 PYTHON ?= python3.13 python3.12 python3.11 python3 python
 PYTEST_ARGS ?=
+# make test: so many processes share the tests out, file by file; each has a broker of its own
+WORKERS ?= 2
+# make determinism: so many random logs
+LOGS ?= 300
 # make reload: so many mutated files
 CONFIGS ?= 1000
 # make fuzz: so many bad records, and as many good ones
@@ -32,21 +36,23 @@ DIR ?= .cache/chaos
 NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint chaos simulate mutations reload fuzz lock setup audit
+.PHONY: help demo test lint chaos simulate mutations determinism reload fuzz lock setup audit
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  variables: PYTHON (interpreter), PYTEST_ARGS (make test), LOCK_ARGS (make lock),"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  variables: PYTHON (interpreter), PYTEST_ARGS, WORKERS (make test), LOCK_ARGS (make lock),"
 	@echo "    KILLS, EVENTS, FREEZES, JOINS, RESTARTS, BROKERS, BROKER_KILLS, IDLE, SEED, DIR (make chaos)"
-	@echo "    SCHEDULES, SEED, JOBS, RESUME (make simulate); SEEDS (make mutations); RECORDS, SEED (make fuzz); CONFIGS, SEED (make reload)"
+	@echo "    SCHEDULES, SEED, JOBS, RESUME (make simulate); SEEDS (make mutations); LOGS (make determinism)"
+	@echo "    RECORDS, SEED (make fuzz); CONFIGS, SEED (make reload)"
 
 demo: $(STAMP) ## show drift being found, on this machine, without a broker
 	@$(BIN)/streamdrift demo --once
 
-# pytest comes last, so that its summary is the last thing printed.
+# pytest comes last, so that its summary is the last thing printed. Files go to the processes in their order of names, in
+# which the long ones come first.
 test: lint ## lint, types, import contracts, and all tests
 	@echo "== pytest"
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy and import contracts
 	@echo "== ruff"
@@ -67,6 +73,9 @@ mutations: $(STAMP) ## break the protocol on purpose: the simulation has to noti
 simulate: $(STAMP) ## the whole service on one core, struck by faults: SCHEDULES from SEED on, by JOBS processes
 	@mkdir -p $(dir $(RESUME))
 	@$(BIN)/python -m tests.simulation.run --schedules $(SCHEDULES) --seed $(SEED) --jobs $(JOBS) --resume $(RESUME)
+
+determinism: $(STAMP) ## random logs in other batches, processes and processors: the same bytes: LOGS
+	@STREAMDRIFT_DETERMINISM_LOGS=$(LOGS) $(BIN)/python -m pytest tests/determinism
 
 reload: $(STAMP) ## mutated alerts.yaml under traffic: CONFIGS, SEED
 	@$(BIN)/python -m tests.reload.run --configs $(CONFIGS) --seed $(SEED)

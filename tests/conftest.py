@@ -2,7 +2,8 @@
 
 In this order: `STREAMDRIFT_TEST_KAFKA` (an address), testcontainers when a Docker engine answers, Apache Kafka's
 jars on the local Java. When none works Kafka tests are skipped, and the last line says so; under `CI=true` or
-`STREAMDRIFT_REQUIRE_KAFKA=1` they fail, and so does a whole run in which not one of them was executed.
+`STREAMDRIFT_REQUIRE_KAFKA=1` they fail, and so does a whole run in which not one of them was executed. Tests may be
+shared out among processes (pytest-xdist): each has a broker of its own, and their controller gives the verdict.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import pytest
@@ -142,6 +143,15 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 _narrowed = pytest.StashKey[bool]()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """The controller's view of a worker that has ended: what it missed, and whether it had less to do."""
+    output = getattr(node, "workeroutput", {})
+    _missing.extend(output.get("missing", ()))
+    if output.get("narrowed"):
+        node.config.stash[_narrowed] = True
+
+
 def _is_whole(session: pytest.Session) -> bool:
     """Whether the run was not narrowed by hand: no path, no -k, no -m, no --lf."""
     config = session.config
@@ -154,13 +164,17 @@ def _lacks_kafka(session: pytest.Session) -> bool:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if exitstatus == pytest.ExitCode.OK and _lacks_kafka(session):
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["missing"] = _missing
+        output["narrowed"] = session.config.stash.get(_narrowed, False)
+    elif exitstatus == pytest.ExitCode.OK and _lacks_kafka(session):
         _missing.append("no test marked kafka was executed")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if _missing:
+    if _missing and not hasattr(config, "workeroutput"):
         verdict = "Kafka is required here: this run FAILS" if REQUIRED else "Kafka tests were SKIPPED"
         print(f"\n!!! {verdict}: {_missing[-1].splitlines()[0]}")
