@@ -13,17 +13,14 @@ import msgspec
 
 from monitor.bus.port import Bus, Committed
 from monitor.codec.chunks import Assembler
-from monitor.codec.snapshot import digest_of_part
 from monitor.errors import FormatError, NewerRelease, StateDivergence
 from monitor.evaluate.alerts import Place
-from monitor.evaluate.messages import MESSAGES
-from monitor.evaluate.snapshots import SavedModel, committed_part, encode_shared
+from monitor.evaluate.snapshots import SavedModel, committed_part
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, Record, RecordBatch, TopicPartition
 from monitor.ledger.entries import Command, Decision, Entry, Notice
 from monitor.ledger.entry_codec import COMMAND, OF_A_MODEL, decode_entry, kind_of
 from monitor.ledger.position_records import (
-    FORMAT,
     EvaluatedModel,
     EvaluatePosition,
     Snapshot,
@@ -33,15 +30,14 @@ from monitor.ledger.position_records import (
 from monitor.panes.pane import Pane, RawPane
 from monitor.runner.activations import Activations
 from monitor.runner.announce import refusal
-from monitor.runner.low_water import LowWater, Memory
+from monitor.runner.ledger_commits import Fold, LedgerCommits
 from monitor.runner.memory import uncollected
 from monitor.runner.model_records import ModelRecords
 from monitor.runner.outbox import Outbox
-from monitor.runner.parts import DUE_BYTES, Parts
 from monitor.runner.rebuild import rebuilt, stop_notice
 from monitor.runner.river_release import begun_anew, reset_notices
 from monitor.runner.sequences import writer_and_sequence
-from monitor.runner.snapshots import Snapshots, block_name, too_large
+from monitor.runner.snapshots import Snapshots, block_name
 from monitor.runner.topics import records_of
 from monitor.telemetry import Log
 
@@ -62,14 +58,12 @@ class LedgerPartition:
         self.tp = tp
         self.task = EvaluateTask(place)
         self.position = 0
-        self.committed = 0
         self.stopped: dict[str, Stopped] = {}
         self.last: Committed | None = None
         """The offset and metadata that were committed last."""
         self.announced = False
         """Whether it has come to where the ledger ended at its start, and been told what alerts.yaml says."""
-        self.parts = Parts(snapshots.rhythm)
-        self.low = LowWater(snapshots.rhythm.records)
+        self.commits = LedgerCommits(tp, outbox, snapshots, place.version, log)
         self._bus = bus
         self._place = place
         self._outbox = outbox
@@ -80,24 +74,6 @@ class LedgerPartition:
         """The commit up to which the ledger is folded again."""
         self._models: Mapping[str, EvaluatedModel] = {}
         """The records of the models there."""
-        self._records = ModelRecords()
-        self._commits = 0
-        self._messages = f"{MESSAGES}/{place.version}"
-        """The version in which this process writes messages."""
-        self._settles_at: int | None = None
-        """From where on all snapshots have to be before messages can be compared: below, others wrote some."""
-        self._previous = 0
-        """The position committed with the outputs that are confirmed."""
-        self._is_fresh = True
-        """Whether it has neither committed nor folded anything, ever."""
-        self._rebuilt: dict[str, Stopped] = {}
-        """Models that run again: as long as they have no snapshot, a restart finds them stopped."""
-        self._moved: set[str] = set()
-        """Models whose records the next commit writes, whether they say something or not."""
-        self._unsettled: set[str] = set()
-        """Models whose detectors began anew: until a snapshot has them, their messages can't be compared."""
-        self._large: set[str] = set()
-        """Models of which an alert was asked for, since their snapshot is too large."""
         self._ended_at = bus.end(tp)
         self._assembler = Assembler()
         self._told: dict[tuple[str, str, str], str] = {}
@@ -112,12 +88,11 @@ class LedgerPartition:
 
     def restore(self, target: EvaluatePosition, records: Mapping[str, bytes]) -> None:
         """Go on from a committed position, with the newest snapshots that can be used. `records`: of the models."""
-        self._is_fresh = False
         self._models = {name: decode_model(value) for name, value in records.items()}
-        self._records = ModelRecords(records)
-        if self._records.digest != target.models:
+        known = ModelRecords(records)
+        if known.digest != target.models:
             raise StateDivergence(f"{self.tp.topic}/{self.tp.partition}: records of models are not those committed")
-        self.committed, self._commits = target.position, target.commit
+        self.commits.restore(target, known)
         self.stopped = {name: r.stopped for name, r in sorted(self._models.items()) if r.stopped is not None}
         snapshots = {name: r.snapshot for name, r in self._models.items() if r.snapshot is not None}
         wanted = snapshots if target.low is None else {**snapshots, "": target.low}
@@ -128,13 +103,12 @@ class LedgerPartition:
         with uncollected():
             self._stop(dict(self._take_up(snapshots, parts)))
         self._outbox.restore(self._target, self._models, self._bus, self._is_comparable)
-        self._previous = target.previous
-        self._come_to(self.low.position)
+        self._come_to(self.commits.low.position)
 
     @property
     def _is_comparable(self) -> bool:
         """Whether all messages since the snapshots are of the version that this process writes."""
-        return self._target is None or self._target.messages == self._messages
+        return self._target is None or self._target.messages == self.commits.messages
 
     def _come_to(self, offset: int) -> None:
         if self._target is not None and not self._is_comparable and offset >= self._target.previous:
@@ -150,7 +124,7 @@ class LedgerPartition:
         except FormatError as error:
             self._log.warning("snapshot_unusable", partition=self.tp.partition, why=str(error))
             return msgspec.structs.replace(target, low=None)
-        self.low.take(target.low, len(part))
+        self.commits.low.take(target.low, len(part))
         return target
 
     def _take_up(self, snapshots: Mapping[str, Snapshot], parts: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
@@ -161,14 +135,14 @@ class LedgerPartition:
                 blocks = {block: parts[key] for block in snapshot.blocks if (key := block_name(name, block)) in parts}
                 saved = SavedModel(part, snapshot.outputs, blocks)
                 self.task.take_up(name, saved, snapshot.position, self._activations.decisions)
-                self.parts.take(name, snapshot, len(part))
+                self.commits.parts.take(name, snapshot, len(part))
             except FormatError as error:
                 yield name, str(error)
 
     def start(self) -> int:
         """The offset to read from; raises StateDivergence where the ledger has lost what is to be folded again."""
         beginning = self._bus.beginning(self.tp)
-        needed = self.low.position
+        needed = self.commits.low.position
         if self._target is not None and beginning > needed:
             raise StateDivergence(
                 f"{self.tp.topic}/{self.tp.partition}: the ledger begins at {beginning} and has to be folded again "
@@ -186,11 +160,11 @@ class LedgerPartition:
         self.task.reach(target.position)
         anew = begun_anew(self.task, {name: record.releases for name, record in self._models.items()})
         others = {*self.stopped, *anew}
-        if target.messages != self._messages:
+        if target.messages != self.commits.messages:
             others |= self._models.keys() | self.task.models.keys()
             self._take_over(target, others)
         known = {name: record.outputs for name, record in self._models.items() if name not in others}
-        if target.messages == self._messages:
+        if target.messages == self.commits.messages:
             known[""] = target.outputs
             self._outbox.go_on_behind(others)
         same = self._outbox.has_reached(self._models, others)
@@ -205,30 +179,18 @@ class LedgerPartition:
     def _take_over(self, target: EvaluatePosition, names: Collection[str]) -> None:
         """Go on from a commit of another version of messages, and snapshot every model in this one."""
         self._outbox.complete({"", *names})
-        self._settles_at = target.position
-        self.low.hurry()
+        self.commits.settle_at(target.position)
         for name in self.task.models:
-            self.parts.want(name)
+            self.commits.parts.want(name)
+        running = self.commits.messages
         self._log.warning(
-            "messages_not_compared", partition=self.tp.partition, committed=target.messages, running=self._messages
+            "messages_not_compared", partition=self.tp.partition, committed=target.messages, running=running
         )
-
-    @property
-    def _is_settled(self) -> bool:
-        """Whether all snapshots stand where this version of messages began, or behind, and are of this version.
-
-        One that another version wrote at that very offset has the numbers of what that had published.
-        """
-        lowest = min(self.parts.lowest(self.position), self.low.position)
-        if self._settles_at is not None and lowest >= self._settles_at and not self.parts.are_wanted:
-            self._settles_at = None
-        return self._settles_at is None
 
     def _report_reset(self, anew: Mapping[str, frozenset[str]]) -> None:
         """One alert for each model whose detectors began anew under another River, and a snapshot by this one."""
         for model, kinds in anew.items():
-            self.parts.want(model)
-            self._unsettled.add(model)
+            self.commits.unsettle(model)
             self._log.warning("detectors_reset", model=model, detectors=sorted(kinds))
         self._outbox.entries += reset_notices(anew, self.task, self.tp)
 
@@ -283,15 +245,15 @@ class LedgerPartition:
         self._outbox.say(said, self._activations.newest)
         self._stop(self.task.take_broken())
         self.position = records.offsets[-1] + 1
-        self._is_fresh = False
-        if self._assembler.is_empty and self.low.asks(self.position):
-            self._remember()
+        self.commits.is_fresh = False
+        if self._assembler.is_empty and self.commits.low.asks(self.position):
+            self.commits.remember(self.task, self.position)
 
     def _meet(self, entry: Entry, offset: int) -> None:
         """A model begins with its first entry; what belongs to none does not count."""
         model = entry.model if isinstance(entry, Pane | RawPane | Decision | Notice) else ""
         if model and not self.task.passes_over(model):
-            self.parts.meet(model, offset)
+            self.commits.parts.meet(model, offset)
 
     def _entry(self, record: Record) -> Entry | None:
         """The entry that a record completes; None if more chunks follow, or it is damaged: that stops its model."""
@@ -323,9 +285,7 @@ class LedgerPartition:
         except FormatError as error:
             self._log.error("rebuild_failed", model=model, why=str(error))
             return
-        self._rebuilt[model] = self.stopped.pop(model)
-        self.parts.meet(model, record.offset + 1)
-        self.parts.want(model)
+        self.commits.take_rebuilt(model, self.stopped.pop(model), record.offset + 1)
         self.task.adopt(again.fold, model, again.digest)
         self._outbox.say_again(model, stopped.numbers, again, self._activations.newest)
         self.announced = False  # alerts.yaml may have changed meanwhile
@@ -354,8 +314,8 @@ class LedgerPartition:
             numbers = self._outbox.numbers(model) if known is None else known
             self.stopped[model] = Stopped(self.committed, why[model], numbers)
             self.task.stop(model)
-            self.parts.drop(model)
-            self._moved.add(model)
+            self.commits.parts.drop(model)
+            self.commits.moved.add(model)
             self._outbox.entries.append(stop_notice(model, why[model], self.tp, self.task.watermarks))
             self._log.error("model_stopped", model=model, why=why[model], remedy=f"streamdrift rebuild {model}")
 
@@ -403,9 +363,14 @@ class LedgerPartition:
     # ------------------------------------------------------------------ what it commits
 
     @property
+    def committed(self) -> int:
+        """The committed position; records before it are folded again."""
+        return self.commits.committed
+
+    @property
     def has_work(self) -> bool:
         """Whether a commit would say or move something."""
-        return self._is_fresh or self.position > self.committed or not self._outbox.is_empty
+        return self.commits.has_work(self.position)
 
     def early_outputs(self, most_bytes: int) -> list[Outgoing]:
         """Outputs to be written before the next commit, because together they are larger than that."""
@@ -413,110 +378,24 @@ class LedgerPartition:
 
     def outputs(self) -> list[Outgoing]:
         """All that was said since the last commit."""
-        # a first start says where its outputs will begin before there are any, so that they can be looked up
-        outgoing = [] if self._is_fresh else self._outbox.take()
-        self._is_fresh = False
-        return outgoing
+        return self.commits.outputs()
 
     @property
     def is_due(self) -> bool:
         """Whether parts of a snapshot are to be written."""
-        if not self._assembler.is_empty:
-            return False
-        return bool(self._due()) or self.low.next(self.parts.lowest(self.position), self.position, 0) is not None
-
-    def _due(self) -> list[str]:
-        return self.parts.due(self.task.models, self.position)
+        return self._assembler.is_empty and self.commits.is_due(self.task, self.position)
 
     def snapshot(self) -> list[Outgoing]:
         """The parts that are due at the position, and the shared one of where folding again is to begin."""
-        self._remember()
-        start, parts, blocks = self._snapshots.end(self.tp.partition), dict[str, bytes](), dict[str, bytes | None]()
-        for name in self._due():
-            part = parts[name] = self.task.part(name)
-            held, written = self.task.blocks(name), self.parts.blocks_of(name)
-            blocks |= {block_name(name, block): held[block] for block in held.keys() - written.keys()}
-            blocks |= {block_name(name, block): None for block in written.keys() - held.keys()}
-            snapshot = Snapshot(
-                position=self.position,
-                start=start,
-                digest=digest_of_part(part),
-                outputs=self.task.digest_of(name),
-                numbers=self._outbox.numbers(name),
-                blocks={block: written.get(block, start) for block in sorted(held)},
-            )
-            self.parts.take(name, snapshot, len(part), self.task.models[name])
-            self._rebuilt.pop(name, None)
-            self._unsettled.discard(name)
-            if sum(map(len, parts.values())) > DUE_BYTES:
-                break
-        self._moved |= parts.keys()
-        self._warn_of_size(parts)
-        size = sum(map(len, parts.values()))
-        memory = self.low.next(self.parts.lowest(self.position), self.position, size)
-        self.low.add(size)
-        if memory is not None:
-            part = parts[""] = encode_shared(memory.state)
-            snapshot = Snapshot(memory.position, start, digest_of_part(part), memory.outputs, memory.numbers)
-            self.low.take(snapshot, len(part))
-        return self._snapshots.outgoing(self.tp.partition, {**parts, **blocks})
-
-    def _remember(self) -> None:
-        shared, said, numbers = self.task.shared(), self.task.digest_of(""), self._outbox.numbers("")
-        self.low.remember(Memory(self.position, shared, said, numbers))
-
-    def _warn_of_size(self, parts: Mapping[str, bytes]) -> None:
-        """One alert for a model whose snapshot is too large; said once by a process."""
-        judged_to = {name: fold.judged_to for name, fold in self.task.models.items() if name not in self._large}
-        for notice in too_large(parts, {name: at for name, at in judged_to.items() if at is not None}, self.tp):
-            self._large.add(notice.model)
-            self._outbox.entries.append(notice)
-            self._log.warning("snapshot_large", model=notice.model, bytes=len(parts[notice.model]))
+        return self.commits.snapshot(self.task, self.position)
 
     def commit(self) -> tuple[EvaluatePosition, dict[str, bytes]]:
         """The position to commit with the outputs taken or the snapshots made; and the records of models that moved."""
-        self.committed = self.position
-        self._commits += 1
-        moved, self._moved = self._moved | self._outbox.take_spoken(), set()
-        models = self._records.write({name: self._record(name) for name in sorted(moved) if name})
-        standing = self._outbox.commit("")
-        position = EvaluatePosition(
-            format=FORMAT,
-            commit=self._commits,
-            low=self.low.snapshot,
-            position=self.position,
-            outputs=self.task.digest_of(""),
-            numbers=standing.numbers,
-            before=standing.before,
-            tails=dict(sorted(self._outbox.tails.items())),
-            models=self._records.digest,
-            messages=self._messages if self._is_settled else "",
-            previous=self._previous,
-            skipped=self._outbox.skipped,
-        )
-        return position, models
-
-    def _record(self, name: str) -> EvaluatedModel:
-        return EvaluatedModel(
-            format=FORMAT,
-            commit=self._commits,
-            snapshot=self.parts.snapshot_of(name),
-            outputs=self.task.digest_of(name),
-            stopped=self.stopped.get(name) or self._rebuilt.get(name),
-            releases=self._releases(name),
-            **self._outbox.commit(name)._asdict(),
-        )
-
-    def _releases(self, name: str) -> dict[str, str]:
-        """Of River's classes that a model uses the release whose answers each gives; empty if not to be compared."""
-        fold = self.task.models.get(name)
-        found = sorted(fold.releases.items()) if fold is not None else ()
-        return {kind: "" if name in self._unsettled else release for kind, release in found}
+        return self.commits.commit(Fold(self.task, self.position, self.stopped))
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
         """The commit is done. `ends`: of the output partitions that it wrote to, the offset behind its records."""
-        self._outbox.confirm(ends)
-        self._previous = self.committed
+        self.commits.confirm(ends)
 
 
 def _model_of(record: Record) -> str:

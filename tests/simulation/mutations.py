@@ -164,7 +164,8 @@ MUTATIONS = (
                 "runner/evaluate.py",
                 "                self._commit(held, outgoing, offsets)\n                self._handed = (tp,)\n"
                 "                return Work(outgoing, offsets)\n",
-                "                held.committed = -1  # the offsets follow\n                self._handed = (tp,)\n"
+                "                held.commits.committed = -1  # the offsets follow\n"
+                "                self._handed = (tp,)\n"
                 "                return Work(outgoing, {})\n",
             ),
         ),

@@ -144,13 +144,13 @@ def test_dense_traffic_brings_snapshots_sooner() -> None:
     with capture_logs():
         service = serve(7, None, snapshot_panes=10_000)
         held = partition_of(service, "m")
-        assert held.parts.snapshot_of("m") is None
+        assert held.commits.parts.snapshot_of("m") is None
         assert 0 < held.task.models["m"].work_us < WORK_US
         lane = held.task.models["m"]._lanes["features"].fold
         assert lane is not None
         lane.work_us += WORK_US
         service.turn("evaluate")
-        assert held.parts.snapshot_of("m") is not None
+        assert held.commits.parts.snapshot_of("m") is not None
         assert not held.is_due
 
 
