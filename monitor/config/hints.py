@@ -18,7 +18,21 @@ _AMOUNTS = ("events", "events_per_second")
 
 def hints(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
     """Yield the hints of a file that passed its check, each at its place."""
+    yield from _streams_without_columns(contracts, sheet)
     yield from _amounts_without_silence(file, contracts, sheet)
+
+
+def _streams_without_columns(contracts: Mapping[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
+    """Yield a hint for each stream of which no column is watched."""
+    for model, contract in contracts.items():
+        for stream in contract.streams:
+            if not stream.columns:
+                wanted = "`prediction`" if stream.stream == "predictions" else "columns"
+                yield sheet.problem(
+                    ("models", model, "streams", stream.stream),
+                    f"no column of this stream is watched, so its events are counted and nothing else; name {wanted} "
+                    "under `columns`",
+                )
 
 
 def _amounts_without_silence(

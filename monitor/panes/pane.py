@@ -167,8 +167,8 @@ def decode_pane(value: bytes) -> Pane:
         if raw.count_type not in ("<u1", "<u2", "<i4", "<i8"):
             raise FormatError(f"not a pane: counts of type {raw.count_type!r}")
         places, values = np.frombuffer(raw.places, dtype="<u4"), np.frombuffer(raw.counts, dtype=raw.count_type)
-        codes = np.frombuffer(raw.codes, dtype="<u2").astype(np.uint16, copy=False).reshape(-1, raw.series)
-        if len(places) != len(values) or len(codes) != len(raw.levels):
+        codes = np.frombuffer(raw.codes, dtype="<u2").astype(np.uint16, copy=False).reshape(len(raw.levels), raw.series)
+        if len(places) != len(values):
             raise FormatError("not a pane: its parts differ in length")
         counts = np.zeros(raw.width, dtype=np.int64)
         counts[places] = values

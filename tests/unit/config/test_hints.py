@@ -12,7 +12,7 @@ from monitor.config import load
 FILE = """\
 version: 1
 models:
-  a: {task: regression, streams: {features: {topic: f}, predictions: {topic: p}}, columns: {numerical: [x]}}
+  a: {task: regression, columns: {prediction: y, binary: [x]}, streams: {features: {topic: f}, predictions: {topic: p}}}
   b: {task: regression, streams: {features: {topic: g}}, columns: {numerical: [x]}}
 groups:
   - name: g
@@ -73,3 +73,15 @@ def test_check_prints_hints_and_ends_with_0(tmp_path: Path, capsys: pytest.Captu
     out, err = capsys.readouterr()
     assert err.startswith(f"{path}:9:28: hint: windows stand still")
     assert ": ok, 2 model(s)" in out
+
+
+@pytest.mark.parametrize(
+    ("columns", "place", "wanted"),
+    [("binary: [x]", "3:94", "`prediction`"), ("prediction: y", "3:71", "columns")],
+)
+def test_a_stream_without_watched_columns_is_hinted_at(columns: str, place: str, wanted: str) -> None:
+    """Its lane gives counts and nothing else, which few people want."""
+    text = FILE.replace("prediction: y, binary: [x]", columns).replace("FEW", SILENCE).replace("OTHERS", "b")
+    (hint,) = map(str, load(text.replace("OTHER", "psi > 1"), "f").hints)
+    assert hint.startswith(f"f:{place}: no column of this stream is watched")
+    assert hint.endswith(f"name {wanted} under `columns`")

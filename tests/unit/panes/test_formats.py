@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.contract import StreamContract
 from monitor.errors import FormatError, NewerRelease
-from monitor.events import Headers, TopicPartition
+from monitor.events import Headers, Rows, TopicPartition
 from monitor.ledger.entries import Activation, Entry, Heartbeat, PartitionSet, Watermark, new_decision
 from monitor.ledger.entry_codec import (
     KIND,
@@ -21,6 +22,7 @@ from monitor.ledger.entry_codec import (
     kind_of,
 )
 from monitor.ledger.ledger_topics import ledger_partition
+from monitor.panes.grid import make_grid
 from monitor.panes.open_pane import OpenPane
 from monitor.panes.pane import Pane, decode_pane, decode_raw, encode_pane, encode_raw
 from monitor.panes.rows import empty
@@ -46,6 +48,21 @@ def test_a_pane_comes_back_as_it_was(offsets: list[int], late: int) -> None:
         assert np.array_equal(getattr(again, name), getattr(one, name))
         assert getattr(again, name).dtype == getattr(one, name).dtype
     assert again.unknown == one.unknown
+    assert encode_pane(again) == value
+
+
+def test_a_pane_of_a_stream_without_columns_comes_back_as_it_was() -> None:
+    """Its rows are counted, and have no codes."""
+    bare = StreamContract("predictions", "p", "event_time", ())
+    three, none = np.arange(3), np.zeros((3, 0), dtype=np.uint8)
+    part = np.zeros(3, dtype=np.int32)
+    rows_of_it = Rows("m", "predictions", "", three, part, three + 40, none.astype(np.float64), none, (), none)
+    grid = make_grid(rows_of_it, bare)
+    one = OpenPane(empty("m", bare), TP, 4, 8)
+    one.add(rows_of_it, grid)
+    value = encode_pane(one.seal(grid))
+    again = decode_pane(value)
+    assert (again.events, again.codes.shape) == (3, (3, 0))
     assert encode_pane(again) == value
 
 
