@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from monitor.codec.snapshot import digest_of_part
@@ -49,8 +49,12 @@ class LedgerCommits:
         self._log = log
         self._records = ModelRecords()
         self._commits = 0
-        self._settles_at: int | None = None
-        """From where on all snapshots have to be before messages can be compared: below, others wrote some."""
+        self._settles = False
+        """Whether messages can't be compared before all snapshots have been written anew: another version wrote some.
+
+        One that it wrote at the very offset where this one began counts as such: its numbers are those of what that
+        version had published.
+        """
         self._previous = 0
         """The position committed with the outputs that are confirmed."""
         self._rebuilt: dict[str, Stopped] = {}
@@ -66,10 +70,12 @@ class LedgerCommits:
         self.committed, self._commits, self._previous = target.position, target.commit, target.previous
         self._records = records
 
-    def settle_at(self, position: int) -> None:
-        """Other versions have published messages up to there: until all snapshots stand there, no restart compares."""
-        self._settles_at = position
-        self.low.hurry()
+    def settle(self, models: Iterable[str]) -> None:
+        """Other versions have published messages: until all snapshots are of this one, no restart compares them."""
+        self._settles = True
+        self.low.begin_anew()
+        for model in models:
+            self.parts.want(model)
 
     def unsettle(self, model: str) -> None:
         """Detectors of a model began again: a snapshot is due, and until it is there no restart compares them."""
@@ -158,6 +164,7 @@ class LedgerCommits:
         moved, self.moved = self.moved | self._outbox.take_spoken(), set()
         models = self._records.write({name: self._record(name, fold) for name in sorted(moved) if name})
         standing = self._outbox.commit("")
+        self._settles = self._settles and (self.parts.are_wanted or self.low.is_wanted)
         position = EvaluatePosition(
             format=FORMAT,
             commit=self._commits,
@@ -168,21 +175,11 @@ class LedgerCommits:
             before=standing.before,
             tails=dict(sorted(self._outbox.tails.items())),
             models=self._records.digest,
-            messages=self.messages if self._is_settled(fold.position) else "",
+            messages="" if self._settles else self.messages,
             previous=self._previous,
             skipped=self._outbox.skipped,
         )
         return position, models
-
-    def _is_settled(self, position: int) -> bool:
-        """Return true if all snapshots stand where this version of messages began, or behind, and are of this version.
-
-        One that another version wrote at that very offset has the numbers of what that had published.
-        """
-        lowest = min(self.parts.lowest(position), self.low.position)
-        if self._settles_at is not None and lowest >= self._settles_at and not self.parts.are_wanted:
-            self._settles_at = None
-        return self._settles_at is None
 
     def _record(self, name: str, fold: Fold) -> EvaluatedModel:
         return EvaluatedModel(

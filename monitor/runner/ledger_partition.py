@@ -179,9 +179,7 @@ class LedgerPartition:
     def _take_over(self, target: EvaluatePosition, names: Collection[str]) -> None:
         """Go on from a commit of another version of messages, and snapshot every model in this one."""
         self._outbox.complete({"", *names})
-        self.commits.settle_at(target.position)
-        for name in self.task.models:
-            self.commits.parts.want(name)
+        self.commits.settle(self.task.models)
         running = self.commits.messages
         self._log.warning(
             "messages_not_compared", partition=self.tp.partition, committed=target.messages, running=running

@@ -31,6 +31,8 @@ class LowWater:
 
     def __init__(self, records: int) -> None:
         self.snapshot: Snapshot | None = None
+        self.is_wanted = False
+        """Whether the shared part is to be written anew, and has not been yet."""
         self._size = 0
         self._bytes = 0
         self._memories: deque[Memory] = deque()
@@ -61,9 +63,10 @@ class LowWater:
         is_cheap = self._bytes + size >= SHARE * self._size
         return self._memories[0] if is_cheap or position - self.position >= self._furthest else None
 
-    def hurry(self) -> None:
-        """Have the shared part written as soon as it can move."""
-        self._size = 0
+    def begin_anew(self) -> None:
+        """Have the shared part written as soon as it can move, and from what is remembered from here on alone."""
+        self._size, self.is_wanted = 0, True
+        self._memories.clear()
 
     def add(self, size: int) -> None:
         """Parts of models were written, of this many bytes."""
@@ -71,4 +74,4 @@ class LowWater:
 
     def take(self, snapshot: Snapshot, size: int) -> None:
         """The shared part was written, or restored."""
-        self.snapshot, self._size, self._bytes = snapshot, size, 0
+        self.snapshot, self._size, self._bytes, self.is_wanted = snapshot, size, 0, False

@@ -16,6 +16,9 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.judging import Judge
 from monitor.evaluate.measure import Measure
 from monitor.evaluate.messages import Message
+from monitor.evaluate.task import EvaluateTask
+from monitor.ledger.position_records import Snapshot
+from monitor.runner.low_water import LowWater, Memory
 from tests.unit.runner.test_end_to_end import PLACE, Service, check_once, published, replayed, serve
 
 NEWER = replace(PLACE, version="0.2.0")
@@ -133,3 +136,20 @@ def test_a_release_that_publishes_more_or_fewer_messages_goes_on(
     found, expected = ids(service), replayed_ids(service)
     assert {key for key in found if "20s" not in key[1]} == {key for key in expected if "20s" not in key[1]}
     assert found.keys() < expected.keys()
+
+
+def test_what_was_remembered_before_a_new_version_is_not_written() -> None:
+    """Its numbers are those of a fold that numbers nothing; the mark counts as this version's once it is written."""
+    low = LowWater(100)
+    shared = EvaluateTask(PLACE).shared()
+    low.take(Snapshot(0, 0, "", "", {}), 10)
+    low.remember(Memory(40, shared, "", {}))
+    low.begin_anew()
+    assert low.next(50, 50, 0) is None
+    low.remember(Memory(50, shared, "", {"sd.alerts/0": 1}))
+    memory = low.next(50, 50, 0)
+    assert memory is not None
+    assert memory.position == 50
+    assert low.is_wanted
+    low.take(Snapshot(memory.position, 0, "", "", memory.numbers), 10)
+    assert not low.is_wanted
