@@ -17,10 +17,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that was probably meant, or None."""
+    """Return the known word that was probably meant, or None.
+
+    >>> nearest("js", ["psi", "js_distance", "ks"])
+    'js_distance'
+    """
     candidates = sorted(set(known))
     by_case = {candidate.casefold(): candidate for candidate in candidates}
     if word.casefold() in by_case:
         return by_case[word.casefold()]
     near = get_close_matches(word[:128], candidates, n=1, cutoff=0.6)
-    return near[0] if near else None
+    if near:
+        return near[0]
+    longer = [candidate for candidate in candidates if word.casefold() in candidate.casefold().split("_")]
+    return longer[0] if len(longer) == 1 else None
