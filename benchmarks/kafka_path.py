@@ -39,7 +39,7 @@ class _Evaluate(EvaluateStage):
 
     def __init__(self, bus: Bus, config: Config, topics: LedgerTopics) -> None:
         place = Place("/bench", "http://localhost:8787", "0", bus.cluster_id())
-        super().__init__(bus, config, topics, place, lambda model: [], get_log("evaluate"))
+        super().__init__(bus, config, topics, place, lambda model: [], monotonic, get_log("evaluate"))
         self.reached_to: dict[TopicPartition, int] = {}
 
     def reached(self, tp: TopicPartition, position: int) -> None:

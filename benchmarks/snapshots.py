@@ -120,7 +120,7 @@ def measure(
     bus.create(TOPIC, 1)
     create_topics(bus, topics, (TOPIC,))
     place, log, now = Place("/s", "http://localhost", "0", "memory"), get_log("benchmark"), [0.0]
-    evaluate = EvaluateStage(bus, config, topics, place, lambda _: [], log, rhythm)
+    evaluate = EvaluateStage(bus, config, topics, place, lambda _: [], lambda: now[0], log, rhythm)
     profile = ProfileStage(bus, config, topics, lambda: now[0], log)
     loops = [
         Loop(bus, evaluate, "evaluate", lambda: now[0], 0.0),

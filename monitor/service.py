@@ -114,5 +114,12 @@ def _stage(name: str, bus: Bus, config: Config, settings: Settings, log: Log) ->
         return ProfileStage(bus, config, topics, time.monotonic, log, Budget(settings.memory_mb << 20, log).measure)
     place = place_of(bus, settings)
     return EvaluateStage(
-        bus, config, topics, place, lambda model: reference_decisions(bus, model), log, Rhythm(settings.snapshot_panes)
+        bus,
+        config,
+        topics,
+        place,
+        lambda model: reference_decisions(bus, model),
+        time.monotonic,
+        log,
+        Rhythm(settings.snapshot_panes),
     )

@@ -149,7 +149,13 @@ _ALL = (
         "streamdrift_model_stopped",
         "gauge",
         ("model",),
-        "1 while its snapshot can't be used and it waits for a rebuild",
+        "1 while it is not evaluated, until it is rebuilt",
+    ),
+    Metric(
+        "streamdrift_model_rebuild_left_records",
+        "gauge",
+        ("model",),
+        "ledger records that its rebuild has still to read; absent while it is not rebuilt",
     ),
     Metric(
         "streamdrift_lane_waiting",

@@ -168,7 +168,7 @@ def rebuild(
     bus: BusUrl = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the model runs again.")] = True,
 ) -> None:
-    """Bring a stopped model back: the running service reads the command and folds its ledger again from the start."""
+    """Bring a stopped model back: the service folds its ledger again from the start, beside the other models."""
     from monitor.cli import rebuild as command
 
     command.rebuild(model, bus, wait)

@@ -1,4 +1,4 @@
-"""`streamdrift rebuild`: the command to fold a stopped model again, written to the ledger for the service to read."""
+"""`streamdrift rebuild`: the command to fold a stopped model again, written to `commands` for the service to read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from monitor.ledger.position_records import Stopped, decode_model
 from monitor.runner.positions import Positions
 from monitor.service import ledger_topics
 
-PATIENCE_S = 600.0
+PATIENCE_S = 60.0
+"""Within that the service takes a command; the rebuild itself takes as long as the ledger is."""
 
 
 def rebuild(model: str, bus_url: str | None, wait: bool) -> None:
@@ -23,10 +24,10 @@ def rebuild(model: str, bus_url: str | None, wait: bool) -> None:
     settings = settings_of(bus=bus_url)
     bus = open_settings_bus(settings)
     topics = ledger_topics(settings)
-    ledger = topics.name("ledger")
-    if bus.partitions(ledger) is None:
-        raise ConfigurationError(f"{bus.name} has no topic {ledger}: the service never ran there")
-    tp = TopicPartition(ledger, topics.partition_of(model))
+    commands = topics.name("commands")
+    if bus.partitions(commands) is None:
+        raise ConfigurationError(f"{bus.name} has no topic {commands}: the service never ran there")
+    tp = TopicPartition(topics.name("ledger"), topics.partition_of(model))
     positions = Positions(bus, topics, f"{topics.prefix}evaluate")
 
     def all_stopped() -> dict[str, Stopped]:
@@ -39,13 +40,16 @@ def rebuild(model: str, bus_url: str | None, wait: bool) -> None:
         names = ", ".join(stopped)
         raise ConfigurationError(f"model {model} is not stopped; " + (f"stopped: {names}" if names else "no model is"))
     sender = bus.sender()
-    sender.send(encode_entry(Command("rebuild", model), tp.topic, tp.partition))
+    sender.send(encode_entry(Command("rebuild", model), commands, tp.partition))
     sender.flush()
     typer.echo(f"{model}: the command is written; it was stopped because {stopped[model].why}", err=True)
-    until = time.monotonic() + PATIENCE_S
-    while wait and model in all_stopped():
-        if time.monotonic() > until:
-            raise BusError(f"the service has not rebuilt {model} within {PATIENCE_S:g} s: is it running?")
+    until, is_taken = time.monotonic() + PATIENCE_S, bool(stopped[model].rebuild)
+    while wait and (now := all_stopped().get(model)) is not None:
+        if is_taken and not now.rebuild:
+            raise BusError(f"the service has not rebuilt {model}: {now.why}")
+        is_taken = is_taken or bool(now.rebuild)
+        if not is_taken and time.monotonic() > until:
+            raise BusError(f"the service has not begun to rebuild {model} within {PATIENCE_S:g} s: is it running?")
         time.sleep(0.5)
     if wait:
         typer.echo(f"{model}: rebuilt")

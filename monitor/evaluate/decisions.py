@@ -21,7 +21,7 @@ from monitor.ledger.entries import Activation, Decision, DecisionKind, Partition
 from monitor.panes.grid import Grid, decode_grid
 
 DecisionKey = tuple[DecisionKind, StreamName | Literal[""]]
-_ORDER: tuple[DecisionKind, ...] = ("set", "grid", "reference", "rules", "begun", "gone")
+_ORDER: tuple[DecisionKind, ...] = ("set", "grid", "reference", "rules", "rebuild", "begun", "gone")
 """In which decisions are applied again: a reference stands on a grid, and what has both is opened by the rules."""
 _AT_ONCE = -(1 << 62)
 
@@ -85,6 +85,8 @@ class Decisions:
     def take(self, decision: Decision) -> Decision | None:
         """A decision as it comes; given back if it applies at once."""
         self.newest[decision.kind, decision.stream] = decision.digest
+        if decision.kind == "rebuild":
+            return None  # for who owns the ledger partition: it changes nothing in a fold
         if decision.kind == "rules" and self.rules is not None:
             self._waiting = decision
             return None

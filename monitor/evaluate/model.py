@@ -117,6 +117,8 @@ class ModelFold:
             return []
         if decision.kind == "gone":
             return self._gone(decision) if self.decisions.newest else []
+        if decision.kind == "rebuild" and not self.decisions.newest:
+            return []
         activation = Activation(decision, self._at)
         self._take(activation)
         return [activation]
@@ -167,8 +169,9 @@ class ModelFold:
 
     # ------------------------------------------------------------------ folding
 
-    def advance(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
-        """Fold all panes that every partition has sealed."""
+    def advance(self, watermarks: Mapping[TopicPartition, Watermark], most: int | None = None) -> Iterator[Output]:
+        """Fold the panes that every partition has sealed. `most`: of them; a run of empty ones is one."""
+        folded = 0
         self._take_recorded()
         yield from self._make_references(watermarks)
         target = self._reach(watermarks)
@@ -178,8 +181,9 @@ class ModelFold:
                 target = self._reach(watermarks)
                 continue
             yield from self._pass_silence()
-            if target is None or self._next is None or self._next >= target:
+            if target is None or self._next is None or self._next >= target or folded == most:
                 return
+            folded += 1
             yield from self._begin_pane(self._next)
             if self._next in self._panes:
                 yield from self._fold(self._panes.pop(self._next))

@@ -23,7 +23,6 @@ from monitor.evaluate.state import SharedState
 from monitor.events import TopicPartition
 from monitor.ledger.entries import (
     Activation,
-    Command,
     ContractSwitch,
     Decision,
     Entry,
@@ -107,8 +106,8 @@ class EvaluateTask:
             for fold in self._models.values():
                 fold.read(entry)
             return []
-        if isinstance(entry, ContractSwitch | Command):
-            return []  # their effect is elsewhere: switches are here for capture
+        if isinstance(entry, ContractSwitch):
+            return []  # it is here for capture
         if isinstance(entry, Notice) and not entry.model:
             self._notices.hold(entry)
             return self._say("", [notice_message(notice, self._place) for notice in self._notices.due(entry.at)])
@@ -119,11 +118,11 @@ class EvaluateTask:
         before = fold.advance(self._watermarks) if isinstance(entry, Decision | Notice) else ()
         return self._guarded(entry.model, chain(before, _read(fold, entry)))
 
-    def advance(self) -> list[Output]:
-        """Fold what is sealed everywhere, model by model."""
+    def advance(self, most: int | None = None) -> list[Output]:
+        """Fold what is sealed everywhere, model by model. `most`: panes of each; a run of empty ones is one."""
         outputs: list[Output] = []
         for name in sorted(self._models):
-            outputs += self._guarded(name, self._models[name].advance(self._watermarks))
+            outputs += self._guarded(name, self._models[name].advance(self._watermarks, most))
         return outputs
 
     def _guarded(self, model: str, found: Iterable[Output]) -> list[Output]:

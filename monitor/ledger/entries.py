@@ -1,5 +1,7 @@
 """Entries: everything that can influence a verdict, as values. They stand in the ledger and in the topic `decisions`.
 
+Commands, which become entries, stand in a topic of their own, so that nobody needs the right to write the ledger.
+
 `entry_codec.py` gives their bytes. Fields with a default are optional: a reader of another release passes over those
 that it does not know.
 """
@@ -16,8 +18,9 @@ from monitor.contract import TopicContract
 from monitor.events import StreamName, TopicPartition
 from monitor.panes.pane import Pane, RawPane
 
-DecisionKind = Literal["set", "grid", "reference", "rules", "begun", "gone"]
-"""`gone`: the model leaves. `begun`: evaluate has found the first pane of a model that came back."""
+DecisionKind = Literal["set", "grid", "reference", "rules", "rebuild", "begun", "gone"]
+"""`gone`: the model leaves. `begun`: evaluate has found the first pane of a model that came back. `rebuild`: a model
+that was stopped is folded again from the ledger's start; a fold that was not stopped passes over it."""
 
 
 class Watermark(msgspec.Struct, frozen=True):
@@ -138,7 +141,7 @@ SNAPSHOT_BYTES = ("bound", "snapshot_bytes")
 
 
 class Command(msgspec.Struct, frozen=True):
-    """What somebody wants done: `rebuild` folds a stopped model again from the ledger's start."""
+    """What somebody wants done, in the topic `commands`: evaluate checks it and makes it a decision in the ledger."""
 
     command: Literal["rebuild"]
     model: str
@@ -201,7 +204,7 @@ def joined_at(tp: TopicPartition, model: str, activations: Iterable[Activation])
     return None if None in naming else min((pane for pane in naming if pane is not None), default=None)
 
 
-Entry = Pane | RawPane | Watermark | Heartbeat | ContractSwitch | Notice | Decision | Command
+Entry = Pane | RawPane | Watermark | Heartbeat | ContractSwitch | Notice | Decision
 """What the ledger holds, in the order in which it was written."""
 Agreement = Activation | TopicContract
 """What the compacted topic `decisions` holds, for profile, captures and restarts."""

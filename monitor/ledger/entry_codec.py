@@ -33,7 +33,7 @@ VERSION_HEADER: Final = "sd-version"
 VERSION: Final = 1
 """The version of all entries that this release writes, and the highest that it reads."""
 
-KIND_OF: Final[dict[type[Entry | Agreement], str]] = {
+KIND_OF: Final[dict[type[Entry | Agreement | Command], str]] = {
     Pane: "pane",
     RawPane: "raw",
     Watermark: "watermark",
@@ -45,21 +45,21 @@ KIND_OF: Final[dict[type[Entry | Agreement], str]] = {
     Activation: "activation",
     TopicContract: "contract",
 }
-COMMAND, CONTRACT = KIND_OF[Command], KIND_OF[TopicContract]
+DECISION, CONTRACT = KIND_OF[Decision], KIND_OF[TopicContract]
 OF_A_MODEL: Final = frozenset(KIND_OF[kind] for kind in (Pane, RawPane, Decision))
 """Kinds of ledger records whose key is the model that alone they are for."""
 _TYPES: Final = {kind: type_ for type_, kind in KIND_OF.items()}
 _READ: Final[dict[str, Callable[[bytes], Pane | RawPane]]] = {"pane": decode_pane, "raw": decode_raw}
 
 
-def encode_entry(entry: Entry | Agreement, topic: str, partition: int) -> Outgoing:
-    """One record of the ledger, or of `decisions`."""
+def encode_entry(entry: Entry | Agreement | Command, topic: str, partition: int) -> Outgoing:
+    """One record of the ledger, of `decisions` or of `commands`."""
     kind = KIND_OF[type(entry)]
     headers = ((KIND, kind.encode()), (VERSION_HEADER, b"%d" % VERSION))
     return Outgoing(topic, partition, key_of(entry).encode(), _value(entry), headers)
 
 
-def key_of(entry: Entry | Agreement) -> str:
+def key_of(entry: Entry | Agreement | Command) -> str:
     """A record's key: the model; of what belongs to none its input partition; in `decisions` what names it there.
 
     The newest contract of a topic by offset is the one to take.
@@ -76,7 +76,7 @@ def key_of(entry: Entry | Agreement) -> str:
             return entry.model
 
 
-def _value(entry: Entry | Agreement) -> bytes:
+def _value(entry: Entry | Agreement | Command) -> bytes:
     match entry:
         case Pane():
             return encode_pane(entry)
@@ -101,7 +101,7 @@ def _header(headers: Headers, wanted: str) -> str:
 def decode_entry(headers: Headers, value: bytes) -> Entry:
     """The entry of a ledger record's headers and value; raises NewerRelease, and FormatError if it is damaged."""
     entry = _decoded(headers, value)
-    if isinstance(entry, Activation | TopicContract):
+    if isinstance(entry, Activation | TopicContract | Command):
         raise FormatError(f"an entry of kind {KIND_OF[type(entry)]!r} stands in the ledger, where none belongs")
     return entry
 
@@ -114,7 +114,15 @@ def decode_agreement(headers: Headers, value: bytes) -> Agreement:
     return entry
 
 
-def _decoded(headers: Headers, value: bytes) -> Entry | Agreement:
+def decode_command(headers: Headers, value: bytes) -> Command:
+    """The command of a record of `commands`; raises NewerRelease, and FormatError if it is damaged."""
+    command = _decoded(headers, value)
+    if not isinstance(command, Command):
+        raise FormatError(f"an entry of kind {KIND_OF[type(command)]!r} stands in `commands`, where none belongs")
+    return command
+
+
+def _decoded(headers: Headers, value: bytes) -> Entry | Agreement | Command:
     kind, version = _header(headers, KIND), _header(headers, VERSION_HEADER)
     if kind not in _TYPES or not version.isdecimal() or int(version) > VERSION:
         raise NewerRelease(
@@ -124,7 +132,7 @@ def _decoded(headers: Headers, value: bytes) -> Entry | Agreement:
     if kind in _READ:
         return _READ[kind](value)
     try:
-        entry: Entry | Agreement = msgspec.json.decode(value, type=_TYPES[kind])
+        entry: Entry | Agreement | Command = msgspec.json.decode(value, type=_TYPES[kind])
     except msgspec.DecodeError as error:
         raise FormatError(f"not a {kind} entry: {error}") from error
     if isinstance(entry, TopicContract) and msgspec.json.encode(entry) != value:

@@ -86,12 +86,15 @@ class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
 class Stopped(msgspec.Struct, frozen=True):
     """A model that is not evaluated from `position` on, and `why`. `numbers`: of its outputs up to there.
 
-    Not all of that need be in the topics: a commit can be lost in part.
+    Not all of that need be in the topics: a commit can be lost in part. `rebuild`: digest of the decision by which it
+    is being folded again, empty without one; `tries`: how often that was begun.
     """
 
     position: int
     why: str
     numbers: dict[str, int]
+    rebuild: str = ""
+    tries: int = 0
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -118,6 +121,7 @@ class EvaluatePosition(msgspec.Struct, frozen=True):
     looked up; `previous`: the position there. `models`: sum over the newest records of models (`digest_of_records`).
     `messages`: version of the messages since the snapshots; empty if they are of several. `skipped`: stretches of the
     output partitions, as (from, to), whose messages are not published again, because another version published them.
+    `commands`: the offset in `commands` below which all are in the ledger for certain.
     """
 
     format: str
@@ -132,6 +136,7 @@ class EvaluatePosition(msgspec.Struct, frozen=True):
     messages: str
     previous: int
     skipped: dict[str, tuple[int, int]] = {}
+    commands: int = 0
 
 
 class EvaluatedModel(msgspec.Struct, frozen=True):

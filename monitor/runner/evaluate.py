@@ -7,7 +7,7 @@ message, so all that was said up to a snapshot can be looked up, and what was sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from monitor.bus.port import Bus, Committed
 from monitor.config.resolved import Config, ModelConfig
@@ -20,13 +20,15 @@ from monitor.ledger.entries import Decision
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.activations import Activations
 from monitor.runner.announce import ReferenceDecisions, gone_decision, grown_set, rules_decision, wanted_of
+from monitor.runner.commands import FOLLOW_S, Commands
 from monitor.runner.lanes import LaneLog
-from monitor.runner.ledger_partition import LedgerPartition
+from monitor.runner.ledger_partition import Beside, LedgerPartition
 from monitor.runner.loop import Work
-from monitor.runner.numbers import Standing, ledger_numbers, model_numbers, stopped_numbers
+from monitor.runner.numbers import Standing, ledger_numbers, model_numbers, rebuild_numbers, stopped_numbers
 from monitor.runner.outbox import Outbox
 from monitor.runner.parts import USUAL, Rhythm
 from monitor.runner.positions import Positions
+from monitor.runner.rebuild import Slice
 from monitor.runner.reloading import refuse_reload
 from monitor.runner.snapshots import Snapshots
 from monitor.telemetry import Log, Sample
@@ -36,15 +38,19 @@ MAX_RECORDS = 200
 
 
 class EvaluateStage:
-    """Evaluate over the ledger, for the models of a configuration. `rhythm`: of commits and snapshots."""
+    """Evaluate over the ledger, for the models of a configuration. `rhythm`: of commits and snapshots.
 
-    def __init__(
+    `clock`: s, monotonic; it says how long a slice of a rebuild lasts, and how often commands are looked for.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it works on, as for the other stage, and where it gets references from
         self,
         bus: Bus,
         config: Config,
         topics: LedgerTopics,
         place: Place,
         references: ReferenceDecisions,
+        clock: Callable[[], float],
         log: Log,
         rhythm: Rhythm = USUAL,
     ) -> None:
@@ -56,7 +62,10 @@ class EvaluateStage:
         self._ledger = topics
         self._place = place
         self._references = references
+        self._clock = clock
         self._log = log
+        self._looked_at = float("-inf")
+        """When commands were looked for last."""
         self._activations = Activations(bus, topics)
         self._snapshots = Snapshots(bus, topics, rhythm)
         self._lane_log = LaneLog(log)
@@ -75,7 +84,9 @@ class EvaluateStage:
         value = self.positions.of(tp, committed)
         self._activations.read()
         outbox = Outbox(self.group, tp, self._ledger)
-        held = LedgerPartition(self._bus, tp, self._place, outbox, self._activations, self._snapshots, self._log)
+        commands = Commands(self._bus, TopicPartition(self._ledger.name("commands"), tp.partition), self._log)
+        beside = Beside(self._activations, self._snapshots, commands)
+        held = LedgerPartition(self._bus, tp, self._place, outbox, beside, self._log)
         held.last = committed
         if value is not None:
             held.restore(positions.decode_evaluate(value), self.positions.models(tp))
@@ -108,10 +119,24 @@ class EvaluateStage:
         self._partitions[record.tp].quarantine(record)
 
     def tick(self) -> None:
-        """Log how the lanes stand; evaluate knows no clock."""
-        for _, held in sorted(self._partitions.items()):
+        """Log how the lanes stand, take commands, and fold a slice of the models that are rebuilt."""
+        partitions = [held for _, held in sorted(self._partitions.items())]
+        now = self._clock()
+        looks = now - self._looked_at >= FOLLOW_S
+        if looks:
+            self._looked_at = now
+        part = Slice(self._clock)
+        for held in partitions:
             if not held.restoring:
                 self._lane_log.look(held.task.models.values())
+            if looks:
+                held.take_commands()
+            if held.still.is_rebuilding:
+                held.rebuild(part.is_over)
+
+    @property
+    def hurries(self) -> bool:
+        return any(held.still.is_rebuilding for held in self._partitions.values())
 
     def paused(self) -> frozenset[TopicPartition]:
         return frozenset()
@@ -126,6 +151,7 @@ class EvaluateStage:
         for _, held in sorted(self._partitions.items()):
             yield from model_numbers(held.task.models.values())
             yield from stopped_numbers(held.task.models, held.stopped)
+            yield from rebuild_numbers(held.still.progress(held.position))
 
     def anew(self) -> frozenset[TopicPartition]:
         """None: evaluate forgets nothing that it needs."""

@@ -14,6 +14,7 @@ from monitor.evaluate.snapshots import encode_shared
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.position_records import FORMAT, EvaluatedModel, EvaluatePosition, Snapshot, Stopped
+from monitor.runner.commands import Commands
 from monitor.runner.low_water import LowWater, Memory
 from monitor.runner.model_records import ModelRecords
 from monitor.runner.outbox import Outbox
@@ -33,7 +34,9 @@ class Fold(NamedTuple):
 class LedgerCommits:
     """The commits of ledger partition `tp`. `version`: of the release that runs."""
 
-    def __init__(self, tp: TopicPartition, outbox: Outbox, snapshots: Snapshots, version: str, log: Log) -> None:
+    def __init__(
+        self, tp: TopicPartition, outbox: Outbox, snapshots: Snapshots, commands: Commands, version: str, log: Log
+    ) -> None:
         self.committed = 0
         self.is_fresh = True
         """True if the partition has neither committed nor folded anything, ever."""
@@ -41,6 +44,7 @@ class LedgerCommits:
         self.low = LowWater(snapshots.rhythm.records)
         self.messages = f"{MESSAGES}/{version}"
         """The version in which this process writes messages."""
+        self.commands = commands
         self.moved: set[str] = set()
         """Models whose records the next commit writes, whether they say something or not."""
         self._tp = tp
@@ -50,7 +54,7 @@ class LedgerCommits:
         self._records = ModelRecords()
         self._commits = 0
         self._settles = False
-        """Whether messages can't be compared before all snapshots have been written anew: another version wrote some.
+        """True if messages can't be compared before all snapshots have been written again: another version wrote some.
 
         One that it wrote at the very offset where this one began counts as such: its numbers are those of what that
         version had published.
@@ -69,6 +73,7 @@ class LedgerCommits:
         self.is_fresh = False
         self.committed, self._commits, self._previous = target.position, target.commit, target.previous
         self._records = records
+        self.commands.restore(target.commands)
 
     def settle(self, models: Iterable[str]) -> None:
         """Other versions have published messages: until all snapshots are of this one, no restart compares them."""
@@ -92,7 +97,7 @@ class LedgerCommits:
 
     def has_work(self, position: int) -> bool:
         """Return true if a commit would publish or move something."""
-        return self.is_fresh or position > self.committed or not self._outbox.is_empty
+        return self.is_fresh or position > self.committed or bool(self.moved) or not self._outbox.is_empty
 
     def outputs(self) -> list[Outgoing]:
         """All that was published since the last commit."""
@@ -178,6 +183,7 @@ class LedgerCommits:
             messages="" if self._settles else self.messages,
             previous=self._previous,
             skipped=self._outbox.skipped,
+            commands=self.commands.commit(),
         )
         return position, models
 
@@ -201,4 +207,5 @@ class LedgerCommits:
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
         """The commit is done. `ends`: of the output partitions that it wrote to, the offset behind its records."""
         self._outbox.confirm(ends)
+        self.commands.confirm()
         self._previous = self.committed

@@ -1,13 +1,14 @@
 """One ledger partition of an evaluate process: its task, what it has to say, and how far folding again has to go.
 
 It is restored from its newest snapshots and the ledger behind the lowest of them. A model whose snapshot can't be used
-is stopped: a notice in the ledger raises its alert, the other models go on, and the command `rebuild` folds it again
-from the ledger's start.
+is stopped: a notice in the ledger raises its alert, the other models go on, and the decision `rebuild` has it folded
+again from the ledger's start (`stopped_models.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,8 +19,8 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.snapshots import SavedModel, committed_part
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, Record, RecordBatch, TopicPartition
-from monitor.ledger.entries import Command, Decision, Entry, Notice
-from monitor.ledger.entry_codec import COMMAND, OF_A_MODEL, decode_entry, kind_of
+from monitor.ledger.entries import Decision, Entry, Notice
+from monitor.ledger.entry_codec import DECISION, OF_A_MODEL, decode_entry, kind_of
 from monitor.ledger.position_records import (
     EvaluatedModel,
     EvaluatePosition,
@@ -30,16 +31,26 @@ from monitor.ledger.position_records import (
 from monitor.panes.pane import Pane, RawPane
 from monitor.runner.activations import Activations
 from monitor.runner.announce import refusal
+from monitor.runner.commands import Commands
 from monitor.runner.ledger_commits import Fold, LedgerCommits
 from monitor.runner.memory import uncollected
 from monitor.runner.model_records import ModelRecords
 from monitor.runner.outbox import Outbox
-from monitor.runner.rebuild import rebuilt, stop_notice
+from monitor.runner.rebuild import stop_notice
 from monitor.runner.river_release import begun_anew, reset_notices
 from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.snapshots import Snapshots, block_name
+from monitor.runner.stopped_models import StoppedModels
 from monitor.runner.topics import records_of
 from monitor.telemetry import Log
+
+
+class Beside(NamedTuple):
+    """What is read beside the ledger; `commands`: of this partition alone."""
+
+    activations: Activations
+    snapshots: Snapshots
+    commands: Commands
 
 
 class LedgerPartition:
@@ -51,19 +62,19 @@ class LedgerPartition:
         tp: TopicPartition,
         place: Place,
         outbox: Outbox,
-        activations: Activations,
-        snapshots: Snapshots,
+        beside: Beside,
         log: Log,
     ) -> None:
+        activations, snapshots, commands = beside
         self.tp = tp
         self.task = EvaluateTask(place)
         self.position = 0
-        self.stopped: dict[str, Stopped] = {}
         self.last: Committed | None = None
         """The offset and metadata that were committed last."""
         self.announced = False
         """Whether it has come to where the ledger ended at its start, and been told what alerts.yaml says."""
-        self.commits = LedgerCommits(tp, outbox, snapshots, place.version, log)
+        self.commits = LedgerCommits(tp, outbox, snapshots, commands, place.version, log)
+        self.still = StoppedModels(bus, tp, place, activations, outbox, self.commits, log)
         self._bus = bus
         self._place = place
         self._outbox = outbox
@@ -93,12 +104,13 @@ class LedgerPartition:
         if known.digest != target.models:
             raise StateDivergence(f"{self.tp.topic}/{self.tp.partition}: records of models are not those committed")
         self.commits.restore(target, known)
-        self.stopped = {name: r.stopped for name, r in sorted(self._models.items()) if r.stopped is not None}
+        stopped = {name: r.stopped for name, r in sorted(self._models.items()) if r.stopped is not None}
+        self.still.stopped = stopped
         snapshots = {name: r.snapshot for name, r in self._models.items() if r.snapshot is not None}
         wanted = snapshots if target.low is None else {**snapshots, "": target.low}
         parts = self._snapshots.read(self.tp.partition, wanted)
         self._target = self._restore_shared(target, parts.get(""))
-        for name in self.stopped:
+        for name in stopped:
             self.task.stop(name)
         with uncollected():
             self._stop(dict(self._take_up(snapshots, parts)))
@@ -174,6 +186,7 @@ class LedgerPartition:
                 "messages than those published"
             )
         self._report_reset(anew)
+        self.still.resume()
         self._log.info("ledger_restored", partition=self.tp.partition, to=target.position)
 
     def _take_over(self, target: EvaluatePosition, names: Collection[str]) -> None:
@@ -226,14 +239,12 @@ class LedgerPartition:
         for record in records_of(records):
             self.task.reach(record.offset)
             kind = kind_of(record.headers)
-            if kind == COMMAND:
-                said += self.task.advance()  # what is read before the command is folded before it
-                self._outbox.say(said, self._activations.newest)
-                said = []
-                self._obey(record)
-                continue
             is_new = self.task.count(*writer_and_sequence(record.headers))
-            if not is_new or (kind in OF_A_MODEL and self.task.passes_over(_model_of(record))):
+            if not is_new:
+                continue
+            if kind in OF_A_MODEL and self.task.passes_over(_model_of(record)):
+                if kind == DECISION:
+                    self._look_for_rebuild(record)
                 continue
             entry = self._entry(record)
             if entry is not None:
@@ -256,8 +267,7 @@ class LedgerPartition:
     def _entry(self, record: Record) -> Entry | None:
         """The entry that a record completes; None if more chunks follow, or it is damaged: that stops its model."""
         try:
-            value = self._assembler.feed(record)
-            return None if value is None else decode_entry(record.headers, value)
+            return self._decoded(record)
         except FormatError as error:
             model = _model_of(record)
             place = f"{record.topic}/{record.partition}@{record.offset}"
@@ -266,36 +276,25 @@ class LedgerPartition:
             self.task.stop_for(model, f"the ledger entry {place} is damaged: {error}")
             return None
 
-    def _obey(self, record: Record) -> None:
-        """A command: carried out once, when it is read first."""
-        command = self._entry(record)
-        if self._target is not None or not isinstance(command, Command):
+    def _decoded(self, record: Record) -> Entry | None:
+        value = self._assembler.feed(record)
+        return None if value is None else decode_entry(record.headers, value)
+
+    def _look_for_rebuild(self, record: Record) -> None:
+        """A decision of a model that is passed over: one that stands still may be asked to be rebuilt."""
+        if self._target is not None or _model_of(record) not in self.stopped:
             return
-        model = command.model
-        stopped = self.stopped.get(model)
-        if stopped is None:
-            self._log.warning("rebuild_ignored", model=model, why="the model is not stopped")
-            return
-        self._activations.read()
-        activations = [a for a in self._activations.all if a.decision.model == model]
         try:
-            again = rebuilt(self._bus, self.tp, model, self._place, activations, (stopped.position, record.offset))
-        except FormatError as error:
-            self._log.error("rebuild_failed", model=model, why=str(error))
-            return
-        self.commits.take_rebuilt(model, self.stopped.pop(model), record.offset + 1)
-        self.task.adopt(again.fold, model, again.digest)
-        self._outbox.say_again(model, stopped.numbers, again, self._activations.newest)
-        self.announced = False  # alerts.yaml may have changed meanwhile
-        self._log.info("model_rebuilt", model=model, messages=len(again.after))
+            decision = self._decoded(record)
+        except FormatError:
+            return  # its rebuild will report that
+        if isinstance(decision, Decision) and decision.kind == "rebuild":
+            self.still.obey(decision)
 
     def quarantine(self, record: RecordBatch) -> None:
         """The model of a ledger record that ends the process is stopped; a record of no model can't be left out."""
         (found,) = records_of(record)
         self.position = found.offset + 1
-        if kind_of(found.headers) == COMMAND:
-            self._log.error("command_ignored", partition=found.partition, offset=found.offset)
-            return
         model = _model_of(found)
         if model not in self.task.models:
             raise StateDivergence(
@@ -310,12 +309,37 @@ class LedgerPartition:
         for model in sorted(why.keys() - self.stopped.keys()):
             known = self._models[model].numbers if self._target is not None and model in self._models else None
             numbers = self._outbox.numbers(model) if known is None else known
-            self.stopped[model] = Stopped(self.committed, why[model], numbers)
+            self.still.stopped[model] = Stopped(self.committed, why[model], numbers)
             self.task.stop(model)
             self.commits.parts.drop(model)
             self.commits.moved.add(model)
             self._outbox.entries.append(stop_notice(model, why[model], self.tp, self.task.watermarks))
             self._log.error("model_stopped", model=model, why=why[model], remedy=f"streamdrift rebuild {model}")
+
+    # ------------------------------------------------------------------ rebuilds
+
+    @property
+    def stopped(self) -> Mapping[str, Stopped]:
+        """The models that stand still."""
+        return self.still.stopped
+
+    def take_commands(self) -> None:
+        """Make the commands that have come decisions in the ledger, once it is known what the ledger says."""
+        if not self.announced or self._target is not None:
+            return
+        for placed in self.commits.commands.read():
+            model = placed.command.model
+            if self.still.needs_rebuild(model):
+                self._outbox.entries.append(placed.decision)
+                self._log.info("command_taken", command=placed.command.command, model=model, place=placed.place)
+            else:
+                why = "it is being rebuilt" if model in self.stopped else "the model is not stopped"
+                self._log.warning("command_refused", command=placed.command.command, model=model, why=why)
+
+    def rebuild(self, is_over: Callable[[], bool]) -> None:
+        """Fold a slice of the models that are rebuilt, between two turns. `is_over`: asked after each step."""
+        if self._target is None and self.still.go_on(self.task, self.position, is_over):
+            self.announced = False  # alerts.yaml may have changed meanwhile
 
     # ------------------------------------------------------------------ what people say
 
@@ -394,6 +418,7 @@ class LedgerPartition:
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
         """The commit is done. `ends`: of the output partitions that it wrote to, the offset behind its records."""
         self.commits.confirm(ends)
+        self.still.confirm()
 
 
 def _model_of(record: Record) -> str:

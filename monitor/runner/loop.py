@@ -60,6 +60,10 @@ class Stage(Protocol):
     def feed(self, records: RecordBatch) -> None:
         """Records of an assigned partition, following those before."""
 
+    @property
+    def hurries(self) -> bool:
+        """True if `tick` has more to do at once, so that a poll does not wait for records."""
+
     def quarantine(self, record: RecordBatch) -> None:
         """One record, in the place of `feed`: it has ended the process again and again, and is left out."""
 
@@ -136,6 +140,7 @@ class Loop:
     def turn(self, wait_ms: int = POLL_MS, last: bool = False) -> None:
         """One poll, all folding that it allows, and a commit when one is due."""
         most = min(MAX_RECORDS, self._stage.max_records)
+        wait_ms = 0 if self._stage.hurries else wait_ms
         polled = self._consumer.poll(wait_ms, MAX_ALONE if self._guard.anything_alone else most)
         self.joined = self.joined or polled.epoch > 0
         try:

@@ -32,7 +32,7 @@ class LowWater:
     def __init__(self, records: int) -> None:
         self.snapshot: Snapshot | None = None
         self.is_wanted = False
-        """Whether the shared part is to be written anew, and has not been yet."""
+        """True if the shared part is to be written again, and has not been yet."""
         self._size = 0
         self._bytes = 0
         self._memories: deque[Memory] = deque()

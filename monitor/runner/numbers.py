@@ -10,6 +10,7 @@ from monitor.evaluate.model import ModelFold
 from monitor.events import TopicPartition
 from monitor.profile.accounting import Account
 from monitor.runner.hanging import HangingTransaction
+from monitor.runner.stopped_models import Progress
 from monitor.telemetry import Sample, sample
 
 
@@ -82,6 +83,12 @@ def stopped_numbers(models: Iterable[str], stopped: Collection[str]) -> Iterator
     """Which models wait for a rebuild."""
     for model in sorted({*models, *stopped}):
         yield sample("streamdrift_model_stopped", model in stopped, model)
+
+
+def rebuild_numbers(progress: Iterable[tuple[str, Progress]]) -> Iterator[Sample]:
+    """Return how much of the ledger the models have still to fold that are rebuilt."""
+    for model, found in progress:
+        yield sample("streamdrift_model_rebuild_left_records", found.end - found.position, model)
 
 
 LAGS = {"profile": "streamdrift_input_lag_records", "evaluate": "streamdrift_ledger_lag_records"}

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from monitor.bus.port import Bus
+from monitor.codec.chunks import split
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model import Output
 from monitor.events import Headers, Outgoing, TopicPartition
@@ -23,7 +24,7 @@ from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import EvaluatedModel, EvaluatePosition
 from monitor.runner.activations import Pane, pane_of
 from monitor.runner.message_ids import id_of, ids_between
-from monitor.runner.rebuild import Rebuilt
+from monitor.runner.rebuild import Again
 from monitor.runner.sequences import WRITER, Sequencer, numbers_from, writer_and_sequence
 
 _CLOUD_EVENT: Headers = (("content-type", b"application/cloudevents+json"),)
@@ -192,17 +193,28 @@ class Outbox:
         numbered = self._sequencer(message.model).number(records)
         self._waiting += [(pane, part) for part in numbered if not self._is_there(part)]
 
-    def say_again(self, model: str, numbers: Mapping[str, int], again: Rebuilt, known: Mapping[Pane, str]) -> None:
-        """All that a model says that was stopped. `numbers`: of what it had said by then; what is there is muted."""
+    def again(self, model: str, numbers: Mapping[str, int]) -> Again:
+        """Return what is to take the outputs of a stopped model that is folded again. `numbers`: of what it published.
+
+        What this process has written of it is there.
+        """
         written = self._sequencer(model).sequences
         self._present |= {(self.writer(model), place): number for place, number in written.items()}
-        records = [record for m in again.before if isinstance(m, Message) for record in self._records(m)]
-        count = Counter(f"{record.topic}/{record.partition}" for record in records)
-        # more were said than that where the ledger's start has been deleted
+        there = self._there(model, {})
+        places = {tp.topic: _place(tp) for tp in self.places()[1:]}
+        missing = {topic: max(0, numbers.get(at, 0) - there.get(at, 0)) for topic, at in places.items()}
+        alerts, firing = self._topics.name("alerts"), self._topics.name("firing")
+        missing[alerts] = max(missing[alerts], missing[firing])  # one message has a record in both
+        return Again({topic: missing[self._topics.name(topic)] for topic in OUTPUTS})
+
+    def publish_again(self, model: str, numbers: Mapping[str, int], again: Again, known: Mapping[Pane, str]) -> None:
+        """All that a model publishes that was stopped. `numbers`: of what it had by then; what is there is muted."""
+        parts = [part for message in again.before for record in self._records(message) for part in split(record)]
+        count = Counter(_place(TopicPartition(part.topic, part.partition or 0)) for part in parts)
         first = {place: numbers.get(place, 0) - count[place] for place in map(_place, self.places()[1:])}
         self._sequencer(model).go_on({place: number for place, number in first.items() if number})
         ids, self._ids = self._ids, {}  # numbers alone say what is there: these were published before it was stopped
-        self.say([*again.before, *again.after], known)
+        self.say([*again.activations, *again.before, *again.after], known)
         self._ids = ids
 
     def _records(self, message: Message) -> list[Outgoing]:

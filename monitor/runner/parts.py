@@ -94,7 +94,7 @@ class Parts:
 
     @property
     def are_wanted(self) -> bool:
-        """Whether a snapshot that is due at once has not been written yet."""
+        """True if a snapshot that is due at once has not been written yet."""
         return bool(self._wanted)
 
     def snapshot_of(self, name: str) -> Snapshot | None:

@@ -184,6 +184,10 @@ class ProfileStage:
             fold.skip_to(position)
             self._see(tp, fold)
 
+    @property
+    def hurries(self) -> bool:
+        return False
+
     def tick(self) -> None:
         """Grids and sets that came, how far the others are, and heartbeats of partitions that stand still."""
         unnamed = [held for held in self._inputs.values() if held.life.state == "unnamed"]

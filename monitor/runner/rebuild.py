@@ -1,57 +1,192 @@
-"""A model folded again from the ledger's start, when its snapshot can't be used; the notice that it stands still."""
+"""A model that is folded again from the ledger's start, in slices between the turns of the loop.
+
+It has a fold of its own, which reads the ledger beside the one that runs. A step of it is a record of the model or a
+pane; so a slice is over soon after its time is, and the other models go on. It takes the place of the model that was
+stopped when it has come to the offset at which the fold that runs stands, between two turns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
+from monitor.evaluate.messages import Message
 from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.task import EvaluateTask
-from monitor.events import RecordBatch, TopicPartition
-from monitor.ledger.entries import Activation, Decision, Entry, Notice, Watermark
-from monitor.ledger.entry_codec import COMMAND, decode_entry, kind_of
+from monitor.events import Record, TopicPartition
+from monitor.ledger.entries import Activation, Decision, Notice, Watermark
+from monitor.ledger.entry_codec import decode_entry, kind_of
 from monitor.runner.sequences import writer_and_sequence
-from monitor.runner.topics import read_whole, records_of
+from monitor.runner.topics import PATIENCE_MS, records_of
+
+SLICE_S = 0.2
+"""A slice ends before the next step would pass this, if that takes as long as the longest so far."""
+READ_AHEAD = 64
+"""Records of the model that are read before what they seal is folded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """A model's fold, the digest of all that it has said, and what that is, before and after the model was stopped."""
+class Slice:
+    """The time of one slice. `clock`: s, monotonic."""
 
-    fold: ModelFold
-    digest: str
-    before: list[Output]
-    after: list[Output]
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._began = self._at = clock()
+        self._longest = 0.0
+
+    def is_over(self) -> bool:
+        """Asked after each step: return true if another one would take too long."""
+        now = self._clock()
+        self._longest, self._at = max(self._longest, now - self._at), now
+        return now - self._began + self._longest > SLICE_S
 
 
-def rebuilt(
-    bus: Bus, tp: TopicPartition, model: str, place: Place, activations: Sequence[Activation], new: tuple[int, int]
-) -> Rebuilt:
-    """Folds the ledger from its first record for one model. `new`: offsets of the entries since it was stopped.
+class Again:
+    """What a model publishes that is folded again.
 
-    Raises FormatError if an entry of the model is damaged.
+    `missing`: by topic, how many of the messages that it had published before it was stopped may be lost at most: the
+    last ones. The others are not kept.
+    """
+
+    def __init__(self, missing: Mapping[str, int]) -> None:
+        self.activations: list[Activation] = []
+        self.after: list[Message] = []
+        self._missing = missing
+        self._before: dict[str, deque[Message]] = {}
+
+    @property
+    def before(self) -> list[Message]:
+        """The messages from before it was stopped that may be lost, in order in each topic."""
+        return [message for topic in sorted(self._before) for message in self._before[topic]]
+
+    def add(self, outputs: Iterable[Output], is_new: bool) -> None:
+        """More outputs. `is_new`: true if they are behind the offset at which the model was stopped."""
+        for output in outputs:
+            if isinstance(output, Activation):
+                self.activations.append(output)
+            elif is_new:
+                self.after.append(output)
+            elif most := self._missing.get(output.topic, 0):
+                self._before.setdefault(output.topic, deque(maxlen=most)).append(output)
+
+
+class Rebuild:
+    """The fold of one model. `activations`: of the model. `published`: the offset at which it was stopped.
 
     If the ledger's start has been deleted, the model's newest activations in `decisions` stand in for what was there.
     """
-    published, end = new
-    task, before, after = EvaluateTask(place), list[Output](), list[Output]()
-    if bus.beginning(tp) > 0:
-        for decision in _of_the_last_life(activations):
-            task.read(decision)
-    assembler, numbers = Assembler(), dict[str, int]()
-    for batch in read_whole(bus, tp, to=end):
-        known = sum(1 for offset in batch.offsets if offset < published)
-        for part, is_new in ((batch.cut(0, known), False), (batch.cut(known, len(batch)), True)):
-            outputs = [output for entry in _entries(part, model, assembler, numbers) for output in task.read(entry)]
-            outputs += task.advance()
-            (after if is_new else before).extend(outputs)
-    for why in task.take_broken().values():
-        raise FormatError(why)
-    return Rebuilt(task.model(model), task.digest_of(model), before, after)
+
+    def __init__(
+        self,
+        bus: Bus,
+        tp: TopicPartition,
+        model: str,
+        place: Place,
+        activations: Sequence[Activation],
+        published: int,
+        again: Again,
+    ) -> None:
+        self.model = model
+        self.again = again
+        self.position = bus.beginning(tp)
+        """The next offset to be read."""
+        self._bus = bus
+        self._tp = tp
+        self._published = published
+        self._is_new = False
+        self._task = EvaluateTask(place)
+        self._assembler = Assembler()
+        self._numbers: Counter[str] = Counter()
+        """Of each writer the number behind its newest record. A repeat has a lower one, as in the fold that runs."""
+        self._unfolded = 0
+        self._to = 0
+        self._walk = self._steps(_of_the_last_life(activations) if self.position > 0 else [])
+
+    @property
+    def fold(self) -> ModelFold:
+        """The model's fold as far as it is."""
+        return self._task.model(self.model)
+
+    @property
+    def digest(self) -> str:
+        """The digest of all that it has published."""
+        return self._task.digest_of(self.model)
+
+    def go_on(self, to: int, is_over: Callable[[], bool]) -> bool:
+        """Fold what lies below offset `to`, a step at least; return true if all of that is folded.
+
+        `is_over`: asked after each step. Raises FormatError if an entry of the model is damaged, RecordsLost if the
+        ledger's start was deleted meanwhile.
+        """
+        self._to = to
+        while self.position < to or self._unfolded:
+            next(self._walk)
+            if is_over():
+                break
+        return self.position >= to and not self._unfolded and self._assembler.is_empty
+
+    def _steps(self, decisions: Iterable[Decision]) -> Iterator[None]:
+        for decision in decisions:
+            self._keep(self._task.read(decision))
+        while True:
+            to = self._to
+            while self.position < to:
+                batch = self._bus.read(self._tp, self.position, to, PATIENCE_MS)
+                for record in records_of(batch):
+                    yield from self._take(record)
+                self.position = batch.offsets[-1] + 1 if batch.offsets else to
+                yield
+            yield from self._advance()
+            yield
+
+    def _take(self, record: Record) -> Iterator[None]:
+        if record.offset >= self._published and not self._is_new:
+            yield from self._advance()
+            self._is_new = True
+        if self._is_of_the_model(record):
+            value = self._assembler.feed(record)
+            if value is not None:
+                yield from self._read(record, value)
+        self.position = record.offset + 1
+
+    def _read(self, record: Record, value: bytes) -> Iterator[None]:
+        entry = decode_entry(record.headers, value)
+        if isinstance(entry, Decision | Notice):
+            yield from self._advance()
+        self._keep(self._task.read(entry))
+        self._unfolded += 1
+        if self._unfolded >= READ_AHEAD:
+            yield from self._advance()
+        elif not isinstance(entry, Watermark):
+            yield
+
+    def _advance(self) -> Iterator[None]:
+        """Fold what is sealed, pane by pane."""
+        before: int | None = None
+        while self._unfolded:
+            self._keep(self._task.advance(1))
+            reached = self.fold.judged_to
+            if reached == before or reached is None:
+                self._unfolded = 0
+            before = reached
+            yield
+
+    def _keep(self, outputs: Iterable[Output]) -> None:
+        self.again.add(outputs, self._is_new)
+        for why in self._task.take_broken().values():
+            raise FormatError(why)
+
+    def _is_of_the_model(self, record: Record) -> bool:
+        """Return true for the model's own records, and the watermarks and heartbeats of all inputs, each once."""
+        writer, number = writer_and_sequence(record.headers)
+        if number < self._numbers[writer]:
+            return False
+        self._numbers[writer] = number + 1
+        is_own = (record.key or b"").split(b"\0")[0] == self.model.encode()
+        return is_own or kind_of(record.headers) in ("watermark", "heartbeat")
 
 
 def _of_the_last_life(activations: Sequence[Activation]) -> list[Decision]:
@@ -60,28 +195,9 @@ def _of_the_last_life(activations: Sequence[Activation]) -> list[Decision]:
     for decision in (activation.decision for activation in activations):
         if decision.kind == "gone":
             newest.clear()
-        elif decision.kind != "begun":
+        elif decision.kind not in ("begun", "rebuild"):
             newest[decision.kind, decision.stream] = decision
     return list(newest.values())
-
-
-def _entries(batch: RecordBatch, model: str, assembler: Assembler, numbers: dict[str, int]) -> Iterable[Entry]:
-    """What of the records is about the model: its own, and the watermarks and heartbeats of all inputs, each once.
-
-    `numbers`: of each writer the number behind its newest record. A repeat has a lower one, as in the fold that runs.
-    """
-    for record in records_of(batch):
-        kind = kind_of(record.headers)
-        if kind == COMMAND:
-            continue
-        writer, number = writer_and_sequence(record.headers)
-        if number < numbers.get(writer, 0):
-            continue
-        numbers[writer] = number + 1
-        if kind in ("watermark", "heartbeat") or (record.key or b"").split(b"\0")[0] == model.encode():
-            value = assembler.feed(record)
-            if value is not None:
-                yield decode_entry(record.headers, value)
 
 
 def stop_notice(model: str, why: str, tp: TopicPartition, watermarks: Mapping[TopicPartition, Watermark]) -> Notice:

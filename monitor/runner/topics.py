@@ -43,6 +43,7 @@ def our_topics(
     n = topics.partitions
     return {
         topics.name("ledger"): (n, _days(90)),
+        topics.name("commands"): (n, _days(90)),
         topics.name("positions"): (1, _COMPACTED),
         topics.name("decisions"): (1, _COMPACTED),
         topics.name("state"): (n, _COMPACTED),

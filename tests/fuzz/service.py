@@ -140,7 +140,13 @@ def serve(lines: Sequence[Line], chunk: int = 2000, config: Config = CONFIG, par
     with capture_logs():
         loops = [
             Loop(bus, ProfileStage(bus, config, TOPICS, lambda: 0.0, log), "one-profile", lambda: 0.0, 0.0),
-            Loop(bus, EvaluateStage(bus, config, TOPICS, place, lambda _: [], log), "one-evaluate", lambda: 0.0, 0.0),
+            Loop(
+                bus,
+                EvaluateStage(bus, config, TOPICS, place, lambda _: [], lambda: 0.0, log),
+                "one-evaluate",
+                lambda: 0.0,
+                0.0,
+            ),
         ]
         sender = bus.sender()
         for start in range(0, len(lines), chunk):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections import Counter
 
@@ -53,7 +54,7 @@ class Serving:
         config, log = load(CONFIG.format(topic=self.topic), "alerts.yaml"), get_log("test")
         place = Place("/s", "http://localhost", "0", bus.cluster_id())
         profile = ProfileStage(bus, config, self.topics, lambda: 0.0, log)
-        evaluate = EvaluateStage(bus, config, self.topics, place, lambda _: [], log)
+        evaluate = EvaluateStage(bus, config, self.topics, place, lambda _: [], time.monotonic, log)
         self.loops = [Loop(bus, stage, "one", lambda: 0.0, 0.0) for stage in (profile, evaluate)]
         self._sent = 0
 

@@ -30,6 +30,7 @@ PHASES = (
     "snapshot",
     "rebalance",
     "waiting for a grid",
+    "rebuilding",
 )
 Fault = Callable[[Service, Process, Strike], None]
 
@@ -273,6 +274,22 @@ def bit_flip(service: Service, process: Process, strike: Strike) -> None:
         service.bus.damaged.add((partition, name))
 
 
+def rebuild(service: Service, process: Process, strike: Strike) -> None:
+    """Snapshots are damaged, evaluate is started again, and an operator asks for the models that stand still."""
+    for _ in range(3):
+        bit_flip(service, process, Strike("bit flip", strike.phase, process.name, service.world.now))
+
+    def ask() -> None:
+        strike.seen = strike.seen or any(service.stopped().values())
+        service.rebuild()
+
+    for delay_s in (2, 4, 8):
+        service.world.at(service.world.now + delay_s, ask)
+    service.restart("evaluate")
+    if process.stage == "evaluate":
+        raise Killed
+
+
 def part_of(key: bytes | None) -> str:
     """The model whose part of a snapshot, or chunk of it, has that key."""
     return (key or b"").split(b"\0")[0].decode().partition("/")[2]
@@ -341,5 +358,6 @@ FAULTS: Mapping[str, tuple[float, Fault]] = {
     "refused reload": (0.5, refused_reload),
     "redelivery": (0.8, redelivery),
     "bit flip": (0.4, bit_flip),
+    "rebuild": (0.5, rebuild),
 }
 """Each with how often it is drawn, relative to the others."""

@@ -18,7 +18,6 @@ from monitor.codec.reasons import QUARANTINED
 from monitor.evaluate.messages import Message
 from monitor.events import Record, Rejected, TopicPartition
 from monitor.ledger import position_records as positions
-from monitor.ledger.entry_codec import COMMAND, kind_of
 from monitor.replay import Replay, ReplayLog
 from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.topics import read_whole, records_of
@@ -94,8 +93,6 @@ def numbers_have_no_gaps(ended: Ended) -> None:
     ascending: dict[tuple[str, int], int] = {}
     for topic in ("ledger", *OUTPUTS):
         for record in all_of(ended.bus, TOPICS.name(topic)):
-            if topic == "ledger" and kind_of(record.headers) == COMMAND:
-                continue
             writer, number = writer_and_sequence(record.headers)
             found.setdefault((writer, record.topic, record.partition), []).append(number)
     for record in all_of(ended.bus, TOPICS.name("firing")):  # which is compacted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import cast
 
 from monitor.bus.memory import MemoryConsumer
@@ -27,6 +28,8 @@ PLACE = Place("/s", "http://localhost", "0", "memory")
 COMMIT_S = 0.6
 RHYTHM = Rhythm(panes=2, records=40, commit_bytes=4_000)
 """An alert and its observation: most commits are closed early."""
+TICK_S = 0.05
+"""What each look at its clock takes an evaluate process: a rebuild goes some steps a turn."""
 ALONE = MOST_OF_A_POLL
 """Records that are folded one by one where a process has ended twice."""
 
@@ -78,6 +81,11 @@ class Watched:
         again = records.offsets[0] < self._bus.reached.get((self._stage.group, records.tp), 0)
         self._bus.world.phase("folding again" if again else "folding")
         self._stage.feed(records)
+
+    def tick(self) -> None:
+        if self._stage.hurries:
+            self._bus.world.phase("rebuilding")
+        self._stage.tick()
 
     def quarantine(self, record: RecordBatch) -> None:
         self._bus.poisoned.get(record.tp, {}).pop(record.offsets[0], None)  # from now on it is left out
@@ -168,7 +176,12 @@ class Process:
         if self.stage == "profile":
             stage: Stage = ProfileStage(bus, self._config(), TOPICS, clock, log)
         else:
-            stage = EvaluateStage(bus, self._config(), TOPICS, self._place(), lambda model: [], log, RHYTHM)
+            place, ticks = self._place(), count()
+
+            def ticking() -> float:
+                return bus.world.now + next(ticks) * TICK_S
+
+            stage = EvaluateStage(bus, self._config(), TOPICS, place, lambda model: [], ticking, log, RHYTHM)
         self._stage = stage
         self._offered = []
         witness = bus.witnesses.setdefault(self.name, MemoryWitness())

@@ -33,6 +33,7 @@ _RATES = {
     "snapshot": 0.68,
     "rebalance": 0.1,
     "waiting for a grid": 0.42,
+    "rebuilding": 0.68,
 }
 _NAMES = list(FAULTS)
 _WEIGHTS = [weight for weight, _ in FAULTS.values()]

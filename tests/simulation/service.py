@@ -89,7 +89,7 @@ class Service:
     def rebuild(self) -> None:
         """What an operator does about them."""
         for partition, models in self.stopped().items():
-            commands = [encode_entry(Command("rebuild", m), TOPICS.name("ledger"), partition) for m in models]
+            commands = [encode_entry(Command("rebuild", m), TOPICS.name("commands"), partition) for m in models]
             self.bus.write(commands, markers=False)
 
     def reload(self, variant: int) -> None:

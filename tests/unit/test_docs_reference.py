@@ -19,7 +19,7 @@ from monitor.config import alerts_schema
 from monitor.config.metrics import METRICS, NEEDS_LABELS, Values
 from monitor.config.resolve import BUILT_IN
 from monitor.config.shape import NOT_YET_KEYS, NOT_YET_VALUES
-from monitor.ledger.entries import Agreement, NoticeName
+from monitor.ledger.entries import Agreement, Command, NoticeName
 from monitor.ledger.entry_codec import KIND_OF
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import create_topics
@@ -159,8 +159,8 @@ def test_every_reason_of_dead_letters_is_explained_in_its_order() -> None:
 def test_every_kind_of_entry_is_explained_with_its_topic() -> None:
     """In the table of the page are the kinds that this release writes, and no others."""
     told = {cells[0].strip("`"): cells[1].strip("`") for cells in rows(section(MESSAGES, "Entries"))}
-    agreements = {KIND_OF[kind] for kind in get_args(Agreement)}
-    assert told == {kind: "decisions" if kind in agreements else "ledger" for kind in KIND_OF.values()}
+    others = dict.fromkeys(get_args(Agreement), "decisions") | {Command: "commands"}
+    assert told == {name: others.get(kind, "ledger") for kind, name in KIND_OF.items()}
 
 
 def test_every_notice_is_explained() -> None:

@@ -109,7 +109,7 @@ class Fleet:
         if name.startswith("profile"):
             self.stages[name] = ProfileStage(self.bus, config, TOPICS, clock, log, lambda: self.is_crowded)
         else:
-            self.stages[name] = EvaluateStage(self.bus, config, TOPICS, PLACE, lambda _: [], log)
+            self.stages[name] = EvaluateStage(self.bus, config, TOPICS, PLACE, lambda _: [], clock, log)
         self.loops[name] = Loop(self.bus, self.stages[name], name, clock, 0.0)
 
     def leave(self, name: str) -> None:

@@ -66,7 +66,7 @@ def a_backlog() -> Noting:
 def start(bus: MemoryBus, commit_bytes: int = SMALL) -> Loop:
     """Evaluate in one process of its own."""
     rhythm = Rhythm(commit_bytes=commit_bytes)
-    stage = EvaluateStage(bus, config(), TOPICS, PLACE, lambda _: [], get_log("test"), rhythm)
+    stage = EvaluateStage(bus, config(), TOPICS, PLACE, lambda _: [], lambda: 0.0, get_log("test"), rhythm)
     return Loop(bus, stage, "evaluate-1", lambda: 0.0, 0.0)
 
 

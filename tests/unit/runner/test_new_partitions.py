@@ -65,7 +65,13 @@ def stages(bus: MemoryBus) -> list[Loop]:
     log = get_log("test")
     return [
         Loop(bus, ProfileStage(bus, CONFIG, TOPICS, lambda: 0.0, log), "one-profile", lambda: 0.0, 0.0),
-        Loop(bus, EvaluateStage(bus, CONFIG, TOPICS, PLACE, lambda _: [], log), "one-evaluate", lambda: 0.0, 0.0),
+        Loop(
+            bus,
+            EvaluateStage(bus, CONFIG, TOPICS, PLACE, lambda _: [], lambda: 0.0, log),
+            "one-evaluate",
+            lambda: 0.0,
+            0.0,
+        ),
     ]
 
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from monitor.bus.memory import MemoryBus
 from monitor.events import Outgoing, Record, TopicPartition
 from monitor.ledger.entry_codec import kind_of
-from monitor.runner.rebuild import rebuilt
+from monitor.runner.rebuild import Again, Rebuild
 from monitor.runner.topics import read_whole, records_of
 from tests.unit.runner import fleet
 from tests.unit.runner.fleet import Fleet
@@ -38,7 +38,9 @@ def digest(records: tuple[Record, ...]) -> str:
     sender = bus.sender()
     for record in records:
         sender.send(Outgoing(*LEDGER, record.key, record.value, record.headers))
-    return rebuilt(bus, LEDGER, "m", fleet.PLACE, [], (0, bus.end(LEDGER))).digest
+    rebuild = Rebuild(bus, LEDGER, "m", fleet.PLACE, [], 0, Again({}))
+    assert rebuild.go_on(bus.end(LEDGER), lambda: False)
+    return rebuild.digest
 
 
 @pytest.mark.parametrize("kind", ["pane", "raw", "watermark", "decision"])

@@ -50,7 +50,7 @@ class Reading:
 
     def join(self) -> None:
         fleet = self._fleet
-        stage = EvaluateStage(fleet.bus, fleet.config, TOPICS, PLACE, self.make, get_log("test"))
+        stage = EvaluateStage(fleet.bus, fleet.config, TOPICS, PLACE, self.make, lambda: fleet.now, get_log("test"))
         fleet.stages["evaluate-1"] = stage
         fleet.loops["evaluate-1"] = Loop(fleet.bus, stage, "evaluate-1", lambda: fleet.now, 0.0)
 
