@@ -13,7 +13,7 @@ from tests.chaos.report import table
 from tests.chaos.run import Chaos
 
 SMALL = Options(
-    events=60_000,
+    events=40_000,
     kills=6,
     freezes=1,
     joins=2,
