@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from monitor.codec.snapshot import digest_of_part
-from monitor.evaluate.messages import MESSAGES
+from monitor.evaluate.messages import version_of_messages
 from monitor.evaluate.snapshots import encode_shared
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, TopicPartition
@@ -42,7 +42,7 @@ class LedgerCommits:
         """True if the partition has neither committed nor folded anything, ever."""
         self.parts = Parts(snapshots.rhythm)
         self.low = LowWater(snapshots.rhythm.records)
-        self.messages = f"{MESSAGES}/{version}"
+        self.messages = version_of_messages(version)
         """The version in which this process writes messages."""
         self.commands = commands
         self.moved: set[str] = set()

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from monitor.config.metrics import METRICS
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.judging import Judge
 from monitor.evaluate.measure import Measure
@@ -122,6 +123,19 @@ def test_a_release_with_one_more_metric_goes_on(monkeypatch: pytest.MonkeyPatch)
     check_once(service)
     assert ids(service) == replayed_ids(service)
     assert len({b'"energy"' in value for topic, _, value in published(service.bus) if topic == "observations"}) == 2
+
+
+def test_one_more_metric_needs_no_other_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever adds it to the table and forgets the release: its process goes on as one of another release does."""
+
+    def add() -> None:
+        monkeypatch.setattr(Measure, "scores", with_one_more)
+        monkeypatch.setitem(METRICS, "energy", METRICS["psi"]._replace(name="energy"))
+
+    service = served(PLACE, 10_000, change=add)
+    assert "messages_not_compared" in service.events
+    check_once(service)
+    assert ids(service) == replayed_ids(service)
 
 
 @pytest.mark.parametrize(("before", "after"), [(OBSERVED, without), (without, OBSERVED)], ids=["fewer", "more"])
