@@ -57,7 +57,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a: 1", "", "- {at: 1", "- &a [*a]", "[" * 10_000, "- !!python/name:os {}", "x" * 2_000_000]
+    "text", ["a: 1", "", "- {at: 1", "- &a [*a]", "[" * 1_000, "- !!python/name:os {}", "x" * 2_000_000]
 )
 def test_what_is_no_list_of_drifts_is_refused(text: str) -> None:
     """No crash, no guess."""
