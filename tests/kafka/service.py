@@ -36,21 +36,31 @@ def environment(bus: str, prefix: str) -> dict[str, str]:
 
 
 class Service:
-    """The service in a process group of its own. `log`: where its standard error goes. `flags`: more of `run`'s."""
+    """The service in a process group of its own. `log`: where its standard error goes. `flags`: more of `run`'s.
+
+    `tree`: the folder with the packages that it runs; None: those of this checkout.
+    """
 
     def __init__(
-        self, env: Mapping[str, str], config: Path, log: Path, flags: Sequence[str] = ("--instance", "acceptance")
+        self,
+        env: Mapping[str, str],
+        config: Path,
+        log: Path,
+        flags: Sequence[str] = ("--instance", "acceptance"),
+        tree: Path | None = None,
     ) -> None:
         self._env = dict(env)
         self._config = config
         self.log = log
         self._flags = flags
+        self._tree = tree
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*COMMAND, "run", "--config", str(self._config), *self._flags],
+                cwd=self._tree,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
