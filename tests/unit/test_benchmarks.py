@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks import rebuild
 from benchmarks.core_path import CoreRun, adwin_updates
 from benchmarks.reference_spread import METRICS, Report, run
 from benchmarks.traffic import make_traffic
@@ -19,6 +20,13 @@ def test_the_core_benchmark_folds_all_its_events_and_counts_what_adwin_is_fed_wi
     assert run.counts["alerts"] > 0
     # 5,000 rows are the reference, and what lies behind them in the pane of the last is not judged: a second's worth
     assert adwin_updates(traffic) == 5 * 14_000
+
+
+def test_the_benchmark_of_a_rebuild_folds_all_panes_of_its_model_again() -> None:
+    """Beside another model, which goes on."""
+    cost = rebuild.measure(models=2, columns=2, panes=70)
+    assert cost.panes >= 70
+    assert cost.slices > 0
 
 
 def test_the_benchmark_of_the_spread_writes_the_shares_of_every_pair_of_sizes(tmp_path: Path) -> None:
