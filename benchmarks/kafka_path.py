@@ -17,6 +17,7 @@ from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics
 from monitor.telemetry import get_log
+from tests.references import AtOnce
 
 _COMMIT_S = 1.0
 _JOIN_MS = 1000
@@ -39,7 +40,7 @@ class _Evaluate(EvaluateStage):
 
     def __init__(self, bus: Bus, config: Config, topics: LedgerTopics) -> None:
         place = Place("/bench", "http://localhost:8787", "0", bus.cluster_id())
-        super().__init__(bus, config, topics, place, lambda model: [], monotonic, get_log("evaluate"))
+        super().__init__(bus, config, topics, place, AtOnce(), monotonic, get_log("evaluate"))
         self.reached_to: dict[TopicPartition, int] = {}
 
     def reached(self, tp: TopicPartition, position: int) -> None:

@@ -35,6 +35,7 @@ from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics
 from monitor.telemetry import configure_logging, get_log
+from tests.references import AtOnce
 
 TOPIC, LEDGER = "in.features", TopicPartition("sd.ledger", 0)
 TOPICS = LedgerTopics("sd.", 1)
@@ -100,7 +101,7 @@ class Bench:
     def start(self) -> Loop:
         """Start evaluate, once more."""
         place = Place("/bench", "http://localhost", "0", "memory")
-        self.stage = EvaluateStage(self.bus, self.config, TOPICS, place, lambda _: [], process_time, get_log("bench"))
+        self.stage = EvaluateStage(self.bus, self.config, TOPICS, place, AtOnce(), process_time, get_log("bench"))
         return self._loop(self.stage)
 
     def send(self, panes: int) -> None:

@@ -37,6 +37,7 @@ from monitor.runner.parts import USUAL, Rhythm
 from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics
 from monitor.telemetry import configure_logging, get_log
+from tests.references import AtOnce
 
 TOPIC = "in.features"
 START = 1_790_000_000_000
@@ -120,7 +121,7 @@ def measure(
     bus.create(TOPIC, 1)
     create_topics(bus, topics, (TOPIC,))
     place, log, now = Place("/s", "http://localhost", "0", "memory"), get_log("benchmark"), [0.0]
-    evaluate = EvaluateStage(bus, config, topics, place, lambda _: [], lambda: now[0], log, rhythm)
+    evaluate = EvaluateStage(bus, config, topics, place, AtOnce(), lambda: now[0], log, rhythm)
     profile = ProfileStage(bus, config, topics, lambda: now[0], log)
     loops = [
         Loop(bus, evaluate, "evaluate", lambda: now[0], 0.0),

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 
 from monitor import __version__
 from monitor.alerts_file import Followed
+from monitor.bus.address import open_bus
+from monitor.bus.kafka_security import client_options
 from monitor.bus.port import Bus, Needs
 from monitor.channel import Channel
-from monitor.config.resolved import Config
+from monitor.config.resolved import Config, ModelConfig
 from monitor.errors import LeaseTaken
 from monitor.evaluate.alerts import Place
 from monitor.instances import file_of, instance_of
+from monitor.ledger.entries import Decision
 from monitor.ledger.ledger_topics import LedgerTopics
+from monitor.runner.announce import References
 from monitor.runner.contracts import input_topics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.hanging import HangingWatch, watched
@@ -26,6 +30,7 @@ from monitor.runner.topics import create_topics, our_topics
 from monitor.runner.witness import FileWitness, NoWitness, Witness
 from monitor.settings import Settings
 from monitor.signals import LEAVE_S, Stopping, ignore_hangups
+from monitor.sources.reference_thread import Check, Make, ReferenceThread
 from monitor.sources.references import reference_decisions
 from monitor.telemetry import Log
 
@@ -57,7 +62,8 @@ def run_stage(name: str, bus: Bus, settings: Settings, log: Log, channel: Channe
     stopping = Stopping(LEAVE_S)
     ignore_hangups()
     followed = Followed(channel, settings.config, log)
-    stage = _stage(name, bus, followed.config, settings, log)
+    references = ReferenceThread(_make_references(settings), log)
+    stage = _stage(name, bus, followed.config, settings, references, log)
     loop = _opened(stage, name, bus, settings, log, stopping)
     if loop is None:
         return
@@ -70,7 +76,10 @@ def run_stage(name: str, bus: Bus, settings: Settings, log: Log, channel: Channe
         reporter.turned(followed.config.alerts_yaml_sha256, hanging)
 
     log.info("stage_started", stage=name, bus=bus.name)
-    loop.run(lambda: stopping.asked, between)
+    try:
+        loop.run(lambda: stopping.asked, between)
+    finally:
+        references.close()
     log.info("stage_stopped", stage=name)
 
 
@@ -108,7 +117,22 @@ def _witness(bus: Bus, settings: Settings, instance: str, log: Log) -> Witness:
         return NoWitness()
 
 
-def _stage(name: str, bus: Bus, config: Config, settings: Settings, log: Log) -> ProfileStage | EvaluateStage:
+def _make_references(settings: Settings) -> Make:
+    """What makes references, each on a bus of its own, because one thread uses a bus."""
+
+    def make(model: ModelConfig, check: Check) -> list[Decision]:
+        bus = open_bus(settings.bus, client_options(settings))
+        try:
+            return reference_decisions(bus, model, check)
+        finally:
+            bus.close()
+
+    return make
+
+
+def _stage(
+    name: str, bus: Bus, config: Config, settings: Settings, references: References, log: Log
+) -> ProfileStage | EvaluateStage:
     topics = ledger_topics(settings)
     if name == "profile":
         return ProfileStage(bus, config, topics, time.monotonic, log, Budget(settings.memory_mb << 20, log).measure)
@@ -118,7 +142,7 @@ def _stage(name: str, bus: Bus, config: Config, settings: Settings, log: Log) ->
         config,
         topics,
         place,
-        lambda model: reference_decisions(bus, model),
+        references,
         time.monotonic,
         log,
         Rhythm(settings.snapshot_panes),

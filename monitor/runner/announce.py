@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -18,8 +18,19 @@ from monitor.runner.reloading import contract_refusals
 
 Streams = dict[StreamName, tuple[str, int]]
 """Topic and number of partitions of each stream."""
-ReferenceDecisions = Callable[[ModelConfig], list[Decision]]
-"""Gives grid and reference decisions of a model whose configuration names a file or a topic's range."""
+
+
+class References(Protocol):
+    """Grids and references of models whose configuration names a file or a topic's range, made outside the turn."""
+
+    def of(self, model: ModelConfig) -> list[Decision] | None:
+        """Return a model's grid and reference decisions; None while they are made, empty if its first rows make them.
+
+        Raises ConfigurationError if they can't be made.
+        """
+
+    def arrived(self) -> Collection[str]:
+        """Return the models of which `of` has something to say now, since the last call."""
 
 
 class Wanted(NamedTuple):
@@ -29,8 +40,8 @@ class Wanted(NamedTuple):
     refusal: str | None
 
 
-def wanted_of(model: ModelConfig, fold: ModelFold, bus: Bus, references: ReferenceDecisions) -> Wanted:
-    """What a model's fold does not know yet: its partitions, references, and last its rules.
+def wanted_of(model: ModelConfig, fold: ModelFold, bus: Bus, references: References) -> Wanted:
+    """What a model's fold does not know yet: its partitions, references, and last its rules, once those are made.
 
     A model that can't be taken as alerts.yaml has it has its partitions all the same, if it has any: other models share
     them, and a partition is read once all of its models name it.
@@ -58,8 +69,8 @@ def _set_decision(model: ModelConfig, fold: ModelFold, bus: Bus) -> Decision:
     return new_decision(model.contract.model, "set", msgspec.json.encode(partitions).decode())
 
 
-def _rest(model: ModelConfig, fold: ModelFold, references: ReferenceDecisions) -> list[Decision]:
-    """References and rules.
+def _rest(model: ModelConfig, fold: ModelFold, references: References) -> list[Decision]:
+    """References and rules; neither while the references are made.
 
     A reference is made once: if the model has one by the same specification, the file or the topic is not read again,
     whatever it holds by now.
@@ -72,7 +83,8 @@ def _rest(model: ModelConfig, fold: ModelFold, references: ReferenceDecisions) -
             f"model {model.contract.model}: `reference` has changed since the model was first seen, which is not "
             "supported yet; go back to it, or start again under another STREAMDRIFT_PREFIX"
         )
-    return [*(references(model) if active is None else []), rules_decision(model)]
+    made = references.of(model) if active is None else []
+    return [] if made is None else [*made, rules_decision(model)]
 
 
 def partition_set(model: ModelConfig, active: PartitionSet | None, bus: Bus) -> PartitionSet:

@@ -19,7 +19,7 @@ from monitor.ledger import position_records as positions
 from monitor.ledger.entries import Decision
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.activations import Activations
-from monitor.runner.announce import ReferenceDecisions, gone_decision, grown_set, rules_decision, wanted_of
+from monitor.runner.announce import References, gone_decision, grown_set, rules_decision, wanted_of
 from monitor.runner.commands import FOLLOW_S, Commands
 from monitor.runner.lanes import LaneLog
 from monitor.runner.ledger_partition import Beside, LedgerPartition
@@ -49,7 +49,7 @@ class EvaluateStage:
         config: Config,
         topics: LedgerTopics,
         place: Place,
-        references: ReferenceDecisions,
+        references: References,
         clock: Callable[[], float],
         log: Log,
         rhythm: Rhythm = USUAL,
@@ -119,7 +119,8 @@ class EvaluateStage:
         self._partitions[record.tp].quarantine(record)
 
     def tick(self) -> None:
-        """Log how the lanes stand, take commands, and fold a slice of the models that are rebuilt."""
+        """Take commands and references that are made, log how the lanes stand, fold a slice of models being rebuilt."""
+        self._take_references()
         partitions = [held for _, held in sorted(self._partitions.items())]
         now = self._clock()
         looks = now - self._looked_at >= FOLLOW_S
@@ -181,6 +182,16 @@ class EvaluateStage:
         self._activations.read()
         files, own = self._activations.files, self._config.alerts_yaml_sha256
         return not self._is_asked and own in files and files[-1] != own
+
+    def _take_references(self) -> None:
+        """Announce models whose references have been made meanwhile."""
+        arrived = set(self._references.arrived())
+        if not arrived or self._is_older():
+            return
+        for held in self._partitions.values():
+            for model in self._models_of(held) if held.announced else ():  # else when the ledger has been read
+                if model.contract.model in arrived - held.stopped.keys():
+                    held.tell([decision for decision in self._wanted(model, held) if self._is_news(decision, held)])
 
     def reload(self, config: Config) -> None:
         """Rules count from the first pane not yet folded when they are read back; references stay as they are."""

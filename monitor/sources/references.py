@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from monitor.ledger.entries import Decision, new_decision
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid, decode_grid, encode_grid
 from monitor.sources.plain_files import TableRows, by_topic, columns_of_table, events_of_table, is_table, lines_of
-from monitor.sources.reference_rows import grid_and_reference
+from monitor.sources.reference_rows import Parts, grid_and_reference
 from monitor.sources.topic_range import rows_between
 
 FILE_FORMAT = "streamdrift.reference-file/1"
@@ -34,15 +34,22 @@ class _ReferenceFile(msgspec.Struct, forbid_unknown_fields=True):
     streams: tuple[tuple[str, str], ...]
 
 
-def reference_decisions(bus: Bus | None, model: ModelConfig) -> list[Decision]:
-    """Grid and reference decisions that the configuration of a model asks for; none for `first: n`."""
+def no_check() -> None:
+    """Nothing is to be checked between batches of rows."""
+
+
+def reference_decisions(bus: Bus | None, model: ModelConfig, check: Callable[[], None] = no_check) -> list[Decision]:
+    """Grid and reference decisions that the configuration of a model asks for; none for `first: n`.
+
+    `check`: called between batches of rows; it raises to end the reading.
+    """
     spec, name = model.rules.reference, model.contract.model
     if spec.path is not None:
-        pairs = references_of_file(Path(spec.path), model.contract)
+        pairs = references_of_file(Path(spec.path), model.contract, check=check)
         if not pairs:
             raise ConfigurationError(f"{spec.path} has no column of model {name}: nothing to make a reference from")
     elif spec.topic is not None:
-        pairs = references_of_topic(bus, spec.topic, (spec.from_ms, spec.to_ms), model.contract)
+        pairs = references_of_topic(bus, spec.topic, (spec.from_ms, spec.to_ms), model.contract, check)
     else:
         return []
     decisions = []
@@ -52,30 +59,45 @@ def reference_decisions(bus: Bus | None, model: ModelConfig) -> list[Decision]:
     return decisions
 
 
-def references_of_file(path: Path, contract: ModelContract, limit: int | None = None) -> list[GridAndReference]:
+def references_of_file(
+    path: Path, contract: ModelContract, limit: int | None = None, check: Callable[[], None] = no_check
+) -> list[GridAndReference]:
     """Grid and reference of every stream that the file has columns of. `limit`: first rows only."""
     if not path.exists():
         raise ConfigurationError(f"{path}: no such file")
     if not is_table(path) and (ready := _ready_file(path)) is not None:
         return [pair for pair in ready if pair[0].model == contract.model]
     made = [
-        grid_and_reference(partial(_rows_of_file, path, contract, stream, limit), stream, f"file {path.name}")
+        grid_and_reference(
+            partial(_checked, partial(_rows_of_file, path, contract, stream, limit), check), stream, f"file {path.name}"
+        )
         for stream in contract.streams
     ]
     return [pair for pair in made if pair is not None]
 
 
 def references_of_topic(
-    bus: Bus | None, topic: str, between: tuple[int | None, int | None], contract: ModelContract
+    bus: Bus | None,
+    topic: str,
+    between: tuple[int | None, int | None],
+    contract: ModelContract,
+    check: Callable[[], None] = no_check,
 ) -> list[GridAndReference]:
     """Grid and reference from a topic's records in a range of event time [from, to)."""
     stream = next((s for s in contract.streams if s.topic == topic), None)
     if bus is None or stream is None or bus.partitions(topic) is None:
         raise ConfigurationError(f"reference of {contract.model}: topic {topic} can't be read here")
-    found = grid_and_reference(partial(_rows_of_topic, bus, topic, between, contract), stream, f"topic {topic}")
+    parts = partial(_checked, partial(_rows_of_topic, bus, topic, between, contract), check)
+    found = grid_and_reference(parts, stream, f"topic {topic}")
     if found is None:
         raise ConfigurationError(f"reference of {contract.model}: topic {topic} has no rows in that range")
     return [found]
+
+
+def _checked(parts: Parts, check: Callable[[], None]) -> Iterator[tuple[TopicPartition, Rows]]:
+    for part in parts():
+        check()
+        yield part
 
 
 def _rows_of_topic(

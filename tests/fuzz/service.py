@@ -26,6 +26,7 @@ from monitor.runner.topics import create_topics, read_whole, records_of, whole_v
 from monitor.telemetry import get_log
 from tests.accounts import check_accounts
 from tests.fuzz.mutants import RECIPES, Event, mutate, plain
+from tests.references import AtOnce
 
 TOPICS = LedgerTopics("sd.", 2)
 FEATURES, PREDICTIONS = "in.features", "in.predictions"
@@ -142,7 +143,7 @@ def serve(lines: Sequence[Line], chunk: int = 2000, config: Config = CONFIG, par
             Loop(bus, ProfileStage(bus, config, TOPICS, lambda: 0.0, log), "one-profile", lambda: 0.0, 0.0),
             Loop(
                 bus,
-                EvaluateStage(bus, config, TOPICS, place, lambda _: [], lambda: 0.0, log),
+                EvaluateStage(bus, config, TOPICS, place, AtOnce(), lambda: 0.0, log),
                 "one-evaluate",
                 lambda: 0.0,
                 0.0,

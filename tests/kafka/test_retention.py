@@ -23,6 +23,7 @@ from monitor.runner.topics import create_topics, read_whole, whole_values
 from monitor.telemetry import get_log
 from tests.accounts import accounts, check_accounts
 from tests.kafka.retention import delete_before
+from tests.references import AtOnce
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -54,7 +55,7 @@ class Serving:
         config, log = load(CONFIG.format(topic=self.topic), "alerts.yaml"), get_log("test")
         place = Place("/s", "http://localhost", "0", bus.cluster_id())
         profile = ProfileStage(bus, config, self.topics, lambda: 0.0, log)
-        evaluate = EvaluateStage(bus, config, self.topics, place, lambda _: [], time.monotonic, log)
+        evaluate = EvaluateStage(bus, config, self.topics, place, AtOnce(), time.monotonic, log)
         self.loops = [Loop(bus, stage, "one", lambda: 0.0, 0.0) for stage in (profile, evaluate)]
         self._sent = 0
 

@@ -263,6 +263,26 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "a rebuilt model runs before it has caught up",
+        (
+            (
+                "runner/rebuild.py",
+                "return self.position >= to and not self._unfolded and self._assembler.is_empty",
+                "return self._is_new and not self._unfolded and self._assembler.is_empty",
+            ),
+        ),
+    ),
+    Mutation(
+        "a rebuilt model publishes again what it had published",
+        (
+            (
+                "runner/rebuild.py",
+                "        self._is_new = False\n",
+                "        self._is_new = True\n",
+            ),
+        ),
+    ),
+    Mutation(
         "a kill counts as the record's doing",
         (("runner/guard.py", "return self._witness.folded_to(tp) > 0", "return True"),),
     ),

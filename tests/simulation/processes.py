@@ -20,6 +20,7 @@ from monitor.runner.parts import Rhythm
 from monitor.runner.profile import ProfileStage
 from monitor.runner.witness import MemoryWitness
 from monitor.telemetry import Log
+from tests.references import AtOnce
 from tests.simulation.bus import MOST_OF_A_POLL, SESSION_S, SimulatedBus
 from tests.simulation.world import Killed
 
@@ -181,7 +182,7 @@ class Process:
             def ticking() -> float:
                 return bus.world.now + next(ticks) * TICK_S
 
-            stage = EvaluateStage(bus, self._config(), TOPICS, place, lambda model: [], ticking, log, RHYTHM)
+            stage = EvaluateStage(bus, self._config(), TOPICS, place, AtOnce(), ticking, log, RHYTHM)
         self._stage = stage
         self._offered = []
         witness = bus.witnesses.setdefault(self.name, MemoryWitness())

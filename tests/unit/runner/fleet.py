@@ -24,6 +24,7 @@ from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics, read_whole, whole_values
 from monitor.telemetry import get_log
 from tests import replaying
+from tests.references import AtOnce
 
 TOPICS = LedgerTopics("sd.", 2)
 PLACE = Place("/s", "http://localhost", "0", "memory")
@@ -109,7 +110,7 @@ class Fleet:
         if name.startswith("profile"):
             self.stages[name] = ProfileStage(self.bus, config, TOPICS, clock, log, lambda: self.is_crowded)
         else:
-            self.stages[name] = EvaluateStage(self.bus, config, TOPICS, PLACE, lambda _: [], clock, log)
+            self.stages[name] = EvaluateStage(self.bus, config, TOPICS, PLACE, AtOnce(), clock, log)
         self.loops[name] = Loop(self.bus, self.stages[name], name, clock, 0.0)
 
     def leave(self, name: str) -> None:

@@ -18,6 +18,7 @@ from monitor.runner.outbox import Outbox
 from monitor.runner.parts import Rhythm
 from monitor.runner.topics import create_topics
 from monitor.telemetry import get_log
+from tests.references import AtOnce
 from tests.unit.runner.fleet import INPUTS, PLACE, TOPICS, Fleet, check_against_replay, config, inputs_of, send
 
 SMALL = 6_000
@@ -66,7 +67,7 @@ def a_backlog() -> Noting:
 def start(bus: MemoryBus, commit_bytes: int = SMALL) -> Loop:
     """Evaluate in one process of its own."""
     rhythm = Rhythm(commit_bytes=commit_bytes)
-    stage = EvaluateStage(bus, config(), TOPICS, PLACE, lambda _: [], lambda: 0.0, get_log("test"), rhythm)
+    stage = EvaluateStage(bus, config(), TOPICS, PLACE, AtOnce(), lambda: 0.0, get_log("test"), rhythm)
     return Loop(bus, stage, "evaluate-1", lambda: 0.0, 0.0)
 
 

@@ -33,6 +33,7 @@ from monitor.runner.witness import MemoryWitness
 from monitor.telemetry import get_log
 from tests import replaying
 from tests.accounts import accounts, check_accounts
+from tests.references import AtOnce
 
 TOPICS = LedgerTopics("sd.", 2)
 PLACE = Place("/s", "http://localhost", "0", "memory")
@@ -154,7 +155,7 @@ class Service:
             return ProfileStage(self.bus, self.config, TOPICS, lambda: self.now, log)
         ticks = count()
         clock = lambda: self.now + next(ticks) * self.tick_s  # noqa: E731 - read later
-        return EvaluateStage(self.bus, self.config, TOPICS, self.place, lambda model: [], clock, log, self.rhythm)
+        return EvaluateStage(self.bus, self.config, TOPICS, self.place, AtOnce(), clock, log, self.rhythm)
 
 
 def value(rng: random.Random, topic: str, at_ms: int, number: int) -> bytes | None:

@@ -27,6 +27,7 @@ from monitor.runner.topics import create_topics, read_whole, whole_values
 from monitor.sources.control import control_records, decode_control
 from monitor.telemetry import get_log
 from tests import replaying
+from tests.references import AtOnce
 
 TOPICS = LedgerTopics("sd.", 2)
 PLACE = Place("/s", "http://localhost", "0", "memory")
@@ -67,7 +68,7 @@ def stages(bus: MemoryBus) -> list[Loop]:
         Loop(bus, ProfileStage(bus, CONFIG, TOPICS, lambda: 0.0, log), "one-profile", lambda: 0.0, 0.0),
         Loop(
             bus,
-            EvaluateStage(bus, CONFIG, TOPICS, PLACE, lambda _: [], lambda: 0.0, log),
+            EvaluateStage(bus, CONFIG, TOPICS, PLACE, AtOnce(), lambda: 0.0, log),
             "one-evaluate",
             lambda: 0.0,
             0.0,

@@ -29,6 +29,7 @@ from monitor.runner.topics import create_topics, read_whole, whole_values
 from monitor.telemetry import get_log
 from tests import replaying
 from tests.accounts import accounts, check_accounts, positions_of
+from tests.references import AtOnce
 
 TOPICS = LedgerTopics("sd.", 2)
 PLACE = Place("/s", "http://localhost", "0", "memory")
@@ -66,7 +67,7 @@ def send(bus: MemoryBus, seconds: range, rng: random.Random, is_flooded: bool = 
 def serve(bus: MemoryBus, snapshot_panes: int = PANES) -> list[Loop]:
     """Both stages, started anew."""
     log = get_log("test")
-    evaluate = EvaluateStage(bus, CONFIG, TOPICS, PLACE, lambda _: [], lambda: 0.0, log, Rhythm(snapshot_panes))
+    evaluate = EvaluateStage(bus, CONFIG, TOPICS, PLACE, AtOnce(), lambda: 0.0, log, Rhythm(snapshot_panes))
     return [
         Loop(bus, ProfileStage(bus, CONFIG, TOPICS, lambda: 0.0, log), "one-profile", lambda: 0.0, 0.0),
         Loop(bus, evaluate, "one-evaluate", lambda: 0.0, 0.0),

@@ -133,6 +133,36 @@ def test_killed_while_a_model_is_rebuilt_each_thing_is_published_once(first: int
     check_all_is_published(service)
 
 
+class AtAdoption(random.Random):
+    """The process ends right after the commit that publishes what a rebuilt model has missed, before its snapshot."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(0)
+        self._service = service
+        self.is_over = False
+
+    def random(self) -> float:
+        if self.is_over or "evaluate" not in self._service.loops:
+            return 1.0
+        self.is_over = bool(partition_of(self._service, "m").commits._rebuilt)
+        return 0.2 if self.is_over else 1.0
+
+
+def test_killed_before_its_snapshot_a_rebuilt_model_is_rebuilt_once_more() -> None:
+    """What it has published by then is there, and not written again."""
+
+    def kill(service: Service, second: int) -> None:
+        if second == ASKED:
+            service.bus.fails = AtAdoption(service)
+
+    with capture_logs() as logs:
+        service = serve(3, None, meanwhile=in_slices(kill))
+    assert service.deaths == 1
+    assert sum(log["event"] == "model_rebuilt" for log in logs) == 2
+    assert stopped(service.bus) is None
+    check_all_is_published(service)
+
+
 def test_a_rebuild_that_ends_the_process_is_given_up() -> None:
     """It may be the doing of the rebuild: the model stands still again, says why, and may be asked for once more."""
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from monitor.bus.memory import MemoryBus
 from monitor.config import load
 from monitor.config.resolved import ModelConfig
 from monitor.errors import ConfigurationError
@@ -14,11 +15,13 @@ from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop
 from monitor.sources.references import reference_decisions
 from monitor.telemetry import get_log
+from tests.references import AtOnce
 from tests.unit.runner.fleet import (
     CONFIG,
     PLACE,
     TOPICS,
     Fleet,
+    check_against_replay,
     inputs_of,
     new_bus,
     published,
@@ -50,7 +53,9 @@ class Reading:
 
     def join(self) -> None:
         fleet = self._fleet
-        stage = EvaluateStage(fleet.bus, fleet.config, TOPICS, PLACE, self.make, lambda: fleet.now, get_log("test"))
+        stage = EvaluateStage(
+            fleet.bus, fleet.config, TOPICS, PLACE, AtOnce(self.make), lambda: fleet.now, get_log("test")
+        )
         fleet.stages["evaluate-1"] = stage
         fleet.loops["evaluate-1"] = Loop(fleet.bus, stage, "evaluate-1", lambda: fleet.now, 0.0)
 
@@ -104,3 +109,57 @@ def test_a_model_whose_reference_is_not_there_leaves_the_others_alone() -> None:
     live = {topic: published(fleet.bus, topic) for topic in said}
     live["alerts"] = [value for value in live["alerts"] if b"ModelRefused" not in value]  # of a model not in the replay
     assert live == said
+
+
+class Slow(AtOnce):
+    """One model's reference takes until `is_there`; the other's is there at once."""
+
+    def __init__(self, fleet: Fleet, slow: str) -> None:
+        super().__init__(lambda model: reference_decisions(fleet.bus, model))
+        self.is_there = False
+        self.refuses = False
+        self._slow = slow
+        self._is_told = False
+
+    def of(self, model: ModelConfig) -> list[Decision] | None:
+        if model.contract.model != self._slow:
+            return super().of(model)
+        if self.is_there and self.refuses:
+            raise ConfigurationError("its file is empty")
+        return super().of(model) if self.is_there else None
+
+    def arrived(self) -> list[str]:
+        arrived = [self._slow] if self.is_there and not self._is_told else []
+        self._is_told = self._is_told or bool(arrived)
+        return arrived
+
+
+def judged(bus: MemoryBus) -> set[str]:
+    return {msgspec.json.decode(value)["data"]["model"] for value in published(bus, "observations")}
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+@pytest.mark.parametrize("turns", [1, 20, 45])
+def test_the_other_models_go_on_while_a_reference_is_made(turns: int, refuses: bool) -> None:
+    """The slow one begins when it is there, whenever that is, and a replay says the same; or it is refused, once."""
+    with capture_logs() as logs:
+        fleet = Fleet(new_bus(), load(FROM_TOPIC, "alerts.yaml"))
+        for tp in inputs_of(fleet.bus):
+            send(fleet.bus, tp, [i * 0.2 for i in range(300)])
+        slow = Slow(fleet, "m")
+        slow.refuses = refuses
+        stage = EvaluateStage(fleet.bus, fleet.config, TOPICS, PLACE, slow, lambda: fleet.now, get_log("test"))
+        fleet.stages["evaluate-1"] = stage
+        fleet.loops["evaluate-1"] = Loop(fleet.bus, stage, "evaluate-1", lambda: fleet.now, 0.0)
+        fleet.join("profile-1")
+        for turn in range(90):
+            if turn == turns:
+                assert judged(fleet.bus) <= {"w"}
+                assert "w" in judged(fleet.bus) or turns == 1
+                slow.is_there = True
+            fleet.now += 0.5
+            fleet.turn()
+    refused = [log["model"] for log in logs if log["event"] == "model_refused"]
+    assert (judged(fleet.bus), refused) == (({"w"}, ["m"]) if refuses else ({"m", "w"}, []))
+    if not refuses:
+        check_against_replay(fleet.bus)
