@@ -36,13 +36,13 @@ DIR ?= .cache/chaos
 NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint chaos simulate mutations determinism reload fuzz lock setup audit
+.PHONY: help demo test lint chaos simulate mutations determinism lanes reload fuzz lock setup audit
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables: PYTHON (interpreter), PYTEST_ARGS, WORKERS (make test), LOCK_ARGS (make lock),"
 	@echo "    KILLS, EVENTS, FREEZES, JOINS, RESTARTS, BROKERS, BROKER_KILLS, IDLE, SEED, DIR (make chaos)"
-	@echo "    SCHEDULES, SEED, JOBS, RESUME (make simulate); SEEDS (make mutations); LOGS (make determinism)"
+	@echo "    SCHEDULES, SEED, JOBS, RESUME (make simulate); SEEDS (make mutations); LOGS (make determinism); SEED (make lanes)"
 	@echo "    RECORDS, SEED (make fuzz); CONFIGS, SEED (make reload)"
 
 demo: $(STAMP) ## show drift being found, on this machine, without a broker
@@ -76,6 +76,9 @@ simulate: $(STAMP) ## the whole service on one core, struck by faults: SCHEDULES
 
 determinism: $(STAMP) ## random logs in other batches, processes and processors: the same bytes: LOGS
 	@STREAMDRIFT_DETERMINISM_LOGS=$(LOGS) $(BIN)/python -m pytest tests/determinism
+
+lanes: $(STAMP) ## a dense stream beside a sparse one: live, restarted and replayed the same bytes: SEED
+	@$(BIN)/python -m tests.lanes.run --seed $(SEED)
 
 reload: $(STAMP) ## mutated alerts.yaml under traffic: CONFIGS, SEED
 	@$(BIN)/python -m tests.reload.run --configs $(CONFIGS) --seed $(SEED)
