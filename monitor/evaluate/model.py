@@ -199,10 +199,10 @@ class ModelFold:
 
     def _pass_silence(self, until: int | None = None) -> Iterator[Message]:
         """Judge silence as far as its clock has come before the next pane, or `until` (ms)."""
-        if self._next is None or self.decisions.partitions is None:
+        if self._next is None:
             return
         folded_to = self._next * self._pane_ms
-        clock = self._silence.time(self.decisions.partitions.partitions, folded_to, folded_to + self._pane_ms)
+        clock = self._silence.time(folded_to, folded_to + self._pane_ms)
         yield from self._judge.silence(self._lanes, clock if until is None else min(clock, until), folded_to)
 
     def _end_as_recorded(self) -> Generator[Message, None, bool]:
@@ -315,6 +315,8 @@ class ModelFold:
 
     def _begin_pane(self, pane: int) -> list[Message]:
         """Begin with a pane: from here on other rules may count, and references. Returns what is published of that."""
+        if self.decisions.partitions is not None:
+            self._silence.begin_pane(self.decisions.partitions.partitions)
         decision = self.decisions.begin_pane()
         messages: list[Message] = []
         if decision is not None:

@@ -4,6 +4,9 @@ A partition that stands still writes from time to time how far event time would 
 its watermark then (`at`). The clock is the larger of the end of the newest folded pane and the lowest of these values
 over the model's partitions. Between two panes a partition's value is the largest that it wrote before its watermark
 passed the next one. So the clock is a function of the log, whichever partition was read first, and never goes back.
+
+A new set of partitions is read between two panes, when the clock may be ahead of them. It counts for the clock once the
+next pane is folded; else a replay, which knows the pane of the set and no more, could not tell how far the clock was.
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ from monitor.ledger.entries import Heartbeat
 
 _BEFORE_ALL = -(1 << 62)
 
-SilenceState = tuple[tuple[str, int, tuple[tuple[int, int], ...]], ...]
-"""By topic and partition: what it wrote of its silence, as (watermark then, silent_to), ascending."""
+SilenceState = tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int, tuple[tuple[int, int], ...]], ...]]
+"""The partitions of the newest pane; and by topic and partition what it wrote of its silence, as (watermark then,
+silent_to), ascending."""
 
 
 class SilenceClock:
@@ -24,6 +28,11 @@ class SilenceClock:
 
     def __init__(self) -> None:
         self._written: dict[TopicPartition, dict[int, int]] = {}
+        self._partitions: tuple[TopicPartition, ...] = ()
+
+    def begin_pane(self, partitions: Iterable[TopicPartition]) -> None:
+        """A pane of these partitions is folded: until the next one the clock goes by them."""
+        self._partitions = tuple(sorted(partitions))
 
     def read(self, heartbeat: Heartbeat) -> None:
         """Take a heartbeat; one that carries a watermark says nothing of silence."""
@@ -35,7 +44,7 @@ class SilenceClock:
         written = self._written.setdefault(tp, {})
         written[at] = max(silent_to, written.get(at, silent_to))
 
-    def time(self, partitions: Iterable[TopicPartition], folded_to: int, next_end: int) -> int:
+    def time(self, folded_to: int, next_end: int) -> int:
         """The clock as far as it is known, between the pane that ends at `folded_to` and the next one."""
         for tp, written in self._written.items():
             past = [at for at in written if at < next_end]
@@ -44,7 +53,7 @@ class SilenceClock:
                 self._write(tp, max(past), largest)
         values = [
             max((silent_to for at, silent_to in self._written.get(tp, {}).items() if at < next_end), default=folded_to)
-            for tp in partitions
+            for tp in self._partitions
         ]
         return max(folded_to, min(values, default=folded_to))
 
@@ -54,8 +63,11 @@ class SilenceClock:
 
     def state(self) -> SilenceState:
         """What later times depend on."""
-        return tuple((*tp, tuple(sorted(self._written[tp].items()))) for tp in sorted(self._written))
+        written = tuple((*tp, tuple(sorted(self._written[tp].items()))) for tp in sorted(self._written))
+        return tuple((*tp,) for tp in self._partitions), written
 
     def restore(self, state: SilenceState) -> None:
         """Go on from there."""
-        self._written = {TopicPartition(topic, p): dict(written) for topic, p, written in state}
+        partitions, written = state
+        self._partitions = tuple(TopicPartition(topic, p) for topic, p in partitions)
+        self._written = {TopicPartition(topic, p): dict(values) for topic, p, values in written}

@@ -1,0 +1,64 @@
+"""What is decided while the silence clock is ahead of the panes: live and replayed it counts alike."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+
+from monitor.evaluate.messages import Message
+from monitor.evaluate.model import ModelFold, Output
+from monitor.events import TopicPartition
+from monitor.ledger.entries import Activation, Decision, Heartbeat, PartitionSet, Watermark, new_decision
+from monitor.runner.announce import rules_decision
+from tests.unit.evaluate.test_empty_runs import PANE, PLACE, a_config, a_log, changes
+from tests.unit.making import TOPIC
+
+AHEAD = 40
+"""Panes that the silence clock may be ahead."""
+
+
+def a_set(partitions: int) -> Decision:
+    content = msgspec.json.encode(PartitionSet({"features": (TOPIC, partitions)})).decode()
+    return new_decision("m", "set", content)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_sets_and_rules_that_are_read_in_a_silence_count_alike_live_and_replayed(seed: int) -> None:
+    """A set that adds a partition, or takes one away, other rules: the clock and what is judged by it are the same."""
+    rng = random.Random(seed)
+    model, panes = a_config(rng), a_log(rng)
+    other = rules_decision(a_config(rng)) if rng.random() < 0.5 else rules_decision(model)
+    last = panes[-1].index + 50
+    stalls = sorted(rng.sample(range(502, last), 5))
+
+    def marks(end: int) -> dict[TopicPartition, Watermark]:
+        return {TopicPartition(TOPIC, p): Watermark(TOPIC, p, end * PANE, 500 * PANE) for p in range(3)}
+
+    silences: list[tuple[int, Heartbeat]] = []
+    live, found = ModelFold("m", PLACE), list[Output]()
+    for change in changes(model):
+        found += live.read(change)
+    for end in [*stalls, last]:
+        for pane in panes:
+            if end > pane.index >= (live._next or 0):
+                live.read(pane)
+        found += live.advance(marks(end))
+        for _ in range(rng.randint(0, 4)):
+            if rng.random() < 0.6:
+                silent_to = (end + rng.randint(1, AHEAD)) * PANE
+                beat = Heartbeat(TOPIC, rng.randrange(3), len(silences), silent_to=silent_to, at=end * PANE)
+                silences.append((end, beat))
+                live.read(beat)
+            else:
+                found += live.read(rng.choice([a_set(rng.randint(1, 3)), other, rules_decision(model)]))
+            found += live.advance(marks(end))
+
+    replay, again = ModelFold("m", PLACE, [o for o in found if isinstance(o, Activation)]), list[Output]()
+    for _, beat in silences:
+        replay.read(beat)
+    for pane in panes:
+        replay.read(pane)
+    again += replay.advance(marks(last))
+    assert [o for o in again if isinstance(o, Message)] == [o for o in found if isinstance(o, Message)]
