@@ -31,8 +31,11 @@ _STRUCTS = {
     "monitor/ledger/position_records.py": ("ProfilePosition", "Snapshot", "EvaluatePosition", "EvaluatedModel"),
     "monitor/evaluate/state.py": ("LaneState", "ModelState", "SharedState", "StreamState"),
     "monitor/panes/pane.py": ("_PaneValue",),
+    "monitor/config/resolved.py": ("ModelRules", "Rule"),
 }
 """What has one more optional field there, and writes it."""
+_CONTRACTS = {"monitor/contract.py": ("StreamContract", "ModelContract", "TopicContract")}
+"""What has one that is not set, because rows mean the same to both releases: only then both can read a contract."""
 
 
 def make_next_release(folder: Path) -> Path:
@@ -43,16 +46,17 @@ def make_next_release(folder: Path) -> Path:
         text = (folder / name).read_text()
         assert text.count(old) == 1, (name, old)
         (folder / name).write_text(text.replace(old, new))
-    for name, structs in _STRUCTS.items():
+    for name, structs in (_STRUCTS | _CONTRACTS).items():
         for struct in structs:
-            (folder / name).write_text(_with_field((folder / name).read_text(), struct))
+            (folder / name).write_text(_with_field((folder / name).read_text(), struct, name in _STRUCTS))
     return folder
 
 
-def _with_field(text: str, struct: str) -> str:
-    """The source with one more field behind the others of a struct, which is written whatever its value."""
+def _with_field(text: str, struct: str, is_written: bool) -> str:
+    """The source with one more field behind the others of a struct. `is_written`: even with its default."""
     (found,) = (node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == struct)
     last = max(node.end_lineno or 0 for node in found.body if isinstance(node, ast.AnnAssign))
     lines = text.splitlines(keepends=True)
-    lines[found.lineno - 1] = lines[found.lineno - 1].replace(", omit_defaults=True", "")
+    if is_written:
+        lines[found.lineno - 1] = lines[found.lineno - 1].replace(", omit_defaults=True", "")
     return "".join([*lines[:last], _FIELD, *lines[last:]])
