@@ -178,7 +178,9 @@ class LedgerPartition:
         known = {name: record.outputs for name, record in self._models.items() if name not in others}
         if target.messages == self.commits.messages:
             known[""] = target.outputs
-            self._outbox.go_on_behind(others)
+            # without the shared part the notices are numbered from the first one on, though another release had some
+            is_numbered_anew = target.low is None and bool(self._outbox.skipped)
+            self._outbox.go_on_behind({*others, ""} if is_numbered_anew else others)
         same = self._outbox.has_reached(self._models, others)
         if not same or any(self.task.digest_of(name) != digest for name, digest in known.items()):
             raise StateDivergence(
@@ -192,6 +194,7 @@ class LedgerPartition:
     def _take_over(self, target: EvaluatePosition, names: Collection[str]) -> None:
         """Go on from a commit of another version of messages, and snapshot every model in this one."""
         self._outbox.complete({"", *names})
+        self.still.go_on_behind({model: self._outbox.numbers(model) for model in self.stopped})
         self.commits.settle(self.task.models)
         running = self.commits.messages
         self._log.warning(
