@@ -38,7 +38,7 @@ class OpenParts:
 
     def restore(self, state: tuple[PendingPane, ...], check: Callable[[Pane | RawPane], None]) -> None:
         """Go on from there; raises FormatError, as `check` does for a part that can't be one."""
-        for part in parts_of(state):
+        for part in _parts(state):
             check(part)
             self.add(part)
 
@@ -47,7 +47,6 @@ def _pending(pane: Pane | RawPane) -> PendingPane:
     return PendingPane(True, encode_raw(pane)) if isinstance(pane, RawPane) else PendingPane(False, encode_pane(pane))
 
 
-def parts_of(state: tuple[PendingPane, ...]) -> Iterator[Pane | RawPane]:
-    """The panes that a snapshot holds."""
+def _parts(state: tuple[PendingPane, ...]) -> Iterator[Pane | RawPane]:
     for pending in state:
         yield decode_raw(pending.value) if pending.raw else decode_pane(pending.value)

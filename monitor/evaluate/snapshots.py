@@ -11,10 +11,8 @@ from monitor.codec.snapshot import decode_part, decode_payload, digest_of_part, 
 from monitor.errors import FormatError
 from monitor.evaluate.detection import taken_up
 from monitor.evaluate.model import ModelFold
-from monitor.evaluate.open_parts import parts_of
-from monitor.evaluate.state import ModelState, PendingPane, SharedState
+from monitor.evaluate.state import ModelState, SharedState
 from monitor.ledger.entries import Decision
-from monitor.panes.pane import RawPane, decode_raw, encode_pane, encode_raw
 
 _ENCODE = msgspec.msgpack.Encoder().encode
 _MODEL = msgspec.msgpack.Decoder(ModelState)
@@ -43,24 +41,11 @@ def restore_model(
     River's classes whose detectors start again, because the running River differs in them from the one that wrote their
     states.
     """
-    state, fresh = _taken_up(_rewritten(decode_payload(decode_part(part, "model", fold.model), _MODEL)))
+    state, fresh = _taken_up(decode_payload(decode_part(part, "model", fold.model), _MODEL))
     fold.restore(state, decisions, blocks)
     if fold.state() != state:
         raise FormatError(f"the snapshot of {fold.model} holds what can't be; rebuild it: {remedy(fold.model)}")
     return fresh
-
-
-def _rewritten(state: ModelState) -> ModelState:
-    """The state with its panes as this release writes them: another one may write fields that are not known here."""
-    panes = tuple(
-        PendingPane(pending.raw, encode_raw(pane) if isinstance(pane, RawPane) else encode_pane(pane))
-        for pending, pane in zip(state.panes, parts_of(state.panes), strict=True)
-    )
-    first_rows = tuple(
-        (stream, msgspec.structs.replace(held, tail=tuple(encode_raw(decode_raw(value)) for value in held.tail)))
-        for stream, held in state.first_rows
-    )
-    return msgspec.structs.replace(state, panes=panes, first_rows=first_rows)
 
 
 def _taken_up(state: ModelState) -> tuple[ModelState, frozenset[str]]:

@@ -153,9 +153,7 @@ def test_a_rolling_upgrade_changes_no_alert(upgrade: Upgrade, first: str, second
     wanted = expected(upgrade.captured(), None).topics
     for name, records in {**found, "observations": observed}.items():
         assert Counter(map(meaning, said(records))) == Counter(map(meaning, replayed(wanted[name]))), name
-    releases = {
-        msgspec.json.decode(record.value)["data"].get("config", {}).get("version") for record in found["alerts"]
-    }
+    releases = {msgspec.json.decode(record.value)["data"]["config"]["version"] for record in found["alerts"]}
     assert releases == {__version__, NEXT_VERSION}
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import lru_cache
 
 import msgspec
-import numpy as np
 import pytest
 
 from monitor.codec.snapshot import Header, digest_of_part
@@ -19,13 +18,10 @@ from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model import Output
-from monitor.evaluate.open_parts import parts_of
 from monitor.evaluate.snapshots import SavedModel
-from monitor.evaluate.state import BankState, ModelState, PendingPane
+from monitor.evaluate.state import BankState, ModelState
 from monitor.evaluate.task import EvaluateTask
-from monitor.events import OffsetRange, TopicPartition
 from monitor.ledger.entries import Activation, Decision, Entry, Notice, PartitionSet, new_decision
-from monitor.panes.pane import Pane, encode_pane
 from monitor.runner.announce import rules_decision
 from tests.another_river import DIFFERENT, RENAMED, SAME, another_river
 from tests.determinism import logs
@@ -324,30 +320,3 @@ def test_a_snapshot_that_says_nothing_of_its_river_is_refused() -> None:
         damaged = checked(msgspec.json.decode(line, type=Header), payload.replace(b"HDDMA", wrong))
         _, errors = restored(PLACE, {**parts, "m": damaged}, changes)
         assert set(errors) == {"m"}
-
-
-def test_panes_of_another_release_are_taken_up() -> None:
-    """Panes in a snapshot may hold fields that this release does not know: they are passed over, as in the ledger."""
-    pane = Pane(
-        contract="c",
-        model="m",
-        segment="",
-        stream="features",
-        tp=TopicPartition("t", 0),
-        index=7,
-        pane_ms=2000,
-        grid="g",
-        events=0,
-        last_time=None,
-        offsets=OffsetRange("t", 0, 0, 1),
-        counts=np.zeros(3, np.int64),
-        level=0,
-        codes=np.zeros((0, 1), np.uint16),
-        levels=np.zeros(0, np.uint8),
-        unknown=({},),
-    )
-    value = encode_pane(pane)
-    longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(value), "of the next release"])
-    (found,) = parts_of((PendingPane(False, longer),))
-    assert isinstance(found, Pane)
-    assert encode_pane(found) == value
