@@ -60,7 +60,6 @@ class StreamContract(msgspec.Struct, frozen=True, omit_defaults=True):
 class ModelContract(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=True):
     """What profile must know of one model. Durations in ms.
 
-    `reference`: names where its reference comes from, as JSON; never what it holds.
     `raw_rows`: rows of a stream that a partition may send raw while there is no grid, and the rows that a grid
     is made from. `trace_points`: most rows of a pane's trace. `idle_timeout_ms`: None: no partition is left behind.
     """
@@ -73,15 +72,11 @@ class ModelContract(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=
     raw_rows: int
     trace_points: int
     streams: tuple[StreamContract, ...]
-    reference: str = ""
 
 
 def lane_contract(model: ModelContract, stream: StreamContract) -> str:
-    """Names what the panes of one stream of a model stand on: columns, fields, the length of a pane, the reference.
-
-    With another one of these the lane is another, with another grid: so a lane has one grid as long as the model lives.
-    """
-    text = msgspec.json.encode((model.model, model.pane_ms, model.raw_rows, model.reference, stream))
+    """Names what the panes of one stream of a model stand on: its columns and fields, and the length of a pane."""
+    text = msgspec.json.encode((model.model, model.pane_ms, stream))
     return hashlib.sha256(text).hexdigest()[:16]
 
 

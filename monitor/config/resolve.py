@@ -103,7 +103,6 @@ def contract_of(name: str, model: ModelEntry, defaults: Settings) -> ModelContra
             for stream, entry, columns in streams
             if entry is not None
         ),
-        reference=_reference(model.reference).model_dump_json(exclude_none=True),
     )
 
 

@@ -90,8 +90,7 @@ class ContractSwitch(msgspec.Struct, frozen=True):
     """From `offset` on the records of a topic partition are folded under the contract `digest` of its topic.
 
     `watermark`: its watermark then, which the new contract does not take back; None before its first one. A
-    partition's first record of this kind says what it began with. `held`: models whose panes were due and waited for a
-    grid, which they don't any more.
+    partition's first record of this kind says what it began with.
     """
 
     topic: str
@@ -99,7 +98,6 @@ class ContractSwitch(msgspec.Struct, frozen=True):
     offset: int
     watermark: int | None
     digest: str
-    held: tuple[str, ...] = ()
 
 
 NoticeName = Literal[
@@ -154,8 +152,7 @@ class Decision(msgspec.Struct, frozen=True):
 
     `stream`: empty where the decision is the whole model's. It counts from the first pane not yet folded when evaluate
     reads it; that pane is written back as an Activation. `alerts_yaml_sha256`: of the file that rules came from. It is
-    no part of the digest, because the same rules of another file are no new decision. `lane`: of a grid and of a
-    reference, names what the panes on it stand on (`contract.lane_contract`).
+    no part of the digest, because the same rules of another file are no new decision.
     """
 
     model: str
@@ -164,36 +161,21 @@ class Decision(msgspec.Struct, frozen=True):
     digest: str
     content: str
     alerts_yaml_sha256: str = ""
-    lane: str = ""
-
-    @property
-    def key(self) -> DecisionKey:
-        """What it stands for: the newest of each counts."""
-        return self.kind, self.stream, self.lane
-
-
-DecisionKey = tuple[DecisionKind, StreamName | Literal[""], str]
-"""Kind, stream and lane of a decision."""
 
 
 def new_decision(
-    model: str,
-    kind: DecisionKind,
-    content: str,
-    stream: StreamName | Literal[""] = "",
-    alerts_yaml_sha256: str = "",
-    lane: str = "",
+    model: str, kind: DecisionKind, content: str, stream: StreamName | Literal[""] = "", alerts_yaml_sha256: str = ""
 ) -> Decision:
     """A decision named by the digest of its content."""
     digest = "sha256:" + hashlib.sha256(content.encode()).hexdigest()[:32]
-    return Decision(model, kind, stream, digest, content, alerts_yaml_sha256, lane)
+    return Decision(model, kind, stream, digest, content, alerts_yaml_sha256)
 
 
 class Activation(msgspec.Struct, frozen=True):
-    """A decision, and where the first pane begins that it counted for (ms; None: from the model's first pane)."""
+    """A decision, and the index of the first pane that it counted for (None: from the model's first pane)."""
 
     decision: Decision
-    at: int | None
+    pane: int | None
 
 
 class PartitionSet(msgspec.Struct, frozen=True):
@@ -209,17 +191,17 @@ class PartitionSet(msgspec.Struct, frozen=True):
 
 
 def joined_at(tp: TopicPartition, model: str, activations: Iterable[Activation]) -> int | Literal["not yet"] | None:
-    """From which event time on (ms) a partition belongs to a model: older rows there are late.
+    """From which pane on a partition belongs to a model: older rows there are late.
 
     None: from the start. "not yet": no set of partitions names it, or there is none: evaluate, which owns the sets, has
     yet to write the first, and may have counted the partitions before this one came.
     """
     sets = [a for a in activations if a.decision.kind == "set" and a.decision.model == model]
-    naming = [a.at for a in sets if tp in msgspec.json.decode(a.decision.content, type=PartitionSet).partitions]
+    naming = [a.pane for a in sets if tp in msgspec.json.decode(a.decision.content, type=PartitionSet).partitions]
     if not naming:
         return "not yet"
     # the first counts; the topic may hold it behind others, when it was written again after a restart
-    return None if None in naming else min((at for at in naming if at is not None), default=None)
+    return None if None in naming else min((pane for pane in naming if pane is not None), default=None)
 
 
 Entry = Pane | RawPane | Watermark | Heartbeat | ContractSwitch | Notice | Decision

@@ -44,15 +44,11 @@ class ModelPosition(msgspec.Struct, frozen=True, omit_defaults=True):
     again: int | None = None
 
 
-Switch = tuple[int, int | None, str, tuple[str, ...]]
-"""Offset, watermark, digest and held models of a switch of contract (`entries.ContractSwitch`)."""
-
-
 class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a profile task stands. `low`: state before the oldest record still needed; `position`: next to read.
 
     `heartbeats`: those after `low` that count. `digest`: of the offsets in the open panes.
-    `contract`: digest of the topic's contract at `low`; `switches`: to others after it.
+    `contract`: digest of the topic's contract at `low`; `switches`: to others after it, as (offset, watermark, digest).
     `gone`: of models that are folded no longer, the watermarks where that began and ended. `buckets`: records counted
     since the first start; `gaps`: offsets since then that hold none; `held`: rows that wait (`profile/accounting.py`).
     `watermark`: at `position`; `natural`: as records alone have moved it; `published_to`: up to which watermark panes
@@ -76,7 +72,7 @@ class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     silent_to: int | None = None
     heartbeats: tuple[Heartbeat, ...] = ()
     models: dict[str, ModelPosition] = {}
-    switches: tuple[Switch, ...] = ()
+    switches: tuple[tuple[int, int | None, str], ...] = ()
     gone: dict[str, tuple[int, int]] = {}
     buckets: dict[str, int] = {}
     gaps: int = 0

@@ -1,8 +1,7 @@
 """The fold of one input partition: decoded batches in, sealed panes, rejected rows and a watermark out.
 
-If a contract changes what a lane stands on (columns, the length of panes, the reference), its open panes are left, and
-rows from there on go into panes of their own: two parts of one pane, each named by its contract. Of the part of the
-contract that was left only the number of rows is sealed, because it is judged by nobody.
+If a contract changes the columns of a model, or the length of its panes, its open panes are left to be sealed as what
+they are, and rows from there on go into panes of their own: two parts of one pane, each named by its contract.
 
 Rules: a row is late iff its pane had ended under the watermark before it; the watermark is the largest accepted
 time minus the lateness, or the heartbeats' floor where that is higher; a late row counts in the oldest open pane.
@@ -14,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,12 +24,11 @@ from monitor.codec.reasons import QUARANTINED
 from monitor.contract import ModelContract, TopicContract, contract_of_topic
 from monitor.events import Batch, RecordBatch, Rejected, Rows, TopicPartition
 from monitor.ledger.entries import Activation, Heartbeat, Watermark, joined_at
-from monitor.ledger.position_records import FORMAT, ModelPosition, ProfilePosition, RowState, Switch
+from monitor.ledger.position_records import FORMAT, ModelPosition, ProfilePosition, RowState
 from monitor.panes.grid import Grid
 from monitor.panes.pane import Pane, RawPane
 from monitor.profile.accounting import Account
 from monitor.profile.admission import Flush
-from monitor.profile.grids import Grids
 from monitor.profile.intake import NEVER, Decided, Intake
 from monitor.profile.model_panes import ModelPanes
 
@@ -52,34 +50,35 @@ class Drained:
 class PartitionFold:
     """One input partition. All its models share a topic, and so lateness, clock skew and time field.
 
-    `grids`: those known, of lanes that are there from the start or come later. `may_cut`: the log can be folded again,
-    so rows that are too many to travel raw need not be kept.
+    `grids`: those known, which models take that are there from the start or come later. `may_cut`: the log can be
+    folded again, so rows that are too many to travel raw need not be kept.
     """
 
     def __init__(
         self,
         tp: TopicPartition,
         contracts: Sequence[ModelContract],
-        grids: Grids | None = None,
+        grids: Sequence[Grid] = (),
         may_cut: bool = False,
     ) -> None:
         self.tp = tp
-        self._grids = grids or Grids()
+        self.grids = grids
+        self.grids_of_life: Sequence[tuple[int, Grid]] = ()
+        """Of a replay, which knows them all beforehand: grids, and how often their model had come back before."""
+        self._returns: Counter[str] = Counter()
         self._may_cut = may_cut
-        self.waits_to_the_end: Callable[[str, str], bool] = lambda model, lane: False
-        """In a replay, of a model and its lane: whether that will end while it waits for its grid, which came later."""
         self.intake = Intake(contracts[0].max_clock_skew_ms)
         self.lateness = contracts[0].lateness_ms
-        self.floor: int | None = None
         self.models = {contract.model: self._panes_of(contract, None) for contract in contracts}
         self._ended: list[ModelPanes] = []
         """Lanes that the contract has left, as long as they have open panes or rows may wait for them."""
         self.contract = contract_of_topic(tp.topic, contracts)
         self._contract_at_low = self.contract.digest
-        self.switches: list[Switch] = []
+        self.switches: list[tuple[int, int | None, str]] = []
         self.gone: dict[str, tuple[int, int]] = {}
         self.position = 0
         self.start: int | None = None
+        self.floor: int | None = None
         self.first_watermark: int | None = None
         self.buckets: Counter[str] = Counter()
         self.gaps = 0
@@ -104,41 +103,34 @@ class PartitionFold:
     def _panes_of(self, contract: ModelContract, first: int | None) -> ModelPanes:
         """A model without open panes, on its grid where that is known."""
         model = ModelPanes(contract, self.tp, first, self._may_cut)
-        model.since = self.watermark
-        model.grid = self._grid_of(model)
+        life = self._returns[contract.model]
+        grids = [grid for of, grid in self.grids_of_life if of == life] if self.grids_of_life else self.grids
+        model.grid = next((grid for grid in grids if model.fits(grid)), None)
         return model
-
-    def _grid_of(self, model: ModelPanes) -> Grid | None:
-        name = model.contract.model
-        waits = self.waits_to_the_end(name, model.lane)
-        return None if waits else self._grids.of(name, model.lane, model.since)
 
     # ------------------------------------------------------------------ input
 
     def join(self, activations: Sequence[Activation]) -> bool:
         """Begin as the models' sets of partitions say; False as long as one of them has yet to name this partition."""
-        joined = [joined_at(self.tp, name, activations) for name in self.models]
-        starts = [at for at in joined if isinstance(at, int)]
-        if "not yet" in joined:
+        panes = {name: joined_at(self.tp, name, activations) for name in self.models}
+        starts = [pane * self.models[n].contract.pane_ms for n, pane in panes.items() if isinstance(pane, int)]
+        if "not yet" in panes.values():
             return False
         if starts:
             self.floor = self.first_watermark = max(starts)
-            self.models = {model.model: self._panes_of(model, None) for model in self.contract.models}
         return True
 
-    def use_grids(self) -> None:
-        """Have models without a grid take theirs, if it is known by now: panes are summarised on it, open ones too.
+    def use_grid(self, grid: Grid) -> None:
+        """From now on the model's panes are summarised on `grid`, open ones too; waiting panes are sealed.
 
-        Panes that wait are sealed. Where rows of open panes were forgotten the log has to be folded again with the
-        grid; until then it is not used.
+        Where rows of open panes were forgotten the log has to be folded again with the grid; until then it is not used.
         """
-        for model in self.models.values():
-            grid = None if model.grid is not None else self._grid_of(model)
-            if grid is not None and model.is_cut:
-                self.wants_again = True
-            elif grid is not None:
-                model.grid = grid
-                self._seal()
+        model = self.models[grid.model]
+        if model.grid is None and model.is_cut:
+            self.wants_again = True
+        elif model.grid is None:
+            model.grid = grid
+            self._seal()
 
     def feed(self, batch: Batch, records: RecordBatch) -> None:
         """Fold one decoded batch; `records` is what it was decoded from (dead letters quote it)."""
@@ -202,12 +194,9 @@ class PartitionFold:
         self._seal()
         return beat
 
-    def switch(self, contract: TopicContract, watermark: int | None, held: tuple[str, ...] = ()) -> None:
-        """From here on another contract. `watermark`: of now; it is not taken back, and new models begin there.
-
-        `held`: models that wait for a grid until now.
-        """
-        self.switches.append((self.position, watermark, contract.digest, held))
+    def switch(self, contract: TopicContract, watermark: int | None) -> None:
+        """From here on another contract. `watermark`: of now; it is not taken back, and new models begin there."""
+        self.switches.append((self.position, watermark, contract.digest))
         self._open_beats = 0
         if watermark is not None:
             self.floor = max(watermark, watermark if self.floor is None else self.floor)
@@ -219,6 +208,7 @@ class PartitionFold:
                 self.models[one.model] = self._go_on(before.pop(one.model), one)
             else:
                 is_back = one.model in self.gone
+                self._returns[one.model] += is_back
                 self.models[one.model] = self._panes_of(one, self.gone[one.model][0] if is_back else watermark)
                 self.models[one.model].again = watermark if is_back else None
         self.gone = {name: span for name, span in self.gone.items() if name not in self.models}
@@ -241,7 +231,7 @@ class PartitionFold:
             return fresh
         self._ended.remove(left)
         left.contract, left.first, left.has_ended = contract, model.first, False
-        return left  # `use_grids` gives it its grid
+        return left
 
     @property
     def _lanes(self) -> list[ModelPanes]:
@@ -292,6 +282,10 @@ class PartitionFold:
         """Whether one of its models has no grid yet."""
         return any(model.grid is None for model in self.models.values())
 
+    def fits(self, grid: Grid) -> bool:
+        """Whether a grid is of one of its models' streams here, with the same series."""
+        return grid.model in self.models and self.models[grid.model].fits(grid)
+
     @property
     def waiting(self) -> bool:
         """Whether a pane that is due can't be sealed before its model has a grid: the partition is to be paused."""
@@ -301,11 +295,6 @@ class PartitionFold:
     def held(self) -> frozenset[str]:
         """Models with a pane that is due and waits for a grid."""
         return frozenset(self._held())
-
-    @property
-    def held_lanes(self) -> frozenset[str]:
-        """Lanes with a pane that is due and waits for a grid."""
-        return frozenset(self.models[name].lane for name in self._held())
 
     def drain(self) -> Drained:
         """Take what was put out since the last call."""

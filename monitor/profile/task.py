@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from monitor.contract import TopicContract, lane_contract
+from monitor.contract import TopicContract
 from monitor.errors import StateDivergence
 from monitor.events import Batch, RecordBatch
 from monitor.ledger.entries import Heartbeat
 from monitor.ledger.position_records import ProfilePosition
+from monitor.panes.grid import Grid
 from monitor.profile.partition import Drained, PartitionFold
 
 
@@ -29,14 +30,13 @@ class Decode(Protocol):
 class Mark:
     """What happens when the fold's position reaches `offset`: a heartbeat, a switch to `contract`, or the arrival.
 
-    `watermark`: the partition's at the switch. `held`: models that wait for a grid until then (see ContractSwitch).
+    `watermark`: the partition's at the switch.
     """
 
     offset: int
     watermark: int | None = None
     contract: TopicContract | None = None
     heartbeat: Heartbeat | None = None
-    held: tuple[str, ...] = ()
 
     @property
     def order(self) -> tuple[int, bool, int, bool, int]:
@@ -62,9 +62,6 @@ class ProfileTask:
         self._decoder = decoder_of(fold.contract)
         self._marks = sorted(marks, key=lambda mark: mark.order)
         self._target: ProfilePosition | None = None
-        fold.waits_to_the_end = self._waits_to_the_end
-        for model in fold.models.values():
-            model.grid = None if self._waits_to_the_end(model.contract.model, model.lane) else model.grid
         self._is_whole = True
         """True if the log has all records from the low-water mark on; else the state can't be checked."""
 
@@ -83,21 +80,6 @@ class ProfileTask:
         """The position up to which the task folds again; where it doesn't, the position that it has reached."""
         return self._target.position if self._target is not None else self.fold.position
 
-    @property
-    def switches_later(self) -> bool:
-        """True if it is known to take another contract at a place that it has yet to come to."""
-        return any(mark.contract is not None for mark in self._marks)
-
-    def _waits_to_the_end(self, model: str, lane: str) -> bool:
-        """Return true if a lane has no grid at some later switch, and so has none before that either."""
-        now = _lane_of(self.fold.contract, model)
-        for mark in self._marks:
-            if mark.contract is not None:
-                if model in mark.held and now == lane:
-                    return True
-                now = _lane_of(mark.contract, model)
-        return False
-
     def restore(
         self,
         position: ProfilePosition,
@@ -111,8 +93,7 @@ class ProfileTask:
         """
         self._target = position
         self._is_whole = True
-        known = contracts or {}
-        switches = [Mark(offset, at, known[digest], held=held) for offset, at, digest, held in position.switches]
+        switches = [Mark(offset, at, (contracts or {})[digest]) for offset, at, digest in position.switches]
         beats = [Mark(beat.offset, heartbeat=beat) for beat in position.heartbeats]
         arrival = Mark(position.position)
         self._marks = sorted([*switches, *beats], key=lambda mark: mark.order)
@@ -161,16 +142,15 @@ class ProfileTask:
             mark = self._marks.pop(0)
             go_to(mark.offset)
             if mark.contract is not None:
-                self.switch(mark.contract, mark.watermark, mark.held)
-                self.fold.use_grids()
+                self.switch(mark.contract, mark.watermark)
             elif mark.heartbeat is not None:
                 self.fold.heartbeat(mark.heartbeat.watermark, mark.heartbeat.silent_to)
             else:
                 self._arrive()
 
-    def switch(self, contract: TopicContract, watermark: int | None, held: tuple[str, ...] = ()) -> None:
-        """Fold under another contract from here on. `watermark`, `held`: see `PartitionFold.switch`."""
-        self.fold.switch(contract, watermark, held)
+    def switch(self, contract: TopicContract, watermark: int | None) -> None:
+        """Fold under another contract from here on. `watermark`: the partition's present one."""
+        self.fold.switch(contract, watermark)
         self._decoder = self._decoder_of(contract)
 
     def _arrive(self) -> None:
@@ -182,6 +162,10 @@ class ProfileTask:
                 "the committed state"
             )
 
+    def use_grid(self, grid: Grid) -> None:
+        """A grid of one of the task's models has been published."""
+        self.fold.use_grid(grid)
+
     def drain(self) -> Drained:
         """What was put out since the last call; not to be asked for while folding again."""
         return self.fold.drain()
@@ -189,8 +173,3 @@ class ProfileTask:
     def snapshot(self, sequences: Mapping[str, int]) -> ProfilePosition:
         """The position record to commit with the outputs drained so far."""
         return self.fold.snapshot(sequences)
-
-
-def _lane_of(contract: TopicContract, model: str) -> str:
-    """What names the lane of a model there; empty if it has none."""
-    return next((lane_contract(one, one.streams[0]) for one in contract.models if one.model == model), "")

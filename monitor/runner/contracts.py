@@ -8,7 +8,9 @@ lets a running process take it (SIGHUP): a process that starts with an old file 
 from __future__ import annotations
 
 from monitor.config.resolved import Config
-from monitor.contract import TopicContract, contract_of_topic
+from monitor.contract import ModelContract, TopicContract, contract_of_topic
+from monitor.errors import ConfigurationError
+from monitor.runner.reloading import contract_refusals
 
 
 class Contracts:
@@ -38,9 +40,9 @@ class Contracts:
         return {model.model for contract in [*known, self.newest(topic)] for model in contract.models}
 
     def use(self, config: Config) -> None:
-        """A configuration, on somebody's word: what is other in it is published, even if it was there before."""
-        self._own = contracts_of(config)
-        self._asked = {topic for topic, own in self._own.items() if own != self._newest.get(topic)}
+        """Another configuration, on somebody's word: what is other in it is published, even if it was there before."""
+        before, self._own = self._own, contracts_of(config)
+        self._asked = {topic for topic, own in self._own.items() if own != before.get(topic)}
         self._said = set()
 
     def newest(self, topic: str) -> TopicContract:
@@ -74,6 +76,21 @@ class Contracts:
             for topic, own in sorted(self._own.items())
             if own.digest in self.by_digest and own != self.newest(topic) and topic not in self._asked
         ]
+
+    def check(self, config: Config) -> None:
+        """Raises ConfigurationError where a configuration changes what can't be changed in a model that has run."""
+        known: dict[tuple[str, str], ModelContract] = {}
+        for contract in self.by_digest.values():
+            known |= {(contract.topic, model.model): model for model in contract.models}
+        refused = [
+            f"model {model.model}: {what}"
+            for topic, own in contracts_of(config).items()
+            for model in own.models
+            if (topic, model.model) in known
+            for what in contract_refusals(known[topic, model.model], model)
+        ]
+        if refused:
+            raise ConfigurationError("; ".join(sorted(set(refused))))
 
 
 def contracts_of(config: Config) -> dict[str, TopicContract]:

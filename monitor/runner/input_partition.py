@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from monitor.codec.dead_letters import dead_letter
-from monitor.contract import TopicContract, lane_contract
+from monitor.contract import TopicContract
 from monitor.events import OffsetRange, Outgoing, Rejected, TopicPartition
 from monitor.ledger.entries import ContractSwitch, Entry, Heartbeat, Notice, Watermark
 from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.ledger.position_records import ProfilePosition, Switch
+from monitor.ledger.position_records import ProfilePosition
 from monitor.profile.notices import data_lost, record_quarantined
 from monitor.profile.task import ProfileTask
 from monitor.runner.partition_life import PartitionLife
@@ -68,36 +68,20 @@ class InputPartition:
         self.task.lose(end)
         return is_news
 
-    def begin_contract(self, held: tuple[str, ...] = ()) -> None:
-        """From its position on the fold is under its contract. `held`: models that waited for a grid until then."""
+    def begin_contract(self) -> None:
+        """From its position on the fold is under its contract."""
         fold = self.task.fold
-        self._switches.append(ContractSwitch(*fold.tp, fold.position, fold.watermark, fold.contract.digest, held))
-
-    def may_take(self, contract: TopicContract) -> bool:
-        """Whether another contract may count from where it is.
-
-        Not before it has come to all that it had written when a commit was lost: that was under the contract before.
-        """
-        if not self.life.may.switch and not self._waits_for_leaving(contract):
-            return False
-        if not self._present.names:
-            return True
-        fold = self.task.fold
-        pane_ms = {name: panes.contract.pane_ms for name, panes in fold.models.items()}
-        position = self.task.snapshot(self._sequencer.sequences)
-        return not self._present.is_beyond(position, fold.intake.offsets(), pane_ms)
+        self._switches.append(ContractSwitch(*fold.tp, fold.position, fold.watermark, fold.contract.digest))
 
     def switch(self, contract: TopicContract) -> None:
         """From its position on the fold is under another contract."""
         self._touched.update(self.models)
-        held = tuple(sorted(self.task.fold.held))
-        self.task.switch(contract, self.task.fold.watermark, held)
-        self.begin_contract(held)
+        self.task.switch(contract, self.task.fold.watermark)
+        self.begin_contract()
 
-    def _waits_for_leaving(self, contract: TopicContract) -> bool:
-        """Whether all that it waits for are grids of lanes that a contract lets go: perhaps nobody makes them."""
-        kept = {lane_contract(model, stream) for model in contract.models for stream in model.streams}
-        return self.life.state == "blocked" and self.task.fold.held_lanes.isdisjoint(kept)
+    def waits_for_leaving(self, contract: TopicContract) -> bool:
+        """Whether all that it waits for are grids of models that a contract lets go: nobody makes them any more."""
+        return self.life.state == "blocked" and self.task.fold.held.isdisjoint(m.model for m in contract.models)
 
     def heartbeat(self, watermark: int | None, silent_to: int | None) -> None:
         """Give it a heartbeat: its watermark moves while it stands still, or its silence is reported."""
@@ -111,10 +95,7 @@ class InputPartition:
         self._sequencer.go_on(known.present.sequences)
         self.committed = known.position.position
         self._heartbeats = list(known.heartbeats)
-        begun: Switch = (known.position.start, None, known.position.contract, ())
-        has_begun = any(known.position.sequences.values())  # the first commit comes before the first output
-        switches = [*([] if has_begun else [begun]), *known.switches]
-        self._switches = [ContractSwitch(*self.tp, at, watermark, name, held) for at, watermark, name, held in switches]
+        self._switches = [ContractSwitch(*self.tp, offset, at, digest) for offset, at, digest in known.switches]
 
     def look_round(self, is_apart: bool, is_ahead: bool) -> None:
         """Meet what can be seen of it and of those that share a model with it, once a turn and after each commit.
@@ -130,9 +111,7 @@ class InputPartition:
             self.life.meet("apart")
         else:
             self.life.meet("together" if self._undone is None else "torn")
-        # a switch that is known ends the wait, and lies where it had read to before
-        is_blocked = fold.waiting and not self.task.switches_later
-        self.life.meet("blocked" if is_blocked else "ahead" if is_ahead else "free")
+        self.life.meet("blocked" if fold.waiting else "ahead" if is_ahead else "free")
 
     # ------------------------------------------------------------------ what it commits
 

@@ -213,9 +213,10 @@ class Outbox:
         count = Counter(_place(TopicPartition(part.topic, part.partition or 0)) for part in parts)
         first = {place: numbers.get(place, 0) - count[place] for place in map(_place, self.places()[1:])}
         self._sequencer(model).go_on({place: number for place, number in first.items() if number})
-        ids, self._ids = self._ids, {}  # numbers alone say what is there: these were published before it was stopped
-        self.say([*again.activations, *again.before, *again.after], known)
+        ids, self._ids = self._ids, {}  # of what was published before it was stopped numbers alone say what is there
+        self.say([*again.activations, *again.before], known)
         self._ids = ids
+        self.say(again.after, known)
 
     def _records(self, message: Message) -> list[Outgoing]:
         """A message's record; behind that of an alert, what `firing` holds of it from now on."""
@@ -232,7 +233,7 @@ class Outbox:
         if self._activated.get(pane, known.get(pane)) != digest:
             self._activated[pane] = digest  # not in `known`: it may never be committed, and the task be dropped
             record = encode_entry(activation, self._topics.name("decisions"), 0)
-            self._waiting.append(((activation.decision.model, activation.at or 0), record))
+            self._waiting.append(((activation.decision.model, activation.pane or 0), record))
 
     def _is_there(self, record: Outgoing) -> bool:
         writer, number = writer_and_sequence(record.headers)

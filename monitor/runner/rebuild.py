@@ -18,7 +18,7 @@ from monitor.evaluate.messages import Message
 from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Record, TopicPartition
-from monitor.ledger.entries import Activation, Decision, DecisionKey, Notice, Watermark
+from monitor.ledger.entries import Activation, Decision, Notice, Watermark
 from monitor.ledger.entry_codec import decode_entry, kind_of
 from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.topics import PATIENCE_MS, records_of
@@ -191,12 +191,12 @@ class Rebuild:
 
 def _of_the_last_life(activations: Sequence[Activation]) -> list[Decision]:
     """The newest decision of each kind and stream since the model was last gone."""
-    newest: dict[DecisionKey, Decision] = {}
+    newest: dict[tuple[str, str], Decision] = {}
     for decision in (activation.decision for activation in activations):
         if decision.kind == "gone":
             newest.clear()
         elif decision.kind not in ("begun", "rebuild"):
-            newest[decision.key] = decision
+            newest[decision.kind, decision.stream] = decision
     return list(newest.values())
 
 

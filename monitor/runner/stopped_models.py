@@ -7,7 +7,7 @@ twice; but only `MOST_TRIES` times, because it may be the rebuild that ends the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -21,7 +21,7 @@ from monitor.ledger.entries import Decision
 from monitor.ledger.position_records import Stopped
 from monitor.runner.activations import Activations
 from monitor.runner.ledger_commits import LedgerCommits
-from monitor.runner.outbox import Outbox
+from monitor.runner.outbox import Numbers, Outbox
 from monitor.runner.rebuild import Rebuild
 from monitor.telemetry import Log
 
@@ -72,6 +72,14 @@ class StoppedModels:
         """How far each model is that is folded again. `position`: of the fold that runs."""
         for model, rebuild in sorted(self._rebuilds.items()):
             yield model, Progress(rebuild.position, position)
+
+    def go_on_behind(self, there: Mapping[str, Numbers]) -> None:
+        """What is there of each model was published by another release, and is told by ids: numbers go on behind it."""
+        for model, numbers in there.items():
+            stopped = self.stopped[model]
+            behind = {place: max(number, stopped.numbers.get(place, 0)) for place, number in numbers.items()}
+            self.stopped[model] = msgspec.structs.replace(stopped, numbers={**stopped.numbers, **behind})
+            self._commits.moved.add(model)
 
     # ------------------------------------------------------------------ asked for
 

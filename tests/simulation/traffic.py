@@ -99,7 +99,7 @@ class Traffic:
             return msgspec.json.encode({**event, "y_pred": rng.randint(0, 1)})
         shift = 3.0 if at % (2 * WAVE_S) > WAVE_S else 0.0
         live = rng.gauss(9.0 if self.drifting else 0.0, 1)
-        features = {"a": rng.gauss(shift, 1), LIVE: live, "c": rng.choice("xyz"), "d": rng.gauss(shift, 1)}
+        features = {"a": rng.gauss(shift, 1), LIVE: live, "c": rng.choice("xyz")}
         return msgspec.json.encode({**event, "features": features})
 
     def _model(self, topic: str) -> str:

@@ -18,7 +18,7 @@ from monitor.panes.pane import RawPane
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask
 from tests.unit import making
-from tests.unit.making import TOPIC, TP, contract, grids_of, lane_of, records
+from tests.unit.making import TOPIC, TP, contract, records
 from tests.unit.profile.test_partition import GRIDS, Output, Silence, a_log
 
 Step = making.Entry | int | TopicContract
@@ -52,7 +52,6 @@ CONTRACTS = [
     with_columns(topic_contract("m", "w", lateness_ms=60), "w", "y", "z"),
     with_pane(topic_contract("m", "w"), "w", 30),
 ]
-KNOWN = grids_of(*((lane_of(contract(model)), grid) for model, grid in GRIDS.items()))
 BY_DIGEST = {one.digest: one for one in CONTRACTS}
 
 
@@ -96,7 +95,7 @@ class Run:
 
     def __init__(self, steps: Sequence[Step], begin: TopicContract, marks: Sequence[Mark] = ()) -> None:
         entries = {step[0]: step for step in steps if isinstance(step, tuple)}
-        fold = PartitionFold(TP, begin.models, KNOWN)
+        fold = PartitionFold(TP, begin.models, list(GRIDS.values()))
         fold.position = min(entries, default=0)
         self.task = ProfileTask(fold, lambda one: Decoder(entries, one), marks)
         self.out = Output()
