@@ -74,7 +74,7 @@ class StoppedModels:
             yield model, Progress(rebuild.position, position)
 
     def go_on_behind(self, there: Mapping[str, Numbers]) -> None:
-        """What is there of each model was published by another release, and is told by ids: numbers go on behind it."""
+        """Go on behind what another release has published of each model: it is known by ids, and not by numbers."""
         for model, numbers in there.items():
             stopped = self.stopped[model]
             behind = {place: max(number, stopped.numbers.get(place, 0)) for place, number in numbers.items()}
