@@ -242,9 +242,8 @@ class LedgerPartition:
         for record in records_of(records):
             self.task.reach(record.offset)
             kind = kind_of(record.headers)
-            is_new = self.task.count(*writer_and_sequence(record.headers))
-            if not is_new:
-                continue
+            if not self.task.count(*writer_and_sequence(record.headers)):
+                continue  # it was there before
             if kind in OF_A_MODEL and self.task.passes_over(_model_of(record)):
                 if kind == DECISION:
                     self._look_for_rebuild(record)

@@ -11,10 +11,18 @@ from monitor.bus.memory import MemoryBus
 from monitor.evaluate.messages import Message
 from monitor.events import Outgoing, Record, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.ledger.position_records import FORMAT, EvaluatedModel, EvaluatePosition, Snapshot
+from monitor.ledger.position_records import FORMAT, EvaluatedModel, EvaluatePosition, Snapshot, Stopped
+from monitor.runner.activations import Activations
+from monitor.runner.commands import Commands
+from monitor.runner.ledger_commits import LedgerCommits
 from monitor.runner.outbox import Outbox
+from monitor.runner.parts import USUAL
 from monitor.runner.sequences import Sequencer, writer_and_sequence
+from monitor.runner.snapshots import Snapshots
+from monitor.runner.stopped_models import StoppedModels
 from monitor.runner.topics import create_topics, read_whole, records_of
+from monitor.telemetry import get_log
+from tests.unit.runner.test_end_to_end import PLACE
 
 TOPICS = LedgerTopics("sd.", 1)
 TP = TopicPartition("sd.ledger", 0)
@@ -172,3 +180,41 @@ def test_whichever_part_of_a_commit_is_lost_both_are_put_right(alerts: int, firi
     bus.write(outbox.take(), markers=False)
     found = {topic: [r.value for r in all_of(bus, topic)] for topic in kept}
     assert found == {"sd.alerts": [b"0", b"1", b"2"], "sd.firing": [b"2"]}  # which is compacted
+
+
+def with_ids(*names: str) -> list[Message]:
+    return [Message("alerts", 0, "m", "k", b'{"id":"%s"}' % name.encode(), b"") for name in names]
+
+
+def of_another_release() -> tuple[MemoryBus, Outbox]:
+    """It has left three alerts of m in a commit of which the position is lost; its commit has been folded again to."""
+    bus = a_bus(0)
+    left = [Outgoing("sd.alerts", 0, b"k", message.value) for message in with_ids("a", "b", "c")]
+    bus.write(Sequencer(f"{WRITER}/m").number(left), markers=False)
+    committed = a_position(0, 0)
+    outbox = Outbox("sd.evaluate", TP, TOPICS)
+    outbox.restore(committed.position, {"m": committed.model} if committed.model else {}, bus, is_comparable=False)
+    outbox.complete({"", "m"})
+    return bus, outbox
+
+
+def test_a_rebuilt_model_publishes_nothing_that_another_release_has_left() -> None:
+    """By ids; what is new is numbered behind it."""
+    _, outbox = of_another_release()
+    again = outbox.again("m", {ALERTS: 3})
+    again.add(with_ids("a", "b", "c", "d"), is_new=True)
+    outbox.publish_again("m", {ALERTS: 3}, again, {})
+    assert [(r.value, writer_and_sequence(r.headers)[1]) for r in outbox.take()] == [(b'{"id":"d"}', 3)]
+
+
+def test_a_stopped_model_goes_on_behind_what_another_release_has_left() -> None:
+    """Its record has the numbers of before that commit; they never go back."""
+    bus, outbox = of_another_release()
+    log = get_log("test")
+    snapshots, commands = Snapshots(bus, TOPICS, USUAL), Commands(bus, TopicPartition("sd.commands", 0), log)
+    commits = LedgerCommits(TP, outbox, snapshots, commands, "0", log)
+    still = StoppedModels(bus, TP, PLACE, Activations(bus, TOPICS), outbox, commits, log)
+    still.stopped["m"] = Stopped(9, "damaged", {ALERTS: 1, "sd.observations/0": 5})
+    still.go_on_behind({"m": outbox.numbers("m")})
+    assert still.stopped["m"].numbers == {ALERTS: 3, "sd.observations/0": 5}
+    assert commits.moved == {"m"}
