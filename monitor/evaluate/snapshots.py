@@ -11,8 +11,9 @@ from monitor.codec.snapshot import decode_part, decode_payload, digest_of_part, 
 from monitor.errors import FormatError
 from monitor.evaluate.detection import taken_up
 from monitor.evaluate.model import ModelFold
-from monitor.evaluate.state import ModelState, SharedState
+from monitor.evaluate.state import ModelState, PendingPane, SharedState
 from monitor.ledger.entries import Decision
+from monitor.panes.pane import decode_pane, decode_raw, encode_pane, encode_raw
 
 _ENCODE = msgspec.msgpack.Encoder().encode
 _MODEL = msgspec.msgpack.Decoder(ModelState)
@@ -41,11 +42,25 @@ def restore_model(
     River's classes whose detectors start again, because the running River differs in them from the one that wrote their
     states.
     """
-    state, fresh = _taken_up(decode_payload(decode_part(part, "model", fold.model), _MODEL))
+    state, fresh = _taken_up(_rewritten(decode_payload(decode_part(part, "model", fold.model), _MODEL)))
     fold.restore(state, decisions, blocks)
     if fold.state() != state:
         raise FormatError(f"the snapshot of {fold.model} holds what can't be; rebuild it: {remedy(fold.model)}")
     return fresh
+
+
+def _rewritten(state: ModelState) -> ModelState:
+    """The state with its panes as this release writes them: another one may write fields that are not known here."""
+    panes = []
+    for pending in state.panes:
+        value = pending.value
+        value = encode_raw(decode_raw(value)) if pending.raw else encode_pane(decode_pane(value))
+        panes.append(PendingPane(pending.raw, value))
+    lanes = []
+    for lane in state.lanes:
+        tail = tuple(encode_raw(decode_raw(value)) for value in lane.first_rows.tail)
+        lanes.append(msgspec.structs.replace(lane, first_rows=msgspec.structs.replace(lane.first_rows, tail=tail)))
+    return msgspec.structs.replace(state, panes=tuple(panes), lanes=tuple(lanes))
 
 
 def _taken_up(state: ModelState) -> tuple[ModelState, frozenset[str]]:

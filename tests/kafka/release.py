@@ -30,7 +30,7 @@ _STRUCTS = {
     "monitor/ledger/entries.py": ("Watermark", "Heartbeat", "ContractSwitch", "Notice", "Decision", "Activation"),
     "monitor/ledger/position_records.py": ("ProfilePosition", "Snapshot", "EvaluatePosition", "EvaluatedModel"),
     "monitor/evaluate/state.py": ("LaneState", "ModelState", "SharedState", "StreamState"),
-    "monitor/panes/pane.py": ("_PaneValue",),
+    "monitor/panes/pane.py": ("_PaneValue", "_RawValue"),
     "monitor/config/resolved.py": ("ModelRules", "Rule"),
 }
 """What has one more optional field there, and writes it."""

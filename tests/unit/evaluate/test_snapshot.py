@@ -10,16 +10,17 @@ from functools import lru_cache
 
 import msgspec
 import pytest
+from msgspec.structs import replace as replace_fields
 
-from monitor.codec.snapshot import Header, digest_of_part
+from monitor.codec.snapshot import Header, decode_part, decode_payload, digest_of_part
 from monitor.config import load
 from monitor.detectors import DetectorState
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model import Output
-from monitor.evaluate.snapshots import SavedModel
-from monitor.evaluate.state import BankState, ModelState
+from monitor.evaluate.snapshots import SavedModel, encode_model
+from monitor.evaluate.state import BankState, ModelState, PendingPane
 from monitor.evaluate.task import EvaluateTask
 from monitor.ledger.entries import Activation, Decision, Entry, Notice, PartitionSet, new_decision
 from monitor.runner.announce import rules_decision
@@ -320,3 +321,32 @@ def test_a_snapshot_that_says_nothing_of_its_river_is_refused() -> None:
         damaged = checked(msgspec.json.decode(line, type=Header), payload.replace(b"HDDMA", wrong))
         _, errors = restored(PLACE, {**parts, "m": damaged}, changes)
         assert set(errors) == {"m"}
+
+
+def of_the_next_release(value: bytes) -> bytes:
+    """A pane that holds a field which this release does not know."""
+    return msgspec.msgpack.encode([*msgspec.msgpack.decode(value), "of the next release"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_panes_that_another_release_has_written_are_taken_up(seed: int) -> None:
+    """Unknown optional fields in panes and first rows of a snapshot are passed over, as in the ledger."""
+    panes = tails = 0
+    for end in range(3, len(ledger(seed)), 7):
+        task, outputs = evaluated(ledger(seed)[:end], [])
+        parts = snapshot(task)
+        if "m" not in parts:
+            continue
+        state = decode_payload(decode_part(parts["m"], "model", "m"), msgspec.msgpack.Decoder(ModelState))
+        held = tuple(PendingPane(pane.raw, of_the_next_release(pane.value)) for pane in state.panes)
+        lanes = tuple(
+            replace_fields(lane, first_rows=replace_fields(lane.first_rows, tail=tuple(map(of_the_next_release, tail))))
+            for lane, tail in ((lane, lane.first_rows.tail) for lane in state.lanes)
+        )
+        newer = encode_model("m", replace_fields(state, panes=held, lanes=lanes))
+        again, errors = restored(PLACE, {**parts, "m": newer}, decisions_of(outputs), said_by(task))
+        assert not errors
+        assert snapshot(again) == parts
+        panes, tails = panes + len(held), tails + sum(len(lane.first_rows.tail) for lane in state.lanes)
+    assert panes > 0
+    assert tails > 0
