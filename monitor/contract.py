@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -80,7 +81,7 @@ def lane_contract(model: ModelContract, stream: StreamContract) -> str:
     return hashlib.sha256(text).hexdigest()[:16]
 
 
-class TopicContract(msgspec.Struct, frozen=True, omit_defaults=True):
+class TopicContract(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """What profile must know of one topic: the contracts of the models that read it, with their stream on it alone.
 
     They agree in lateness, clock skew, idle timeout and time field. Sorted by model. Positions name it by digest.
@@ -89,7 +90,7 @@ class TopicContract(msgspec.Struct, frozen=True, omit_defaults=True):
     topic: str
     models: tuple[ModelContract, ...]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return "sha256:" + hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:32]
 

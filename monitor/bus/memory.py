@@ -65,7 +65,7 @@ class MemoryLog:
         """The log starts at `offset` from now on."""
         self.start = max(self.start, min(offset, self.end))
         gone = bisect_left(self.offsets, self.start)
-        for column in (self.offsets, self.timestamps, self.keys, self.values, self.headers):
+        for column in (self.offsets, self.timestamps, self.keys, self.values, self.headers, self.kinds):
             del column[:gone]
         self.newest = {key: at for key, at in self.newest.items() if at >= self.start}
 

@@ -9,8 +9,9 @@ accepts loose reads as the same values.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final
 
@@ -52,8 +53,12 @@ def stream_on(contract: ModelContract, topic: str) -> StreamContract:
     return next(stream for stream in contract.streams if stream.topic == topic)
 
 
-def shapes_of(streams: Sequence[StreamContract]) -> Shapes:
-    """Shapes of the events of one topic; the streams are of one kind and have one time field."""
+@lru_cache(maxsize=64)
+def shapes_of(streams: tuple[StreamContract, ...]) -> Shapes:
+    """Return the shapes of the events of one topic; the streams are of one kind and have one time field.
+
+    Kept, because every partition of a topic needs the same ones, and a type takes long to generate.
+    """
     nested = streams[0].stream == FEATURES
     names = ("model", "event_id", streams[0].time_field)
     columns = _uses(column for stream in streams for column in stream.columns)

@@ -22,12 +22,15 @@ UNREADABLE: Final = -(1 << 62)
 TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 """The form of a time for JSON schemas, which does not check the calendar."""
 
+_FEW: Final = 8
+"""So many texts are read sooner one by one than as a matrix."""
 _LEAST, _MOST = -62_167_219_200_000, 253_402_300_799_999
 """0000-01-01T00:00:00Z and 9999-12-31T23:59:59.999Z."""
 _TEXT = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
 _FIELDS = ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19), (20, 23))
 _LIMITS = np.array([9999, 12, 31, 23, 59, 59, 999])
-_MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+_DAYS_OF_MONTH = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_MONTH_DAYS = np.array(_DAYS_OF_MONTH)
 
 
 class _Form:
@@ -47,6 +50,8 @@ _FORMS = {20: _Form(b"0000-00-00T00:00:00Z"), 24: _Form(b"0000-00-00T00:00:00.00
 
 def read_times(texts: Sequence[str]) -> Int64s:
     """Return the times of the texts, shape (n,); UNREADABLE for a text that is not an RFC 3339 time."""
+    if len(texts) <= _FEW:
+        return np.array([read_time(text) for text in texts], dtype=np.int64)
     lengths = sorted(set(map(len, texts)))
     if len(lengths) == 1 and lengths[0] in _FORMS:
         return _read_alike(texts, _FORMS[lengths[0]])
@@ -67,7 +72,7 @@ def read_time(text: str) -> int:
     year, month, day, hour, minute, second = map(int, found.group(1, 2, 3, 4, 5, 6))
     away = int(found[9] or 0), int(found[10] or 0)
     in_day = hour <= 23 and minute <= 59 and second <= 60 and away <= (23, 59) and away[1] <= 59
-    if not in_day or not 1 <= month <= 12 or not 1 <= day <= _MONTH_DAYS[month] + (month == 2 and _is_leap(year)):
+    if not in_day or not 1 <= month <= 12 or not 1 <= day <= _DAYS_OF_MONTH[month] + (month == 2 and _is_leap(year)):
         return UNREADABLE
     offset = (away[0] * 60 + away[1]) * (-1 if found[8] == "-" else 1)
     seconds = (int(_days(year, month, day)) * 24 + hour) * 3600 + (minute - offset) * 60 + second
@@ -116,5 +121,5 @@ def _days(year: Any, month: Any, day: Any) -> Any:
     """Return days since 1970-01-01 of ints or arrays. Years begin in March here, so that leap days end them."""
     early = month <= 2
     year = year - early
-    day_of_year = (153 * (month + np.where(early, 9, -3)) + 2) // 5 + day - 1
+    day_of_year = (153 * (month - 3 + 12 * early) + 2) // 5 + day - 1
     return year * 365 + year // 4 - year // 100 + year // 400 + day_of_year - 719468

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -38,7 +39,7 @@ class WindowSpec(_Resolved):
             raise ValueError("the step of a window is in its own unit")
         return self
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The canonical name: "events=5000,every=500", "time=1h,every=5m", "events=2000"."""
         if self.time_ms is not None:

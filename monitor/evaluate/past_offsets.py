@@ -148,6 +148,8 @@ def _block(stretch: _Stretch, now: int) -> tuple[int, int]:
 
 def _union(rows: Int64s) -> Int64s:
     """One row a partition: its first start and its last end, by place."""
+    if len(rows) == 1:
+        return rows
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     firsts = np.flatnonzero(np.diff(rows[:, 0], prepend=-1))
     if len(firsts) == len(rows):

@@ -76,7 +76,7 @@ class NumericBins:
 def fixed_point(values: Float64s, center: float | Float64s, unit: float | Float64s) -> Int64s:
     """Values as integers in units of the scale, clipped to +-CLIP."""
     with np.errstate(over="ignore"):  # infinitely many units are clipped like others
-        return np.clip(np.rint((values - center) / unit), -CLIP, CLIP).astype(np.int64)
+        return np.minimum(np.maximum(np.rint((values - center) / unit), -CLIP), CLIP).astype(np.int64)
 
 
 @dataclass(frozen=True)

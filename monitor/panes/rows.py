@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -78,6 +79,7 @@ def canonical_order(time: Int64s, offset: Int64s, part: Int32s) -> Int64s:
     return np.lexsort((part, offset, time)).astype(np.int64, copy=False)
 
 
+@lru_cache(maxsize=1024)
 def partition_seed(tp: TopicPartition) -> np.uint64:
     """The seed of a topic partition's row levels."""
     digest = hashlib.sha256(f"{tp.topic}/{tp.partition}".encode()).digest()

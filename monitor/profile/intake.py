@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.codec.dead_letters import reject
 from monitor.codec.reasons import TIME_AHEAD
@@ -119,7 +120,7 @@ class Intake:
         offset = np.concatenate([rows.offset for rows in parts])
         order = np.argsort(offset, kind="stable") if len(parts) > 1 else np.arange(len(offset))
         time = np.concatenate([rows.time for rows in parts])[order]
-        admission = admit(time, np.isin(offset[order], vouched), self.reach, self.skew, flush)
+        admission = admit(time, _among(offset[order], vouched), self.reach, self.skew, flush)
         decided = len(admission.accepted)
         # decided by a row: at the position behind it; by a heartbeat: here
         until = np.maximum(np.append(offset[order] + 1, position)[admission.decided_by], self._until)
@@ -165,7 +166,7 @@ class Intake:
     def _wait(self, waiting: list[Rows], vouched: Int64s, records: RecordBatch | None) -> None:
         """Keep rows that wait, with what a dead letter would quote of them. `vouched`: offsets, of others too."""
         offsets = [offset for rows in waiting for offset in rows.offset.tolist()]
-        self._vouched = vouched[np.isin(vouched, offsets)]
+        self._vouched = vouched[_among(vouched, offsets)]
         self._waiting, self._quotes = waiting, {offset: self._quote(offset, records) for offset in offsets}
 
     def _quote(self, offset: int, records: RecordBatch | None) -> Rejected:
@@ -174,3 +175,8 @@ class Intake:
         if records is None:
             raise KeyError(offset)  # rows either wait or are of this batch
         return reject(records, bisect_left(records.offsets, offset), TIME_AHEAD)
+
+
+def _among(values: Int64s, some: Int64s | list[int]) -> NDArray[np.bool_]:
+    """Return which values are among `some`; mostly there are none."""
+    return np.isin(values, some) if len(values) and len(some) else np.zeros(len(values), dtype=np.bool_)

@@ -22,4 +22,4 @@ def ratio(above: Int64s | Float64s, below: Int64s | Float64s) -> Float64s:
     >>> ratio(np.array([1, 1]), np.array([4, 0])).tolist()
     [0.25, nan]
     """
-    return np.asarray(above / np.where((below > 0) | (below < 0), below, np.nan))
+    return np.asarray(above / (below if below.all() else np.where(below != 0, below, np.nan)))
