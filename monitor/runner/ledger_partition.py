@@ -265,6 +265,8 @@ class LedgerPartition:
         model = entry.model if isinstance(entry, Pane | RawPane | Decision | Notice) else ""
         if model and not self.task.passes_over(model):
             self.commits.parts.meet(model, offset)
+            if isinstance(entry, Decision) and entry.kind == "gone":
+                self.commits.parts.want(model)  # its state goes from `state`, too
 
     def _entry(self, record: Record) -> Entry | None:
         """The entry that a record completes; None if more chunks follow, or it is damaged: that stops its model."""

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from monitor.config import load
 from monitor.config.resolved import Config
+from monitor.events import TopicPartition
 from monitor.runner.evaluate import EvaluateStage
 from tests.unit.runner import fleet
 from tests.unit.runner.fleet import Fleet
@@ -115,3 +116,33 @@ def test_a_model_that_comes_back_is_new(kills: bool) -> None:
     ids = [event["id"] for event in alerts_of(running, "w")]
     assert len(ids) == len(set(ids))
     assert {identifier.rsplit("/", 1)[1] for identifier in ids if "/firing/" in identifier} == {"1"}
+
+
+def in_state(running: Fleet, model: str) -> int:
+    """Bytes that compaction keeps of a model's snapshots."""
+    kept: dict[bytes | None, bytes | None] = {}
+    for p in range(fleet.TOPICS.partitions):
+        log = running.bus.log(TopicPartition(fleet.TOPICS.name("state"), p))
+        kept |= dict(zip(log.keys, log.values, strict=True))
+    names = {key: (key or b"").split(b"\0")[0].decode().split("/")[1] for key in kept}
+    return sum(len(value or b"") for key, value in kept.items() if names[key] == model)
+
+
+@pytest.mark.parametrize("seconds", [16, 120])
+def test_the_state_of_a_model_that_goes_leaves_its_topic_at_once(seconds: int) -> None:
+    """Of a lane that waits its rows, of one that is judged its windows; a little stays, by which its numbers go on."""
+    with capture_logs():
+        running = Fleet(fleet.new_bus(), CONFIG)
+        restart(running, CONFIG)
+        traffic(running, 0, seconds, 0.0)
+        for stage in running.stages.values():
+            for held in stage._partitions.values() if isinstance(stage, EvaluateStage) else ():
+                for name in held.task.models:
+                    held.commits.parts.want(name)
+        traffic(running, seconds, seconds + 4, 0.0)
+        before = in_state(running, "w")
+        reload(running, without("w"))
+        traffic(running, seconds + 4, seconds + 20, 0.0)
+    assert fold_of(running, "w").is_gone
+    assert before > 2 * in_state(running, "w")
+    assert 0 < in_state(running, "w") < 600
