@@ -56,6 +56,14 @@ def split(outgoing: Outgoing, limit: int = LIMIT) -> list[Outgoing]:
     ]
 
 
+def leftovers(key: bytes, before: int, now: int, limit: int = LIMIT) -> list[bytes]:
+    """The keys of chunks that compaction would keep for good, once a value of `now` bytes follows one of `before`."""
+    counts = [max(1, -(-size // limit)) for size in (before, now)]
+    if counts[0] == counts[1]:
+        return []
+    return [key + b"\0" + _place(number, counts[0]) for number in range(counts[0] - 1)]
+
+
 class Assembler:
     """Puts chunks together again, for any number of partitions and keys. `compacted`: old chunks may lack others."""
 

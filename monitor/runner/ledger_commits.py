@@ -119,6 +119,7 @@ class LedgerCommits:
         """The parts that are due at the position, and the shared one of where folding again is to begin."""
         self.remember(task, position)
         start, parts, blocks = self._snapshots.end(self._tp.partition), dict[str, bytes](), dict[str, bytes | None]()
+        before: dict[str, int] = {}
         for name in self.parts.due(task.models, position):
             part = parts[name] = task.part(name)
             held, written = task.blocks(name), self.parts.blocks_of(name)
@@ -132,6 +133,7 @@ class LedgerCommits:
                 numbers=self._outbox.numbers(name),
                 blocks={block: written.get(block, start) for block in sorted(held)},
             )
+            before[name] = self.parts.size_of(name)
             self.parts.take(name, snapshot, len(part), task.models[name])
             self._rebuilt.pop(name, None)
             self._unsettled.discard(name)
@@ -146,7 +148,7 @@ class LedgerCommits:
             part = parts[""] = encode_shared(memory.state)
             snapshot = Snapshot(memory.position, start, digest_of_part(part), memory.outputs, memory.numbers)
             self.low.take(snapshot, len(part))
-        return self._snapshots.outgoing(self._tp.partition, {**parts, **blocks})
+        return self._snapshots.outgoing(self._tp.partition, {**parts, **blocks}, before)
 
     def remember(self, task: EvaluateTask, position: int) -> None:
         """Keep what belongs to no model, as of the position."""

@@ -101,6 +101,10 @@ class Parts:
         """The newest snapshot of a model that runs."""
         return self._parts[name].snapshot if name in self._parts else None
 
+    def size_of(self, name: str) -> int:
+        """Bytes of a model's newest snapshot; 0 without one."""
+        return self._parts[name].size if name in self._parts else 0
+
     def blocks_of(self, name: str) -> Mapping[str, int]:
         """The blocks that a model's newest snapshot lists, and where each begins in `state`."""
         snapshot = self.snapshot_of(name)

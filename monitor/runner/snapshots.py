@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from monitor.bus.port import Bus
-from monitor.codec.chunks import Assembler, split
+from monitor.codec.chunks import Assembler, leftovers, split
 from monitor.codec.snapshot import digest_of_part
 from monitor.errors import FormatError
 from monitor.events import Outgoing, TopicPartition
@@ -50,13 +50,20 @@ class Snapshots:
         """Return where the next parts of a partition will begin, or later."""
         return self._bus.end(TopicPartition(self._topic, partition))
 
-    def outgoing(self, partition: int, parts: Mapping[str, bytes | None]) -> list[Outgoing]:
-        """The records of parts, each of less than 512 KiB; None: the part is needed no longer."""
-        return [
-            chunk
-            for name in sorted(parts)
-            for chunk in split(Outgoing(self._topic, partition, _key(partition, name), parts[name]))
-        ]
+    def outgoing(
+        self, partition: int, parts: Mapping[str, bytes | None], before: Mapping[str, int] | None = None
+    ) -> list[Outgoing]:
+        """The records of parts, each of less than 512 KiB; None: the part is needed no longer.
+
+        `before`: sizes (bytes) of those that they replace, whose chunks get tombstones.
+        """
+        records: list[Outgoing] = []
+        for name, part in sorted(parts.items()):
+            key = _key(partition, name)
+            records += split(Outgoing(self._topic, partition, key, part))
+            for left in leftovers(key, (before or {}).get(name, 0), len(part or b"")):
+                records.append(Outgoing(self._topic, partition, left, None))
+        return records
 
     def read(self, partition: int, wanted: Mapping[str, Snapshot]) -> dict[str, bytes]:
         """The parts that are named, by name, with their blocks: the value with the digest named, else the newest.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.codec.chunks import CHUNK, Assembler, split
+from monitor.codec.chunks import CHUNK, Assembler, leftovers, split
 from monitor.errors import FormatError
 from monitor.events import Outgoing, Record
 
@@ -72,3 +72,18 @@ def test_a_compacted_topic_keeps_whole_values() -> None:
     for log in (kept, kept[1:]):
         assembler = Assembler(compacted=True)
         assert [value for value in map(assembler.feed, log) if value is not None] == [b"new value"]
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=8))
+def test_compaction_keeps_the_last_value_and_nothing_of_those_before(sizes: list[int]) -> None:
+    """If each value comes with tombstones for the chunks that it leaves behind, whatever the sizes."""
+    kept: dict[bytes | None, Outgoing] = {}
+    before = 0
+    for size in sizes:
+        last = split(Outgoing("t", 0, b"k", b"x" * size), 4)
+        kept |= {part.key: part for part in last}
+        for key in leftovers(b"k", before, size, 4):
+            del kept[key]
+        before = size
+    assert list(kept.values()) == sorted(last, key=lambda part: list(kept).index(part.key))
+    assert len(kept) == len(last)
