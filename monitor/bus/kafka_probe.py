@@ -11,8 +11,8 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 
 from kafka import errors as kafka_errors
 from kafka.net.manager import KafkaConnectionManager
@@ -20,32 +20,28 @@ from kafka.net.sasl import get_sasl_mechanism
 from kafka.net.transport import KafkaSSLTransport
 
 from monitor.bus.kafka_security import ENCRYPTED, MECHANISMS
+from monitor.bus.kafka_wire import (
+    Closed,
+    NoKafka,
+    advertised_brokers,
+    ask,
+    connected,
+    content_of,
+    nullable_text,
+    sized,
+    speaks_tls,
+    text,
+    texts,
+    tls_alert,
+)
 from monitor.errors import BusError, BusUnreachable
 
-PATIENCE_SECONDS = 5.0
-MOST_ANSWER_BYTES = 16 << 20
 _HANDSHAKE, _VERSIONS, _AUTHENTICATE, _METADATA = (17, 1), (18, 0), (36, 1), (3, 1)
 _TLS_RECORD = range(0x14, 0x18)
 
 _HOST_MISMATCH = (62, 64)
 _OUT_OF_DATE = (9, 10)
 _PROTOCOL, _SET_PROTOCOL = "STREAMDRIFT_KAFKA_SECURITY_PROTOCOL", "set STREAMDRIFT_KAFKA_SECURITY_PROTOCOL"
-
-
-class _Closed(Exception):
-    """The broker ended the conversation instead of answering. `alert`: the word of TLS for why, where there was one."""
-
-    def __init__(self, alert: str = "") -> None:
-        super().__init__(alert)
-        self.alert = alert
-
-
-class _NoKafka(Exception):
-    """The answer is of another protocol; `first` are its first bytes."""
-
-    def __init__(self, first: bytes) -> None:
-        super().__init__("not Kafka's protocol")
-        self.first = first
 
 
 def diagnosis(servers: Sequence[str], options: Mapping[str, object]) -> BusError | None:
@@ -78,7 +74,7 @@ class _Visit:
     def problem(self) -> BusError | None:
         try:
             with (
-                closing(_connected(self._server, *self._place)) as plain,
+                closing(connected(self._server, *self._place)) as plain,
                 closing(self._encrypted(plain)) as connection,
             ):
                 self._first_answer(connection)
@@ -110,7 +106,7 @@ class _Visit:
         except ssl.SSLCertVerificationError as error:
             raise self._untrusted(error, host) from None
         except (ssl.SSLError, ConnectionError) as error:
-            if alert := _alert(error):
+            if alert := tls_alert(error):
                 raise self._refused_certificate(alert) from None
             raise self._failed(
                 "TLS: what listens there does not speak TLS",
@@ -147,15 +143,15 @@ class _Visit:
     def _first_answer(self, connection: socket.socket) -> None:
         """Every listener tells its versions, before any authentication; TLS 1.3 refuses certificates only here."""
         try:
-            _ask(connection, _VERSIONS)
+            ask(connection, _VERSIONS)
             return
-        except _NoKafka as other:
+        except NoKafka as other:
             if other.first[0] not in _TLS_RECORD:
                 raise self._failed("what listens there is no Kafka broker", "correct host and port") from None
-        except _Closed as closed:
+        except Closed as closed:
             if ENCRYPTED.get(self._protocol, False):
                 raise self._refused_certificate(closed.alert or "it closed the connection") from None
-            if not _speaks_tls(*self._place):
+            if not speaks_tls(*self._place):
                 raise self._failed(
                     "what listens there does not answer as a broker does", "is that a broker's port?"
                 ) from None
@@ -164,14 +160,14 @@ class _Visit:
 
     def _authenticate(self, connection: socket.socket) -> None:
         name = str(self._options.get("sasl_mechanism"))
-        answer = self._ask(connection, _HANDSHAKE, _text(name))
+        answer = self._ask(connection, _HANDSHAKE, text(name))
         (code,), rest = struct.unpack_from(">h", answer), answer[2:]
         error = kafka_errors.for_code(code)
         if error is kafka_errors.IllegalSaslStateError:
             without = "SSL" if ENCRYPTED[self._protocol] else "PLAINTEXT"
             raise self._failed("authentication: the listener asks nobody for credentials", f"{_SET_PROTOCOL}={without}")
         if error is kafka_errors.UnsupportedSaslMechanismError:
-            enabled = ", ".join(_texts(rest))
+            enabled = ", ".join(texts(rest))
             raise self._failed(
                 f"authentication: the listener does not take {name}, but {enabled}",
                 "set STREAMDRIFT_KAFKA_SASL_MECHANISM",
@@ -179,13 +175,13 @@ class _Visit:
         config = KafkaConnectionManager.DEFAULT_CONFIG | dict(self._options)
         mechanism = get_sasl_mechanism(name)(host=self._place[0], **config)
         while not mechanism.is_done():
-            answer = self._ask(connection, _AUTHENTICATE, _bytes(mechanism.auth_bytes()))
+            answer = self._ask(connection, _AUTHENTICATE, sized(mechanism.auth_bytes()))
             (code,) = struct.unpack_from(">h", answer)
             if code:
-                raise self._unauthenticated(name, _nullable(answer[2:])[0])
-            _message, rest = _nullable(answer[2:])
+                raise self._unauthenticated(name, nullable_text(answer[2:])[0])
+            _message, rest = nullable_text(answer[2:])
             try:
-                mechanism.receive(_sized(rest))
+                mechanism.receive(content_of(rest))
             except (ValueError, KeyError):
                 raise self._unauthenticated(name, "it does not prove that it knows the password") from None
 
@@ -199,17 +195,17 @@ class _Visit:
 
     def _ask(self, connection: socket.socket, request: tuple[int, int], body: bytes) -> bytes:
         try:
-            return _ask(connection, request, body)
-        except _Closed:
+            return ask(connection, request, body)
+        except Closed:
             raise self._failed("authentication: the broker closed the connection", "look at the broker's log") from None
-        except _NoKafka:
+        except NoKafka:
             raise self._failed("what listens there is no Kafka broker", "correct host and port") from None
 
     def _brokers(self, connection: socket.socket) -> None:
         """The cluster names its brokers, and at least one of them is where it says."""
         try:
-            answer = _ask(connection, _METADATA, struct.pack(">i", 0))
-        except (_Closed, _NoKafka):
+            answer = ask(connection, _METADATA, struct.pack(">i", 0))
+        except (Closed, NoKafka):
             if self._protocol.startswith("SASL_"):
                 raise self._failed("the broker closes the connection after authentication", "look at its log") from None
             wanted = "SASL_SSL" if ENCRYPTED[self._protocol] else "SASL_PLAINTEXT"
@@ -217,10 +213,10 @@ class _Visit:
                 "authentication: the listener wants credentials",
                 f"{_SET_PROTOCOL}={wanted}, and the mechanism and credentials of a user",
             ) from None
-        advertised = list(_advertised(answer))
+        advertised = list(advertised_brokers(answer))
         for server, host, port in advertised:
             try:
-                _connected(server, host, port).close()
+                connected(server, host, port).close()
                 return
             except BusUnreachable as error:
                 problem = error
@@ -229,111 +225,3 @@ class _Visit:
                 f"kafka://{self._server}: answers, but its brokers can't be reached under the names that it gives:"
                 f" {problem}; correct the broker's advertised.listeners, or make those names known here"
             )
-
-
-# ---------------------------------------------------------------------- the wire
-
-
-def _connected(server: str, host: str, port: int) -> socket.socket:
-    """A connection; raises BusUnreachable."""
-    try:
-        return socket.create_connection((host, port), timeout=PATIENCE_SECONDS)
-    except socket.gaierror as error:
-        reason, remedy = f"the name {host!r} does not resolve ({error.strerror})", "correct the address or the DNS"
-    except ConnectionRefusedError:
-        reason, remedy = "nobody listens there", "is the broker up, and is that its port?"
-    except TimeoutError:
-        reason = f"no answer within {PATIENCE_SECONDS:g} s"
-        remedy = "is the address right, and does a firewall stand between?"
-    except OSError as error:
-        reason, remedy = f"can't be reached ({error.strerror or error})", "correct the address or the network"
-    raise BusUnreachable(f"kafka://{server}: unreachable: {reason}; {remedy}") from None
-
-
-def _speaks_tls(host: str, port: int) -> bool:
-    """Return true if a TLS handshake gets so far that the other side shows a certificate, whoever's it is."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    try:
-        with socket.create_connection((host, port), timeout=PATIENCE_SECONDS) as plain:
-            context.wrap_socket(plain, server_hostname=host).close()
-    except OSError as error:
-        return bool(_alert(error))
-    return True
-
-
-def _alert(error: OSError) -> str:
-    """Return the TLS alert with which the other side ended the handshake, or nothing."""
-    reason = str(getattr(error, "reason", "") or "")
-    return reason.split("_ALERT_", 1)[1].replace("_", " ").lower() if "_ALERT_" in reason else ""
-
-
-def _ask(connection: socket.socket, request: tuple[int, int], body: bytes = b"") -> bytes:
-    """One request of Kafka's protocol and what its answer holds after the header; raises _Closed, _NoKafka."""
-    key, version = request
-    frame = struct.pack(">hhi", key, version, 1) + _text("streamdrift-probe") + body
-    with _conversation():
-        connection.sendall(struct.pack(">i", len(frame)) + frame)
-        first = _exactly(connection, 4)
-        (size,) = struct.unpack(">i", first)
-        if not 4 <= size <= MOST_ANSWER_BYTES:
-            raise _NoKafka(first)
-        return _exactly(connection, size)[4:]
-
-
-@contextmanager
-def _conversation() -> Iterator[None]:
-    try:
-        yield
-    except (ssl.SSLError, ConnectionError, TimeoutError) as error:
-        raise _Closed(_alert(error)) from None
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    parts: list[bytes] = []
-    while size > 0:
-        part = connection.recv(min(size, 65536))
-        if not part:
-            raise _Closed
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
-
-
-def _text(text: str) -> bytes:
-    encoded = text.encode()
-    return struct.pack(">h", len(encoded)) + encoded
-
-
-def _bytes(content: bytes) -> bytes:
-    return struct.pack(">i", len(content)) + content
-
-
-def _nullable(data: bytes) -> tuple[str, bytes]:
-    """A text that may be null, and what follows it."""
-    (size,) = struct.unpack_from(">h", data)
-    end = 2 + max(size, 0)
-    return data[2:end].decode(errors="replace"), data[end:]
-
-
-def _texts(data: bytes) -> Iterator[str]:
-    (count,), data = struct.unpack_from(">i", data), data[4:]
-    for _ in range(count):
-        text, data = _nullable(data)
-        yield text
-
-
-def _sized(data: bytes) -> bytes:
-    (size,) = struct.unpack_from(">i", data)
-    return data[4 : 4 + max(size, 0)]
-
-
-def _advertised(answer: bytes) -> Iterator[tuple[str, str, int]]:
-    """The brokers of a metadata answer, version 1: host:port, host, port."""
-    (count,), data = struct.unpack_from(">i", answer), answer[4:]
-    for _ in range(count):
-        host, data = _nullable(data[4:])
-        (port,), data = struct.unpack_from(">i", data), data[4:]
-        _rack, data = _nullable(data)
-        yield f"{host}:{port}", host, port

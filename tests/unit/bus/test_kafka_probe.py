@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from monitor.bus import kafka_probe
+from monitor.bus import kafka_wire
 from monitor.bus.address import open_bus
 from monitor.bus.kafka_probe import diagnosis
 from monitor.errors import BusUnreachable
@@ -80,7 +80,7 @@ def test_what_is_no_broker_to_work_with_is_told(
 
 def test_a_place_that_never_answers_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that nobody takes up, as behind some firewalls."""
-    monkeypatch.setattr(kafka_probe, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(kafka_wire, "PATIENCE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         server = f"127.0.0.1:{silent.getsockname()[1]}"
         assert "does not answer as a broker" in str(diagnosis([server], {}))
