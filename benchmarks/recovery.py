@@ -1,6 +1,6 @@
 """Recovery: from `kill -9` of the whole service to its first new alert, with many detectors and old snapshots.
 
-    python benchmarks/recovery.py [--detectors 50000] [--models 24] [--rows 5] [--json FILE] [--keep DIR]
+    python benchmarks/recovery.py [--detectors 50000] [--models 24] [--rows 5] [--json FILE]
 
 Twice: started again under the same instance name, and taken over by another instance, which first has to wait for the
 session of the killed one to run out. The drift that raises the new alert begins after the kill. More in
@@ -9,33 +9,39 @@ benchmarks/README.md.
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import kafka
 import msgspec
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script's path lacks the checkout
 
+from benchmarks.recovery_load import (
+    LEDGER_PARTITIONS,
+    PARTITIONS,
+    PREFIX,
+    REFERENCE_ROWS,
+    TOPIC,
+    Panes,
+    column_count,
+    configuration,
+    detectors_of,
+    model_names,
+)
 from monitor.bus.kafka import KafkaBus
-from monitor.codec.canonical import time_text
 from monitor.config import load
-from monitor.config.inputs import InputRefused, resolve_inputs
-from monitor.config.resolved import Config
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger import position_records as positions
 from monitor.ledger.ledger_topics import LedgerTopics
@@ -44,41 +50,11 @@ from monitor.runner.positions import Positions
 from monitor.service import prepare
 from monitor.settings import load_settings
 from tests.broker import Broker
+from tests.kafka.service import Service, environment
 
-TOPIC, PREFIX = "recovery.features", "recovery."
-PARTITIONS, LEDGER_PARTITIONS = 6, 8
-PANE_MS = 2000
-START_MS = 1_790_000_000_000
-REFERENCE_ROWS = 100
-GAPS = 0.03
-"""Share of values that are missing: what the detectors that read 0 and 1 watch."""
-ON_RANKS = ("ADWIN", "PageHinkley")
-ON_GAPS = ("DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW")
-KSWIN_COLUMNS = 5
-"""Of each model: KSWIN takes 0.3 ms a value, some hundred times the others."""
 SHIFT_PANES = 20
 """Enough for a window that is wholly shifted, and for every partition's watermark to pass its end."""
 PATIENCE_S = 1200.0
-COMMAND = (sys.executable, "-m", "monitor.cli.main")
-
-HEAD = """
-version: 1
-defaults:
-  {window: {events: 50, every: 25}, lateness: 2s, pane: 2s, interval: 2s, idle_timeout: 1h}
-models:
-"""
-MODEL = """
-  %(model)s:
-    task: regression
-    streams: {features: {topic: %(topic)s}}
-    columns: {timestamp: event_time, numerical: [%(columns)s]}
-    reference: {first: %(reference)d}
-"""
-GROUP = """
-  - name: shift-%(model)s
-    model: %(model)s
-    rules: [{alert: Shift, expr: 'ks{column="c000"} > 0.7'}]
-"""
 
 
 class Recovery(msgspec.Struct, frozen=True):
@@ -107,114 +83,23 @@ class Report(msgspec.Struct, frozen=True):
     recoveries: list[Recovery]
 
 
-def model_names(count: int) -> list[str]:
-    """Names of models, evenly over the ledger partitions."""
-    topics = LedgerTopics(PREFIX, LEDGER_PARTITIONS)
-    wanted = Counter(dict.fromkeys(range(LEDGER_PARTITIONS), 0))
-    names: list[str] = []
-    for number in itertools.count():
-        if len(names) == count:
-            return names
-        name = f"model-{number:03d}"
-        if wanted[topics.partition_of(name)] == min(wanted.values()):
-            wanted[topics.partition_of(name)] += 1
-            names.append(name)
-    return names
-
-
-def column_count(detectors: int, models: int) -> int:
-    """Columns of each model, so that there are at least so many detectors in all."""
-    each = -(-detectors // models) - KSWIN_COLUMNS
-    return max(KSWIN_COLUMNS, -(-each // (len(ON_RANKS) + len(ON_GAPS))))
-
-
-def configuration(models: list[str], columns: int) -> str:
-    """alerts.yaml: every detector on every column, but for KSWIN."""
-    names = ", ".join(f"c{k:03d}" for k in range(columns))
-    common = {"topic": TOPIC, "columns": names, "reference": REFERENCE_ROWS}
-    parts = [HEAD, *(MODEL % {"model": model, **common} for model in models)]
-    parts.append("\ndetectors:\n")
-    parts += [f'  {kind.lower()}: {{class: {kind}, input: "*"}}\n' for kind in ON_RANKS]
-    parts += [f'  {kind.lower()}: {{class: {kind}, input: "missing(*)"}}\n' for kind in ON_GAPS]
-    parts += [f"  kswin{k}: {{class: KSWIN, input: c{k:03d}}}\n" for k in range(KSWIN_COLUMNS)]
-    return "".join([*parts, "groups:\n", *(GROUP % {"model": model} for model in models)])
-
-
-def detectors_of(config: Config) -> Counter[str]:
-    """How many detectors the configuration makes, by class."""
-    found: Counter[str] = Counter()
-    for model in config.models:
-        for spec in model.rules.detectors:
-            try:
-                found[spec.detector.class_] += len(resolve_inputs(spec, model.contract))
-            except InputRefused:
-                continue
-    return found
-
-
-class Panes:
-    """Records of one pane after the other, for all models. `shifted`: column c000 has moved far."""
-
-    def __init__(self, models: list[str], columns: int, rows: int) -> None:
-        self.models = models
-        self._names = [f"c{k:03d}" for k in range(columns)]
-        self._rows = rows
-        self._random = np.random.default_rng(1)
-        self.number = 0
-
-    def take(self, shifted: bool = False) -> Iterator[Outgoing]:
-        start = START_MS + self.number * PANE_MS
-        self.number += 1
-        for row in range(self._rows):
-            time_of = time_text(start + row * PANE_MS // self._rows)
-            for model in self.models:
-                values = np.round(self._random.standard_normal(len(self._names)), 3)
-                if shifted:
-                    values[0] += 5
-                cells: list[float | None] = values.tolist()
-                for k in np.flatnonzero(self._random.random(len(cells)) < GAPS).tolist():
-                    if k:
-                        cells[k] = None
-                features = dict(zip(self._names, cells, strict=True))
-                event_id = f"{model}-{self.number}-{row}"
-                event = {"event_id": event_id, "model": model, "event_time": time_of, "features": features}
-                yield Outgoing(TOPIC, (self.number * self._rows + row) % PARTITIONS, None, msgspec.json.encode(event))
-
-
-class Service:
-    """`streamdrift run` under an instance name, in a process group of its own."""
+class MeasuredService(Service):
+    """`streamdrift run` under an instance name, with default time-outs; its CPU time, and the times in its log."""
 
     def __init__(self, address: str, config: Path, log: Path) -> None:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMDRIFT_")}
-        own = {"BUS": f"kafka://{address}", "PREFIX": PREFIX, "LEDGER_PARTITIONS": str(LEDGER_PARTITIONS)}
-        self._env = (
-            kept | {f"STREAMDRIFT_{name}": value for name, value in own.items()} | {"STREAMDRIFT_LOG_FORMAT": "json"}
-        )
-        self._config = config
-        self.log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        own = environment(f"kafka://{address}", PREFIX) | {"STREAMDRIFT_LEDGER_PARTITIONS": str(LEDGER_PARTITIONS)}
+        del own["STREAMDRIFT_COMMIT_INTERVAL_MS"]
+        super().__init__(own, config, log)
 
-    def start(self, instance: str) -> None:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*COMMAND, "run", "--config", str(self._config), "--instance", instance],
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def kill(self) -> None:
-        """SIGKILL to all its processes."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
+    def start_as(self, instance: str) -> None:
+        """Start it under a name."""
+        self._flags = ("--instance", instance)
+        self.start()
 
     def check(self) -> None:
+        """Raise RuntimeError if it has ended."""
         if self._process is not None and self._process.poll() is not None:
-            raise RuntimeError(f"the service ended:\n{self.log.read_text()[-3000:]}")
+            raise RuntimeError(f"the service ended:\n{self.tail()}")
 
     def cpu_s(self) -> float:
         """CPU time that its processes have taken so far."""
@@ -229,7 +114,7 @@ class Service:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def times(self, event: str, begin: int) -> list[float]:
-        """When (s, epoch) the service said an event in its log behind byte `begin`."""
+        """When (s, epoch) the service logged an event, behind byte `begin` of its log."""
         lines = self.log.read_bytes()[begin:].splitlines()
         found = [msgspec.json.decode(line) for line in lines if f'"{event}"'.encode() in line]
         return [datetime.fromisoformat(e["timestamp"]).timestamp() for e in found]
@@ -238,7 +123,7 @@ class Service:
 class Bench:
     """The service on a broker, its traffic and how far it has come."""
 
-    def __init__(self, address: str, config: Path, panes: Panes, service: Service) -> None:
+    def __init__(self, address: str, config: Path, panes: Panes, service: MeasuredService) -> None:
         self._bus = KafkaBus([address], {})
         self._bus.create(TOPIC, PARTITIONS)
         settings = load_settings(prefix=PREFIX, ledger_partitions=LEDGER_PARTITIONS, config=config)
@@ -265,7 +150,7 @@ class Bench:
         self._sender.flush()
 
     def caught_up(self) -> bool:
-        """Whether all input is folded and all of the ledger judged."""
+        """Return true if all input is folded and all of the ledger judged."""
         inputs = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
         ledger = [TopicPartition(self._topics.name("ledger"), p) for p in range(LEDGER_PARTITIONS)]
         for tp in inputs:
@@ -277,14 +162,6 @@ class Bench:
             if value is None or positions.decode_evaluate(value).position < self._bus.end(tp):
                 return False
         return True
-
-    def wait(self, condition: Callable[[], bool], what: str) -> None:
-        until = time.monotonic() + PATIENCE_S
-        while not condition():
-            self.service.check()
-            if time.monotonic() > until:
-                raise RuntimeError(f"not within {PATIENCE_S:g} s: {what}\n{self.service.log.read_text()[-3000:]}")
-            time.sleep(0.2)
 
     def written(self) -> set[str]:
         """The models whose snapshots were written since it was last asked."""
@@ -307,7 +184,7 @@ class Bench:
         panes: dict[str, list[int]] = {model: [] for model in self._models}
         for pane in range(1, 4 * PANES):
             self.send(1)
-            self.wait(self.caught_up, "a pane was judged")
+            self.service.wait_until(self.caught_up, "a pane was judged", PATIENCE_S)
             for model in self.written():
                 panes[model].append(pane)
             if all(len(its) > 1 for its in panes.values()):
@@ -333,16 +210,14 @@ class Bench:
         shift = [record for _ in range(SHIFT_PANES) for record in self._panes.take(shifted=True)]
         killed = time.time()
         self.service.kill()
-        self.service.start(instance)
+        self.service.start_as(instance)
         self._send(shift)
         alerted: dict[str, float] = {}
         until = killed + PATIENCE_S
         while len(alerted) < len(models):
             self.service.check()
             if time.time() > until:
-                raise RuntimeError(
-                    f"{len(alerted)} of {len(models)} models alerted\n{self.service.log.read_text()[-3000:]}"
-                )
+                raise RuntimeError(f"{len(alerted)} of {len(models)} models alerted\n{self.service.tail()}")
             for records in consumer.poll(200).values():
                 for record in records:
                     labels = msgspec.json.decode(record.value)["data"]["labels"]
@@ -350,7 +225,7 @@ class Bench:
                         alerted.setdefault(labels["model"], time.time() - killed)
         cpu_s = self.service.cpu_s()
         consumer.close()
-        self.wait(self.caught_up, "everything was judged")
+        self.service.wait_until(self.caught_up, "everything was judged", PATIENCE_S)
         started = self.service.times("stage_started", log_size)
         restored = self.service.times("ledger_restored", log_size)
         return Recovery(
@@ -397,9 +272,8 @@ def main(
         config = Path(folder) / "alerts.yaml"
         config.write_text(text)
         broker = Broker(Path(folder) / "kafka").start()
-        bench = Bench(
-            broker.address, config, Panes(names, columns, rows), Service(broker.address, config, Path(folder) / "log")
-        )
+        service = MeasuredService(broker.address, config, Path(folder) / "log")
+        bench = Bench(broker.address, config, Panes(names, columns, rows), service)
         try:
             report = _measured(bench, names, columns, rows, counted)
         finally:
@@ -414,15 +288,15 @@ def main(
 def _measured(bench: Bench, names: list[str], columns: int, rows: int, counted: Counter[str]) -> Report:
     recoveries = []
     bench.send(2 * REFERENCE_ROWS // rows)
-    bench.service.start("first")
-    bench.wait(lambda: bench.caught_up(), "the reference was made")
+    bench.service.start_as("first")
+    bench.service.wait_until(bench.caught_up, "the reference was made", PATIENCE_S)
     for how, instance in (("same instance", "first"), ("taken over", "second")):
         age = bench.age()
         print(f"{how}: snapshots are {age} panes old; kill -9", flush=True)
         recoveries.append(bench.recover(how, instance, names, age))
         print(recoveries[-1], flush=True)
         bench.send(2 * SHIFT_PANES)  # the shift passes, and its alerts resolve
-        bench.wait(bench.caught_up, "the shift has passed")
+        bench.service.wait_until(bench.caught_up, "the shift has passed", PATIENCE_S)
     return Report(len(names), LEDGER_PARTITIONS, columns, rows, dict(counted), bench.state_bytes(), recoveries)
 
 
