@@ -17,44 +17,27 @@ from pathlib import Path
 from time import process_time
 from typing import Annotated
 
-import msgspec
 import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script's path lacks the checkout
 
+from benchmarks.equal_models import START_MS, create_all, evaluate_stage, event, models_yaml, profile_stage
 from monitor.bus.memory import MemoryBus
-from monitor.codec.canonical import time_text
 from monitor.config import load
-from monitor.evaluate.alerts import Place
-from monitor.events import Outgoing, TopicPartition
+from monitor.events import TopicPartition
 from monitor.ledger.entries import Command
 from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
-from monitor.runner.topics import create_topics
-from monitor.telemetry import configure_logging, get_log
-from tests.references import AtOnce
+from monitor.telemetry import configure_logging
 
-TOPIC, LEDGER = "in.features", TopicPartition("sd.ledger", 0)
+LEDGER = TopicPartition("sd.ledger", 0)
 TOPICS = LedgerTopics("sd.", 1)
-START = 1_790_000_000_000
 PANE_S, ROWS = 10, 100
 """Rows of each model in a pane."""
 REFERENCE_PANES = 30
-_HEAD = """
-version: 1
-defaults: {window: {events: 2000, every: 500}, lateness: 10s, pane: 10s, interval: 30s, idle_timeout: 1h}
-models:
-"""
-_MODEL = """
-  {model}:
-    task: regression
-    streams: {{features: {{topic: in.features}}}}
-    columns: {{numerical: [{columns}]}}
-    reference: {{first: 2000}}
-"""
 _REST = """
 detectors:
   adwin: {class: ADWIN, input: "*"}
@@ -83,16 +66,14 @@ class Bench:
     def __init__(self, models: int, columns: int) -> None:
         self.names = [f"m{number}" for number in range(models)]
         self.columns = [f"x{number}" for number in range(columns)]
-        listed = ", ".join(self.columns)
-        text = _HEAD + "".join(_MODEL.format(model=name, columns=listed) for name in self.names) + _REST
-        self.config = load(text, "alerts.yaml")
+        text = models_yaml(self.names, self.columns, 2000, "{events: 2000, every: 500}", PANE_S, 3 * PANE_S)
+        self.config = load(text + _REST, "alerts.yaml")
         self.bus = MemoryBus(clock=lambda: 0, markers=True)
-        self.bus.create(TOPIC, 1)
-        create_topics(self.bus, TOPICS, (TOPIC,))
+        create_all(self.bus, TOPICS)
         self.now = 0.0
         self.pane = 0
         self._rng = random.Random(1)  # noqa: S311 - traffic
-        self.profile = self._loop(ProfileStage(self.bus, self.config, TOPICS, lambda: self.now, get_log("bench")))
+        self.profile = self._loop(profile_stage(self.bus, self.config, TOPICS, lambda: self.now))
         self.evaluate = self.start()
 
     def _loop(self, stage: ProfileStage | EvaluateStage) -> Loop:
@@ -100,8 +81,7 @@ class Bench:
 
     def start(self) -> Loop:
         """Start evaluate, once more."""
-        place = Place("/bench", "http://localhost", "0", "memory")
-        self.stage = EvaluateStage(self.bus, self.config, TOPICS, place, AtOnce(), process_time, get_log("bench"))
+        self.stage = evaluate_stage(self.bus, self.config, TOPICS, process_time)
         return self._loop(self.stage)
 
     def send(self, panes: int) -> None:
@@ -109,11 +89,9 @@ class Bench:
         sender = self.bus.sender()
         for _ in range(panes):
             for row in range(ROWS):
-                at = time_text(START + int((self.pane + row / ROWS) * PANE_S * 1000))
+                at_ms = int((self.pane + row / ROWS) * PANE_S * 1000)
                 for name in self.names:
-                    values = {column: self._rng.random() for column in self.columns}
-                    event = {"event_id": "e", "model": name, "event_time": at, "features": values}
-                    sender.send(Outgoing(TOPIC, 0, None, msgspec.json.encode(event)))
+                    sender.send(event(name, at_ms, {column: self._rng.random() for column in self.columns}))
             self.pane += 1
         for _ in range(panes * ROWS * len(self.names) // 5000 + 3):
             self.turn(self.profile)
@@ -136,7 +114,7 @@ class Bench:
     def panes_of(self, name: str) -> int:
         """The end of the newest pane of a model that is judged."""
         fold = self.stage._partitions[LEDGER].task.models[name]
-        return (fold.judged_to or START) // (PANE_S * 1000)
+        return (fold.judged_to or START_MS) // (PANE_S * 1000)
 
 
 def damage(bus: MemoryBus, model: str) -> None:

@@ -17,46 +17,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script's path lacks the checkout
 
+from benchmarks.equal_models import create_all, evaluate_stage, event, models_yaml, profile_stage
 from monitor.bus.memory import MemoryBus, MemoryWriter
 from monitor.bus.port import Committed, Polled
-from monitor.codec.canonical import time_text
 from monitor.config import load
 from monitor.config.resolved import Config
-from monitor.evaluate.alerts import Place
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import decode_evaluate
-from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop
 from monitor.runner.parts import USUAL, Rhythm
-from monitor.runner.profile import ProfileStage
-from monitor.runner.topics import create_topics
-from monitor.telemetry import configure_logging, get_log
-from tests.references import AtOnce
+from monitor.telemetry import configure_logging
 
-TOPIC = "in.features"
-START = 1_790_000_000_000
 PANE_S = 2
 ROWS = 2
 """Of each model in a pane."""
 FIRST = 20
-_HEAD = """
-version: 1
-defaults: {window: {events: 40, every: 10}, lateness: 2s, pane: 2s, interval: 2s, idle_timeout: 1h}
-models:
-"""
-_MODEL = """
-  {model}:
-    task: regression
-    streams: {{features: {{topic: in.features}}}}
-    columns: {{numerical: [{columns}]}}
-    reference: {{first: {first}}}
-"""
 _GROUP = "  - {{name: g-{model}, model: {model}, rules: [{{alert: Ks, expr: ks > 0.99}}]}}\n"
 
 
@@ -107,22 +87,21 @@ class _WatchedWriter(MemoryWriter):
 
 
 def config_of(models: int, columns: int) -> Config:
-    """So many models on one topic."""
-    names = ", ".join(f"x{i}" for i in range(columns))
-    text = _HEAD + "".join(_MODEL.format(model=f"m{i}", columns=names, first=FIRST) for i in range(models))
-    return load(text + "groups:\n" + "".join(_GROUP.format(model=f"m{i}") for i in range(models)), "alerts.yaml")
+    """Models on one topic, each with a group of its own."""
+    names, listed = [f"m{i}" for i in range(models)], [f"x{i}" for i in range(columns)]
+    text = models_yaml(names, listed, FIRST, "{events: 40, every: 10}", PANE_S, PANE_S)
+    return load(text + "groups:\n" + "".join(_GROUP.format(model=name) for name in names), "alerts.yaml")
 
 
 def measure(
     models: int, columns: int, partitions: int, seconds: int, silent: bool = True, rhythm: Rhythm = USUAL
 ) -> Volume:
-    """Run both stages over so many seconds of event time. `silent`: whether every other model falls silent."""
+    """Run both stages over a stretch of event time. `silent`: if every other model falls silent."""
     config, topics, bus = config_of(models, columns), LedgerTopics("sd.", partitions), _CountingBus()
-    bus.create(TOPIC, 1)
-    create_topics(bus, topics, (TOPIC,))
-    place, log, now = Place("/s", "http://localhost", "0", "memory"), get_log("benchmark"), [0.0]
-    evaluate = EvaluateStage(bus, config, topics, place, AtOnce(), lambda: now[0], log, rhythm)
-    profile = ProfileStage(bus, config, topics, lambda: now[0], log)
+    create_all(bus, topics)
+    now = [0.0]
+    evaluate = evaluate_stage(bus, config, topics, lambda: now[0], rhythm)
+    profile = profile_stage(bus, config, topics, lambda: now[0])
     loops = [
         Loop(bus, evaluate, "evaluate", lambda: now[0], 0.0),
         Loop(bus, profile, "profile", lambda: now[0], 0.0),
@@ -149,8 +128,7 @@ def measure(
 
 def _event(model: str, at: int, columns: int) -> Outgoing:
     values = {f"x{i}": (at * 7919 + i * 104_729) * 2_654_435_761 % (1 << 32) / (1 << 32) for i in range(columns)}
-    event = {"event_id": "e", "model": model, "event_time": time_text(START + at), "features": values}
-    return Outgoing(TOPIC, 0, None, msgspec.json.encode(event))
+    return event(model, at, values)
 
 
 def main(
