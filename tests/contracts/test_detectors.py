@@ -28,6 +28,7 @@ from monitor.detectors.plugin import Plugin
 from monitor.detectors.protocol import Detector
 from monitor.detectors.state import FreshState
 from monitor.events import Float64s
+from tests.river_loop import detections_of
 
 PLUGIN: TypeAdapter[Plugin] = TypeAdapter(DetectorPlugin)
 NAMES = [member.__name__ for member in get_args(get_args(DetectorPlugin)[0])]
@@ -75,16 +76,6 @@ def of_river(name: str, params: dict[str, Any]) -> Any:
     return getattr(drift if hasattr(drift, name) else binary, name)(**params, **seed)
 
 
-def detections(river: Any, values: Float64s) -> list[int]:
-    """River's detections, in the loop of River's documentation."""
-    found = []
-    for place, value in enumerate(values.tolist()):
-        river.update(value)
-        if river.drift_detected:
-            found.append(place)
-    return found
-
-
 def identity(it: Plugin) -> Detector:
     """The detector without polarity and gate on errors."""
     if it.class_ == "DDM":
@@ -104,7 +95,7 @@ def test_identity_input_gives_rivers_own_detections(name: str, kind: str, settin
     """Through identity input, the places are those that River itself gives."""
     params = SENSITIVE[name] if setting == "sensitive" else {}
     values = stream(kind, EATS[name])
-    assert identity(plugin(name, params)).update(values) == detections(of_river(name, params), values)
+    assert identity(plugin(name, params)).update(values) == detections_of(of_river(name, params), values)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -160,7 +151,7 @@ def test_kswin_remembers_scipys_p_values(size: int) -> None:
 def test_a_rank_detector_takes_bits_as_well(name: str) -> None:
     """0 and 1 are numbers in [0, 1]: River's own detections again."""
     values = stream("drifts", "binary")
-    assert identity(plugin(name)).update(values) == detections(of_river(name, {}), values)
+    assert identity(plugin(name)).update(values) == detections_of(of_river(name, {}), values)
 
 
 def test_the_fast_loop_of_adwin_equals_river_over_a_long_stream() -> None:
@@ -168,7 +159,7 @@ def test_the_fast_loop_of_adwin_equals_river_over_a_long_stream() -> None:
     rng = np.random.default_rng(5)
     values = np.clip(np.repeat(rng.random(40), 5000) + rng.normal(0.0, 0.2, 200_000), 0.0, 1.0)
     found = plugin("ADWIN").build(SEED).update(values)
-    assert found == detections(of_river("ADWIN", {}), values)
+    assert found == detections_of(of_river("ADWIN", {}), values)
     assert len(found) >= 30
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import structlog
 
 from monitor.outages import CONNECTIONS, Outages
 from monitor.telemetry import configure_logging
@@ -179,18 +177,6 @@ def test_a_file_that_cannot_be_read_is_no_outage(content: bytes, tmp_path: Path)
     client.attempt(1, 9092, fails=True)
     assert told.events == [("broker_unreachable", "host:9092")]
     assert json.loads(file.read_text()) == {"host:9092": 1000.0}
-
-
-@pytest.fixture
-def logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name in ("monitor", "producers", *CONNECTIONS):
-        logging.getLogger(name).setLevel(logging.NOTSET)
-    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize(("level", "more"), [("info", 0), ("debug", 2)])

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from typing import Literal
 
 import pytest
 import structlog
 
 from monitor.log_lines import MOST_LINES, Limiter
-from monitor.outages import CONNECTIONS
 from monitor.telemetry import configure_logging
 
-
-@pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for package in ("monitor", "producers", *CONNECTIONS):
-        logging.getLogger(package).setLevel(logging.NOTSET)
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("logging_as_it_was")
 
 
 def test_a_log_line_is_one_json_object_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

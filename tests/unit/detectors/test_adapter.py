@@ -14,16 +14,7 @@ from monitor.detectors import ADWIN, DDM, EDDM, FHDDM, HDDMA, HDDMW, KSWIN
 from monitor.detectors.plugin import Plugin
 from monitor.detectors.protocol import Detector
 from monitor.events import Float64s
-
-
-def rivers(river: Any, values: Float64s) -> list[int]:
-    """River's detections, in the loop of River's documentation."""
-    found = []
-    for place, value in enumerate(values.tolist()):
-        river.update(value)
-        if river.drift_detected:
-            found.append(place)
-    return found
+from tests.river_loop import detections_of
 
 
 def bits(rng: np.random.Generator, *parts: tuple[int, float]) -> Float64s:
@@ -57,7 +48,7 @@ def test_fhddm_does_not_take_falling_errors_for_drift() -> None:
 def test_fhddm_is_river_fed_with_one_minus_x() -> None:
     """The whole adapter equals River's class on the inverted stream."""
     values = bits(np.random.default_rng(8), (400, 0.1), (400, 0.6), (400, 0.1), (400, 0.6))
-    expected = rivers(RIVERS_FHDDM(), 1.0 - values)
+    expected = detections_of(RIVERS_FHDDM(), 1.0 - values)
     assert of(FHDDM).update(values) == expected
     assert expected
 
@@ -71,7 +62,7 @@ def test_the_other_binary_detectors_alarm_on_rising_errors(plugin: type[Plugin])
 
 def test_river_ddm_alarms_on_a_single_error() -> None:
     """Why there is a gate: 2,000 zeros and a single 1 are an alarm for River."""
-    assert rivers(RIVERS_DDM(), np.array([0.0] * 2000 + [1.0])) == [2000]
+    assert detections_of(RIVERS_DDM(), np.array([0.0] * 2000 + [1.0])) == [2000]
 
 
 def test_ddm_does_not_alarm_on_a_single_error() -> None:
@@ -82,7 +73,7 @@ def test_ddm_does_not_alarm_on_a_single_error() -> None:
 def test_ddm_stays_silent_on_rare_steady_errors() -> None:
     """At a steady error rate of 0.1 % River alarms several times in 20,000 values, the gated one never."""
     values = bits(np.random.default_rng(4), (20_000, 0.001))
-    assert len(rivers(RIVERS_DDM(), values)) > 5
+    assert len(detections_of(RIVERS_DDM(), values)) > 5
     assert of(DDM).update(values) == []
 
 
@@ -106,7 +97,7 @@ def test_ddm_never_alarms_before_min_errors() -> None:
 def test_ddm_without_the_gate_is_rivers() -> None:
     """min_errors: 0 gives River's own detections."""
     values = bits(np.random.default_rng(9), *[(300, 0.02), (150, 0.6)] * 10)
-    assert of(DDM, min_errors=0).update(values) == rivers(RIVERS_DDM(), values)
+    assert of(DDM, min_errors=0).update(values) == detections_of(RIVERS_DDM(), values)
 
 
 def test_eddm_counts_nothing_but_ones() -> None:
@@ -120,7 +111,7 @@ def test_kswin_draws_by_the_series_seed_unless_one_is_set() -> None:
     """Without `seed` the caller's counts, else the configuration's."""
     rng = np.random.default_rng(12)
     values = np.clip(np.repeat([0.3, 0.5, 0.3], 250) + rng.normal(0.0, 0.15, 750), 0.0, 1.0)
-    expected = {seed: rivers(RIVERS_KSWIN(seed=seed), values) for seed in (3, 42)}
+    expected = {seed: detections_of(RIVERS_KSWIN(seed=seed), values) for seed in (3, 42)}
     assert of(KSWIN).update(values) == expected[3]
     assert of(KSWIN, seed=42).update(values) == expected[42]
     assert expected[3] != expected[42]
