@@ -21,7 +21,7 @@ from kafka.net.transport import KafkaSSLTransport
 
 from monitor.bus.kafka_security import ENCRYPTED, MECHANISMS
 from monitor.bus.kafka_wire import (
-    Closed,
+    ConnectionClosed,
     NoKafka,
     advertised_brokers,
     ask,
@@ -148,7 +148,7 @@ class _Visit:
         except NoKafka as other:
             if other.first[0] not in _TLS_RECORD:
                 raise self._failed("what listens there is no Kafka broker", "correct host and port") from None
-        except Closed as closed:
+        except ConnectionClosed as closed:
             if ENCRYPTED.get(self._protocol, False):
                 raise self._refused_certificate(closed.alert or "it closed the connection") from None
             if not speaks_tls(*self._place):
@@ -196,7 +196,7 @@ class _Visit:
     def _ask(self, connection: socket.socket, request: tuple[int, int], body: bytes) -> bytes:
         try:
             return ask(connection, request, body)
-        except Closed:
+        except ConnectionClosed:
             raise self._failed("authentication: the broker closed the connection", "look at the broker's log") from None
         except NoKafka:
             raise self._failed("what listens there is no Kafka broker", "correct host and port") from None
@@ -205,7 +205,7 @@ class _Visit:
         """The cluster names its brokers, and at least one of them is where it says."""
         try:
             answer = ask(connection, _METADATA, struct.pack(">i", 0))
-        except (Closed, NoKafka):
+        except (ConnectionClosed, NoKafka):
             if self._protocol.startswith("SASL_"):
                 raise self._failed("the broker closes the connection after authentication", "look at its log") from None
             wanted = "SASL_SSL" if ENCRYPTED[self._protocol] else "SASL_PLAINTEXT"

@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 5.0
 MOST_ANSWER_BYTES = 16 << 20
 
 
-class Closed(Exception):
+class ConnectionClosed(Exception):
     """The broker ended the conversation instead of answering. `alert`: its reason in the words of TLS, if any."""
 
     def __init__(self, alert: str = "") -> None:
@@ -69,7 +69,7 @@ def tls_alert(error: OSError) -> str:
 
 
 def ask(connection: socket.socket, request: tuple[int, int], body: bytes = b"") -> bytes:
-    """Send one request of Kafka's protocol; return what its answer holds after the header. Raises Closed, NoKafka."""
+    """Send one request; return what its answer holds after the header. Raises ConnectionClosed, NoKafka."""
     key, version = request
     frame = struct.pack(">hhi", key, version, 1) + text("streamdrift-probe") + body
     with _conversation():
@@ -86,7 +86,7 @@ def _conversation() -> Iterator[None]:
     try:
         yield
     except (ssl.SSLError, ConnectionError, TimeoutError) as error:
-        raise Closed(tls_alert(error)) from None
+        raise ConnectionClosed(tls_alert(error)) from None
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:
@@ -94,7 +94,7 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
     while size > 0:
         part = connection.recv(min(size, 65536))
         if not part:
-            raise Closed
+            raise ConnectionClosed
         parts.append(part)
         size -= len(part)
     return b"".join(parts)

@@ -1,6 +1,6 @@
 """The shape of alerts.yaml: what may be written where, before any names are looked up.
 
-Unknown keys are refused, and nothing is coerced: text is text, a number a number, a duration text with its unit.
+Unknown keys are refused. What a single value may be is in `scalars.py`.
 """
 
 from __future__ import annotations
@@ -8,9 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -19,75 +17,24 @@ from pydantic import (
     model_validator,
 )
 
-from monitor.codec.durations import DURATION_PATTERN, parse_duration
-from monitor.codec.times import TIME_PATTERN, parse_time
+from monitor.config.scalars import (
+    DURATION_SCHEMA,
+    Column,
+    Count,
+    Duration,
+    DurationOrOff,
+    Glob,
+    Identifier,
+    LabelName,
+    Name,
+    PositiveDuration,
+    Start,
+    Time,
+    Topic,
+    duration,
+    positive,
+)
 from monitor.detectors import DetectorPlugin
-
-
-def _duration(value: object) -> int:
-    if not isinstance(value, str):
-        raise ValueError('a duration is text with its unit: write "30s" or "5m"')
-    return parse_duration(value)
-
-
-def _positive(value: int) -> int:
-    if value == 0:
-        raise ValueError("must be longer than 0s")
-    return value
-
-
-def _time(value: object) -> int:
-    if not isinstance(value, str):
-        raise ValueError("a time is text: write 2026-10-01T00:00:00Z")
-    return parse_time(value)
-
-
-def _start(value: object) -> str | int:
-    if value in ("earliest", "latest"):
-        return str(value)
-    try:
-        return _time(value)
-    except ValueError as error:
-        raise ValueError(f"{error}, earliest or latest") from None
-
-
-_DURATION_SCHEMA = {"type": "string", "pattern": DURATION_PATTERN, "minLength": 2, "examples": ["30s", "5m", "1h30m"]}
-_TIME_SCHEMA = {"type": "string", "pattern": TIME_PATTERN, "examples": ["2026-10-01T00:00:00Z"]}
-_START_SCHEMA = {"anyOf": [{"enum": ["earliest", "latest"]}, _TIME_SCHEMA]}
-
-Duration = Annotated[int, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
-PositiveDuration = Annotated[
-    int, BeforeValidator(_duration), AfterValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)
-]
-Time = Annotated[int, BeforeValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
-Start = Annotated[Literal["earliest", "latest"] | int, BeforeValidator(_start), WithJsonSchema(_START_SCHEMA)]
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
-Glob = Annotated[str, Field(pattern=r"^[A-Za-z0-9._*?!\[\]-]{1,128}$")]
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
-LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
-Column = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
-Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$")]
-Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-
-
-OFF = "off"
-
-
-def _duration_or_off(value: object) -> str | int:
-    if value == OFF:
-        return OFF
-    try:
-        return _positive(_duration(value))
-    except ValueError as error:
-        raise ValueError(f"{error}, or off") from None
-
-
-DurationOrOff = Annotated[
-    Literal["off"] | int,
-    BeforeValidator(_duration_or_off),
-    WithJsonSchema({"anyOf": [{"const": OFF}, _DURATION_SCHEMA]}),
-]
 
 
 class Shape(BaseModel):
@@ -105,9 +52,7 @@ class WindowEntry(Shape):
     """The window closes at the first pane end with at least this many events."""
     time: PositiveDuration | None = None
     """Length in event time, a multiple of the pane."""
-    every: Annotated[int | None, WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _DURATION_SCHEMA]})] = (
-        None
-    )
+    every: Annotated[int | None, WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, DURATION_SCHEMA]})] = None
     """Step of a sliding window, in the window's own unit."""
 
     @field_validator("every", mode="before")
@@ -117,7 +62,7 @@ class WindowEntry(Shape):
         if every is None or (time is None and events is None):  # the size is missing, and that is refused by itself
             return None
         if time is not None:
-            step = _positive(_duration(every))
+            step = positive(duration(every))
         elif isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError("`every` of a window of events is a number of events, at least 1")
         else:
@@ -134,7 +79,7 @@ class WindowEntry(Shape):
         return self
 
 
-class Settings(Shape):
+class ModelSettings(Shape):
     """Settings that stand under `defaults` for all models, and that each model may override."""
 
     window: WindowEntry | None = None
@@ -215,7 +160,7 @@ class ReferenceEntry(Shape):
         return self
 
 
-class ModelEntry(Settings):
+class ModelEntry(ModelSettings):
     """One model."""
 
     task: Literal["classification_binary", "classification_multiclass", "regression"]
@@ -326,7 +271,7 @@ class AlertsFile(Shape):
 
     version: Literal[1]
     limits: LimitsEntry = Field(default_factory=LimitsEntry)
-    defaults: Settings = Field(default_factory=Settings)
+    defaults: ModelSettings = Field(default_factory=ModelSettings)
     models: dict[Name, ModelEntry]
     detectors: dict[Identifier, DetectorEntry] = {}
     groups: list[GroupEntry] = []

@@ -11,13 +11,11 @@ from monitor.config.model import (
     AlertsFile,
     ColumnsEntry,
     DetectorEntry,
-    DurationOrOff,
     GroupEntry,
     ModelEntry,
+    ModelSettings,
     ReferenceEntry,
     RuleEntry,
-    Settings,
-    Start,
     StreamEntry,
     WindowEntry,
 )
@@ -31,11 +29,12 @@ from monitor.config.resolved import (
     Rule,
     WindowSpec,
 )
+from monitor.config.scalars import DurationOrOff, Start
 from monitor.config.selection import is_for
 from monitor.contract import ColumnKind, ColumnSpec, ModelContract, StreamContract
 from monitor.events import StreamName
 
-BUILT_IN = Settings.model_validate(
+BUILT_IN = ModelSettings.model_validate(
     {
         "window": {"events": 5000, "every": 500},
         "lateness": "2m",
@@ -71,7 +70,7 @@ class Effective(NamedTuple):
     trace_points: int
 
 
-def effective(model: Settings, defaults: Settings) -> Effective:
+def effective(model: ModelSettings, defaults: ModelSettings) -> Effective:
     """Return each setting as the model has it, else as the file's defaults have it, else our own default."""
     levels = (model, defaults, BUILT_IN)
     found = ((getattr(level, name) for level in levels) for name in Effective._fields)
@@ -83,7 +82,7 @@ def resolve(file: AlertsFile, digest: str) -> Config:
     return Config(tuple(_model(name, file, digest) for name in sorted(file.models)), digest)
 
 
-def contract_of(name: str, model: ModelEntry, defaults: Settings) -> ModelContract:
+def contract_of(name: str, model: ModelEntry, defaults: ModelSettings) -> ModelContract:
     """Return what profile must know of a model."""
     settings = effective(model, defaults)
     streams: tuple[tuple[StreamName, StreamEntry | None, tuple[ColumnSpec, ...]], ...] = (

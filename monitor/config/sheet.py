@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from monitor.config.document import Node
-from monitor.config.model import Settings
+from monitor.config.model import ModelSettings
 from monitor.errors import Problem
 
 Path = tuple[str | int, ...]
-_APART = {*Settings.model_fields, "reference", "task"}
+_APART = {*ModelSettings.model_fields, "reference", "task"}
 """If only these keys of a model are lost, its columns are still known."""
 
 

@@ -31,7 +31,7 @@ SCHEMA = alerts_schema()
 SECTIONS = {
     "Top level": "",
     "Limits": "LimitsEntry",
-    "Settings": "Settings",
+    "ModelSettings": "Settings",
     "Streams": "StreamsEntry",
     "Stream": "StreamEntry",
     "Columns": "ColumnsEntry",
@@ -59,7 +59,7 @@ def test_every_key_of_alerts_yaml_is_explained_at_its_place(heading: str) -> Non
 
 def test_the_keys_of_a_model_are_its_own_and_the_settings() -> None:
     own = [cells[0].strip("`") for cells in rows(section(ALERTS, "Models"))]
-    assert sorted([*own, *keys("Settings")]) == sorted(keys("ModelEntry"))
+    assert sorted([*own, *keys("ModelSettings")]) == sorted(keys("ModelEntry"))
     assert set(SECTIONS.values()) | {"ModelEntry"} | {d for d in SCHEMA["$defs"] if _is_detector(d)} == {
         "",
         *SCHEMA["$defs"],

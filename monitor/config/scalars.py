@@ -1,0 +1,78 @@
+"""The single values of alerts.yaml: durations, times, names and counts, how each is read and what its schema is.
+
+Nothing is coerced: text is text, a number a number, a duration text with its unit.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from monitor.codec.durations import DURATION_PATTERN, parse_duration
+from monitor.codec.times import TIME_PATTERN, parse_time
+
+OFF = "off"
+
+
+def duration(value: object) -> int:
+    """Read a duration, ms; raises ValueError."""
+    if not isinstance(value, str):
+        raise ValueError('a duration is text with its unit: write "30s" or "5m"')
+    return parse_duration(value)
+
+
+def positive(value: int) -> int:
+    """Return a duration that is not 0s, or raise ValueError."""
+    if value == 0:
+        raise ValueError("must be longer than 0s")
+    return value
+
+
+def _time(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError("a time is text: write 2026-10-01T00:00:00Z")
+    return parse_time(value)
+
+
+def _start(value: object) -> str | int:
+    if value in ("earliest", "latest"):
+        return str(value)
+    try:
+        return _time(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, earliest or latest") from None
+
+
+DURATION_SCHEMA = {"type": "string", "pattern": DURATION_PATTERN, "minLength": 2, "examples": ["30s", "5m", "1h30m"]}
+_TIME_SCHEMA = {"type": "string", "pattern": TIME_PATTERN, "examples": ["2026-10-01T00:00:00Z"]}
+_START_SCHEMA = {"anyOf": [{"enum": ["earliest", "latest"]}, _TIME_SCHEMA]}
+
+Duration = Annotated[int, BeforeValidator(duration), WithJsonSchema(DURATION_SCHEMA)]
+PositiveDuration = Annotated[int, BeforeValidator(duration), AfterValidator(positive), WithJsonSchema(DURATION_SCHEMA)]
+Time = Annotated[int, BeforeValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
+Start = Annotated[Literal["earliest", "latest"] | int, BeforeValidator(_start), WithJsonSchema(_START_SCHEMA)]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Glob = Annotated[str, Field(pattern=r"^[A-Za-z0-9._*?!\[\]-]{1,128}$")]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+Column = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$")]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+def _duration_or_off(value: object) -> str | int:
+    if value == OFF:
+        return OFF
+    try:
+        return positive(duration(value))
+    except ValueError as error:
+        raise ValueError(f"{error}, or off") from None
+
+
+DurationOrOff = Annotated[
+    Literal["off"] | int,
+    BeforeValidator(_duration_or_off),
+    WithJsonSchema({"anyOf": [{"const": OFF}, DURATION_SCHEMA]}),
+]
