@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script's pa
 
 from benchmarks.core_path import CoreRun, adwin_updates, bare_decode_seconds
 from benchmarks.kafka_path import discard_seconds, path_seconds, send
-from benchmarks.traffic import PARTITIONS, Traffic, make_traffic
+from benchmarks.traffic import PARTITIONS, UNJUDGED, Traffic, make_traffic
 from monitor.bus.kafka import KafkaBus
 from monitor.telemetry import configure_logging
 from tests.broker import Broker
@@ -94,8 +94,9 @@ def measure(traffic: Traffic, repeats: int, kafka: str | None) -> Result:
     if kafka is not None:
         _measure_kafka(traffic, repeats, kafka, measures)
     updates = adwin_updates(traffic)
-    if updates != traffic.events * traffic.columns:
-        raise RuntimeError(f"{updates} ADWIN updates; {traffic.events} x {traffic.columns} were to be")
+    judged = traffic.events - UNJUDGED
+    if updates != judged * traffic.columns:
+        raise RuntimeError(f"{updates} ADWIN updates; {judged} x {traffic.columns} were to be")
     costs = [_cost(part, seconds, traffic.events) for part, seconds in measures.items()]
     ratios = {f"decode / {BARE}": _ratio(measures["decode"], measures[BARE])}
     if kafka is not None:
@@ -153,7 +154,8 @@ def show(result: Result, console: Console) -> None:
     for name, ratio in result.ratios.items():
         console.print(f"  {name}: {ratio:.2f}")
     console.print(f"  {result.bytes_per_event:.0f} bytes an event; one run put out {result.counts}")
-    console.print(f"  ADWIN updates: {result.adwin_updates:,} = {result.events:,} events x {result.columns} columns\n")
+    judged = result.events - UNJUDGED
+    console.print(f"  ADWIN updates: {result.adwin_updates:,} = {judged:,} judged events x {result.columns} columns\n")
 
 
 @contextmanager

@@ -18,6 +18,9 @@ POLL = 5000
 """Records that one poll takes, from all partitions together (the runner's MAX_RECORDS)."""
 _START_MS = 1_790_000_000_000
 
+UNJUDGED = 6_000
+"""Events of the panes that the reference is made of: the first 5,000, and the rest of their third pane."""
+
 # One event a millisecond: a pane of 2 s holds 2,000 rows, so no trace is thinned and a window closes at every pane.
 _ALERTS_YAML = """\
 version: 1
