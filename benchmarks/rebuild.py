@@ -1,6 +1,6 @@
 """A rebuild: how long its slices are, and what it costs beside folding the same panes for the first time.
 
-    python benchmarks/rebuild.py [--columns 20] [--panes 400] [--models 4] [--json FILE]
+    python benchmarks/rebuild.py [--columns 20] [--panes 400] [--models 4] [--first 2000] [--rows 100] [--json FILE]
 
 Both stages over the bus in memory, all models in one ledger partition. Evaluate folds the ledger; then the snapshots of
 one model are damaged, evaluate is started again, and the model is rebuilt while records of the others come in.
@@ -35,9 +35,7 @@ from monitor.telemetry import configure_logging
 
 LEDGER = TopicPartition("sd.ledger", 0)
 TOPICS = LedgerTopics("sd.", 1)
-PANE_S, ROWS = 10, 100
-"""Rows of each model in a pane."""
-REFERENCE_PANES = 30
+PANE_S = 10
 _REST = """
 detectors:
   adwin: {class: ADWIN, input: "*"}
@@ -61,12 +59,13 @@ class Cost:
 
 
 class Bench:
-    """Both stages, and traffic for them."""
+    """Both stages, and traffic for them. `first`: rows of the reference; `rows`: of each model in a pane."""
 
-    def __init__(self, models: int, columns: int) -> None:
+    def __init__(self, models: int, columns: int, first: int, rows: int) -> None:
+        self.rows = rows
         self.names = [f"m{number}" for number in range(models)]
         self.columns = [f"x{number}" for number in range(columns)]
-        text = models_yaml(self.names, self.columns, 2000, "{events: 2000, every: 500}", PANE_S, 3 * PANE_S)
+        text = models_yaml(self.names, self.columns, first, "{events: 2000, every: 500}", PANE_S, 3 * PANE_S)
         self.config = load(text + _REST, "alerts.yaml")
         self.bus = MemoryBus(clock=lambda: 0, markers=True)
         create_all(self.bus, TOPICS)
@@ -88,12 +87,12 @@ class Bench:
         """The traffic of some panes, as entries of the ledger."""
         sender = self.bus.sender()
         for _ in range(panes):
-            for row in range(ROWS):
-                at_ms = int((self.pane + row / ROWS) * PANE_S * 1000)
+            for row in range(self.rows):
+                at_ms = int((self.pane + row / self.rows) * PANE_S * 1000)
                 for name in self.names:
                     sender.send(event(name, at_ms, {column: self._rng.random() for column in self.columns}))
             self.pane += 1
-        for _ in range(panes * ROWS * len(self.names) // 5000 + 3):
+        for _ in range(panes * self.rows * len(self.names) // 5000 + 3):
             self.turn(self.profile)
 
     def turn(self, loop: Loop) -> None:
@@ -125,10 +124,10 @@ def damage(bus: MemoryBus, model: str) -> None:
             log.values[i] = bytes([value[0] ^ 1]) + value[1:]
 
 
-def measure(models: int, columns: int, panes: int) -> Cost:
+def measure(models: int, columns: int, panes: int, first: int = 2000, rows: int = 100) -> Cost:
     """Fold, damage, rebuild."""
-    bench = Bench(models, columns)
-    while bench.pane < REFERENCE_PANES:
+    bench = Bench(models, columns, first, rows)
+    while bench.pane < first // rows + 10:
         bench.send(1)
         bench.fold()
         bench.turn(bench.profile)
@@ -177,11 +176,13 @@ def main(
     columns: Annotated[int, typer.Option(help="columns of each model, an ADWIN on each")] = 20,
     panes: Annotated[int, typer.Option(help="panes of the ledger")] = 400,
     models: Annotated[int, typer.Option(help="models of the ledger partition")] = 4,
+    first: Annotated[int, typer.Option(help="rows of the reference")] = 2000,
+    rows: Annotated[int, typer.Option(help="rows of a model in a pane")] = 100,
     json: Annotated[Path | None, typer.Option(help="write the figures here, too")] = None,
 ) -> None:
     """Print the cost of a pane both times, and how long the slices were."""
     configure_logging("error", "json")
-    cost = measure(models, columns, panes)
+    cost = measure(models, columns, panes, first, rows)
     print(
         f"{cost.panes} panes: folded at {cost.folded_ms:.2f} ms, rebuilt at {cost.rebuilt_ms:.2f} ms a pane "
         f"(x {cost.rebuilt_ms / cost.folded_ms:.2f}), in {cost.slices} slices of {cost.longest_s * 1000:.0f} ms at "

@@ -20,11 +20,14 @@ import numpy as np
 
 from monitor.contract import StreamContract
 from monitor.errors import FormatError
+from monitor.evaluate.reference import Reference, reference_in_steps
 from monitor.evaluate.state import FirstRowsState
 from monitor.events import Rows, TopicPartition
 from monitor.ledger.entries import PartitionSet, Watermark
 from monitor.panes import rows as rows_of
+from monitor.panes.grid import Grid, grid_in_steps
 from monitor.panes.pane import RawPane, decode_raw, encode_raw
+from monitor.panes.steps import Steps
 
 BLOCK_ROWS = 500
 """Fewest rows of a block: so a snapshot writes few bytes again, and few keys are needed."""
@@ -34,9 +37,13 @@ _Place = tuple[int, int, int, int]
 
 @dataclass(slots=True)
 class _Part:
-    """Rows of one raw pane that are among the first. `block`: the name of the block that holds them; None: the tail."""
+    """Rows of one raw pane that are among the first. `block`: the name of the block that holds them; None: the tail.
+
+    `span`: no offset of them is outside.
+    """
 
     pane: RawPane
+    span: tuple[int, int]
     block: str | None = None
 
 
@@ -49,21 +56,25 @@ class FirstRows:
         self._blocks: dict[str, bytes] = {}
         self._sampled_to: dict[TopicPartition, _Place] = {}
         self._last: _Place | None = None
+        self._made: tuple[StreamContract, Grid, Reference] | None = None
 
     def want(self, rows: int) -> None:
         """How many rows are wanted, now that it is known."""
-        self._wanted = rows
+        self._wanted, self._made = rows, None
         self._trim()
 
     def add(self, pane: RawPane) -> None:
         """Take a sealed raw pane, or the sample of one that waits; rows that were taken before count once."""
         if not pane.complete and len(pane.rows):
             self._sampled_to[pane.tp] = _place_of_last(pane)
-        known = [_names(part.pane.rows) for part in self._parts if part.pane.tp == pane.tp]
+        self._made = None
+        low, high = span = _span(pane)
+        near = (p for p in self._parts if p.pane.tp == pane.tp and p.span[0] <= high and p.span[1] >= low)
+        known = [_names(part.pane.rows) for part in near]
         if known and (again := np.isin(_names(pane.rows), np.concatenate(known))).any():
             pane = replace(pane, rows=rows_of.take(pane.rows, ~again))
         if len(pane.rows):
-            self._parts.append(_Part(pane))
+            self._parts.append(_Part(pane, span))
             self._trim()
             self._freeze()
 
@@ -77,8 +88,8 @@ class FirstRows:
 
     # ------------------------------------------------------------------ the first rows
 
-    def rows(self, sealed: Mapping[TopicPartition, int]) -> Rows | None:
-        """The first rows in canonical order, or None as long as they are not certain.
+    def last_time(self, sealed: Mapping[TopicPartition, int]) -> int | None:
+        """Return the time of the last of the first rows (ms), or None as long as they are not certain.
 
         `sealed`: of every partition of the lane, the event time (ms) below which all its rows are sealed.
         """
@@ -88,8 +99,26 @@ class FirstRows:
             sampled = self._sampled_to.get(tp)
             if self._last[0] >= frontier and (sampled is None or self._last > sampled):
                 return None
+        return self._last[0]
+
+    def rows(self, sealed: Mapping[TopicPartition, int]) -> Rows | None:
+        """The first rows in canonical order, or None as long as they are not certain. `sealed`: as in `last_time`."""
+        if self.last_time(sealed) is None:
+            return None
         joined = rows_of.concat([pane.rows for pane in self.parts])
         return rows_of.take(joined, np.lexsort(self._places()))
+
+    def make(self, contract: StreamContract) -> Steps[tuple[Grid, Reference]]:
+        """Make the grid of the first rows, which are certain, and their reference; once, and in steps."""
+        if self._made is None or self._made[0] != contract:
+            joined = rows_of.concat([pane.rows for pane in self.parts])
+            yield
+            order = np.lexsort(self._places())
+            yield
+            grid = yield from grid_in_steps(joined, contract)
+            reference = yield from reference_in_steps(grid, joined, order, f"first {len(joined)} events")
+            self._made = contract, grid, reference
+        return self._made[1:]
 
     def _places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Part, offset, partition and time of all rows: keys from the last to the first, as lexsort takes them."""
@@ -151,12 +180,23 @@ class FirstRows:
             if name not in blocks or _digest(blocks[name]) != digest:
                 raise FormatError(f"not a snapshot: its block {name} is not there, or damaged")
             self._blocks[name] = blocks[name]
-            self._parts += [_Part(decode_raw(value), name) for value in _values_of(blocks[name])]
-        self._parts += [_Part(decode_raw(value)) for value in state.tail]
+            self._parts += [_part(value, name) for value in _values_of(blocks[name])]
+        self._parts += [_part(value) for value in state.tail]
         self._sampled_to = {
             TopicPartition(topic, p): (time, p, offset, part) for topic, p, time, offset, part in state.sampled
         }
         self._trim()
+
+
+def _part(value: bytes, block: str | None = None) -> _Part:
+    pane = decode_raw(value)
+    return _Part(pane, _span(pane), block)
+
+
+def _span(pane: RawPane) -> tuple[int, int]:
+    """Return the lowest and the highest offset; of a pane without rows what overlaps with none."""
+    offset = pane.rows.offset
+    return (int(offset.min()), int(offset.max())) if len(offset) else (1, 0)
 
 
 def _place_of_last(pane: RawPane) -> _Place:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
+from monitor.contract import StreamContract
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.decisions import DecisionKey, Decisions
@@ -26,15 +27,16 @@ from monitor.evaluate.lane import Lane, Passed, Standing, passed
 from monitor.evaluate.lane_messages import lane_message
 from monitor.evaluate.messages import Message
 from monitor.evaluate.notices import Notices, limited, notice_message
-from monitor.evaluate.reference import build_reference, encode_reference
+from monitor.evaluate.reference import encode_reference
 from monitor.evaluate.silence_clock import SilenceClock
 from monitor.evaluate.state import DecisionState, ModelState, PendingPane
 from monitor.events import STREAMS, StreamName, TopicPartition
 from monitor.ledger.entries import Activation, Decision, Heartbeat, Notice, Watermark, new_decision
-from monitor.panes.grid import encode_grid, make_grid
+from monitor.panes.grid import encode_grid
 from monitor.panes.merging import MergedPane, merge
 from monitor.panes.open_pane import summarise
 from monitor.panes.pane import Pane, RawPane, decode_pane, decode_raw, encode_pane, encode_raw
+from monitor.panes.steps import at_once
 
 Output = Message | Activation
 MISSED_MS = 600_000
@@ -419,8 +421,15 @@ class ModelFold:
 
     # ------------------------------------------------------------------ references
 
-    def _make_references(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
-        """Grid and reference of each lane whose first rows are certain, where nothing else gave them."""
+    def prepare(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[None]:
+        """Make in steps what `advance` will publish of first rows; without it that makes them at once."""
+        for _, lane, contract, _ in self._certain(watermarks):
+            yield from lane.first_rows.make(contract)
+
+    def _certain(
+        self, watermarks: Mapping[TopicPartition, Watermark]
+    ) -> Iterator[tuple[StreamName, Lane, StreamContract, int]]:
+        """Return the lanes whose first rows are certain, where nothing else gave a grid, and the last row's time."""
         decisions = self.decisions
         for stream, lane in self._lanes.items():
             contract = decisions.stream(stream)
@@ -432,14 +441,16 @@ class ModelFold:
             ):
                 continue
             sealed = sealed_to(self.model, decisions.partitions, contract, watermarks, self._pane_ms)
-            rows = lane.first_rows.rows(sealed)
-            if rows is None:
-                continue
-            grid = make_grid(rows, contract)
-            reference = build_reference(grid, rows, f"first {len(rows)} events")
+            if (last := lane.first_rows.last_time(sealed)) is not None:
+                yield stream, lane, contract, last
+
+    def _make_references(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
+        """Make grid and reference of each lane whose first rows are certain."""
+        for stream, lane, contract, last in self._certain(watermarks):
+            grid, reference = at_once(lane.first_rows.make(contract))
             made = new_decision(self.model, "grid", encode_grid(grid).decode(), stream)
             first = new_decision(self.model, "reference", encode_reference(reference), stream)
-            behind = int(rows.time[-1]) // self._pane_ms + 1
+            behind = last // self._pane_ms + 1
             for decision in (made, first):
                 activation = Activation(decision, behind)
                 yield activation

@@ -18,9 +18,12 @@ from monitor.errors import FormatError
 from monitor.events import Int64s, ReferenceInfo, Rows, StreamName
 from monitor.panes.grid import Grid, encode_rows
 from monitor.panes.rows import take
+from monitor.panes.steps import Steps, at_once
 
 ROWS_PER_SLICE = 50
 MOST_SLICES = 24
+CELLS_A_STEP = 100_000
+"""About so many cells are counted in a step."""
 _FORMAT = "streamdrift.reference/1"
 
 
@@ -78,13 +81,22 @@ class Reference:
 
 
 def build_reference(grid: Grid, rows: Rows, origin: str) -> Reference:
-    """The reference of rows (at least one, in canonical order) on their grid."""
+    """Return the reference of rows (at least one, in canonical order) on their grid."""
+    return at_once(reference_in_steps(grid, rows, np.arange(len(rows)), origin))
+
+
+def reference_in_steps(grid: Grid, rows: Rows, order: Int64s, origin: str) -> Steps[Reference]:
+    """Make the reference of rows on their grid; `order`: their places in canonical order."""
     pieces = max(1, min(MOST_SLICES, len(rows) // ROWS_PER_SLICE))
+    at_a_time = max(1, CELLS_A_STEP // max(1, len(grid.series)))
     slices = []
-    for index in np.array_split(np.arange(len(rows)), pieces):
-        part = take(rows, index)
-        counts = encode_rows(grid, part)[1]
-        slices.append(Slice(len(part), int(part.time.min()), int(part.time.max()), counts.tolist()))
+    for index in np.array_split(order, pieces):
+        counts = np.zeros(grid.layout.width, dtype=np.int64)
+        for start in range(0, len(index), at_a_time):
+            counts += encode_rows(grid, take(rows, index[start : start + at_a_time]))[1]
+            yield
+        time = rows.time[index]
+        slices.append(Slice(len(index), int(time.min()), int(time.max()), counts.tolist()))
     return Reference(grid.model, grid.stream, grid.digest, origin, tuple(slices))
 
 

@@ -118,6 +118,11 @@ class EvaluateTask:
         before = fold.advance(self._watermarks) if isinstance(entry, Decision | Notice) else ()
         return self._guarded(entry.model, chain(before, _read(fold, entry)))
 
+    def prepare(self) -> Iterator[None]:
+        """Make in steps what `advance` will publish of first rows; without it that makes them at once."""
+        for fold in self._models.values():
+            yield from fold.prepare(self._watermarks)
+
     def advance(self, most: int | None = None) -> list[Output]:
         """Fold what is sealed everywhere, model by model. `most`: panes of each; a run of empty ones is one."""
         outputs: list[Output] = []

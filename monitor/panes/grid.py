@@ -24,6 +24,7 @@ import numpy as np
 from monitor.contract import StreamContract
 from monitor.errors import FormatError
 from monitor.events import CellState, Codes, Float64s, Int16s, Int64s, Rows, States, StreamName
+from monitor.panes.steps import Steps, at_once
 
 BINS = 256
 INVALID_BASE = 65536
@@ -206,23 +207,23 @@ def signed_codes(codes: Codes) -> Int16s:
 
 
 def make_grid(sample: Rows, contract: StreamContract) -> Grid:
-    """The grid of a sample of that stream."""
-    numeric, categorical = contract.numeric_series, contract.categorical_series
+    """Return the grid of a sample of that stream."""
+    return at_once(grid_in_steps(sample, contract))
+
+
+def grid_in_steps(sample: Rows, contract: StreamContract) -> Steps[Grid]:
+    """Make the grid of a sample of that stream, whose order means nothing; a step is a series."""
     binary = {column.name for column in contract.columns if column.kind == "binary"}
-    return Grid(
-        model=sample.model,
-        stream=sample.stream,
-        numeric=tuple(
-            _binary_bins(name)
-            if name in binary
-            else make_numeric_bins(name, sample.numeric[sample.numeric_states[:, j] == CellState.VALID, j])
-            for j, name in enumerate(numeric)
-        ),
-        categorical=tuple(
-            _category_bins(name, sample.categorical[j], sample.categorical_states[:, j])
-            for j, name in enumerate(categorical)
-        ),
-    )
+    numeric: list[NumericBins] = []
+    for j, name in enumerate(contract.numeric_series):
+        valid = sample.numeric_states[:, j] == CellState.VALID
+        numeric.append(_binary_bins(name) if name in binary else make_numeric_bins(name, sample.numeric[valid, j]))
+        yield
+    categorical: list[CategoryBins] = []
+    for j, name in enumerate(contract.categorical_series):
+        categorical.append(_category_bins(name, sample.categorical[j], sample.categorical_states[:, j]))
+        yield
+    return Grid(sample.model, sample.stream, tuple(numeric), tuple(categorical))
 
 
 def make_numeric_bins(name: str, values: Float64s) -> NumericBins:

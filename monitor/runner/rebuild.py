@@ -1,8 +1,9 @@
 """A model that is folded again from the ledger's start, in slices between the turns of the loop.
 
-It has a fold of its own, which reads the ledger beside the one that runs. A step of it is a record of the model or a
-pane; so a slice is over soon after its time is, and the other models go on. It takes the place of the model that was
-stopped when it has come to the offset at which the fold that runs stands, between two turns.
+It has a fold of its own, which reads the ledger beside the one that runs. A step of it is a record of the model, a
+pane, or a column of a reference that it makes; so a slice is over soon after its time is, and the other models go on.
+It takes the place of the model that was stopped when it has come to the offset at which the fold that runs stands,
+between two turns.
 """
 
 from __future__ import annotations
@@ -167,6 +168,7 @@ class Rebuild:
         """Fold what is sealed, pane by pane."""
         before: int | None = None
         while self._unfolded:
+            yield from self._task.prepare()
             self._keep(self._task.advance(1))
             reached = self.fold.judged_to
             if reached == before or reached is None:

@@ -9,10 +9,13 @@ import pytest
 
 from monitor.errors import FormatError
 from monitor.evaluate.first_rows import BLOCK_ROWS, FirstRows
+from monitor.evaluate.reference import build_reference
 from monitor.events import TopicPartition
+from monitor.panes.grid import encode_grid, make_grid
 from monitor.panes.open_pane import OpenPane
 from monitor.panes.pane import RawPane, decode_raw
 from monitor.panes.rows import empty
+from monitor.panes.steps import at_once
 from tests.unit.making import FEATURES, TOPIC, rows
 
 WANTED = 30
@@ -166,3 +169,24 @@ def test_a_block_that_is_missing_or_damaged_is_refused() -> None:
     for blocks in ({}, {name: value[:-1]}, {name: value[:50] + bytes([value[50] ^ 1]) + value[51:]}):
         with pytest.raises(FormatError, match="not there, or damaged"):
             FirstRows(10**6).restore(state, blocks)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_grid_and_reference_are_made_once_in_steps_and_are_those_of_the_rows(seed: int) -> None:
+    """However the rows came: of several partitions, and out of order. More rows of those kept mean another answer."""
+    rng = random.Random(seed)
+    known, frontiers = FirstRows(WANTED), {TopicPartition(TOPIC, p): 1 << 40 for p in range(3)}
+    for p in range(3):
+        for pane, _ in partition(p, rng):
+            known.add(pane)
+    found = known.rows(frontiers)
+    assert found is not None
+    steps = sum(1 for _ in known.make(FEATURES))
+    assert steps > len(FEATURES.columns)
+    grid, reference = at_once(known.make(FEATURES))
+    assert sum(1 for _ in known.make(FEATURES)) == 0
+    expected = make_grid(found, FEATURES)
+    assert encode_grid(grid) == encode_grid(expected)
+    assert reference.digest == build_reference(expected, found, f"first {WANTED} events").digest
+    known.want(WANTED // 2)
+    assert at_once(known.make(FEATURES))[1].events == WANTED // 2
