@@ -23,7 +23,7 @@ TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0
 """The form of a time for JSON schemas, which does not check the calendar."""
 
 _FEW: Final = 8
-"""So many texts are read sooner one by one than as a matrix."""
+"""This many texts are read sooner one by one than as a matrix."""
 _LEAST, _MOST = -62_167_219_200_000, 253_402_300_799_999
 """0000-01-01T00:00:00Z and 9999-12-31T23:59:59.999Z."""
 _TEXT = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)

@@ -23,7 +23,7 @@ from monitor.panes.steps import Steps, at_once
 ROWS_PER_SLICE = 50
 MOST_SLICES = 24
 CELLS_A_STEP = 100_000
-"""About so many cells are counted in a step."""
+"""About this many cells are counted in a step."""
 _FORMAT = "streamdrift.reference/1"
 
 
