@@ -112,9 +112,14 @@ class LeanSample:
     def is_init(self) -> bool:
         return self._is_init
 
-    def __deepcopy__(self, _: Any) -> LeanSample:
-        copy = LeanSample(self._newest)
-        copy.ewma, copy._ibc, copy._is_init = self.ewma, self._ibc, self._is_init
+
+class _Copying:
+    """What River's HDDMW calls `copy`."""
+
+    @staticmethod
+    def deepcopy(sample: LeanSample) -> LeanSample:
+        copy = LeanSample(sample._newest)
+        copy.ewma, copy._ibc, copy._is_init = sample.ewma, sample._ibc, sample._is_init
         return copy
 
 
@@ -129,7 +134,7 @@ def _lean(rivers: Any) -> Any:
         method = getattr(rivers, name, None)
         if not isinstance(method, FunctionType) or "SampleInfo" not in method.__code__.co_names:
             return rivers
-        names = {**method.__globals__, "SampleInfo": LeanSample}
+        names = {**method.__globals__, "SampleInfo": LeanSample, "copy": _Copying}
         methods[name] = FunctionType(method.__code__, names, name, method.__defaults__, method.__closure__)
     return type(rivers.__name__, (rivers,), methods)
 
