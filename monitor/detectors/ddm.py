@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from math import inf, sqrt
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -135,5 +136,6 @@ class DDM(Plugin):
     def river(self, seed: int) -> ErrorGate:
         return ErrorGate(super().river(seed), self.params.min_errors)
 
-    def settings(self, seed: int) -> dict[str, Any]:
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
         return self.params.model_dump(exclude={"min_errors"})

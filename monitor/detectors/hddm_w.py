@@ -155,7 +155,7 @@ class HDDMW(Plugin):
 
     reads: ClassVar[Reads] = "binary"
     codec: ClassVar[Codec] = Codec(HDDMWState, _PARTS, _check)
-    cost_us: ClassVar[float] = 2.5
+    cost_us: ClassVar[float] = 3.0
     class_: Literal["HDDMW"] = Field(alias="class")
     params: HDDMWParams = HDDMWParams()
 

@@ -172,5 +172,4 @@ class KSWIN(Plugin):
         return _remembering(super().river_class())
 
     def settings(self, seed: int) -> dict[str, Any]:
-        params = dict(self.params)
-        return params if self.params.seed is not None else {**params, "seed": seed}
+        return self.arguments if self.params.seed is not None else {**self.arguments, "seed": seed}

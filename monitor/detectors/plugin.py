@@ -6,7 +6,7 @@ To add one: a file here with a subclass of `Plugin`, its parameters and its stat
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -56,9 +56,14 @@ class Plugin(BaseModel):
 
         return getattr(drift.binary if self.reads == "binary" else drift, self.class_)
 
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """The parameters by River's names, read once for all detectors of this entry."""
+        return dict(self.params)
+
     def settings(self, seed: int) -> dict[str, Any]:
         """River's arguments."""
-        return dict(self.params)
+        return self.arguments
 
     def build(self, seed: int) -> Detector:
         """The detector as evaluate feeds it."""

@@ -72,7 +72,7 @@ class StreamFold:
         """
         if pane is not None:
             self._begun, self._filled_to = True, pane_end
-            self.work_us += len(pane.codes) * self._bank.cost_us
+            self.work_us += self._bank.work_us(len(pane.codes))
             for sighting, detected in self._bank.feed(pane.codes).items():
                 self._seen[sighting] = self._seen.get(sighting, False) or detected
         if not self._begun:
