@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.mutations import MUTATIONS, Mutation
 from tests.simulation.schedule import Schedule
 
 ROOT = Path(__file__).parents[2]
@@ -36,3 +37,10 @@ def test_a_seed_is_one_history() -> None:
         faults = [(strike.fault, strike.phase, strike.at) for strike in schedule.strikes]
         histories.append((faults, [[log.values for log in bus._logs[topic]] for topic in bus.topics()]))
     assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_the_text_that_a_mutation_replaces_stands_in_the_code_once(mutation: Mutation) -> None:
+    """Else the gate of `make mutations` would fail only when it is run, long after the code was moved."""
+    for file, old, _ in mutation.changes:
+        assert (ROOT / "monitor" / file).read_text(encoding="utf-8").count(old) == 1, file
