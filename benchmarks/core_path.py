@@ -21,7 +21,7 @@ from monitor.evaluate.task import EvaluateTask
 from monitor.events import Float64s, Outgoing, RecordBatch, TopicPartition
 from monitor.ledger.entries import Activation, PartitionSet, new_decision
 from monitor.ledger.entry_codec import decode_entry, encode_entry, kind_of
-from monitor.panes.grid import decode_grid
+from monitor.profile.grids import Grids
 from monitor.profile.partition import PartitionFold
 from monitor.runner.announce import rules_decision
 
@@ -38,7 +38,8 @@ class CoreRun:
         (model,) = traffic.config.models
         tps = [TopicPartition(traffic.topic, partition) for partition in range(PARTITIONS)]
         self._decoder = Decoder(traffic.topic, [model.contract])
-        self._folds = [PartitionFold(tp, [model.contract]) for tp in tps]
+        self._grids = Grids()
+        self._folds = [PartitionFold(tp, [model.contract], self._grids) for tp in tps]
         partitions = msgspec.json.encode(PartitionSet({"features": (traffic.topic, PARTITIONS)})).decode()
         changes = [new_decision("bench", "set", partitions), rules_decision(model)]
         place = Place("/bench", "http://localhost:8787", "0", "bench")
@@ -78,8 +79,9 @@ class CoreRun:
     def _use_grids(self, outputs: Iterable[Output]) -> None:
         for output in outputs:
             if isinstance(output, Activation) and output.decision.kind == "grid":
+                self._grids.add(output)
                 for fold in self._folds:
-                    fold.use_grid(decode_grid(output.decision.content.encode()))
+                    fold.use_grids()
 
     def _check(self, traffic: Traffic) -> None:
         """A benchmark that loses rows measures nothing."""

@@ -41,7 +41,7 @@ from monitor.evaluate.task import EvaluateTask
 from monitor.events import Batch, RecordBatch, TopicPartition
 from monitor.ledger.entries import Activation, PartitionSet, new_decision
 from monitor.ledger.entry_codec import decode_entry, encode_entry
-from monitor.panes.grid import decode_grid
+from monitor.profile.grids import Grids
 from monitor.profile.partition import PartitionFold
 from monitor.runner.announce import rules_decision
 from monitor.runner.memory import resident_bytes
@@ -119,7 +119,8 @@ class Endless:
         config: Config = load(_ALERTS_YAML.format(columns=", ".join(self._names)), "endurance")
         (model,) = config.models
         self._decoder = Decoder(TOPIC, [model.contract])
-        self.folds = [PartitionFold(TopicPartition(TOPIC, p), [model.contract]) for p in range(PARTITIONS)]
+        self._grids = Grids()
+        self.folds = [PartitionFold(TopicPartition(TOPIC, p), [model.contract], self._grids) for p in range(PARTITIONS)]
         partitions = msgspec.json.encode(PartitionSet({"features": (TOPIC, PARTITIONS)})).decode()
         changes = [new_decision("bench", "set", partitions), rules_decision(model)]
         place = Place("/bench", "http://localhost:8787", "0", "bench")
@@ -190,8 +191,9 @@ class Endless:
             if isinstance(output, Message):
                 self.out[output.topic] += 1
             elif output.decision.kind == "grid":
+                self._grids.add(output)
                 for waiting in self.folds:
-                    waiting.use_grid(decode_grid(output.decision.content.encode()))
+                    waiting.use_grids()
         self.out["dead letters"] += len(drained.rejected)
         return len(records)
 

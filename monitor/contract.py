@@ -61,8 +61,10 @@ class StreamContract(msgspec.Struct, frozen=True, omit_defaults=True):
 class ModelContract(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=True):
     """What profile must know of one model. Durations in ms.
 
+    `reference`: names where its reference comes from, as JSON; never what it holds.
     `raw_rows`: rows of a stream that a partition may send raw while there is no grid, and the rows that a grid
     is made from. `trace_points`: most rows of a pane's trace. `idle_timeout_ms`: None: no partition is left behind.
+    `life`: how often the model had been gone before: what comes back under its name is new.
     """
 
     model: str
@@ -73,12 +75,28 @@ class ModelContract(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=
     raw_rows: int
     trace_points: int
     streams: tuple[StreamContract, ...]
+    reference: str = ""
+    life: int = 0
 
 
 def lane_contract(model: ModelContract, stream: StreamContract) -> str:
-    """Names what the panes of one stream of a model stand on: its columns and fields, and the length of a pane."""
-    text = msgspec.json.encode((model.model, model.pane_ms, stream))
-    return hashlib.sha256(text).hexdigest()[:16]
+    """Names what the panes of one stream of a model stand on: columns, fields, the length of a pane, the reference.
+
+    With another one of these the lane is another, with another grid; and so it is in another life of the model.
+    """
+    text = msgspec.json.encode((model.model, model.pane_ms, model.raw_rows, model.reference, stream))
+    return in_life(hashlib.sha256(text).hexdigest()[:16], model.life)
+
+
+def in_life(lane: str, life: int) -> str:
+    """Return the name of the lane that stands on the same in that life of its model."""
+    name = lane.partition(".")[0]
+    return f"{name}.{life}" if life else name
+
+
+def life_of(lane: str) -> int:
+    """Return in which life of its model a lane is."""
+    return int(lane.partition(".")[2] or 0)
 
 
 class TopicContract(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):

@@ -23,11 +23,11 @@ from monitor.evaluate.task import EvaluateTask
 from monitor.events import Batch, RecordBatch, TopicPartition
 from monitor.ledger.entries import Activation, ContractSwitch, Heartbeat, Notice, concerns
 from monitor.ledger.ledger_topics import ledger_partition
-from monitor.panes.grid import Grid, decode_grid
 from monitor.panes.rows import take
+from monitor.profile.grids import Grids
 from monitor.profile.notices import place_quarantined
 from monitor.profile.partition import Drained, PartitionFold
-from monitor.profile.task import Decode, Mark, ProfileTask
+from monitor.profile.task import Decode, Mark, ProfileTask, mark_of
 from monitor.sources.interleaving import interleaved
 
 LEAD_MS = BUILT_IN.max_lead or 0
@@ -65,7 +65,7 @@ class Replay:
     def __init__(self, log: ReplayLog) -> None:
         self._log = log
         self._evaluate = EvaluateTask(log.place, log.activations)
-        self._lives = grids_by_life(log.activations)
+        self._grids = Grids(log.activations)
         read = {stream.topic for contract in log.contracts for stream in contract.streams}
         tasks = {tp: self._task(tp) for tp in sorted(log.partitions) if tp.topic in read}
         # a partition that no set names was never read
@@ -79,8 +79,7 @@ class Replay:
 
     def _task(self, tp: TopicPartition) -> ProfileTask:
         first, switches = self._contracts_of(tp)
-        fold = PartitionFold(tp, first.models, [grid for life, grid in self._lives if life == 0])
-        fold.grids_of_life = self._lives
+        fold = PartitionFold(tp, first.models, self._grids)
         fold.quarantined |= {offset for at, offset in map(place_quarantined, self._log.notices) if at == tp}
         beats = [Mark(h.offset, heartbeat=h) for h in self._log.heartbeats if (h.topic, h.partition) == tp]
         return ProfileTask(fold, self._decoder, [*switches, *beats])
@@ -96,7 +95,8 @@ class Replay:
             if (switch.topic, switch.partition) == tp:
                 models = [c for c in self._log.topic_contracts[switch.digest].models if c.model in wanted]
                 if models:
-                    marks.append(Mark(switch.offset, switch.watermark, contract_of_topic(tp.topic, models)))
+                    contract = contract_of_topic(tp.topic, models)
+                    marks.append(mark_of(switch, contract))
         marks.sort(key=lambda mark: mark.order)
         if not marks or marks[0].contract is None:
             return contract_of_topic(tp.topic, self._log.contracts), []
@@ -121,7 +121,8 @@ class Replay:
 
     def _fold(self, records: RecordBatch) -> list[Message]:
         self._tasks[records.tp].feed(records)
-        if self._tasks[records.tp].fold.waiting:
+        task = self._tasks[records.tp]
+        if task.fold.waiting and not task.switches_later:  # else the lane may have ended without a grid
             self._waiting[records.tp] = []
         return self._evaluated(records.tp)
 
@@ -166,14 +167,15 @@ class Replay:
             if isinstance(output, Message):
                 messages.append(output)
             elif output.decision.kind == "grid":
-                messages += self._spread(decode_grid(output.decision.content.encode()))
+                self._grids.add(output)
+                messages += self._spread()
         return messages
 
-    def _spread(self, grid: Grid) -> list[Message]:
+    def _spread(self) -> list[Message]:
         messages = []
         for tp, task in self._tasks.items():
-            if task.fold.fits(grid):
-                task.use_grid(grid)
+            if task.fold.lacks_grid:
+                task.fold.use_grids()
                 messages += self._evaluated(tp)
         for tp in sorted(self._waiting):
             if tp in self._waiting and not self._tasks[tp].fold.waiting:  # else a later grid has let it go on
@@ -188,16 +190,6 @@ class Replay:
     def buckets(self) -> dict[TopicPartition, Counter[str]]:
         """Return, by partition, how many records ended in each bucket."""
         return {tp: task.fold.buckets for tp, task in self._tasks.items()}
-
-
-def grids_by_life(activations: Iterable[Activation]) -> list[tuple[int, Grid]]:
-    """Each grid, and how often its model had been gone before."""
-    lives, found = Counter[str](), list[tuple[int, Grid]]()
-    for decision in (activation.decision for activation in activations):
-        lives[decision.model] += decision.kind == "gone"
-        if decision.kind == "grid":
-            found.append((lives[decision.model], decode_grid(decision.content.encode())))
-    return found
 
 
 class TimeRange:

@@ -175,6 +175,12 @@ _ALL = (
         ("model", "stream", "segment"),
         "rows that it needs",
     ),
+    Metric(
+        "streamdrift_lane_panes_left_out_total",
+        "counter",
+        ("model", "stream", "segment"),
+        "panes that hold rows of two contracts, and were judged under neither",
+    ),
     Metric("streamdrift_model_judged_seconds", "gauge", ("model",), "event time that is judged, seconds since 1970"),
     Metric("streamdrift_model_alerts", "gauge", ("model", "state"), "alerts by state: firing, pending"),
     Metric("streamdrift_model_blind_detectors", "gauge", ("model",), "detectors for which DetectorBlind fires"),

@@ -22,7 +22,6 @@ from monitor.ledger.entries import Activation
 from monitor.ledger.entry_codec import decode_agreement
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.log_lines import escaped
-from monitor.runner.reloading import refusals
 from monitor.runner.topics import read_whole, whole_values
 from monitor.service import ledger_topics
 from monitor.settings import Settings
@@ -48,10 +47,7 @@ def check(config: Path | None, against: str | None) -> int:
 
 
 def _compare(loaded: Config, settings: Settings) -> None:
-    """List what becomes of the lanes, detectors and alerts of the service on the settings' bus.
-
-    Raises ConfigurationError if that service can't take the file.
-    """
+    """List what becomes of the lanes, detectors and alerts of the service on the settings' bus."""
     bus = open_settings_bus(settings)
     try:
         found = running_on(bus, ledger_topics(settings))
@@ -64,15 +60,6 @@ def _compare(loaded: Config, settings: Settings) -> None:
             typer.echo(escaped(model))
         why = f" ({difference.why})" if difference.why else ""
         typer.echo(escaped(f"  {difference.kind} {difference.name}: {difference.fate}{why}"))
-    contracts = {model.contract.model: model for model in found}
-    refused = [
-        f"model {model.contract.model}: {what}"
-        for model in loaded.models
-        if (running := contracts.get(model.contract.model)) is not None
-        for what in refusals(running.rules, running.contract, model)
-    ]
-    if refused:
-        raise ConfigurationError(f"the running service refuses this file, and keeps what it has: {'; '.join(refused)}")
 
 
 def running_on(bus: Bus, topics: LedgerTopics) -> list[Running]:

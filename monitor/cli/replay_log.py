@@ -14,7 +14,7 @@ import msgspec
 from monitor.bus.port import Bus
 from monitor.config.inputs import InputRefused, resolve_inputs
 from monitor.config.resolved import Config, DetectorSpec, ModelConfig, ModelRules, ReferenceSpec
-from monitor.contract import ModelContract
+from monitor.contract import ModelContract, lane_contract
 from monitor.errors import ConfigurationError
 from monitor.evaluate.decisions import RulesContent
 from monitor.ledger.entries import Activation, Decision, PartitionSet, new_decision
@@ -70,7 +70,7 @@ def _held(activation: Activation, topics: set[str]) -> Activation | None:
         kept = {stream: place for stream, place in streams.items() if place[0] in topics}
         if kept == streams:
             return activation
-        return Activation(_again(decision, msgspec.json.encode(PartitionSet(kept))), activation.pane) if kept else None
+        return Activation(_again(decision, msgspec.json.encode(PartitionSet(kept))), activation.at) if kept else None
     if decision.kind == "rules":
         content = msgspec.json.decode(decision.content, type=RulesContent)
         contract = restricted(content.contract, topics)
@@ -78,7 +78,7 @@ def _held(activation: Activation, topics: set[str]) -> Activation | None:
             return activation
         rules = with_inputs(ModelRules.model_validate_json(content.rules), contract)
         fewer = RulesContent(rules.model_dump_json(by_alias=True), contract)
-        return Activation(_again(decision, msgspec.json.encode(fewer)), activation.pane)
+        return Activation(_again(decision, msgspec.json.encode(fewer)), activation.at)
     return activation
 
 
@@ -121,12 +121,22 @@ def _references(model: ModelConfig, recording: Recording, bus: Bus | None) -> li
     known = [activation.decision for activation in recorded]
     if _reference_of(known) != model.rules.reference:
         return _made(model, bus)
-    series = {s.stream: s.numeric_series + s.categorical_series for s in model.contract.streams}
-    grids = [grid for c in known if c.kind == "grid" and (grid := decode_grid(c.content.encode())).stream in series]
-    fits = {grid.stream for grid in grids if series[grid.stream] == grid.series}
+    names: dict[str, str] = {s.stream: lane_contract(model.contract, s) for s in model.contract.streams}
+    series: dict[str, tuple[str, ...]] = {
+        s.stream: s.numeric_series + s.categorical_series for s in model.contract.streams
+    }
+    newest = {c.stream: c.lane for c in known if c.kind == "grid" and c.stream in series}
+    grids = {c.stream: decode_grid(c.content.encode()) for c in known if c.kind == "grid" and c.lane in newest.values()}
+    fits = {stream for stream, grid in grids.items() if series[stream] == grid.series}
     if len(fits) < len(grids) and model.rules.reference.first is None:
         return _made(model, bus)
-    return [a for a in recorded if a.decision.kind in ("grid", "reference") and a.decision.stream in fits]
+    return [
+        Activation(msgspec.structs.replace(a.decision, lane=names[a.decision.stream]), a.at)
+        for a in recorded
+        if a.decision.kind in ("grid", "reference")
+        and a.decision.stream in fits
+        and a.decision.lane == newest[a.decision.stream]
+    ]
 
 
 def _made(model: ModelConfig, bus: Bus | None) -> list[Activation]:

@@ -91,7 +91,7 @@ def _changes_of_a_lane(old: Running, new: Running, stream: str) -> list[str]:
     }
     changed = [what for what, (before, after) in pairs.items() if before != after]
     stands = (lane_contract(old.contract, one), lane_contract(new.contract, other))
-    return changed or (["contract"] if stands[0] != stands[1] else [])
+    return changed or (["grid_rows"] if stands[0] != stands[1] else [])
 
 
 # ---------------------------------------------------------------------- detectors

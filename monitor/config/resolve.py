@@ -102,6 +102,7 @@ def contract_of(name: str, model: ModelEntry, defaults: ModelSettings) -> ModelC
             for stream, entry, columns in streams
             if entry is not None
         ),
+        reference=_reference(model.reference).model_dump_json(exclude_none=True),
     )
 
 

@@ -8,22 +8,21 @@ A replay is given the decisions that were recorded, each with its pane, life by 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal
 
 import msgspec
 
 from monitor.config.resolved import ModelRules
-from monitor.contract import ModelContract, StreamContract
+from monitor.contract import ModelContract, StreamContract, in_life, lane_contract
 from monitor.errors import FormatError
 from monitor.evaluate.reference import Reference, decode_reference
-from monitor.events import StreamName
-from monitor.ledger.entries import Activation, Decision, DecisionKind, PartitionSet, new_decision
+from monitor.events import TopicPartition
+from monitor.ledger.entries import Activation, Decision, DecisionKey, DecisionKind, PartitionSet, new_decision
 from monitor.panes.grid import Grid, decode_grid
 
-DecisionKey = tuple[DecisionKind, StreamName | Literal[""]]
 _ORDER: tuple[DecisionKind, ...] = ("set", "grid", "reference", "rules", "rebuild", "begun", "gone")
 """In which decisions are applied again: a reference stands on a grid, and what has both is opened by the rules."""
 _AT_ONCE = -(1 << 62)
+_RULES: DecisionKey = ("rules", "", "")
 
 
 class RulesContent(msgspec.Struct, frozen=True):
@@ -43,16 +42,29 @@ class Decisions:
         self.rules: ModelRules | None = None
         self.alerts_yaml_sha256 = ""
         """SHA-256 of the file that the rules came from."""
-        self.grids: dict[StreamName, Grid] = {}
-        self.references: dict[StreamName, Reference] = {}
+        self.grids: dict[str, Grid] = {}
+        """By lane (`contract.lane_contract`), of all that the model has had: a contract that comes back has its own."""
+        self.references: dict[str, Reference] = {}
+        """By lane."""
+        self.references_from: dict[str, int] = {}
+        """By lane, where the first pane begins that its newest reference counts for, ms."""
+        self.inputs: frozenset[TopicPartition] = frozenset()
+        """The input partitions of the set."""
         self.newest: dict[DecisionKey, str] = {}
         """Digests of the newest decisions."""
         self.used: dict[DecisionKey, str] = {}
         """Digests of those that apply."""
         self._waiting: Decision | None = None
+        self._coming: ModelContract | None = None
+        self.lanes: dict[str, tuple[ModelContract, StreamContract]] = {}
+        """What the lanes stand on, by name: those of the contract in use, and of one that waits for the next pane."""
+        self.life = 0
+        """How often the model had been gone before."""
         self._model = model
-        self._recorded = _by_life([a for a in recorded if a.decision.model == model])
+        self._recorded = sorted((a for a in recorded if a.decision.model == model), key=_order)
         self.is_replay = bool(self._recorded)
+        self.recorded_lanes = frozenset(a.decision.lane for a in self._recorded if a.decision.kind == "grid")
+        """Of a replay, lanes whose grid it need not make."""
 
     @property
     def stands_on(self) -> frozenset[str]:
@@ -67,132 +79,148 @@ class Decisions:
         return self.alerts_yaml_sha256, self.alerts_yaml_sha256 if waiting is None else waiting.alerts_yaml_sha256
 
     @property
-    def recorded_panes(self) -> list[int]:
-        """Panes for which recorded decisions wait."""
-        return [a.pane for a in self._recorded if a.pane is not None]
+    def recorded(self) -> list[int]:
+        """Where the panes begin for which recorded decisions wait, ms."""
+        return [a.at for a in self._recorded if a.at is not None]
 
-    def stream(self, stream: StreamName) -> StreamContract | None:
-        """The contract of one stream; None where the model has none."""
-        streams = self.contract.streams if self.contract is not None else ()
-        return next((contract for contract in streams if contract.stream == stream), None)
+    def _name_lanes(self) -> None:
+        contracts = [contract for contract in (self._coming, self.contract) if contract is not None]
+        self.lanes = {lane_contract(c, stream): (c, stream) for c in contracts for stream in c.streams}
 
     # ------------------------------------------------------------------ decisions come
 
+    def of_this_life(self, decision: Decision) -> Decision:
+        """A decision as it counts for the model as it is now."""
+        lane = in_life(decision.lane, self.life) if decision.lane else ""
+        return msgspec.structs.replace(decision, lane=lane, life=self.life)
+
     def is_new(self, decision: Decision) -> bool:
         """Whether the decision is another than the newest of its kind."""
-        return self.newest.get((decision.kind, decision.stream)) != decision.digest
+        return self.newest.get(decision.key) != decision.digest
 
-    def take(self, decision: Decision) -> Decision | None:
-        """A decision as it comes; given back if it applies at once."""
-        self.newest[decision.kind, decision.stream] = decision.digest
+    def take(self, decision: Decision, at: int | None = None) -> Decision | None:
+        """A decision as it comes; given back if it applies at once. `at`: where it counts from, ms."""
+        self.newest[decision.key] = decision.digest
         if decision.kind == "rebuild":
             return None  # for who owns the ledger partition: it changes nothing in a fold
         if decision.kind == "rules" and self.rules is not None:
-            self._waiting = decision
+            self._wait(decision)
             return None
+        if decision.kind == "reference":
+            self.references_from[decision.lane] = _AT_ONCE if at is None else at
         return self._apply(decision)
+
+    def _wait(self, decision: Decision) -> None:
+        self._waiting = decision
+        self._coming = self._contract_of(msgspec.json.decode(decision.content, type=RulesContent))
+        self._name_lanes()
+
+    def _contract_of(self, content: RulesContent) -> ModelContract:
+        return msgspec.structs.replace(content.contract, life=self.life)
 
     def begin_pane(self) -> Decision | None:
         """Apply the rules that waited for the next pane."""
-        decision, self._waiting = self._waiting, None
+        decision, self._waiting, self._coming = self._waiting, None, None
         return None if decision is None else self._apply(decision)
 
     def due(self, pane: int | None) -> list[Activation]:
-        """The recorded decisions that are to be taken now, `pane` being the next (None before there is one)."""
+        """The recorded decisions that are to be taken now. `pane`: where the next begins, ms; None if there is none."""
         due = []
         while self._is_next(pane) and self._recorded[0].decision.kind not in ("begun", "gone"):
             due.append(self._recorded.pop(0))
         return due
 
     def ends(self, pane: int | None) -> Activation | None:
-        """The recorded end of the model's life, if `pane` is the next."""
+        """The recorded end of the model's life, if the next pane begins at `pane`."""
         is_due = self._is_next(pane) and self._recorded[0].decision.kind == "gone"
         return self._recorded.pop(0) if is_due else None
 
     def begins(self) -> int | None:
-        """The recorded first pane of the life of a model that came back."""
-        is_known = self._recorded and self._recorded[0].decision.kind == "begun"
-        return self._recorded.pop(0).pane if is_known else None
+        """Where the first pane begins, as recorded, of the life of a model that came back.
+
+        What was decided of panes before it counts from there, too.
+        """
+        found = next((a for a in self._recorded if a.decision.kind == "begun" and a.decision.life == self.life), None)
+        if found is None:
+            return None
+        self._recorded.remove(found)
+        return found.at
 
     def begin_anew(self) -> Decisions:
         """Those of the model's next life: none, but for what is recorded of it."""
         after = Decisions(self._model)
-        after._recorded, after.is_replay = self._recorded, self.is_replay
+        after.life, after.is_replay = self.life + 1, self.is_replay
+        after._recorded = [activation for activation in self._recorded if activation.decision.life >= after.life]
+        after.recorded_lanes = self.recorded_lanes
         return after
 
     def _is_next(self, pane: int | None) -> bool:
-        return bool(self._recorded) and _is_reached(self._recorded[0].pane, pane)
+        return bool(self._recorded) and _is_reached(self._recorded[0].at, pane)
 
     def _apply(self, decision: Decision) -> Decision:
-        key = (decision.kind, decision.stream)
-        # a stream keeps its first grid
+        key = decision.key
+        # a lane keeps its first grid
         if not (decision.kind == "grid" and key in self.used):
             self.used[key] = decision.digest
         match decision.kind:
             case "set":
                 self.partitions = msgspec.json.decode(decision.content, type=PartitionSet)
+                self.inputs = frozenset(self.partitions.partitions)
             case "grid":
-                grid = decode_grid(decision.content.encode())
-                self.grids.setdefault(grid.stream, grid)
+                self.grids.setdefault(decision.lane, decode_grid(decision.content.encode()))
             case "reference":
-                reference, _ = decode_reference(decision.content, self.grids.values())
-                self.references[reference.stream] = reference
+                own = [self.grids[decision.lane]] if decision.lane in self.grids else []
+                self.references[decision.lane], _ = decode_reference(decision.content, own)
             case "rules":
                 content = msgspec.json.decode(decision.content, type=RulesContent)
-                self.contract = content.contract
+                self.contract = self._contract_of(content)
                 self.rules = ModelRules.model_validate_json(content.rules)
                 self.alerts_yaml_sha256 = decision.alerts_yaml_sha256
+                self._name_lanes()
         return decision
 
     # ------------------------------------------------------------------ restore
 
     def restore(
         self,
+        life: int,
         used: Mapping[DecisionKey, str],
         newest: Mapping[DecisionKey, str],
         files: tuple[str, str],
+        references_from: Mapping[str, int],
         decisions: Mapping[str, Decision],
     ) -> Iterator[Decision]:
         """Apply those in use again, and give back each. `decisions`: by digest. Raises FormatError."""
         in_use, last = files
-        for (kind, stream), digest in sorted(used.items(), key=lambda item: _ORDER.index(item[0][0])):
-            decision = self._decision_of(kind, stream, digest, in_use, decisions)
+        self.life = life
+        self.references_from = dict(references_from)
+        for key, digest in sorted(used.items(), key=lambda item: (_ORDER.index(item[0][0]), item)):
+            decision = self._decision_of(key, digest, in_use, decisions)
             try:
                 yield self._apply(decision)
             except (msgspec.DecodeError, ValueError) as error:
-                raise FormatError(f"the {kind} {digest} of {self._model} can't be read: {error}") from error
-        if self.used != used:
+                raise FormatError(f"the {key[0]} {digest} of {self._model} can't be read: {error}") from error
+        if self.used != used or self.references_from.keys() != self.references.keys():
             raise FormatError(f"the decisions that the snapshot of {self._model} stands on are damaged")
         self.newest = dict(newest)
-        rules = self.newest.get(("rules", ""))
-        if rules != self.used.get(("rules", "")):
-            self._waiting = self._decision_of("rules", "", rules or "", last, decisions)
+        rules = self.newest.get(_RULES)
+        if rules != self.used.get(_RULES) or last != in_use:
+            self._wait(self._decision_of(_RULES, rules or "", last, decisions))
 
-    def _decision_of(
-        self,
-        kind: DecisionKind,
-        stream: StreamName | Literal[""],
-        digest: str,
-        file: str,
-        decisions: Mapping[str, Decision],
-    ) -> Decision:
+    def _decision_of(self, key: DecisionKey, digest: str, file: str, decisions: Mapping[str, Decision]) -> Decision:
         """By its content: models on the same topics share a set, and two files may say the same rules."""
+        kind, stream, lane = key
         if digest not in decisions:
             raise FormatError(f"the {kind} {digest} that the snapshot of {self._model} stands on is not there")
-        return new_decision(self._model, kind, decisions[digest].content, stream, file if kind == "rules" else "")
+        content = decisions[digest].content
+        decision = new_decision(self._model, kind, content, stream, file if kind == "rules" else "", lane)
+        return msgspec.structs.replace(decision, life=self.life)
 
 
-def _by_life(recorded: list[Activation]) -> list[Activation]:
-    """In the order in which they count. Each `gone` ends a life, and the order of the lives is that of the topic."""
-    lives = [0]
-    for activation in recorded:
-        lives.append(lives[-1] + (activation.decision.kind == "gone"))
-    found = sorted(zip(lives, recorded, strict=False), key=lambda pair: (pair[0], *_order(pair[1])))
-    return [activation for _, activation in found]
-
-
-def _order(activation: Activation) -> tuple[int, int]:
-    return _AT_ONCE if activation.pane is None else activation.pane, _ORDER.index(activation.decision.kind)
+def _order(activation: Activation) -> tuple[int, int, int]:
+    """Of recorded decisions: life by life, as they count."""
+    decision, at = activation.decision, _AT_ONCE if activation.at is None else activation.at
+    return decision.life, at, _ORDER.index(decision.kind)
 
 
 def _is_reached(recorded: int | None, pane: int | None) -> bool:

@@ -28,6 +28,7 @@ from monitor.evaluate.retraining import Retraining, retraining_message
 from monitor.evaluate.rules import SILENCE, Judgement, RuleSet, on_silence
 from monitor.evaluate.state import JudgeState
 from monitor.evaluate.stream import StreamFold
+from monitor.evaluate.subjects import Subjects
 from monitor.events import Histogram, Observation, ReferenceInfo, StreamName, Verdict
 from monitor.panes.merging import MergedPane
 from monitor.stats.exact import significant
@@ -58,6 +59,7 @@ class Judge:
         self._pane_ms = contract.pane_ms
         self._lateness_ms = contract.lateness_ms
         self._stream_names = tuple(stream.stream for stream in contract.streams)
+        self._subjects = Subjects(rules, contract)
         self._rule_set = RuleSet(rules)
         self._past.keep(max([0, *(trigger.max_ms for trigger in rules.retraining)]), contract.pane_ms)
         self._timetable = Timetable(rules)
@@ -68,7 +70,11 @@ class Judge:
 
     def withdraw(self, at: int) -> list[Message]:
         """Resolve, at the time `at` (ms), the alerts of rules that are gone."""
-        return self._say(self._alerts.withdraw(at, self._rules.rules)) if self._rules is not None else []
+        return (
+            self._say(self._alerts.withdraw(at, self._rules.rules, self._subjects.has))
+            if self._rules is not None
+            else []
+        )
 
     @property
     def silence_judged_to(self) -> int | None:
@@ -77,7 +83,7 @@ class Judge:
 
     def end(self, at: int) -> list[Message]:
         """Resolve, at the time `at` (ms), all that fires, because the model is gone."""
-        return self._say(self._alerts.withdraw(at, ()))
+        return self._say(self._alerts.withdraw(at, (), self._subjects.has)) if self._rules is not None else []
 
     @property
     def blind_detectors(self) -> int:
@@ -208,6 +214,7 @@ class Judge:
     def _last_events(self) -> dict[StreamName, int]:
         """Time of the newest row of each stream; where none has come yet, the beginning. Silence counts from there."""
         last = dict.fromkeys(self._stream_names, self._begun_at)
+        last |= {stream: lane.since for stream, lane in self._lanes.items() if lane.since is not None}
         last |= {stream: lane.last_time for stream, lane in self._lanes.items() if lane.last_time is not None}
         return {stream: time for stream, time in last.items() if time is not None}
 

@@ -1,4 +1,4 @@
-"""The life of a lane (one stream of one model, one segment of it) as a table: waiting, reference, judged.
+"""The life of a lane (one stream of one model, under one contract) as a table: waiting, reference, judged.
 
     state      event      next
     waiting    rows       waiting     its rows are counted
@@ -14,6 +14,9 @@ the one that holds the n-th row in canonical order, so what made a reference is 
 
 A lane that waits holds back nobody: its panes are folded with all others. They count for silence (the time of its
 newest row) and, in the judge, for the offsets of retraining; they move no window and feed no detector.
+
+If what a lane stands on changes (`contract.lane_contract`), another lane takes its place and starts again. A pane with
+a part of another contract is left out: it counts like one of a lane that waits, and is empty for windows and detectors.
 """
 
 from __future__ import annotations
@@ -24,7 +27,6 @@ from typing import Literal, NamedTuple
 from monitor.config.resolved import ModelRules
 from monitor.contract import ModelContract, StreamContract
 from monitor.errors import FormatError
-from monitor.evaluate.first_rows import FirstRows
 from monitor.evaluate.reference import Reference
 from monitor.evaluate.state import LaneState
 from monitor.evaluate.stream import StreamFold
@@ -49,34 +51,41 @@ TABLE: Mapping[tuple[State, Event], State] = {
 
 
 class Passed(NamedTuple):
-    """What counts of a pane of a lane that waits. `last_time`: of its newest row, ms; None if it has none in time."""
+    """What counts of a pane of a lane that waits, or one that is left out.
+
+    `last_time`: of its newest row, ms; None if it has none in time.
+    """
 
     events: int
     last_time: int | None
     offsets: tuple[OffsetRange, ...]
+    is_left_out: bool = False
 
 
-def passed(parts: Sequence[Pane | RawPane]) -> Passed:
-    """The partial panes of one lane and index, at least one, as far as they count while it waits."""
+def passed(parts: Sequence[Pane | RawPane], is_left_out: bool = False) -> Passed:
+    """The partial panes of one lane and index as far as they count while it waits, or if they are left out."""
     parts = sorted(parts, key=lambda part: part.tp)
     times = [part.last_time for part in parts if part.last_time is not None]
     offsets = tuple(part.offsets for part in parts)
-    return Passed(sum(part.events for part in parts), max(times, default=None), offsets)
+    return Passed(sum(part.events for part in parts), max(times, default=None), offsets, is_left_out)
 
 
 class Standing(NamedTuple):
-    """How a lane stands. `rows`: of `wanted`, those that its panes have held while it waits.
+    """How a lane stands. `contract`: names what it stands on.
 
-    `reference`: None while it waits.
+    `rows`: of `wanted`, those that its panes have held while it waits. `reference`: None while it waits. `left_out`:
+    panes of the stream, so far, that were judged under neither of two contracts.
     """
 
     model: str
     segment: str
     stream: StreamName
+    contract: str
     state: State
     rows: int
     wanted: int
     reference: ReferenceInfo | None
+    left_out: int
 
     @property
     def tenths(self) -> int:
@@ -95,7 +104,10 @@ class Standing(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A lane that has changed its state, or come a tenth further, at `at` (ms, a pane's begin or end)."""
+    """A lane that has changed its state, come a tenth further, or left out its first pane.
+
+    `at`: ms, a pane's begin or end.
+    """
 
     at: int
     standing: Standing
@@ -105,11 +117,17 @@ _NEVER = 1 << 62
 
 
 class Lane:
-    """One lane. The model's fold calls `begin` and then `add` or `skip` for each pane or run of panes, in order."""
+    """One lane. The model's fold calls `begin` and then `add` or `skip` for each pane or run of panes, in order.
 
-    def __init__(self, model: str, stream: StreamName, segment: str = "") -> None:
+    `contract`: names what it stands on. `since`: see `LaneState`.
+    """
+
+    def __init__(
+        self, model: str, stream: StreamName, contract: str, since: int | None = None, segment: str = ""
+    ) -> None:
         self.stream = stream
-        self.first_rows = FirstRows()
+        self.contract = contract
+        self.since = since
         self.fold: StreamFold | None = None
         """Windows, detectors and reference; there once a reference is known, and fed from where that counts."""
         self.last_time: int | None = None
@@ -119,7 +137,8 @@ class Lane:
         self._rows = 0
         self._wanted = 0
         self._counts_from = _NEVER
-        """Index of the first pane for which the newest reference counts, until that pane is reached."""
+        """Start of the first pane for which the newest reference counts, until that pane is reached, ms."""
+        self._left_out = 0
         self._has_begun = False
         self._steps: list[Step] = []
 
@@ -132,31 +151,34 @@ class Lane:
     def standing(self) -> Standing:
         """How it stands."""
         info = self.fold.reference.info if self.fold is not None and not self.waits else None
-        return Standing(self._model, self._segment, self.stream, self._state, self._rows, self._wanted, info)
+        place = (self._model, self._segment, self.stream, self.contract)
+        return Standing(*place, self._state, self._rows, self._wanted, info, self._left_out)
 
     def want(self, rows: int) -> None:
         """Of how many rows a reference is made, unless one is given."""
         self._wanted = rows
-        self.first_rows.want(rows)
+
+    def follow(self, before: Lane) -> None:
+        """Take the place of a lane of the same stream: silence goes on, and panes that are left out are counted on."""
+        self.last_time, self.since, self._left_out = before.last_time, before.since, before._left_out
 
     def open(
         self, contract: ModelContract, stream: StreamContract, grid: Grid, reference: Reference, rules: ModelRules
     ) -> None:
-        """Grid and reference are known; the first rows have served."""
+        """Grid and reference are known."""
         self.fold = StreamFold(contract, stream, grid, reference)
-        self.fold.use(rules)
-        self.first_rows = FirstRows(self._wanted)
+        self.fold.use(rules, contract)
 
-    def refer(self, pane: int | None) -> None:
-        """Another reference counts from that pane on; None: from the model's first."""
-        self._counts_from = -_NEVER if pane is None else pane
+    def refer(self, at: int) -> None:
+        """Another reference counts from the pane on that begins there, ms."""
+        self._counts_from = at
 
     # ------------------------------------------------------------------ panes
 
-    def begin(self, index: int, at: int) -> None:
-        """The pane `index`, which begins at `at` (ms), is the next to be folded."""
+    def begin(self, at: int) -> None:
+        """The pane that begins at `at` (ms) is the next to be folded."""
         before = self._shown if self._has_begun else None
-        if self.fold is not None and self._counts_from <= index:
+        if self.fold is not None and self._counts_from <= at:
             self._counts_from = _NEVER
             self._state = TABLE[self._state, "reference"]
         self._has_begun = True
@@ -166,8 +188,12 @@ class Lane:
         """One pane (None: it holds nothing of the lane); returns the observations of the windows that close."""
         if pane is not None and pane.last_time is not None:
             self.last_time = max(pane.last_time, self.last_time if self.last_time is not None else pane.last_time)
+        before = self._shown
+        if isinstance(pane, Passed) and pane.is_left_out:
+            self._left_out += 1
+            self._report(before, pane_end)
+            pane = None
         if pane is not None and pane.events:
-            before = self._shown
             self._rows = min(self._rows + pane.events, self._wanted) if self.waits else self._rows
             self._state = TABLE[self._state, "rows"]
             self._report(before, pane_end)
@@ -180,10 +206,10 @@ class Lane:
         return [] if self.fold is None or self.waits else self.fold.skip(first_end, last_end)
 
     @property
-    def _shown(self) -> tuple[State, int]:
-        return self._state, self.standing.tenths
+    def _shown(self) -> tuple[State, int, bool]:
+        return self._state, self.standing.tenths, self._left_out > 0
 
-    def _report(self, before: tuple[State, int] | None, at: int) -> None:
+    def _report(self, before: tuple[State, int, bool] | None, at: int) -> None:
         if self._shown != before:
             self._steps.append(Step(at, self.standing))
 
@@ -203,16 +229,17 @@ class Lane:
             self._has_begun,
             self._rows,
             self.last_time,
+            self.since,
             self._counts_from,
-            self.first_rows.state(),
+            self._left_out,
             None if self.fold is None else self.fold.state(),
         )
 
-    def restore(self, state: LaneState, blocks: Mapping[str, bytes]) -> None:
-        """Go on from there, once the decisions have been applied. `blocks`: of first rows. Raises FormatError."""
+    def restore(self, state: LaneState) -> None:
+        """Go on from there, once the decisions have been applied. Raises FormatError."""
         self._state, self._has_begun, self._rows = state.state, state.begun, state.rows
-        self.last_time, self._counts_from = state.last_time, state.counts_from
-        self.first_rows.restore(state.first_rows, blocks)
+        self.last_time, self.since = state.last_time, state.since
+        self._counts_from, self._left_out = state.counts_from, state.left_out
         if self.fold is None or state.fold is None:
             if self.fold is not None or state.fold is not None or not self.waits:
                 raise FormatError(f"not a snapshot: {self.stream} of {self._model} stands on other decisions")

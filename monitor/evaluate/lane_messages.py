@@ -17,15 +17,17 @@ def lane_message(step: Step, place: Place) -> Message:
         "model": lane.model,
         "segment": lane.segment,
         "stream": lane.stream,
+        "contract": lane.contract,
         "state": lane.state,
         "rows": lane.rows,
         "wanted": lane.wanted,
+        "panes_left_out": lane.left_out,
         "reference": reference_value(lane.reference),
     }
     event = CloudEvent(
         type="streamdrift.lane.v1",
         source=place.source,
-        id=f"{key}/{time_text(step.at)}/{lane.state}/{lane.rows}",
+        id=f"{key}/{time_text(step.at)}/{lane.state}/{lane.rows}/{lane.contract}",
         at=step.at,
         subject=f"{lane.model}/{lane.stream}",
         key=key,

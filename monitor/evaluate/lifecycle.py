@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -126,8 +126,10 @@ class Alerts:
             known = self._fingerprints[labels] = fingerprint(labels)
         return known
 
-    def withdraw(self, at: int, rules: Sequence[Rule]) -> list[Transition]:
+    def withdraw(self, at: int, rules: Sequence[Rule], is_there: Callable[[Verdict], bool]) -> list[Transition]:
         """New rules: alerts that none of them selects are forgotten, and resolved if they fire (evidence: the last).
+
+        `is_there`: whether what a verdict is about can still be selected.
 
         The others go on under their rule as it is now, whatever has become of its threshold, window and durations.
         """
@@ -138,7 +140,8 @@ class Alerts:
         transitions: list[Transition] = []
         for key in sorted(self._states):
             alert = self._states[key]
-            selecting = [rule for rule in kept.get(_identity(alert.rule), ()) if _selects(rule, alert.verdict)]
+            like = kept.get(_identity(alert.rule), ()) if is_there(alert.verdict) else ()
+            selecting = [rule for rule in like if _selects(rule, alert.verdict)]
             if selecting:
                 self._states[key] = replace(alert, rule=selecting[0])
                 continue

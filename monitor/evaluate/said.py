@@ -32,7 +32,7 @@ class Said:
             self._chain = hashlib.sha256(self._chain + text.encode() + output.basis).digest()
         else:
             change = output.decision
-            text = f"{change.model}/{change.kind}/{change.stream}/{change.digest}/{output.pane}"
+            text = f"{change.model}/{change.kind}/{change.stream}/{change.lane}/{change.digest}/{output.at}"
             added = int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
             self._activations = (self._activations + added) % _MODULUS
 

@@ -56,11 +56,11 @@ def _rewritten(state: ModelState) -> ModelState:
         value = pending.value
         value = encode_raw(decode_raw(value)) if pending.raw else encode_pane(decode_pane(value))
         panes.append(PendingPane(pending.raw, value))
-    lanes = []
-    for lane in state.lanes:
-        tail = tuple(encode_raw(decode_raw(value)) for value in lane.first_rows.tail)
-        lanes.append(msgspec.structs.replace(lane, first_rows=msgspec.structs.replace(lane.first_rows, tail=tail)))
-    return msgspec.structs.replace(state, panes=tuple(panes), lanes=tuple(lanes))
+    rows = []
+    for lane, first in state.first_rows:
+        tail = tuple(encode_raw(decode_raw(value)) for value in first.tail)
+        rows.append((lane, msgspec.structs.replace(first, tail=tail)))
+    return msgspec.structs.replace(state, panes=tuple(panes), first_rows=tuple(rows))
 
 
 def _taken_up(state: ModelState) -> tuple[ModelState, frozenset[str]]:

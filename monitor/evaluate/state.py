@@ -19,8 +19,8 @@ from monitor.events import Int64s, OffsetRange, StreamName
 from monitor.ledger.entries import DecisionKind, Notice, Watermark
 
 CountType = Literal["<u1", "<u2", "<i4", "<i8"]
-DecisionState = tuple[DecisionKind, StreamName | Literal[""], str]
-"""Kind, stream and digest."""
+DecisionState = tuple[DecisionKind, StreamName | Literal[""], str, str]
+"""Kind, stream, lane and digest."""
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -190,9 +190,11 @@ class FirstRowsState(_Struct, frozen=True):
 
 
 class LaneState(_Struct, frozen=True):
-    """One lane. `rows`: that its panes held while it waited. `last_time`: of its newest row, ms.
+    """One lane of the contract in use. `rows`: that its panes held while it waited. `last_time`: of its newest row, ms.
 
-    `counts_from`: index of the pane for which a reference that is known will count first. `fold`: None without one.
+    `since`: where its silence begins if no row has come, ms; None: where the model's does. `counts_from`: where the
+    pane begins for which a reference that is known will count first, ms. `left_out`: panes that were judged under
+    neither of two contracts. `fold`: None without a reference.
     """
 
     stream: StreamName
@@ -201,8 +203,9 @@ class LaneState(_Struct, frozen=True):
     begun: bool
     rows: Natural
     last_time: int | None
+    since: int | None
     counts_from: int
-    first_rows: FirstRowsState
+    left_out: Natural
     fold: StreamState | None
 
 
@@ -224,15 +227,20 @@ class ModelState(_Struct, frozen=True):
     """One model. `active`: newest change by (kind, stream); `used`: those in use, which a restore is given.
 
     `files`: SHA-256 of the alerts.yaml that the rules in use came from, and of the one that the newest rules came from.
-    `ended`: the pane at which the model was last gone; None if it never was.
+    `references_from`: by lane, where the first pane begins that its reference counts for, ms. `life`: how often the
+    model was gone. `ended`: where the pane begins at which it last was, ms; None if it had no pane before. `next`:
+    where the pane begins that is folded next, ms. `first_rows`: by lane, of those that wait, or have not begun.
     """
 
     active: tuple[DecisionState, ...]
     used: tuple[DecisionState, ...]
     files: tuple[str, str]
+    references_from: tuple[tuple[str, int], ...]
+    life: Natural
     ended: int | None
     next: int | None
     lanes: tuple[LaneState, ...]
+    first_rows: tuple[tuple[str, FirstRowsState], ...]
     panes: tuple[PendingPane, ...]
     judge: JudgeState
     notices: NoticesState

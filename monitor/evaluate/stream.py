@@ -53,8 +53,12 @@ class StreamFold:
         self.spread = ReferenceSpread(self.measure)
         self._bank = DetectorBank(self._specs, self.contract, self.grid, reference)
 
-    def use(self, rules: ModelRules) -> None:
-        """New rules: windows of a specification that stays go on, others begin; detectors that change start again."""
+    def use(self, rules: ModelRules, contract: ModelContract) -> None:
+        """New rules: windows of a specification that stays go on, others begin; detectors that change start again.
+
+        `contract`: that the rules came with. It may have other streams, and means the same of this one.
+        """
+        self.contract = contract
         width = self.grid.layout.width
         windows = [rules.window, *(rule.window for rule in rules.rules)]
         self._windows = {

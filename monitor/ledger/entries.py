@@ -28,8 +28,8 @@ class Watermark(msgspec.Struct, frozen=True):
 
     `firsts`: by model, the watermark from which on its rows are folded there; None: all from `first`. `gone`: of
     models that are folded no longer, where that began and ended. `held`: of models with a pane that waits for a grid,
-    the start of that pane, behind which theirs are not written. `again`: of models that came back, where they last did.
-    Of the models in this ledger partition.
+    the start of that pane, behind which theirs are not written. `again`: of models that were gone and are back, the
+    life they are in there (`ModelContract.life`) and where it began. Of the models in this ledger partition.
     """
 
     topic: str
@@ -39,7 +39,7 @@ class Watermark(msgspec.Struct, frozen=True):
     firsts: dict[str, int] | None = None
     gone: dict[str, tuple[int, int]] = {}
     held: dict[str, int] = {}
-    again: dict[str, int] = {}
+    again: dict[str, tuple[int, int]] = {}
 
     def first_of(self, model: str) -> int | None:
         """Return the watermark from which on the model's rows were folded; None if they have not been yet."""
@@ -90,7 +90,8 @@ class ContractSwitch(msgspec.Struct, frozen=True):
     """From `offset` on the records of a topic partition are folded under the contract `digest` of its topic.
 
     `watermark`: its watermark then, which the new contract does not take back; None before its first one. A
-    partition's first record of this kind says what it began with.
+    partition's first record of this kind says what it began with. `held`: models whose panes were due and waited for a
+    grid, which they don't any more. `silent_to`: the newest silence that a heartbeat gave there before.
     """
 
     topic: str
@@ -98,6 +99,8 @@ class ContractSwitch(msgspec.Struct, frozen=True):
     offset: int
     watermark: int | None
     digest: str
+    held: tuple[str, ...] = ()
+    silent_to: int | None = None
 
 
 NoticeName = Literal[
@@ -152,7 +155,8 @@ class Decision(msgspec.Struct, frozen=True):
 
     `stream`: empty where the decision is the whole model's. It counts from the first pane not yet folded when evaluate
     reads it; that pane is written back as an Activation. `alerts_yaml_sha256`: of the file that rules came from. It is
-    no part of the digest, because the same rules of another file are no new decision.
+    no part of the digest, because the same rules of another file are no new decision. `lane`: of a grid and of a
+    reference, names what the panes on it stand on (`contract.lane_contract`). `life`: of the model, once it counts.
     """
 
     model: str
@@ -161,21 +165,37 @@ class Decision(msgspec.Struct, frozen=True):
     digest: str
     content: str
     alerts_yaml_sha256: str = ""
+    lane: str = ""
+    life: int = 0
+
+    @property
+    def key(self) -> DecisionKey:
+        """What it stands for: the newest of each counts."""
+        return self.kind, self.stream, self.lane
+
+
+DecisionKey = tuple[DecisionKind, StreamName | Literal[""], str]
+"""Kind, stream and lane of a decision."""
 
 
 def new_decision(
-    model: str, kind: DecisionKind, content: str, stream: StreamName | Literal[""] = "", alerts_yaml_sha256: str = ""
+    model: str,
+    kind: DecisionKind,
+    content: str,
+    stream: StreamName | Literal[""] = "",
+    alerts_yaml_sha256: str = "",
+    lane: str = "",
 ) -> Decision:
     """A decision named by the digest of its content."""
     digest = "sha256:" + hashlib.sha256(content.encode()).hexdigest()[:32]
-    return Decision(model, kind, stream, digest, content, alerts_yaml_sha256)
+    return Decision(model, kind, stream, digest, content, alerts_yaml_sha256, lane)
 
 
 class Activation(msgspec.Struct, frozen=True):
-    """A decision, and the index of the first pane that it counted for (None: from the model's first pane)."""
+    """A decision, and where the first pane begins that it counted for (ms; None: from the model's first pane)."""
 
     decision: Decision
-    pane: int | None
+    at: int | None
 
 
 class PartitionSet(msgspec.Struct, frozen=True):
@@ -191,17 +211,17 @@ class PartitionSet(msgspec.Struct, frozen=True):
 
 
 def joined_at(tp: TopicPartition, model: str, activations: Iterable[Activation]) -> int | Literal["not yet"] | None:
-    """From which pane on a partition belongs to a model: older rows there are late.
+    """From which event time on (ms) a partition belongs to a model: older rows there are late.
 
     None: from the start. "not yet": no set of partitions names it, or there is none: evaluate, which owns the sets, has
     yet to write the first, and may have counted the partitions before this one came.
     """
     sets = [a for a in activations if a.decision.kind == "set" and a.decision.model == model]
-    naming = [a.pane for a in sets if tp in msgspec.json.decode(a.decision.content, type=PartitionSet).partitions]
+    naming = [a.at for a in sets if tp in msgspec.json.decode(a.decision.content, type=PartitionSet).partitions]
     if not naming:
         return "not yet"
     # the first counts; the topic may hold it behind others, when it was written again after a restart
-    return None if None in naming else min((pane for pane in naming if pane is not None), default=None)
+    return None if None in naming else min((at for at in naming if at is not None), default=None)
 
 
 Entry = Pane | RawPane | Watermark | Heartbeat | ContractSwitch | Notice | Decision

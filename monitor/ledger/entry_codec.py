@@ -67,9 +67,10 @@ def key_of(entry: Entry | Agreement | Command) -> str:
     match entry:
         case Watermark() | Heartbeat() | ContractSwitch() | Notice():
             return f"{entry.topic}/{entry.partition}"
-        case Activation(decision, pane):
-            at = "" if pane is None else pane
-            return f"{decision.model}/{decision.kind}/{decision.stream}/{decision.digest}/{at}"
+        case Activation(decision, at):
+            lane = f"{decision.stream}/{decision.lane}" if decision.lane else decision.stream
+            place = f"{'' if at is None else at}/{decision.life}"
+            return f"{decision.model}/{decision.kind}/{lane}/{decision.digest}/{place}"
         case TopicContract():
             return f"{CONTRACT}/{entry.topic}/{entry.digest}"
         case _:

@@ -18,8 +18,8 @@ MODULUS = 1 << 256
 class RowState(msgspec.Struct, frozen=True, order=True):
     """What was known before the row at `offset`: largest accepted time, reach, and the heartbeats' floor.
 
-    `until`: the position at which it was decided, if it had to wait for rows behind it: before that it is not decided
-    again either, because a heartbeat or another contract may lie between.
+    `until`: when it was decided, if it had to wait for rows behind it: before that it is not decided again either,
+    because a heartbeat or another contract may lie between. Twice the position there, and one more if by a heartbeat.
     """
 
     offset: int
@@ -44,11 +44,21 @@ class ModelPosition(msgspec.Struct, frozen=True, omit_defaults=True):
     again: int | None = None
 
 
+class Switch(msgspec.Struct, frozen=True, array_like=True):
+    """From `offset` on the contract `digest` (`entries.ContractSwitch`)."""
+
+    offset: int
+    watermark: int | None
+    digest: str
+    held: tuple[str, ...] = ()
+    silent_to: int | None = None
+
+
 class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a profile task stands. `low`: state before the oldest record still needed; `position`: next to read.
 
     `heartbeats`: those after `low` that count. `digest`: of the offsets in the open panes.
-    `contract`: digest of the topic's contract at `low`; `switches`: to others after it, as (offset, watermark, digest).
+    `contract`: digest of the topic's contract at `low`; `switches`: to others after it.
     `gone`: of models that are folded no longer, the watermarks where that began and ended. `buckets`: records counted
     since the first start; `gaps`: offsets since then that hold none; `held`: rows that wait (`profile/accounting.py`).
     `watermark`: at `position`; `natural`: as records alone have moved it; `published_to`: up to which watermark panes
@@ -72,7 +82,7 @@ class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     silent_to: int | None = None
     heartbeats: tuple[Heartbeat, ...] = ()
     models: dict[str, ModelPosition] = {}
-    switches: tuple[tuple[int, int | None, str], ...] = ()
+    switches: tuple[Switch, ...] = ()
     gone: dict[str, tuple[int, int]] = {}
     buckets: dict[str, int] = {}
     gaps: int = 0

@@ -26,6 +26,7 @@ class OpenPane:
     """No rows of this model and stream: names them, and tells the width of its columns."""
     tp: TopicPartition
     index: int
+    pane_ms: int
     trace_points: int
     segment: str = ""
     events: int = 0
@@ -91,6 +92,7 @@ class OpenPane:
             self.empty.contract,
             self.tp,
             self.index,
+            self.pane_ms,
             grid.digest,
             self.events,
             self.last_time,
@@ -102,10 +104,32 @@ class OpenPane:
             tuple(kept.unknown),
         )
 
-    def seal_without_rows(self) -> RawPane:
-        """What is left of a pane whose lane has ended before it had a grid: that there was one, and its offsets."""
-        self.raw, self.is_cut = [], True
-        return self.seal_raw()
+    def seal_ended(self) -> Pane:
+        """What is left of a pane whose contract the partition has left: how many rows, until when, their offsets.
+
+        It is the same whether a grid was there or not.
+        """
+        none = np.empty((0, 0), dtype=np.uint16)
+        offsets = OffsetRange(*self.tp, self.first_offset or 0, self.last_offset + 1)
+        counts, levels = np.zeros(0, dtype=np.int64), np.empty(0, dtype=np.uint8)
+        return Pane(
+            self.empty.model,
+            self.segment,
+            self.empty.stream,
+            self.empty.contract,
+            self.tp,
+            self.index,
+            self.pane_ms,
+            "",
+            self.events,
+            self.last_time,
+            offsets,
+            counts,
+            0,
+            none,
+            levels,
+            (),
+        )
 
     def seal_raw(self, first_rows: int | None = None) -> RawPane:
         """The pane's rows as they came; with `first_rows` a sample of that many, first in canonical order."""
@@ -119,6 +143,7 @@ class OpenPane:
             self.empty.contract,
             self.tp,
             self.index,
+            self.pane_ms,
             self.late,
             self.first_offset or 0,
             self.last_offset,
@@ -131,7 +156,12 @@ class OpenPane:
 def summarise(raw: RawPane, grid: Grid) -> Pane:
     """A raw pane on a grid: the same pane as if the grid had been there from the start."""
     pane = OpenPane(
-        rows_of.take(raw.rows, np.zeros(0, dtype=np.int64)), raw.tp, raw.index, raw.trace_points, raw.segment
+        rows_of.take(raw.rows, np.zeros(0, dtype=np.int64)),
+        raw.tp,
+        raw.index,
+        raw.pane_ms,
+        raw.trace_points,
+        raw.segment,
     )
     if len(raw.rows):
         pane.add(raw.rows, grid)

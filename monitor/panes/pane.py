@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -20,8 +21,9 @@ from monitor.events import Codes, Int64s, OffsetRange, Rows, States, StreamName,
 class Pane:
     """A sealed partial pane. `counts`: flat vector of `Grid.layout`; `codes` (m, series) and `levels` (m,): the trace.
 
-    `contract`: names what it stands on (`contract.lane_contract`). `offsets`: all rows' range. `last_time`: largest
-    event time in ms. `unknown`: per categorical series the heavy hitters among unknown values.
+    `contract`: names what it stands on (`contract.lane_contract`). `grid`: empty where its partition has left that
+    contract: then nothing is counted. `offsets`: all rows' range. `last_time`: largest event time in ms. `unknown`:
+    per categorical series the heavy hitters among unknown values.
     """
 
     model: str
@@ -30,6 +32,7 @@ class Pane:
     contract: str
     tp: TopicPartition
     index: int
+    pane_ms: int
     grid: str
     events: int
     last_time: int | None
@@ -39,6 +42,11 @@ class Pane:
     codes: Codes
     levels: States
     unknown: tuple[Mapping[str, int], ...]
+
+    @property
+    def start(self) -> int:
+        """Event time at which it begins, ms."""
+        return self.index * self.pane_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +62,18 @@ class RawPane:
     contract: str
     tp: TopicPartition
     index: int
+    pane_ms: int
     late: int
     first_offset: int
     last_offset: int
     trace_points: int
     rows: Rows
     complete: bool
+
+    @property
+    def start(self) -> int:
+        """Event time at which it begins, ms."""
+        return self.index * self.pane_ms
 
     @property
     def events(self) -> int:
@@ -77,6 +91,9 @@ class RawPane:
         return OffsetRange(*self.tp, self.first_offset, self.last_offset + 1)
 
 
+Length = Annotated[int, msgspec.Meta(gt=0)]
+
+
 class _PaneValue(msgspec.Struct, array_like=True):
     model: str
     segment: str
@@ -85,6 +102,7 @@ class _PaneValue(msgspec.Struct, array_like=True):
     topic: str
     partition: int
     index: int
+    pane_ms: Length
     grid: str
     events: int
     last_time: int | None
@@ -109,6 +127,7 @@ class _RawValue(msgspec.Struct, array_like=True):
     topic: str
     partition: int
     index: int
+    pane_ms: Length
     late: int
     first_offset: int
     last_offset: int
@@ -137,6 +156,7 @@ def encode_pane(pane: Pane) -> bytes:
             pane.tp.topic,
             pane.tp.partition,
             pane.index,
+            pane.pane_ms,
             pane.grid,
             pane.events,
             pane.last_time,
@@ -180,6 +200,7 @@ def decode_pane(value: bytes) -> Pane:
             raw.contract,
             tp,
             raw.index,
+            raw.pane_ms,
             raw.grid,
             raw.events,
             raw.last_time,
@@ -206,6 +227,7 @@ def encode_raw(pane: RawPane) -> bytes:
             pane.tp.topic,
             pane.tp.partition,
             pane.index,
+            pane.pane_ms,
             pane.late,
             pane.first_offset,
             pane.last_offset,
@@ -250,6 +272,7 @@ def decode_raw(value: bytes) -> RawPane:
             raw.contract,
             TopicPartition(raw.topic, raw.partition),
             raw.index,
+            raw.pane_ms,
             raw.late,
             raw.first_offset,
             raw.last_offset,

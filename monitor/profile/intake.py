@@ -30,8 +30,8 @@ class Decided:
     """Rows of one model that were decided.
 
     `rows`: the accepted ones, n of them. `highest`: the largest time accepted before each (NEVER: none), shape (n,).
-    `reach`: the largest plausible time before each, shape (n,). `until`: the position at which each was decided, if it
-    had to wait; else that behind it, shape (n,). `rejected`: the others.
+    `reach`: the largest plausible time before each, shape (n,). `until`: when each was decided (see `RowState`), also
+    where it did not have to wait, shape (n,). `rejected`: the others.
     """
 
     rows: Rows
@@ -52,7 +52,7 @@ class Intake:
         self.highest: int | None = None
         self.reach: int | None = None
         self._until = 0
-        """Position before which nothing is decided: there it was decided the first time, too."""
+        """When decisions may begin (see `RowState`): there it was decided the first time, too."""
         self._waiting: list[Rows] = []
         self._vouched: Int64s = np.zeros(0, dtype=np.int64)
         """Offsets of the rows that wait only because of those before them: the broker's stamps vouch for them."""
@@ -114,7 +114,8 @@ class Intake:
         kinds = dict.fromkeys((rows.model, rows.contract) for rows in parts)
         if len(kinds) < len(parts):
             parts = [rows_of.concat([r for r in parts if (r.model, r.contract) == kind]) for kind in kinds]
-        if position < self._until:
+        now = 2 * position + (flush is not None)
+        if now < self._until:
             self._wait(list(parts), vouched, records)
             return []
         offset = np.concatenate([rows.offset for rows in parts])
@@ -123,7 +124,7 @@ class Intake:
         admission = admit(time, _among(offset[order], vouched), self.reach, self.skew, flush)
         decided = len(admission.accepted)
         # decided by a row: at the position behind it; by a heartbeat: here
-        until = np.maximum(np.append(offset[order] + 1, position)[admission.decided_by], self._until)
+        until = np.maximum(np.append(2 * (offset[order] + 1), now)[admission.decided_by], self._until)
         self.highest, highest = self._prefix_maximum(time[:decided], admission.accepted)
         self.reach = admission.reach
         rank = np.empty(len(order), dtype=np.int64)

@@ -39,7 +39,7 @@ class ModelPanes:
         self.contract = contract
         self.first = first
         self.again: int | None = None
-        """The watermark at which the model last came back, if it was gone."""
+        """The watermark at which the model's life began here; None: with its first row here."""
         self._may_cut = may_cut
         self._raw_held = 0
         self.grid: Grid | None = None
@@ -52,12 +52,7 @@ class ModelPanes:
         self._raw_sent = 0
         self._sampled = False
         self.has_ended = False
-        """True if another contract has taken its place: what is open is sealed, and no more rows travel raw."""
-
-    def fits(self, grid: Grid) -> bool:
-        """Return true if a grid is of this model's stream here, with the same series."""
-        series = self._stream.numeric_series + self._stream.categorical_series
-        return (grid.model, grid.stream, grid.series) == (self.contract.model, self._stream.stream, series)
+        """True if another contract has taken its place: of what is open no more than the number of rows is sealed."""
 
     def add(self, rows: Rows, watermark: Int64s, state_of: Callable[[int], RowState]) -> NDArray[np.bool_]:
         """Take accepted rows; returns which were late, shape (n,).
@@ -71,7 +66,7 @@ class ModelPanes:
         for k in _distinct(pane):
             mine = pane == k
             if k not in self._open:
-                self._open[k] = OpenPane(self._empty, self._tp, k, self.contract.trace_points)
+                self._open[k] = OpenPane(self._empty, self._tp, k, pane_ms, self.contract.trace_points)
                 self._starts[k] = state_of(int(np.argmax(mine)))
             opened = self._open[k]
             if (in_time := mine & ~late).any():
@@ -101,8 +96,8 @@ class ModelPanes:
         """Seal all panes that are due, oldest first, as far as the grid and raw rows allow."""
         for index in self._due(watermark):
             pane = self._open[index]
-            if self.grid is None and self.has_ended:
-                yield pane.seal_without_rows()
+            if self.has_ended:
+                yield pane.seal_ended()
                 self._forget(index)
                 continue
             if self.grid is None and (pane.is_cut or pane.events > self._raw_left):

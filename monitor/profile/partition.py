@@ -1,7 +1,8 @@
 """The fold of one input partition: decoded batches in, sealed panes, rejected rows and a watermark out.
 
-If a contract changes the columns of a model, or the length of its panes, its open panes are left to be sealed as what
-they are, and rows from there on go into panes of their own: two parts of one pane, each named by its contract.
+If a contract changes what a lane stands on (columns, the length of panes, the reference), its open panes are left, and
+rows from there on go into panes of their own: two parts of one pane, each named by its contract. Of the part of the
+contract that was left only the number of rows is sealed, because it is judged by nobody.
 
 Rules: a row is late iff its pane had ended under the watermark before it; the watermark is the largest accepted
 time minus the lateness, or the heartbeats' floor where that is higher; a late row counts in the oldest open pane.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,14 +22,15 @@ import numpy as np
 
 from monitor.codec.dead_letters import reject
 from monitor.codec.reasons import QUARANTINED
-from monitor.contract import ModelContract, TopicContract, contract_of_topic
+from monitor.contract import ModelContract, TopicContract, contract_of_topic, lane_contract
 from monitor.events import Batch, RecordBatch, Rejected, Rows, TopicPartition
 from monitor.ledger.entries import Activation, Heartbeat, Watermark, joined_at
-from monitor.ledger.position_records import FORMAT, ModelPosition, ProfilePosition, RowState
+from monitor.ledger.position_records import FORMAT, ModelPosition, ProfilePosition, RowState, Switch
 from monitor.panes.grid import Grid
 from monitor.panes.pane import Pane, RawPane
 from monitor.profile.accounting import Account
 from monitor.profile.admission import Flush
+from monitor.profile.grids import Grids
 from monitor.profile.intake import NEVER, Decided, Intake
 from monitor.profile.model_panes import ModelPanes
 
@@ -50,35 +52,34 @@ class Drained:
 class PartitionFold:
     """One input partition. All its models share a topic, and so lateness, clock skew and time field.
 
-    `grids`: those known, which models take that are there from the start or come later. `may_cut`: the log can be
-    folded again, so rows that are too many to travel raw need not be kept.
+    `grids`: those known, of lanes that are there from the start or come later. `may_cut`: the log can be folded again,
+    so rows that are too many to travel raw need not be kept.
     """
 
     def __init__(
         self,
         tp: TopicPartition,
         contracts: Sequence[ModelContract],
-        grids: Sequence[Grid] = (),
+        grids: Grids | None = None,
         may_cut: bool = False,
     ) -> None:
         self.tp = tp
-        self.grids = grids
-        self.grids_of_life: Sequence[tuple[int, Grid]] = ()
-        """Of a replay, which knows them all beforehand: grids, and how often their model had come back before."""
-        self._returns: Counter[str] = Counter()
+        self._grids = grids or Grids()
         self._may_cut = may_cut
+        self.waits_to_the_end: Callable[[str, str], bool] = lambda model, lane: False
+        """In a replay, of a model and its lane: whether that will end while it waits for its grid, which came later."""
         self.intake = Intake(contracts[0].max_clock_skew_ms)
         self.lateness = contracts[0].lateness_ms
+        self.floor: int | None = None
         self.models = {contract.model: self._panes_of(contract, None) for contract in contracts}
         self._ended: list[ModelPanes] = []
         """Lanes that the contract has left, as long as they have open panes or rows may wait for them."""
         self.contract = contract_of_topic(tp.topic, contracts)
         self._contract_at_low = self.contract.digest
-        self.switches: list[tuple[int, int | None, str]] = []
+        self.switches: list[Switch] = []
         self.gone: dict[str, tuple[int, int]] = {}
         self.position = 0
         self.start: int | None = None
-        self.floor: int | None = None
         self.first_watermark: int | None = None
         self.buckets: Counter[str] = Counter()
         self.gaps = 0
@@ -103,34 +104,38 @@ class PartitionFold:
     def _panes_of(self, contract: ModelContract, first: int | None) -> ModelPanes:
         """A model without open panes, on its grid where that is known."""
         model = ModelPanes(contract, self.tp, first, self._may_cut)
-        life = self._returns[contract.model]
-        grids = [grid for of, grid in self.grids_of_life if of == life] if self.grids_of_life else self.grids
-        model.grid = next((grid for grid in grids if model.fits(grid)), None)
+        model.grid = self._grid_of(model)
         return model
+
+    def _grid_of(self, model: ModelPanes) -> Grid | None:
+        waits = self.waits_to_the_end(model.contract.model, model.lane)
+        return None if waits else self._grids.of(model.lane)
 
     # ------------------------------------------------------------------ input
 
     def join(self, activations: Sequence[Activation]) -> bool:
         """Begin as the models' sets of partitions say; False as long as one of them has yet to name this partition."""
-        panes = {name: joined_at(self.tp, name, activations) for name in self.models}
-        starts = [pane * self.models[n].contract.pane_ms for n, pane in panes.items() if isinstance(pane, int)]
-        if "not yet" in panes.values():
+        joined = [joined_at(self.tp, name, activations) for name in self.models]
+        starts = [at for at in joined if isinstance(at, int)]
+        if "not yet" in joined:
             return False
         if starts:
             self.floor = self.first_watermark = max(starts)
         return True
 
-    def use_grid(self, grid: Grid) -> None:
-        """From now on the model's panes are summarised on `grid`, open ones too; waiting panes are sealed.
+    def use_grids(self) -> None:
+        """Have models without a grid take theirs, if it is known by now: panes are summarised on it, open ones too.
 
-        Where rows of open panes were forgotten the log has to be folded again with the grid; until then it is not used.
+        Panes that wait are sealed. Where rows of open panes were forgotten the log has to be folded again with the
+        grid; until then it is not used.
         """
-        model = self.models[grid.model]
-        if model.grid is None and model.is_cut:
-            self.wants_again = True
-        elif model.grid is None:
-            model.grid = grid
-            self._seal()
+        for model in self.models.values():
+            grid = None if model.grid is not None else self._grid_of(model)
+            if grid is not None and model.is_cut:
+                self.wants_again = True
+            elif grid is not None:
+                model.grid = grid
+                self._seal()
 
     def feed(self, batch: Batch, records: RecordBatch) -> None:
         """Fold one decoded batch; `records` is what it was decoded from (dead letters quote it)."""
@@ -194,9 +199,23 @@ class PartitionFold:
         self._seal()
         return beat
 
-    def switch(self, contract: TopicContract, watermark: int | None) -> None:
-        """From here on another contract. `watermark`: of now; it is not taken back, and new models begin there."""
-        self.switches.append((self.position, watermark, contract.digest))
+    def silence_here(self) -> int | None:
+        """To which event time (ms) a heartbeat at this position gave silence last; None if none did."""
+        given = [beat.silent_to for beat in self.heartbeats if beat.offset == self.position and beat.silent_to]
+        return max(given, default=None)
+
+    def switch(
+        self,
+        contract: TopicContract,
+        watermark: int | None,
+        held: tuple[str, ...] = (),
+        silent_to: int | None = None,
+    ) -> None:
+        """From here on another contract. `watermark`: of now; it is not taken back, and new models begin there.
+
+        `held`: models that wait for a grid until now. `silent_to`: see `silence_here`.
+        """
+        self.switches.append(Switch(self.position, watermark, contract.digest, held, silent_to))
         self._open_beats = 0
         if watermark is not None:
             self.floor = max(watermark, watermark if self.floor is None else self.floor)
@@ -208,9 +227,8 @@ class PartitionFold:
                 self.models[one.model] = self._go_on(before.pop(one.model), one)
             else:
                 is_back = one.model in self.gone
-                self._returns[one.model] += is_back
-                self.models[one.model] = self._panes_of(one, self.gone[one.model][0] if is_back else watermark)
-                self.models[one.model].again = watermark if is_back else None
+                first, again = (self.gone[one.model][0], watermark) if is_back else (watermark, None)
+                self.models[one.model] = self._begin(one, first, again)
         self.gone = {name: span for name, span in self.gone.items() if name not in self.models}
         if watermark is not None:
             self.gone |= {name: (self._first_of(model), watermark) for name, model in before.items()}
@@ -219,19 +237,25 @@ class PartitionFold:
 
     def _go_on(self, model: ModelPanes, contract: ModelContract) -> ModelPanes:
         """A model's panes under another contract: the same lane, or the one that takes its place from here on."""
-        fresh = self._panes_of(contract, model.first)
-        fresh.again = model.again
-        if fresh.lane == model.lane:
+        if lane_contract(contract, contract.streams[0]) == model.lane:
             model.contract = contract
             return model
-        self._ended.append(model)
         model.has_ended = True
-        left = next((ended for ended in self._ended if ended.lane == fresh.lane), None)
-        if left is None:
-            return fresh
-        self._ended.remove(left)
-        left.contract, left.first, left.has_ended = contract, model.first, False
-        return left
+        again = model.again if contract.life == model.contract.life else self.watermark
+        fresh = self._begin(contract, model.first, again)
+        self._ended.append(model)
+        return fresh
+
+    def _begin(self, contract: ModelContract, first: int | None, again: int | None) -> ModelPanes:
+        """The lane of a model from here on: one that a contract has left before, if it has open panes yet."""
+        lane = self._panes_of(contract, first)
+        left = next((ended for ended in self._ended if ended.lane == lane.lane), None)
+        if left is not None:
+            self._ended.remove(left)
+            left.contract, left.first, left.has_ended = contract, first, False
+            lane = left  # `use_grids` gives it its grid
+        lane.again = again
+        return lane
 
     @property
     def _lanes(self) -> list[ModelPanes]:
@@ -282,10 +306,6 @@ class PartitionFold:
         """Whether one of its models has no grid yet."""
         return any(model.grid is None for model in self.models.values())
 
-    def fits(self, grid: Grid) -> bool:
-        """Whether a grid is of one of its models' streams here, with the same series."""
-        return grid.model in self.models and self.models[grid.model].fits(grid)
-
     @property
     def waiting(self) -> bool:
         """Whether a pane that is due can't be sealed before its model has a grid: the partition is to be paused."""
@@ -295,6 +315,11 @@ class PartitionFold:
     def held(self) -> frozenset[str]:
         """Models with a pane that is due and waits for a grid."""
         return frozenset(self._held())
+
+    @property
+    def held_lanes(self) -> frozenset[str]:
+        """Lanes with a pane that is due and waits for a grid."""
+        return frozenset(self.models[name].lane for name in self._held())
 
     def drain(self) -> Drained:
         """Take what was put out since the last call."""
@@ -307,7 +332,11 @@ class PartitionFold:
             self.published_to, self._published_held = reached, held
             firsts = {name: self._first_of(model) for name, model in sorted(self.models.items())}
             first = reached if self.first_watermark is None else self.first_watermark
-            again = {name: at for name, model in sorted(self.models.items()) if (at := model.again) is not None}
+            again = {
+                name: (life, self._first_of(model) if model.again is None else model.again)
+                for name, model in sorted(self.models.items())
+                if (life := model.contract.life)
+            }
             watermark = Watermark(*self.tp, reached, first, firsts, dict(sorted(self.gone.items())), held, again)
         drained = Drained(tuple(self._panes), tuple(self._rejected), watermark, tuple(self._left_out))
         self._panes, self._rejected, self._left_out = [], [], []
@@ -346,9 +375,9 @@ class PartitionFold:
         # the floor of `low` holds all heartbeats up to it; with nothing open, all there were
         self.quarantined = {offset for offset in self.quarantined if offset >= low.offset}
         self.heartbeats = [beat for beat in self.heartbeats if low.offset < beat.offset and low.offset < self.position]
-        past = [s for s in self.switches if not (low.offset < s[0] and low.offset < self.position)]
+        past = [s for s in self.switches if not (low.offset < s.offset and low.offset < self.position)]
         self.switches = self.switches[len(past) :]
-        self._contract_at_low = past[-1][2] if past else self._contract_at_low
+        self._contract_at_low = past[-1].digest if past else self._contract_at_low
         models = {name: model.position(self.watermark) for name, model in self.models.items()}
         return ProfilePosition(
             format=FORMAT,
@@ -403,7 +432,7 @@ class PartitionFold:
             lane.arrive(NOTHING_TO_SAY, position.watermark)
         self.heartbeats, self.switches = list(position.heartbeats), list(position.switches)
         self.gone = dict(position.gone)
-        ended = position.switches[-1][2] if position.switches else position.contract
+        ended = position.switches[-1].digest if position.switches else position.contract
         same = (self.open_digest(), self.contract.digest) == (position.digest, ended)
         self._published_held = self._held()  # what waited at the commit; some of it may have its grid by now
         self._seal()
@@ -445,7 +474,7 @@ class PartitionFold:
         offset, highest, reach, until = (
             int(column[i]) for column in (part.rows.offset, part.highest, part.reach, part.until)
         )
-        waited = None if until == offset + 1 else until
+        waited = None if until == 2 * (offset + 1) else until
         return RowState(offset, None if highest == NEVER else highest, reach, self.floor, waited)
 
     # ------------------------------------------------------------------ sealing

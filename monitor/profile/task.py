@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from monitor.contract import TopicContract
+from monitor.contract import TopicContract, lane_contract
 from monitor.errors import StateDivergence
 from monitor.events import Batch, RecordBatch
-from monitor.ledger.entries import Heartbeat
-from monitor.ledger.position_records import ProfilePosition
-from monitor.panes.grid import Grid
+from monitor.ledger.entries import BEFORE_ALL, ContractSwitch, Heartbeat
+from monitor.ledger.position_records import ProfilePosition, Switch
 from monitor.profile.partition import Drained, PartitionFold
 
 
@@ -30,22 +29,26 @@ class Decode(Protocol):
 class Mark:
     """What happens when the fold's position reaches `offset`: a heartbeat, a switch to `contract`, or the arrival.
 
-    `watermark`: the partition's at the switch.
+    Of a switch, `watermark`: the partition's; `held`, `silent_to`: see ContractSwitch.
     """
 
     offset: int
     watermark: int | None = None
     contract: TopicContract | None = None
     heartbeat: Heartbeat | None = None
+    held: tuple[str, ...] = ()
+    silent_to: int | None = None
 
     @property
-    def order(self) -> tuple[int, bool, int, bool, int]:
-        """As it happened: a heartbeat raises the watermark, so one at the same place came before if it is no higher."""
+    def order(self) -> tuple[int, bool, int, int, bool]:
+        """As it happened: heartbeats raise the watermark or the silence, so one at the same place that is no higher
+        than a switch came before it.
+        """
         beat = self.heartbeat
         if beat is not None:
-            return self.offset, False, beat.reached, False, beat.silent_to or 0
-        watermark = -(1 << 62) if self.watermark is None else self.watermark
-        return self.offset, self.contract is None, watermark, True, 0
+            return self.offset, False, beat.reached, beat.silent_to or 0, False
+        watermark = BEFORE_ALL if self.watermark is None else self.watermark
+        return self.offset, self.contract is None, watermark, self.silent_to or 0, True
 
 
 class ProfileTask:
@@ -62,6 +65,9 @@ class ProfileTask:
         self._decoder = decoder_of(fold.contract)
         self._marks = sorted(marks, key=lambda mark: mark.order)
         self._target: ProfilePosition | None = None
+        fold.waits_to_the_end = self._waits_to_the_end
+        for model in fold.models.values():
+            model.grid = None if self._waits_to_the_end(model.contract.model, model.lane) else model.grid
         self._is_whole = True
         """True if the log has all records from the low-water mark on; else the state can't be checked."""
 
@@ -80,6 +86,21 @@ class ProfileTask:
         """The position up to which the task folds again; where it doesn't, the position that it has reached."""
         return self._target.position if self._target is not None else self.fold.position
 
+    @property
+    def switches_later(self) -> bool:
+        """True if it is known to take another contract at a place that it has yet to come to."""
+        return any(mark.contract is not None for mark in self._marks)
+
+    def _waits_to_the_end(self, model: str, lane: str) -> bool:
+        """Return true if a lane has no grid at some later switch, and so has none before that either."""
+        now = _lane_of(self.fold.contract, model)
+        for mark in self._marks:
+            if mark.contract is not None:
+                if model in mark.held and now == lane:
+                    return True
+                now = _lane_of(mark.contract, model)
+        return False
+
     def restore(
         self,
         position: ProfilePosition,
@@ -93,7 +114,8 @@ class ProfileTask:
         """
         self._target = position
         self._is_whole = True
-        switches = [Mark(offset, at, (contracts or {})[digest]) for offset, at, digest in position.switches]
+        known = contracts or {}
+        switches = [mark_of(switch, known[switch.digest]) for switch in position.switches]
         beats = [Mark(beat.offset, heartbeat=beat) for beat in position.heartbeats]
         arrival = Mark(position.position)
         self._marks = sorted([*switches, *beats], key=lambda mark: mark.order)
@@ -142,15 +164,22 @@ class ProfileTask:
             mark = self._marks.pop(0)
             go_to(mark.offset)
             if mark.contract is not None:
-                self.switch(mark.contract, mark.watermark)
+                self.switch(mark.contract, mark.watermark, mark.held, mark.silent_to)
+                self.fold.use_grids()
             elif mark.heartbeat is not None:
                 self.fold.heartbeat(mark.heartbeat.watermark, mark.heartbeat.silent_to)
             else:
                 self._arrive()
 
-    def switch(self, contract: TopicContract, watermark: int | None) -> None:
-        """Fold under another contract from here on. `watermark`: the partition's present one."""
-        self.fold.switch(contract, watermark)
+    def switch(
+        self,
+        contract: TopicContract,
+        watermark: int | None,
+        held: tuple[str, ...] = (),
+        silent_to: int | None = None,
+    ) -> None:
+        """Fold under another contract from here on; see `PartitionFold.switch`."""
+        self.fold.switch(contract, watermark, held, silent_to)
         self._decoder = self._decoder_of(contract)
 
     def _arrive(self) -> None:
@@ -162,10 +191,6 @@ class ProfileTask:
                 "the committed state"
             )
 
-    def use_grid(self, grid: Grid) -> None:
-        """A grid of one of the task's models has been published."""
-        self.fold.use_grid(grid)
-
     def drain(self) -> Drained:
         """What was put out since the last call; not to be asked for while folding again."""
         return self.fold.drain()
@@ -173,3 +198,13 @@ class ProfileTask:
     def snapshot(self, sequences: Mapping[str, int]) -> ProfilePosition:
         """The position record to commit with the outputs drained so far."""
         return self.fold.snapshot(sequences)
+
+
+def mark_of(switch: Switch | ContractSwitch, contract: TopicContract) -> Mark:
+    """Return where a recorded switch happens again. `contract`: the one that it names, or what is folded of that."""
+    return Mark(switch.offset, switch.watermark, contract, held=switch.held, silent_to=switch.silent_to)
+
+
+def _lane_of(contract: TopicContract, model: str) -> str:
+    """What names the lane of a model there; empty if it has none."""
+    return next((lane_contract(one, one.streams[0]) for one in contract.models if one.model == model), "")

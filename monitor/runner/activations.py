@@ -5,13 +5,13 @@ from __future__ import annotations
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
 from monitor.events import TopicPartition
-from monitor.ledger.entries import Activation, Decision
+from monitor.ledger.entries import Activation, Decision, DecisionKey
 from monitor.ledger.entry_codec import decode_agreement
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import read_whole, whole_values
 
-Pane = tuple[str, str, str, int | None]
-"""Model, kind and stream of a decision, and the pane that it counts from."""
+Pane = tuple[str, int, DecisionKey, int | None]
+"""Model, its life and the key of a decision, and where the pane begins that it counts from."""
 
 
 class Activations:
@@ -49,4 +49,4 @@ class Activations:
 def pane_of(activation: Activation) -> Pane:
     """Return where an activation counts."""
     decision = activation.decision
-    return decision.model, decision.kind, decision.stream, activation.pane
+    return decision.model, decision.life, decision.key, activation.at

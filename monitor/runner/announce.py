@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from monitor.bus.port import Bus
 from monitor.config.resolved import ModelConfig
+from monitor.contract import in_life, lane_contract
 from monitor.errors import ConfigurationError
 from monitor.evaluate.decisions import RulesContent
 from monitor.evaluate.model import ModelFold
 from monitor.events import StreamName, TopicPartition
 from monitor.ledger.entries import Decision, Notice, PartitionSet, new_decision
-from monitor.runner.reloading import contract_refusals
 
 Streams = dict[StreamName, tuple[str, int]]
 """Topic and number of partitions of each stream."""
@@ -34,14 +34,14 @@ class References(Protocol):
 
 
 class Wanted(NamedTuple):
-    """What is to be announced of a model. `refusal`: why the rest is not, None if nothing is left out."""
+    """What alerts.yaml says of a model. `refusal`: why the rest is not announced, None if nothing is left out."""
 
     decisions: list[Decision]
     refusal: str | None
 
 
 def wanted_of(model: ModelConfig, fold: ModelFold, bus: Bus, references: References) -> Wanted:
-    """What a model's fold does not know yet: its partitions, references, and last its rules, once those are made.
+    """A model's partitions, the references that its fold does not know yet, and last its rules, once those are made.
 
     A model that can't be taken as alerts.yaml has it has its partitions all the same, if it has any: other models share
     them, and a partition is read once all of its models name it.
@@ -50,50 +50,51 @@ def wanted_of(model: ModelConfig, fold: ModelFold, bus: Bus, references: Referen
     refusal = None
     try:
         made.append(_set_decision(model, fold, bus))
-        made += _rest(model, fold, references)
+        given = _references(model, fold, references)
+        made += [*given, rules_decision(model)] if given is not None else []
     except ConfigurationError as error:
         refusal = str(error)
-    return Wanted([d for d in made if fold.decisions.newest.get((d.kind, d.stream)) != d.digest], refusal)
+    return Wanted(made, refusal)
 
 
-def grown_set(model: ModelConfig, fold: ModelFold, bus: Bus) -> list[Decision]:
+def grown_set(fold: ModelFold, bus: Bus) -> list[Decision]:
     """The set of a model that runs, if its topics have more partitions than it names: that follows from no file."""
-    if fold.decisions.rules is None:
+    named = fold.decisions.partitions
+    if fold.decisions.rules is None or named is None:
         return []
-    grown = _set_decision(model, fold, bus)
-    return [] if fold.decisions.newest.get((grown.kind, grown.stream)) == grown.digest else [grown]
+    counts = {stream: (topic, max(n, bus.partitions(topic) or 0)) for stream, (topic, n) in named.streams.items()}
+    return [] if counts == named.streams else [_decision_of(fold.model, PartitionSet(counts))]
 
 
 def _set_decision(model: ModelConfig, fold: ModelFold, bus: Bus) -> Decision:
-    partitions = partition_set(model, fold.decisions.partitions, bus)
-    return new_decision(model.contract.model, "set", msgspec.json.encode(partitions).decode())
+    return _decision_of(model.contract.model, partition_set(model, fold.decisions.partitions, bus))
 
 
-def _rest(model: ModelConfig, fold: ModelFold, references: References) -> list[Decision]:
-    """References and rules; neither while the references are made.
+def _decision_of(model: str, partitions: PartitionSet) -> Decision:
+    return new_decision(model, "set", msgspec.json.encode(partitions).decode())
 
-    A reference is made once: if the model has one by the same specification, the file or the topic is not read again,
-    whatever it holds by now.
+
+def _references(model: ModelConfig, fold: ModelFold, references: References) -> list[Decision] | None:
+    """Grids and references of the lanes that the model does not have yet; None while they are made.
+
+    A reference is made once: for lanes that stand on what they did, and so on the same specification, the file or the
+    topic is not read again, whatever it holds by now.
     """
-    active, contract = fold.decisions.rules, fold.decisions.contract
-    if contract is not None and (refused := contract_refusals(contract, model.contract)):
-        raise ConfigurationError(f"model {model.contract.model}: {'; '.join(refused)}")
-    if active is not None and active.reference != model.rules.reference:
-        raise ConfigurationError(
-            f"model {model.contract.model}: `reference` has changed since the model was first seen, which is not "
-            "supported yet; go back to it, or start again under another STREAMDRIFT_PREFIX"
-        )
-    made = references.of(model) if active is None else []
-    return [] if made is None else [*made, rules_decision(model)]
+    known = {in_life(lane, 0) for lane in fold.decisions.lanes.keys() | fold.decisions.references.keys()}
+    lanes = {lane_contract(model.contract, stream) for stream in model.contract.streams} - known
+    made = references.of(model) if lanes else []
+    return None if made is None else [decision for decision in made if decision.lane in lanes]
 
 
 def partition_set(model: ModelConfig, active: PartitionSet | None, bus: Bus) -> PartitionSet:
     """The partitions of a model's topics now; raises ConfigurationError where some are gone."""
     streams: Streams = {s.stream: (s.topic, bus.partitions(s.topic) or 0) for s in model.contract.streams}
-    if active is not None and not _only_grown(active.streams, streams):
+    before = dict(active.streams.values()) if active is not None else {}
+    fewer = {topic: n for topic, n in streams.values() if n < before.get(topic, 0)}
+    if fewer:
         raise ConfigurationError(
-            f"model {model.contract.model}: its topics have changed from {_spelled(active.streams)} to "
-            f"{_spelled(streams)}; only adding partitions is supported"
+            f"model {model.contract.model}: its topics had {_spelled(before)} and have {_spelled(dict(fewer))} now; "
+            "a topic can't lose partitions"
         )
     return PartitionSet(streams)
 
@@ -116,12 +117,5 @@ def gone_decision(model: str, alerts_yaml_sha256: str) -> Decision:
     return new_decision(model, "gone", "", alerts_yaml_sha256=alerts_yaml_sha256)
 
 
-def _only_grown(before: Streams, after: Streams) -> bool:
-    """The same topics, none with fewer partitions."""
-    return before.keys() == after.keys() and all(
-        before[s][0] == after[s][0] and before[s][1] <= after[s][1] for s in before
-    )
-
-
-def _spelled(streams: Streams) -> str:
-    return ", ".join(f"{topic} ({partitions} partitions)" for topic, partitions in streams.values())
+def _spelled(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{topic} ({partitions} partitions)" for topic, partitions in counts.items())

@@ -7,10 +7,11 @@ lets a running process take it (SIGHUP): a process that starts with an old file 
 
 from __future__ import annotations
 
+import msgspec
+
 from monitor.config.resolved import Config
-from monitor.contract import ModelContract, TopicContract, contract_of_topic
-from monitor.errors import ConfigurationError
-from monitor.runner.reloading import contract_refusals
+from monitor.contract import TopicContract, contract_of_topic
+from monitor.runner.lives import Lives
 
 
 class Contracts:
@@ -18,20 +19,30 @@ class Contracts:
 
     def __init__(self, config: Config) -> None:
         self.by_digest: dict[str, TopicContract] = {}
+        self.lives = Lives()
         self._newest: dict[str, TopicContract] = {}
         self._own = contracts_of(config)
+        self._seen: set[TopicContract] = set()
+        """What was published, whatever lives the models were in: as configurations give it."""
+        self._taken: dict[str, TopicContract] = {}
+        """The newest of each topic, as a configuration would give it."""
         self._asked: set[str] = set()
         self._said: set[str] = set()
+        self._handed: set[str] = set()
+        """Newest ones with models in other lives, until they are read back."""
 
     def add(self, contract: TopicContract) -> None:
         """The next one on the topic `decisions`."""
         self.by_digest.pop(contract.digest, None)  # the order is that of the newest of each
         self.by_digest[contract.digest] = contract
         self._newest[contract.topic] = contract
+        self._taken[contract.topic] = _whatever_life(contract)
+        self._seen.add(self._taken[contract.topic])
+        self._handed.discard(contract.digest)
 
     def get(self, digest: str) -> TopicContract | None:
         """The contract of that name; the configuration's own may be wanted before it is read back."""
-        own = {contract.digest: contract for contract in self._own.values()}
+        own = {contract.digest: contract for contract in map(self._living, self._own.values())}
         return self.by_digest.get(digest) or own.get(digest)
 
     def models_of(self, topic: str) -> set[str]:
@@ -40,14 +51,14 @@ class Contracts:
         return {model.model for contract in [*known, self.newest(topic)] for model in contract.models}
 
     def use(self, config: Config) -> None:
-        """Another configuration, on somebody's word: what is other in it is published, even if it was there before."""
-        before, self._own = self._own, contracts_of(config)
-        self._asked = {topic for topic, own in self._own.items() if own != before.get(topic)}
+        """A configuration, on somebody's word: what is other in it is published, even if it was there before."""
+        self._own = contracts_of(config)
+        self._asked = {topic for topic, own in self._own.items() if own != self._taken.get(topic)}
         self._said = set()
 
     def newest(self, topic: str) -> TopicContract:
         """The contract to fold a topic under: the newest published, else that of the configuration."""
-        return self._newest.get(topic) or self._own[topic]
+        return self._newest.get(topic) or self._living(self._own[topic])
 
     @property
     def all(self) -> list[TopicContract]:
@@ -56,17 +67,42 @@ class Contracts:
 
     @property
     def to_publish(self) -> list[TopicContract]:
-        """Own ones that are to become the newest."""
+        """Those that are to become the newest: own ones, and the newest with models in the lives that have begun."""
+        return [*map(self._living, self._own_to_publish), *self._revived]
+
+    @property
+    def _own_to_publish(self) -> list[TopicContract]:
         return [own for topic, own in sorted(self._own.items()) if self._is_to_be_published(topic, own)]
+
+    @property
+    def _revived(self) -> list[TopicContract]:
+        living = [(newest, self._living(newest)) for _, newest in sorted(self._newest.items())]
+        return [after for before, after in living if after != before and after.digest not in self._handed]
 
     def said(self) -> None:
         """What was to be published is committed; it is read back a little later."""
-        self._said |= {own.digest for own in self.to_publish}
+        self._handed |= {contract.digest for contract in self._revived}
+        self._said |= {own.digest for own in self._own_to_publish}
 
     def _is_to_be_published(self, topic: str, own: TopicContract) -> bool:
         if own.digest in self._said:
             return False
-        return own.digest not in self.by_digest or (topic in self._asked and own != self.newest(topic))
+        return own not in self._seen or (topic in self._asked and own != self._taken.get(topic))
+
+    def _living(self, contract: TopicContract) -> TopicContract:
+        """The contract with each model in the life that it is in, or will be in."""
+        if not self.lives:
+            return contract
+        newest = self._newest.get(contract.topic)
+        known = {model.model: model.life for model in newest.models} if newest is not None else {}
+        lives = self.lives
+        models = tuple(
+            msgspec.structs.replace(
+                model, life=lives.of(name, known[name]) if (name := model.model) in known else lives.next(name)
+            )
+            for model in contract.models
+        )
+        return msgspec.structs.replace(contract, models=models)
 
     @property
     def older(self) -> list[str]:
@@ -74,23 +110,14 @@ class Contracts:
         return [
             topic
             for topic, own in sorted(self._own.items())
-            if own.digest in self.by_digest and own != self.newest(topic) and topic not in self._asked
+            if own in self._seen and own != self._taken.get(topic) and topic not in self._asked
         ]
 
-    def check(self, config: Config) -> None:
-        """Raises ConfigurationError where a configuration changes what can't be changed in a model that has run."""
-        known: dict[tuple[str, str], ModelContract] = {}
-        for contract in self.by_digest.values():
-            known |= {(contract.topic, model.model): model for model in contract.models}
-        refused = [
-            f"model {model.model}: {what}"
-            for topic, own in contracts_of(config).items()
-            for model in own.models
-            if (topic, model.model) in known
-            for what in contract_refusals(known[topic, model.model], model)
-        ]
-        if refused:
-            raise ConfigurationError("; ".join(sorted(set(refused))))
+
+def _whatever_life(contract: TopicContract) -> TopicContract:
+    return msgspec.structs.replace(
+        contract, models=tuple(msgspec.structs.replace(model, life=0) for model in contract.models)
+    )
 
 
 def contracts_of(config: Config) -> dict[str, TopicContract]:

@@ -8,7 +8,7 @@ from monitor.events import TopicPartition
 from monitor.ledger.entries import Activation
 from monitor.ledger.entry_codec import decode_agreement
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.panes.grid import Grid, decode_grid
+from monitor.profile.grids import Grids
 from monitor.runner.contracts import Contracts
 from monitor.runner.topics import read_whole, whole_values
 
@@ -17,7 +17,7 @@ class Decided:
     """Grids and sets of partitions, which evaluate decides, and the contracts that were published."""
 
     def __init__(self, bus: Bus, topics: LedgerTopics, contracts: Contracts) -> None:
-        self.grids: list[Grid] = []
+        self.grids = Grids()
         self.sets: list[Activation] = []
         self.contracts = contracts
         self._bus = bus
@@ -46,9 +46,7 @@ class Decided:
         self._read_to = to  # gaps at the end are behind us, too
 
     def _take(self, activation: Activation) -> None:
-        if activation.decision.kind == "grid":
-            self.grids.append(decode_grid(activation.decision.content.encode()))
-        elif activation.decision.kind == "set":
+        self.grids.add(activation)  # the folds share them
+        self.contracts.lives.add(activation)
+        if activation.decision.kind == "set":
             self.sets.append(activation)
-        elif activation.decision.kind == "gone":  # one that comes back gets others; the folds share this list
-            self.grids[:] = [grid for grid in self.grids if grid.model != activation.decision.model]

@@ -19,7 +19,7 @@ from monitor.ledger import position_records as positions
 from monitor.ledger.entries import Decision
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.activations import Activations
-from monitor.runner.announce import References, gone_decision, grown_set, rules_decision, wanted_of
+from monitor.runner.announce import References, gone_decision, grown_set, wanted_of
 from monitor.runner.commands import FOLLOW_S, Commands
 from monitor.runner.lanes import LaneLog
 from monitor.runner.ledger_partition import Beside, LedgerPartition
@@ -169,12 +169,12 @@ class EvaluateStage:
             self._log.warning("alerts_yaml_older", remedy="send SIGHUP to take what alerts.yaml says")
             for model in self._models_of(held):
                 if model.contract.model not in held.stopped:
-                    held.tell(grown_set(model, self._fold_of(model, held), self._bus))
+                    held.tell(grown_set(self._fold_of(model, held), self._bus))
             return
         for model in self._models_of(held):
             name = model.contract.model
             if name not in held.stopped:
-                held.tell(self._wanted(model, held))
+                self._tell(model, held)
         self._let_go(held)
 
     def _is_older(self) -> bool:
@@ -191,15 +191,16 @@ class EvaluateStage:
         for held in self._partitions.values():
             for model in self._models_of(held) if held.announced else ():  # else when the ledger has been read
                 if model.contract.model in arrived - held.stopped.keys():
-                    held.tell([decision for decision in self._wanted(model, held) if self._is_news(decision, held)])
+                    self._tell(model, held)
 
     def reload(self, config: Config) -> None:
-        """Rules count from the first pane not yet folded when they are read back; references stay as they are."""
+        """What is other counts from the first pane not yet folded when it is read back."""
         refuse_reload(self._config, config)
         self._config, self._is_asked = config, True
         for held in self._partitions.values():
             for model in self._models_of(held) if held.announced else ():  # else when the ledger has been read
-                held.tell([decision for decision in self._decisions(model, held) if self._is_news(decision, held)])
+                if model.contract.model not in held.stopped:
+                    self._tell(model, held)
             if held.announced:
                 self._let_go(held)
 
@@ -224,19 +225,16 @@ class EvaluateStage:
         of = self._ledger.partition_of
         return [model for model in self._config.models if of(model.contract.model) == held.tp.partition]
 
-    def _decisions(self, model: ModelConfig, held: LedgerPartition) -> list[Decision]:
-        """Of a model that is new, all that alerts.yaml says; of one that runs the rules."""
-        name = model.contract.model
-        if name in held.stopped or self._fold_of(model, held).decisions.rules is not None:
-            return [rules_decision(model)]
-        return self._wanted(model, held)
+    def _tell(self, model: ModelConfig, held: LedgerPartition) -> None:
+        """Write what alerts.yaml says of a model and the ledger does not; one that can't be taken leaves others alone.
 
-    def _wanted(self, model: ModelConfig, held: LedgerPartition) -> list[Decision]:
-        """What alerts.yaml says of a model and the ledger does not; one that can't be taken leaves the others alone."""
+        Rules are written last: with them the lanes begin whose references come before.
+        """
         wanted = wanted_of(model, self._fold_of(model, held), self._bus, self._references)
         if wanted.refusal is not None:
             held.refuse(model.contract.model, wanted.refusal)
-        return wanted.decisions
+        # asked before any is written: what brings a model back is news as a whole
+        held.tell([decision for decision in wanted.decisions if self._is_news(decision, held)])
 
     # ------------------------------------------------------------------ what to commit
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from monitor.codec.dead_letters import dead_letter
-from monitor.contract import TopicContract
+from monitor.contract import TopicContract, lane_contract
 from monitor.events import OffsetRange, Outgoing, Rejected, TopicPartition
 from monitor.ledger.entries import ContractSwitch, Entry, Heartbeat, Notice, Watermark
 from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.ledger.position_records import ProfilePosition
+from monitor.ledger.position_records import ProfilePosition, Switch
 from monitor.profile.notices import data_lost, record_quarantined
 from monitor.profile.task import ProfileTask
 from monitor.runner.partition_life import PartitionLife
@@ -68,20 +68,41 @@ class InputPartition:
         self.task.lose(end)
         return is_news
 
-    def begin_contract(self) -> None:
-        """From its position on the fold is under its contract."""
+    def begin_contract(self, held: tuple[str, ...] = (), silent_to: int | None = None) -> None:
+        """From its position on the fold is under its contract. `held`, `silent_to`: see ContractSwitch."""
         fold = self.task.fold
-        self._switches.append(ContractSwitch(*fold.tp, fold.position, fold.watermark, fold.contract.digest))
+        self._say_switch(Switch(fold.position, fold.watermark, fold.contract.digest, held, silent_to))
+
+    def _say_switch(self, switch: Switch) -> None:
+        place = (*self.tp, switch.offset, switch.watermark, switch.digest)
+        self._switches.append(ContractSwitch(*place, switch.held, switch.silent_to))
+
+    def may_take(self, contract: TopicContract) -> bool:
+        """Whether another contract may count from where it is.
+
+        Not before it has come to all that it had written when a commit was lost: that was under the contract before.
+        """
+        if not self.life.may.switch and not self._waits_for_leaving(contract):
+            return False
+        if self._present.is_empty:
+            return True
+        fold = self.task.fold
+        pane_ms = {name: panes.contract.pane_ms for name, panes in fold.models.items()}
+        position = self.task.snapshot(self._sequencer.sequences)
+        return not self._present.is_beyond(position, fold.intake.offsets(), pane_ms)
 
     def switch(self, contract: TopicContract) -> None:
         """From its position on the fold is under another contract."""
         self._touched.update(self.models)
-        self.task.switch(contract, self.task.fold.watermark)
-        self.begin_contract()
+        held = tuple(sorted(self.task.fold.held))
+        silent_to = self.task.fold.silence_here()
+        self.task.switch(contract, self.task.fold.watermark, held, silent_to)
+        self.begin_contract(held, silent_to)
 
-    def waits_for_leaving(self, contract: TopicContract) -> bool:
-        """Whether all that it waits for are grids of models that a contract lets go: nobody makes them any more."""
-        return self.life.state == "blocked" and self.task.fold.held.isdisjoint(m.model for m in contract.models)
+    def _waits_for_leaving(self, contract: TopicContract) -> bool:
+        """Whether all that it waits for are grids of lanes that a contract lets go: perhaps nobody makes them."""
+        kept = {lane_contract(model, stream) for model in contract.models for stream in model.streams}
+        return self.life.state == "blocked" and self.task.fold.held_lanes.isdisjoint(kept)
 
     def heartbeat(self, watermark: int | None, silent_to: int | None) -> None:
         """Give it a heartbeat: its watermark moves while it stands still, or its silence is reported."""
@@ -92,10 +113,15 @@ class InputPartition:
         self.life = PartitionLife("again")
         self._undone = known.position if known.is_again else None
         self._present, self._tails, self._before = known.present, known.tails, known.before
+        self._present.expect(known.heartbeats, known.switches)
         self._sequencer.go_on(known.present.sequences)
         self.committed = known.position.position
         self._heartbeats = list(known.heartbeats)
-        self._switches = [ContractSwitch(*self.tp, offset, at, digest) for offset, at, digest in known.switches]
+        begun = Switch(known.position.start, None, known.position.contract)
+        has_begun = any(known.position.sequences.values())  # the first commit comes before the first output
+        self._switches = []
+        for switch in [*([] if has_begun else [begun]), *known.switches]:
+            self._say_switch(switch)
 
     def look_round(self, is_apart: bool, is_ahead: bool) -> None:
         """Meet what can be seen of it and of those that share a model with it, once a turn and after each commit.
@@ -111,7 +137,9 @@ class InputPartition:
             self.life.meet("apart")
         else:
             self.life.meet("together" if self._undone is None else "torn")
-        self.life.meet("blocked" if fold.waiting else "ahead" if is_ahead else "free")
+        # a switch that is known ends the wait, and lies where it had read to before
+        is_blocked = fold.waiting and not self.task.switches_later
+        self.life.meet("blocked" if is_blocked else "ahead" if is_ahead else "free")
 
     # ------------------------------------------------------------------ what it commits
 

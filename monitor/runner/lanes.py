@@ -1,4 +1,4 @@
-"""What a stage logs of the lanes of its models: each change of state, and each tenth of the reference rows."""
+"""What a stage logs of the lanes of its models: changes of state, tenths of the reference rows, panes left out."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class LaneLog:
         self._log = log
         self._folded: dict[str, int] = {}
         self._known: dict[tuple[str, str, str], tuple[State, int]] = {}
+        self._left_out: dict[tuple[str, str, str], int] = {}
 
     def look(self, models: Iterable[ModelFold]) -> None:
         """Log what has changed since the last call, of models that have folded a pane since."""
@@ -32,3 +33,6 @@ class LaneLog:
             if self._known.get(name) != (lane.state, lane.tenths):
                 self._known[name] = (lane.state, lane.tenths)
                 self._log.info(_PAST[lane.state], model=lane.model, lane=lane.text)
+            if lane.left_out > self._left_out.get(name, 0):
+                self._left_out[name] = lane.left_out
+                self._log.warning("panes_on_two_contracts", model=lane.model, stream=lane.stream, panes=lane.left_out)

@@ -19,7 +19,7 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.snapshots import SavedModel, committed_part
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, Record, RecordBatch, TopicPartition
-from monitor.ledger.entries import Decision, Entry, Notice
+from monitor.ledger.entries import Decision, DecisionKey, Entry, Notice
 from monitor.ledger.entry_codec import DECISION, OF_A_MODEL, decode_entry, kind_of
 from monitor.ledger.position_records import (
     EvaluatedModel,
@@ -51,6 +51,9 @@ class Beside(NamedTuple):
     activations: Activations
     snapshots: Snapshots
     commands: Commands
+
+
+_GONE: DecisionKey = ("gone", "", "")
 
 
 class LedgerPartition:
@@ -87,8 +90,8 @@ class LedgerPartition:
         """The records of the models there."""
         self._ended_at = bus.end(tp)
         self._assembler = Assembler()
-        self._told: dict[tuple[str, str, str], str] = {}
-        """Digests of the decisions announced since the task began, by (model, kind, stream), read back yet or not."""
+        self._told: dict[tuple[str, DecisionKey], str] = {}
+        """Digests of the decisions announced since the task began, by model and key, read back yet or not."""
 
     # ------------------------------------------------------------------ restoring
 
@@ -178,9 +181,8 @@ class LedgerPartition:
         known = {name: record.outputs for name, record in self._models.items() if name not in others}
         if target.messages == self.commits.messages:
             known[""] = target.outputs
-            # without the shared part the notices are numbered from the first one on, though another release had some
-            is_numbered_anew = target.low is None and bool(self._outbox.skipped)
-            self._outbox.go_on_behind({*others, ""} if is_numbered_anew else others)
+            self._outbox.number_notices(target.numbers)
+            self._outbox.go_on_behind(others)
         same = self._outbox.has_reached(self._models, others)
         if not same or any(self.task.digest_of(name) != digest for name, digest in known.items()):
             raise StateDivergence(
@@ -351,23 +353,23 @@ class LedgerPartition:
         """Write decisions into the ledger; they count from where they are read back."""
         for decision in decisions:
             self._outbox.entries.append(decision)
-            ends = (decision.model, "gone", "")
+            ends = (decision.model, _GONE)
             self._told = {
                 key: digest
                 for key, digest in self._told.items()
                 if key[0] != decision.model or (decision.kind != "gone" and key != ends)
             }
-            self._told[decision.model, decision.kind, decision.stream] = decision.digest
+            self._told[decision.model, decision.key] = decision.digest
             self._log.info("decision_announced", model=decision.model, kind=decision.kind, digest=decision.digest)
 
     def is_leaving(self, model: str) -> bool:
         """Whether the model is gone, or that is on its way into the ledger, and nothing is that brings it back."""
         is_gone = model in self.task.models and self.task.models[model].is_gone
-        return (model, "gone", "") in self._told or (is_gone and not self.is_told_of(model))
+        return (model, _GONE) in self._told or (is_gone and not self.is_told_of(model))
 
     def is_told_of(self, model: str) -> bool:
         """Whether anything was announced of a model since the task began."""
-        return any(name == model for name, _, _ in self._told)
+        return any(name == model for name, _ in self._told)
 
     def refuse(self, model: str, why: str) -> None:
         """Report that a model is not taken as alerts.yaml has it."""
@@ -383,8 +385,9 @@ class LedgerPartition:
             return True  # announced when the model is back
         if self.is_leaving(decision.model):
             return decision.kind == "gone"
-        active = self.task.model(decision.model).decisions.newest.get((decision.kind, decision.stream))
-        return self._told.get((decision.model, decision.kind, decision.stream), active) == decision.digest
+        known = self.task.model(decision.model).decisions
+        active = known.newest.get(known.of_this_life(decision).key)
+        return self._told.get((decision.model, decision.key), active) == decision.digest
 
     # ------------------------------------------------------------------ what it commits
 

@@ -68,6 +68,7 @@ def lane_numbers(standings: Iterable[Lane]) -> Iterator[Sample]:
         labels = (lane.model, lane.stream, lane.segment)
         waits = lane.state == "waiting"
         yield sample("streamdrift_lane_waiting", waits, *labels)
+        yield sample("streamdrift_lane_panes_left_out_total", lane.left_out, *labels)
         if waits:
             yield sample("streamdrift_lane_reference_rows", lane.rows, *labels)
             yield sample("streamdrift_lane_reference_rows_wanted", lane.wanted, *labels)

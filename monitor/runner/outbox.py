@@ -73,6 +73,8 @@ class Outbox:
         self._ids: dict[str, set[str]] = {}
         """By output partition the ids of messages that are there, and not to be published again."""
         self.skipped: dict[str, tuple[int, int]] = {}
+        self._unnumbered: list[Message] | None = None
+        """Notices of no model while their numbers are not known: see `number_notices`."""
 
     # ------------------------------------------------------------------ restoring
 
@@ -117,6 +119,7 @@ class Outbox:
                 start, _ = self.skipped.get(_place(tp), (tail, end))
                 self.skipped[_place(tp)] = min(start, tail), end
         self._ids = {_place(tp): self._read_ids(bus, tp) for tp in self._topics_with_ids()}
+        self._unnumbered = [] if is_comparable and target.low is None and self.skipped else None
         self._unsure = last_commit
         # the task's own entries are not made by folding: their numbers go on from what is there
         own = {_place(self._tp): self._present.get((self._writer, _place(self._tp)), 0)}
@@ -154,6 +157,17 @@ class Outbox:
         if not any(self._ids.values()):
             self.skipped = {}
 
+    def number_notices(self, numbers: Mapping[str, int]) -> None:
+        """End of folding again from the ledger's start: notices of no model end at the committed numbers.
+
+        Before those that this version has published another one may have published some, which numbers alone tell.
+        """
+        messages, self._unnumbered = self._unnumbered, None
+        if messages is not None:
+            self._go_back("", numbers, messages)
+            for message in messages:
+                self._number(message, None)
+
     def go_on_behind(self, models: Collection[str]) -> None:
         """Drop what folding again gave of these models: their numbers go on behind what is there."""
         writers = {self.writer(model).encode() for model in models}
@@ -178,6 +192,8 @@ class Outbox:
             self._spoke.add(output.model if isinstance(output, Message) else output.decision.model)
             if not isinstance(output, Message):
                 self._activate(output, known)
+            elif self._unnumbered is not None and not output.model:
+                self._unnumbered.append(output)
             elif self._is_comparable:
                 self._number(output, None)
             elif self._of_last_commit is not None:
@@ -185,10 +201,7 @@ class Outbox:
 
     def _number(self, message: Message, places: Collection[str] | None) -> None:
         """Number a message's records and keep those to be written. `places`: only there; None: everywhere."""
-        records = [r for r in self._records(message) if places is None or f"{r.topic}/{r.partition}" in places]
-        if any(self._ids.values()):
-            name = id_of(message.value)
-            records = [r for r in records if name not in self._ids.get(f"{r.topic}/{r.partition}", ())]
+        records = [r for r in self._unpublished(message) if places is None or f"{r.topic}/{r.partition}" in places]
         pane = (message.model, message.at)
         numbered = self._sequencer(message.model).number(records)
         self._waiting += [(pane, part) for part in numbered if not self._is_there(part)]
@@ -209,14 +222,27 @@ class Outbox:
 
     def publish_again(self, model: str, numbers: Mapping[str, int], again: Again, known: Mapping[Pane, str]) -> None:
         """All that a model publishes that was stopped. `numbers`: of what it had by then; what is there is muted."""
-        parts = [part for message in again.before for record in self._records(message) for part in split(record)]
-        count = Counter(_place(TopicPartition(part.topic, part.partition or 0)) for part in parts)
-        first = {place: numbers.get(place, 0) - count[place] for place in map(_place, self.places()[1:])}
-        self._sequencer(model).go_on({place: number for place, number in first.items() if number})
         ids, self._ids = self._ids, {}  # of what was published before it was stopped numbers alone say what is there
+        self._go_back(model, numbers, again.before)
         self.say([*again.activations, *again.before], known)
         self._ids = ids
         self.say(again.after, known)
+
+    def _go_back(self, model: str, numbers: Mapping[str, int], messages: Iterable[Message]) -> None:
+        """Let the next number be that with which these messages come to `numbers`."""
+        records = [record for message in messages for record in self._unpublished(message)]
+        count = Counter(f"{part.topic}/{part.partition}" for record in records for part in split(record))
+        first = {place: numbers.get(place, 0) - count[place] for place in map(_place, self.places()[1:])}
+        own = self._sequencer(model).sequences
+        self._sequencer(model).go_on({place: number for place, number in {**own, **first}.items() if number})
+
+    def _unpublished(self, message: Message) -> list[Outgoing]:
+        """A message's records, but for those that ids say are there."""
+        records = self._records(message)
+        if not any(self._ids.values()):
+            return records
+        name = id_of(message.value)
+        return [r for r in records if name not in self._ids.get(f"{r.topic}/{r.partition}", ())]
 
     def _records(self, message: Message) -> list[Outgoing]:
         """A message's record; behind that of an alert, what `firing` holds of it from now on."""
@@ -233,7 +259,7 @@ class Outbox:
         if self._activated.get(pane, known.get(pane)) != digest:
             self._activated[pane] = digest  # not in `known`: it may never be committed, and the task be dropped
             record = encode_entry(activation, self._topics.name("decisions"), 0)
-            self._waiting.append(((activation.decision.model, activation.pane or 0), record))
+            self._waiting.append(((activation.decision.model, activation.at or 0), record))
 
     def _is_there(self, record: Outgoing) -> bool:
         writer, number = writer_and_sequence(record.headers)

@@ -17,7 +17,7 @@ from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import decode_profile
 from monitor.profile.accounting import Account
 from monitor.profile.partition import PartitionFold
-from monitor.profile.task import Mark, ProfileTask
+from monitor.profile.task import Mark, ProfileTask, mark_of
 from monitor.runner.contracts import Contracts, input_topics
 from monitor.runner.decided import Decided
 from monitor.runner.heartbeats import Reached, heartbeat
@@ -110,8 +110,8 @@ class ProfileStage:
         held.go_on_from(known)
         self._pace.see(tp, reached_by(position), self._clock())
         later = [Mark(beat.offset, heartbeat=beat) for beat in known.heartbeats]
-        later += [Mark(offset, at, self._contract(digest)) for offset, at, digest in known.switches]
-        contracts = {digest: self._contract(digest) for _, _, digest in position.switches}
+        later += [mark_of(switch, self._contract(switch.digest)) for switch in known.switches]
+        contracts = {switch.digest: self._contract(switch.digest) for switch in position.switches}
         held.task.restore(position, contracts, later)
         fold = held.task.fold
         fold.quarantined |= {offset for offset in known.present.quarantined if offset >= position.position}
@@ -129,7 +129,6 @@ class ProfileStage:
 
     def _agree(self) -> None:
         """Compare the own contracts with those that were published."""
-        self._contracts.check(self._config)
         self._pace.use(self._contracts.all, self._config)
         if (older := self._contracts.older) and older != self._older:
             self._log.warning("contract_older", topics=older, remedy="send SIGHUP to take what alerts.yaml says")
@@ -194,7 +193,7 @@ class ProfileStage:
         if unnamed or any(held.task.fold.lacks_grid for held in self._inputs.values()):
             self._decided.read()
             for held in self._inputs.values():
-                self._use_grids(held)
+                held.task.fold.use_grids()
         for held in unnamed:
             if held.task.fold.join(self._decided.sets):
                 held.life.meet("named")
@@ -226,14 +225,9 @@ class ProfileStage:
         for tp, held in self._inputs.items():
             contract = self._contracts.newest(tp.topic)
             is_newer = contract.digest in self._contracts.by_digest and contract != held.task.fold.contract
-            if is_newer and (held.life.may.switch or held.waits_for_leaving(contract)):
+            if is_newer and held.may_take(contract):
                 held.switch(contract)
                 self._log.info("contract_taken", topic=tp.topic, partition=tp.partition, digest=contract.digest)
-
-    def _use_grids(self, held: InputPartition) -> None:
-        for grid in self._decided.grids:
-            if held.task.fold.fits(grid):
-                held.task.use_grid(grid)
 
     def _beat(self, tp: TopicPartition, now: float) -> None:
         held = self._inputs[tp]
@@ -284,7 +278,6 @@ class ProfileStage:
 
     def reload(self, config: Config) -> None:
         refuse_reload(self._config, config)
-        self._contracts.check(config)
         self._config = config
         self._contracts.use(config)
         self._pace.use(self._contracts.all, config)

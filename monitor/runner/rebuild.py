@@ -19,7 +19,7 @@ from monitor.evaluate.messages import Message
 from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Record, TopicPartition
-from monitor.ledger.entries import Activation, Decision, Notice, Watermark
+from monitor.ledger.entries import Activation, Decision, DecisionKey, Notice, Watermark
 from monitor.ledger.entry_codec import decode_entry, kind_of
 from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.topics import PATIENCE_MS, records_of
@@ -193,12 +193,12 @@ class Rebuild:
 
 def _of_the_last_life(activations: Sequence[Activation]) -> list[Decision]:
     """The newest decision of each kind and stream since the model was last gone."""
-    newest: dict[tuple[str, str], Decision] = {}
+    newest: dict[DecisionKey, Decision] = {}
     for decision in (activation.decision for activation in activations):
         if decision.kind == "gone":
             newest.clear()
         elif decision.kind not in ("begun", "rebuild"):
-            newest[decision.kind, decision.stream] = decision
+            newest[decision.key] = decision
     return list(newest.values())
 
 

@@ -8,7 +8,7 @@ names are gone, the last commit is done again from the one before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -19,7 +19,7 @@ from monitor.codec.reasons import QUARANTINED
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.entries import BEFORE_ALL, ContractSwitch, Heartbeat, Notice
 from monitor.ledger.entry_codec import KIND, decode_entry, kind_of
-from monitor.ledger.position_records import ProfilePosition
+from monitor.ledger.position_records import ProfilePosition, Switch
 from monitor.panes.pane import Pane, RawPane
 from monitor.profile.notices import RECORD_QUARANTINED, place_quarantined
 from monitor.runner.sequences import SEQUENCE, writer_and_sequence
@@ -27,7 +27,8 @@ from monitor.runner.topics import read_whole, records_of
 
 DEAD_LETTER, PANE, SAMPLE = "dead letter", "pane", "sample"
 Name = tuple[str | int, ...]
-"""What names an output, whenever it is made again: a pane by model, stream and index, a dead letter by its offset."""
+"""What names an output, whenever it is made again: a pane by model, stream, contract and times, a dead letter by its
+offset."""
 
 
 @dataclass(slots=True)
@@ -40,9 +41,19 @@ class Present:
     sequences: dict[str, int] = field(default_factory=dict)
     names: dict[str, set[Name]] = field(default_factory=dict)
     heartbeats: set[Heartbeat] = field(default_factory=set)
-    switches: list[tuple[int, int | None, str]] = field(default_factory=list)
+    switches: list[Switch] = field(default_factory=list)
     quarantined: set[int] = field(default_factory=set)
     """Offsets of records that were left out, as a dead letter or a notice says."""
+
+    def expect(self, heartbeats: Iterable[Heartbeat], switches: Iterable[Switch]) -> None:
+        """These will be there with the next commit: until they are behind a position, a restart has to find them."""
+        self.heartbeats |= set(heartbeats)
+        self.switches += [switch for switch in switches if switch not in self.switches]
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing is there that has yet to be folded."""
+        return not (any(self.names.values()) or self.heartbeats or self.switches or self.quarantined)
 
     def lacks(self, position: ProfilePosition) -> bool:
         """Return true if outputs that a committed position names are not there."""
@@ -58,13 +69,28 @@ class Present:
         Of records that is those behind its low-water mark: a row that waits for its neighbours is rejected after
         records that follow it. `pane_ms`: of the models that are folded.
         """
-        offsets = {beat.offset for beat in self.heartbeats} | {offset for offset, _, _ in self.switches}
+        offsets = {beat.offset for beat in self.heartbeats} | {switch.offset for switch in self.switches}
         names = [name for names in self.names.values() for name in names]
         offsets |= {int(name[1]) + 1 for name in names if name[0] == DEAD_LETTER}
         offsets |= {offset + 1 for offset in self.quarantined}
         panes = [name for name in names if name[0] in (PANE, SAMPLE) and name[1] in pane_ms]
         is_ahead = any(offset > position.low.offset for offset in offsets)
         return is_ahead or any(_was_open(name, position, pane_ms[str(name[1])]) for name in panes)
+
+    def is_beyond(self, position: ProfilePosition, waiting: Collection[int], pane_ms: Mapping[str, int]) -> bool:
+        """Return true if some of it follows from what has yet to be folded at a position.
+
+        `waiting`: offsets of rows that wait to be accepted or rejected. `pane_ms`: of the models that are folded.
+        """
+        names = [name for names in self.names.values() for name in names]
+        offsets = {switch.offset for switch in self.switches if switch not in position.switches} | self.quarantined
+        offsets |= {int(name[1]) for name in names if name[0] == DEAD_LETTER}
+        panes = [name for name in names if name[0] in (PANE, SAMPLE) and name[1] in pane_ms]
+        return (
+            any(offset >= position.position or offset in waiting for offset in offsets)
+            or any(_is_behind(position, beat) for beat in self.heartbeats)
+            or any(_was_open(name, position, pane_ms[str(name[1])]) for name in panes)
+        )
 
     def _has(self, output: Outgoing) -> bool:
         name = _name(output)
@@ -74,11 +100,16 @@ class Present:
 
 
 def _was_open(name: Name, position: ProfilePosition, pane_ms: int) -> bool:
-    """Return true if a pane had yet to be sealed at a position, or a sample to be sent."""
-    index, known = int(name[3]), position.models.get(str(name[1]))
+    """Return true if a pane may have yet been to be sealed at a position, or a sample to be sent.
+
+    `pane_ms`: of the model now; it may have left panes of another length, which wait for no grid.
+    """
+    start, end, known = int(name[4]), int(name[5]), position.models.get(str(name[1]))
     if known is not None and known.blocked_at is not None:
-        return index > known.blocked_at or (index == known.blocked_at and name[0] == PANE)
-    return (index + 1) * pane_ms > (-1 if position.published_to is None else position.published_to)
+        blocked = known.blocked_at * pane_ms
+        if start > blocked or (start == blocked and name[0] == PANE):
+            return True
+    return end > (-1 if position.published_to is None else position.published_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +126,7 @@ class Known:
     tails: dict[str, int]
     present: Present
     heartbeats: tuple[Heartbeat, ...]
-    switches: tuple[tuple[int, int | None, str], ...]
+    switches: tuple[Switch, ...]
     is_again: bool
 
 
@@ -116,7 +147,7 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
         last.tails | without,
         present,
         tuple(sorted((b for b in beats if _is_behind(known, b)), key=lambda beat: beat.order)),
-        tuple(s for s in dict.fromkeys(switches) if s[0] >= known.position and s not in known.switches),
+        tuple(s for s in dict.fromkeys(switches) if s.offset >= known.position and s not in known.switches),
         known is not last,
     )
 
@@ -187,7 +218,7 @@ def _remember(output: Outgoing, present: Present) -> None:
     elif isinstance(entry, Notice) and entry.name == RECORD_QUARANTINED:
         present.quarantined.add(place_quarantined(entry)[1])
     elif isinstance(entry, ContractSwitch):
-        switch = (entry.offset, entry.watermark, entry.digest)
+        switch = Switch(entry.offset, entry.watermark, entry.digest, entry.held, entry.silent_to)
         present.switches += [switch] if switch not in present.switches else []
 
 
@@ -199,5 +230,6 @@ def _name(output: Outgoing) -> Name:
     entry = decode_entry(output.headers, output.value or b"")
     if isinstance(entry, Pane | RawPane):
         sampled = isinstance(entry, RawPane) and not entry.complete
-        return (SAMPLE if sampled else PANE, entry.model, entry.stream, entry.index)
+        end = entry.start + entry.pane_ms
+        return (SAMPLE if sampled else PANE, entry.model, entry.stream, entry.contract, entry.start, end)
     return (kind, (output.value or b"").decode())

@@ -12,7 +12,7 @@ import numpy as np
 from monitor.bus.port import Bus
 from monitor.codec.decode import Decoder
 from monitor.config.resolved import ModelConfig
-from monitor.contract import ModelContract, StreamContract
+from monitor.contract import ModelContract, StreamContract, lane_contract
 from monitor.errors import ConfigurationError, FormatError
 from monitor.evaluate.reference import Reference, decode_reference, encode_reference
 from monitor.events import RecordBatch, Rows, TopicPartition
@@ -52,10 +52,12 @@ def reference_decisions(bus: Bus | None, model: ModelConfig, check: Callable[[],
         pairs = references_of_topic(bus, spec.topic, (spec.from_ms, spec.to_ms), model.contract, check)
     else:
         return []
+    lanes = {stream.stream: lane_contract(model.contract, stream) for stream in model.contract.streams}
     decisions = []
     for grid, reference in pairs:
-        decisions.append(new_decision(name, "grid", encode_grid(grid).decode(), grid.stream))
-        decisions.append(new_decision(name, "reference", encode_reference(reference), grid.stream))
+        of, lane = grid.stream, lanes[grid.stream]
+        decisions.append(new_decision(name, "grid", encode_grid(grid).decode(), of, lane=lane))
+        decisions.append(new_decision(name, "reference", encode_reference(reference), of, lane=lane))
     return decisions
 
 

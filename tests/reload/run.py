@@ -205,8 +205,8 @@ class Check:
     def _at(self, pane: int) -> int:
         """Which activation counts at a pane: the newest at or before it."""
         return max(
-            (i for i, one in enumerate(self._activations) if one.pane is None or one.pane <= pane),
-            key=lambda i: (-1 if (found := self._activations[i].pane) is None else found, i),
+            (i for i, one in enumerate(self._activations) if one.at is None or one.at // PANE_MS <= pane),
+            key=lambda i: (-1 if (found := self._activations[i].at) is None else found, i),
         )
 
     def _governed(self) -> None:
@@ -233,16 +233,16 @@ class Check:
         }
         last = max(time for time, _ in in_force)
         for i, activation in enumerate(self._activations):
-            if activation.pane is None or i != self._at(activation.pane):
+            if activation.at is None or i != self._at(activation.at // PANE_MS):
                 continue  # replaced before a pane was judged
-            interval, first = self._rules[i].interval_ms, (activation.pane + 1) * PANE_MS
+            interval, first = self._rules[i].interval_ms, activation.at + PANE_MS
             at = first + -first % interval
             threshold, before = _threshold(self._rules[i], "Always"), _threshold(self._rules[i - 1], "Always")
             if threshold in (None, before) or self._at(at // PANE_MS - 1) != i or at > last:
                 continue
             self._report.shown += 1
             if not any((end, threshold) in in_force for end in range(first, at + 1, PANE_MS)):
-                self._problem(f"pane {activation.pane}: the threshold {threshold} did not show at its first judgement")
+                self._problem(f"at {activation.at}: the threshold {threshold} did not show at its first judgement")
 
     def _replayed(self) -> None:
         live = Counter(published(self._bus))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from monitor.config import load
 from monitor.config.resolved import Config
@@ -17,45 +18,32 @@ VARIANTS = 3
 
 _HEAD = """
 version: 1
+# edition {edition}
 defaults:
   window: {{events: {events}, every: {every}}}
   lateness: 2s
-  pane: {pane}
+  pane: 4s
   interval: 4s
   max_clock_skew: 1m
   idle_timeout: 5s
   trace_points: 16
 models:
 """
-_MODELS = {
-    "m": """
-  m:
-    task: classification_binary
-    streams: {features: {topic: ml.features}, predictions: {topic: ml.predictions}}
-    columns: {prediction: y_pred, numerical: [a, b]}
-    reference: {first: 12}
-""",
-    "w": """
-  w:
-    task: classification_binary
-    streams: {features: {topic: ml.features}}
-    columns: {numerical: [a, b]}
-    reference: {first: 12}
-""",
-    "r": """
-  r:
-    task: classification_binary
-    streams: {features: {topic: ml.features}, predictions: {topic: ml.rare}}
-    columns: {prediction: y_pred, numerical: [a, b]}
-    reference: {first: 12}
-""",
-    "o": """
-  o:
-    task: regression
-    streams: {features: {topic: ml.orders}}
-    columns: {numerical: [a, b], categorical: [c]}
-    reference: {first: 12}
-""",
+_MODEL = """
+  {model}:
+    task: {task}
+    streams: {{{streams}}}
+    columns: {{{columns}}}
+    reference: {{first: {first}}}
+    pane: {pane}
+"""
+_TASKS = dict.fromkeys("mrvw", "classification_binary") | {"o": "regression"}
+STREAMS = {
+    "m": {"features": FEATURES, "predictions": PREDICTIONS},
+    "w": {"features": FEATURES},
+    "r": {"features": FEATURES, "predictions": RARE},
+    "v": {"features": FEATURES, "predictions": PREDICTIONS},
+    "o": {"features": ORDERS},
 }
 _DETECTORS = """
 detectors:
@@ -78,6 +66,14 @@ _RULES = """
       - {{alert: Silence, expr: seconds_since_last_event > {silence}}}
       - {{alert: Live, expr: 'ks{{column="b"}} > 0.6'}}
 """
+_RULES_WITHOUT_FEATURES = """
+  - name: g{model}
+    models: [{model}]
+    rules:
+      - {{alert: Psi, expr: 'psi > {psi}'}}
+      - {{alert: Lasting, expr: 'psi > {ks}', window: {{time: 16s, every: 16s}}, for: 4s}}
+      - {{alert: Silence, expr: seconds_since_last_event > {silence}}}
+"""
 _RETRAINING = """
   - trigger: t{model}
     models: [{model}]
@@ -98,6 +94,7 @@ class Layout:
 LAYOUTS = (
     Layout("w", ((FEATURES, 2),)),
     Layout("w", ((FEATURES, 3),)),
+    Layout("mv", ((FEATURES, 2), (PREDICTIONS, 1))),
     Layout("m", ((FEATURES, 2), (PREDICTIONS, 1))),
     Layout("mw", ((FEATURES, 1), (PREDICTIONS, 1))),
     Layout("mw", ((FEATURES, 2), (PREDICTIONS, 1))),
@@ -109,11 +106,44 @@ LAYOUTS = (
 )
 
 
+class Shape(NamedTuple):
+    """What a model stands on. `more`: whether it has a column more; `features`: whether it has that stream."""
+
+    pane: str = "4s"
+    first: int = 12
+    more: bool = False
+    features: bool = True
+
+
 @cache
-def configuration(models: str, variant: int, pane: str = "4s") -> Config:
-    """alerts.yaml of these models; `variant` moves thresholds, never what profile reads. Another pane is refused."""
+def configuration(models: str, variant: int, shapes: tuple[Shape, ...] = (), edition: int = 0) -> Config:
+    """alerts.yaml of these models; `variant` moves thresholds. `shapes`: of the models, as they stand.
+
+    `edition`: a comment, so that no two files of a run are the same.
+    """
+    of = dict(zip(models, shapes or (Shape(),) * len(models), strict=True))
     psi, ks, silence = ((0.8, 0.4, 9), (0.5, 0.6, 12), (1.5, 0.3, 7))[variant]
-    text = _HEAD.format(events=24, every=24, pane=pane) + "".join(_MODELS[m] for m in models) + _DETECTORS
-    text += "".join(_RULES.format(model=m, psi=psi, ks=ks, silence=silence) for m in models)
+    text = _HEAD.format(events=24, every=24, edition=edition) + "".join(_model(*one) for one in of.items())
+    text += _DETECTORS
+    for model, shape in of.items():
+        rules = _RULES if shape.features else _RULES_WITHOUT_FEATURES
+        text += rules.format(model=model, psi=psi, ks=ks, silence=silence)
     text += "retraining:" + "".join(_RETRAINING.format(model=m) for m in models)
     return load(text, "alerts.yaml")
+
+
+def _model(model: str, shape: Shape) -> str:
+    streams = {name: topic for name, topic in STREAMS[model].items() if shape.features or name != "features"}
+    columns = ["prediction: y_pred"] if "predictions" in streams else []
+    if shape.features:
+        columns.append(f"numerical: [a, b{', d' if shape.more else ''}]")
+    if model == "o":
+        columns.append("categorical: [c]")
+    return _MODEL.format(
+        model=model,
+        task=_TASKS[model],
+        streams=", ".join(f"{name}: {{topic: {topic}}}" for name, topic in streams.items()),
+        columns=", ".join(columns),
+        first=shape.first,
+        pane=shape.pane,
+    )

@@ -5,13 +5,13 @@ A fault counts when it has changed what somebody can observe (`Strike.seen`), wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from monitor.evaluate.alerts import Place
 from monitor.events import TopicPartition
 from tests.simulation.bus import REQUEST_S, SESSION_S, TRANSACTION_S
-from tests.simulation.configurations import VARIANTS, configuration
+from tests.simulation.configurations import VARIANTS, Shape, configuration
 from tests.simulation.logs import OFFSETS, Transaction
 from tests.simulation.processes import TOPICS, Process
 from tests.simulation.service import MOST_OF_A_STAGE, Service
@@ -229,13 +229,61 @@ def stall(service: Service, process: Process, strike: Strike) -> None:
 
 def reload(service: Service, process: Process, strike: Strike) -> None:
     """alerts.yaml has other thresholds, and all processes are told so."""
-    service.reload(service.world.rng.choice([v for v in range(VARIANTS) if v != service.variant]))
+    service.variant = service.world.rng.choice([v for v in range(VARIANTS) if v != service.variant])
+    service.reload()
+    strike.seen = True
+
+
+def column_added(service: Service, process: Process, strike: Strike) -> None:
+    """A model gets a column more, or loses it: its lane of features starts again."""
+    _reshape(service, strike, lambda shape: shape._replace(more=not shape.more))
+
+
+def reference_replaced(service: Service, process: Process, strike: Strike) -> None:
+    """A model is compared with other rows: its lanes start again."""
+    first = service.world.rng.choice((11, 12, 16))
+    _reshape(service, strike, lambda shape: shape._replace(first=first if shape.first != first else 10))
+
+
+def pane_changed(service: Service, process: Process, strike: Strike) -> None:
+    """A model has panes of another length: its lanes start again."""
+    _reshape(service, strike, lambda shape: shape._replace(pane="2s" if shape.pane == "4s" else "4s"))
+
+
+def stream_removed(service: Service, process: Process, strike: Strike) -> None:
+    """A model loses its stream of features, or gets it back; another model goes on reading the topic."""
+    models = [model for model in service.shapes if model in "mrv" and service.may_leave(model, ("features",))]
+    if models:
+        _reshape(service, strike, lambda shape: shape._replace(features=not shape.features), models)
+
+
+def model_removed(service: Service, process: Process, strike: Strike) -> None:
+    """A model leaves alerts.yaml, or comes back as a new one; others go on reading its topics."""
+    rng, layout = service.world.rng, service.layout.models
+    gone = [model for model in layout if model not in service.shapes]
+    if gone and rng.random() < 0.6:
+        back = {**service.shapes, rng.choice(gone): Shape()}
+        service.reshape({model: back[model] for model in layout if model in back})
+    elif leaving := [model for model in service.shapes if service.may_leave(model)]:
+        model = rng.choice(leaving)
+        service.reshape({other: shape for other, shape in service.shapes.items() if other != model})
+    else:
+        return
+    strike.seen = True
+
+
+def _reshape(
+    service: Service, strike: Strike, change: Callable[[Shape], Shape], models: Sequence[str] | None = None
+) -> None:
+    model = service.world.rng.choice(models if models is not None else sorted(service.shapes))
+    service.reshape({**service.shapes, model: change(service.shapes[model])})
     strike.seen = True
 
 
 def refused_reload(service: Service, process: Process, strike: Strike) -> None:
-    """alerts.yaml has what a running service can't take: every process goes on with what it has."""
-    service.offer(configuration(service.layout.models, service.variant, pane="2s"))
+    """alerts.yaml reads other topics, which a running service can't take: every process goes on with what it has."""
+    models = service.layout.models
+    service.offer(configuration(models.replace("o", "") or "w" if "o" in models else models + "o", service.variant))
     refused = {other: other.refused for other in service.processes}
 
     def end() -> None:
@@ -352,6 +400,11 @@ FAULTS: Mapping[str, tuple[float, Fault]] = {
     "silence": (1, silence),
     "stall": (0.5, stall),
     "reload": (1, reload),
+    "column added": (0.4, column_added),
+    "reference replaced": (0.4, reference_replaced),
+    "pane changed": (0.4, pane_changed),
+    "stream removed": (0.4, stream_removed),
+    "model removed": (0.5, model_removed),
     "more partitions": (0.5, more_partitions),
     "another place": (0.4, another_place),
     "another release": (0.4, another_release),

@@ -184,7 +184,7 @@ class Process:
 
             stage = EvaluateStage(bus, self._config(), TOPICS, place, AtOnce(), ticking, log, RHYTHM)
         self._stage = stage
-        self._offered = []
+        self._offered = self._offered[-1:]  # whoever has sent SIGHUP to a process that just ended sends it again
         witness = bus.witnesses.setdefault(self.name, MemoryWitness())
         witness.begin()
         self.loop = Loop(bus, cast(Stage, Watched(stage, bus)), self.name, clock, COMMIT_S, ALONE, witness)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.events import TopicPartition
-from tests.simulation.configurations import LAYOUTS, RARE
+from tests.simulation.configurations import LAYOUTS, RARE, Shape
 from tests.simulation.faults import FAULTS, PHASES
 from tests.simulation.processes import TOPICS, Process
 from tests.simulation.service import Service
@@ -16,6 +16,8 @@ IDLE_S = 25
 """So much longer where a partition is silent: the others wait until it is idle, which begins again with each start."""
 SILENT_S = 8
 """Within that a partition that is silent gets its heartbeats, after the last start of a process."""
+ANEW_S, SIGNALS = 8, 3
+"""So often so much longer until lanes that start again have a reference of rows that have not drifted."""
 TURN_S, GOOD_TURN_S = 0.3, 1.0
 PATIENCE_ROUNDS, REBUILD_ROUNDS = 200, 10
 """Rounds of turns until all is folded at last, and how often an operator looks for models that stand still."""
@@ -95,6 +97,10 @@ class Schedule:
             process.start_at = 0.0
         self.service.traffic.be_good()
         self.service.rebuild()
+        if self.service.changed_at >= 0:
+            for _ in range(SIGNALS):  # a process may end before it has said what it took, and then wants another one
+                self.service.reshape(dict.fromkeys(self.service.layout.models, Shape()))
+                self._go_on(ANEW_S)
         self._go_on(CALM_S)
         self.drift_from = self.world.now
         self.service.traffic.drifting = True

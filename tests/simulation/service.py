@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 
 from monitor.config.resolved import Config
 from monitor.events import TopicPartition
@@ -11,7 +12,7 @@ from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.position_records import EvaluatedModel, decode_evaluate, decode_model, key_of, models_key
 from monitor.runner.topics import create_topics
 from tests.simulation.bus import SimulatedBus
-from tests.simulation.configurations import Layout, configuration
+from tests.simulation.configurations import STREAMS, Layout, Shape, configuration
 from tests.simulation.processes import PLACE, TOPICS, Process
 from tests.simulation.traffic import Traffic
 from tests.simulation.world import World
@@ -28,6 +29,11 @@ class Service:
         self.world = world
         self.layout = layout
         self.variant = 0
+        self.shapes = dict.fromkeys(layout.models, Shape())
+        """What the models stand on; one that is not there is gone from alerts.yaml."""
+        self.edition = 0
+        self.changed_at = -1.0
+        """When alerts.yaml last changed in what models stand on."""
         self.place = PLACE
         self.bus = SimulatedBus(world, compacts=rng.random() < 0.5)
         for topic, partitions in layout.topics:
@@ -47,7 +53,8 @@ class Service:
         return tuple(topic for topic, _ in self.layout.topics)
 
     def config(self) -> Config:
-        return configuration(self.layout.models, self.variant)
+        models = "".join(self.shapes)
+        return configuration(models, self.variant, tuple(self.shapes.values()), self.edition)
 
     def of(self, stage: str) -> list[Process]:
         return [p for p in self.processes if p.stage == stage]
@@ -92,11 +99,28 @@ class Service:
             commands = [encode_entry(Command("rebuild", m), TOPICS.name("commands"), partition) for m in models]
             self.bus.write(commands, markers=False)
 
-    def reload(self, variant: int) -> None:
-        """Another alerts.yaml: every process takes it before its next turn."""
-        self.variant = variant
+    def reload(self) -> None:
+        """What alerts.yaml says now: every process takes it before its next turn."""
+        self.edition += 1
         for process in self.processes:
             process.offer(self.config())
+
+    def reshape(self, shapes: dict[str, Shape]) -> None:
+        """Another alerts.yaml, in which models stand on something else, or are gone."""
+        self.shapes = {model: shapes[model] for model in self.layout.models if model in shapes}
+        self.changed_at = self.world.now
+        self.reload()
+
+    def may_leave(self, model: str, streams: Collection[str] = ("features", "predictions")) -> bool:
+        """Whether others read the topics of these streams of a model, too, so that they may go by a reload."""
+        topics = {topic for stream, topic in STREAMS[model].items() if stream in streams}
+        others = {
+            topic
+            for other, shape in self.shapes.items()
+            for stream, topic in STREAMS[other].items()
+            if other != model and (shape.features or stream != "features")
+        }
+        return topics <= others
 
     def offer(self, config: Config) -> None:
         """One that no process can take."""

@@ -9,7 +9,7 @@ import msgspec
 from monitor.codec.canonical import time_text
 from monitor.events import Outgoing, TopicPartition
 from tests.simulation.bus import START_MS, SimulatedBus
-from tests.simulation.configurations import FEATURES, LIVE, ORDERS, PREDICTIONS, RARE, Layout
+from tests.simulation.configurations import LIVE, PREDICTIONS, RARE, STREAMS, Layout
 
 POISON = b'{"poison": true}'
 """A record that ends the process that folds it."""
@@ -99,7 +99,7 @@ class Traffic:
             return msgspec.json.encode({**event, "y_pred": rng.randint(0, 1)})
         shift = 3.0 if at % (2 * WAVE_S) > WAVE_S else 0.0
         live = rng.gauss(9.0 if self.drifting else 0.0, 1)
-        features = {"a": rng.gauss(shift, 1), LIVE: live, "c": rng.choice("xyz")}
+        features = {"a": rng.gauss(shift, 1), LIVE: live, "c": rng.choice("xyz"), "d": rng.gauss(shift, 1)}
         return msgspec.json.encode({**event, "features": features})
 
     def _model(self, topic: str) -> str:
@@ -111,4 +111,4 @@ class Traffic:
 
 
 def _reads(model: str, topic: str) -> bool:
-    return topic in {"m": (FEATURES, PREDICTIONS), "r": (FEATURES, RARE), "w": (FEATURES,), "o": (ORDERS,)}[model]
+    return topic in STREAMS[model].values()

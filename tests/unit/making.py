@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from monitor.contract import ColumnSpec, ModelContract, StreamContract
+from monitor.contract import ColumnSpec, ModelContract, StreamContract, lane_contract
 from monitor.events import Batch, RecordBatch, Rejected, Rows, StreamName, TopicPartition
-from monitor.panes.grid import Grid, make_grid
+from monitor.ledger.entries import Activation, Decision, new_decision
+from monitor.panes.grid import Grid, encode_grid, make_grid
 from monitor.panes.open_pane import OpenPane
 from monitor.panes.pane import Pane
 from monitor.panes.rows import empty
+from monitor.profile.grids import Grids
 
 TOPIC = "ml.features"
 PREDICTIONS = "ml.predictions"
@@ -110,9 +112,11 @@ def grid(model: str = "m", sample: Iterable[int] = range(60)) -> Grid:
     return make_grid(rows(offsets, offsets, model), FEATURES)
 
 
-def pane(index: int, offsets: Sequence[int], tp: TopicPartition = TP, late: int = 0, pane_ms: int = 10) -> Pane:
+def pane(
+    index: int, offsets: Sequence[int], tp: TopicPartition = TP, late: int = 0, pane_ms: int = 10, lane: str = ""
+) -> Pane:
     """A sealed pane of model "m" on the grid above, with these rows (and late ones, with the offsets before)."""
-    opened = OpenPane(empty("m", FEATURES), tp, index, 8)
+    opened = OpenPane(empty("m", FEATURES, lane), tp, index, pane_ms, 8)
     if late:
         opened.add_late(np.arange(offsets[0] - late, offsets[0], dtype=np.int64) if offsets else np.arange(late))
     if offsets:
@@ -121,3 +125,18 @@ def pane(index: int, offsets: Sequence[int], tp: TopicPartition = TP, late: int 
 
 
 GRID = grid()
+
+
+def lane_of(contract: ModelContract, stream: StreamName = "features") -> str:
+    """What names the lane of one stream."""
+    return next(lane_contract(contract, one) for one in contract.streams if one.stream == stream)
+
+
+def grid_decision(grid: Grid, lane: str) -> Decision:
+    """That a lane has this grid."""
+    return new_decision(grid.model, "grid", encode_grid(grid).decode(), grid.stream, lane=lane)
+
+
+def grids_of(*pairs: tuple[str, Grid]) -> Grids:
+    """The grids of lanes."""
+    return Grids(Activation(grid_decision(grid, lane), None) for lane, grid in pairs)

@@ -31,7 +31,7 @@ SCHEMA = alerts_schema()
 SECTIONS = {
     "Top level": "",
     "Limits": "LimitsEntry",
-    "ModelSettings": "Settings",
+    "Settings": "ModelSettings",
     "Streams": "StreamsEntry",
     "Stream": "StreamEntry",
     "Columns": "ColumnsEntry",

@@ -9,8 +9,6 @@ import pytest
 from monitor.bus.memory import MemoryBus
 from monitor.cli import check
 from monitor.config import load
-from monitor.config.differences import differences
-from monitor.errors import ConfigurationError
 from tests.unit.runner.fleet import CONFIG, TOPICS, Fleet, inputs_of, new_bus, send
 
 
@@ -52,17 +50,32 @@ def test_a_file_that_the_service_can_take_is_listed(
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "what"),
+    ("old", "new", "features", "predictions"),
     [
-        ("numerical: [x], prediction", "numerical: [x, z], prediction", "columns"),
-        ("pane: 2s", "pane: 1s", "pane"),
-        ("reference: {first: 60}", "reference: {first: 80}", "reference"),
+        ("numerical: [x], prediction", "numerical: [x, z], prediction", "starts again (columns)", "kept"),
+        ("numerical: [x], prediction: y", "numerical: [x]", "kept", "starts again (columns)"),
+        ("pane: 2s", "pane: 1s", "starts again (pane)", "starts again (pane)"),
+        ("reference: {first: 60}", "reference: {first: 80}", "starts again (reference)", "starts again (reference)"),
+        (
+            "predictions: {topic: in.predictions}}\n    columns: {numerical: [x], prediction: y}",
+            "}\n    columns: {numerical: [x]}",
+            "kept",
+            "ends (the stream is gone)",
+        ),
     ],
 )
-def test_what_the_service_refuses_is_refused_here(
-    old: str, new: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_lanes_start_again_by_what_they_stand_on(
+    old: str,
+    new: str,
+    features: str,
+    predictions: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """With the reason, and the exit code of a wrong file."""
-    with pytest.raises(ConfigurationError, match=f"refuses this file.*`{what}`"):
-        against(running(), CONFIG.replace(old, new), tmp_path / "alerts.yaml", monkeypatch)
-    assert differences((), load(CONFIG, "alerts.yaml"))
+    """Columns, the length of panes and the reference may change; the other lanes are kept."""
+    assert old in CONFIG
+    against(running(), CONFIG.replace(old, new, 1), tmp_path / "alerts.yaml", monkeypatch)
+    of_m = capsys.readouterr().out.split("\nm\n")[1].split("\nw\n")[0]
+    assert f"  lane features: {features}\n" in of_m
+    assert f"  lane predictions: {predictions}\n" in of_m

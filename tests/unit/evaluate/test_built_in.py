@@ -18,10 +18,10 @@ from monitor.evaluate.model import ModelFold
 from monitor.evaluate.reference import build_reference, encode_reference
 from monitor.events import Rows, TopicPartition
 from monitor.ledger.entries import Activation, Decision, PartitionSet, Watermark, new_decision
-from monitor.panes.grid import encode_grid, encode_rows
+from monitor.panes.grid import encode_rows
 from monitor.panes.pane import Pane
 from monitor.runner.announce import rules_decision
-from tests.unit.making import GRID, PREDICTIONS, TOPIC, pane, rows
+from tests.unit.making import GRID, PREDICTIONS, TOPIC, grid_decision, lane_of, pane, rows
 
 PANE = 2000
 FIRST = 500 * PANE
@@ -44,14 +44,18 @@ def a_model(no_data: str) -> ModelConfig:
     return load(CONFIG.format(no_data=no_data).replace("y2", "z"), "f").models[0]
 
 
+LANE = lane_of(a_model("off").contract)
+
+
 def changes(model: ModelConfig) -> list[Decision]:
     """What begins the model, with the grid of `making`."""
+    lane = lane_of(model.contract)
     reference = build_reference(GRID, rows(list(range(400)), list(range(400))), "test")
     content = msgspec.json.encode(PartitionSet({"features": (TOPIC, 1), "predictions": (PREDICTIONS, 1)})).decode()
     return [
         new_decision("m", "set", content),
-        new_decision("m", "grid", encode_grid(GRID).decode(), "features"),
-        new_decision("m", "reference", encode_reference(reference), "features"),
+        grid_decision(GRID, lane),
+        new_decision("m", "reference", encode_reference(reference), "features", lane=lane),
         rules_decision(model),
     ]
 
@@ -86,7 +90,7 @@ def on(stream: str) -> dict[str, str]:
 
 def test_a_silent_stream_alerts_and_is_resolved_by_its_next_event() -> None:
     """Panes 10 and 70 hold the only events: the first 100 s after the last of pane 10, and until pane 70."""
-    panes = [pane(510, list(range(1, 6)), TPS[0], 0, PANE), pane(570, list(range(11, 16)), TPS[0], 0, PANE)]
+    panes = [pane(510, list(range(1, 6)), TPS[0], 0, PANE, LANE), pane(570, list(range(11, 16)), TPS[0], 0, PANE, LANE)]
     last = (10 * PANE + 4 * PANE // 5) / 1000  # of five rows in the pane
     fired = 2 * (int(last + 100) // 2 + 1)
     features = [(status, at) for status, labels, at in alerts("100s", panes, 160) if labels == on("features")]
@@ -95,19 +99,19 @@ def test_a_silent_stream_alerts_and_is_resolved_by_its_next_event() -> None:
 
 def test_a_stream_without_any_event_counts_from_the_beginning_and_its_lateness() -> None:
     """Predictions never come while features do: that is not healthy. The first pane begins 20 s before its rows."""
-    panes = [pane(510 + i, list(range(10 * i, 10 * i + 5)), TPS[0], 0, PANE) for i in range(150)]
+    panes = [pane(510 + i, list(range(10 * i, 10 * i + 5)), TPS[0], 0, PANE, LANE) for i in range(150)]
     assert alerts("100s", panes, 300) == [("firing", on("predictions"), 122.0)]
 
 
 def test_off_is_off() -> None:
     """Silence is not told; blindness is."""
-    assert alerts("off", [pane(510, [1, 2, 3], TPS[0], 0, PANE)], 10_000) == []
+    assert alerts("off", [pane(510, [1, 2, 3], TPS[0], 0, PANE, LANE)], 10_000) == []
     assert [rule.alert for rule in a_model("off").rules.rules] == ["DetectorBlind"]
 
 
 def test_within_the_time_nothing_is_said() -> None:
     """The default is an hour."""
-    assert alerts("1h", [pane(510, [1, 2, 3], TPS[0], 0, PANE)], 3600) == []
+    assert alerts("1h", [pane(510, [1, 2, 3], TPS[0], 0, PANE, LANE)], 3600) == []
 
 
 # ---------------------------------------------------------------------- columns
@@ -149,7 +153,7 @@ def test_a_blind_detector_alerts_until_it_begins_anew() -> None:
     for after in (ADWIN.replace("0.002", "0.01"), ""):
         fold = a_fold(with_adwin)
         said = folded(fold, range(510, 513))
-        lane = fold._lanes["features"].fold
+        lane = fold._lanes.by_stream["features"].fold
         assert lane is not None
         lane._bank._watches[0].detector.update(np.array([np.nan]))
         said += folded(fold, range(513, 516))
@@ -170,7 +174,7 @@ def a_fold(model: ModelConfig) -> ModelFold:
 def folded(fold: ModelFold, indices: range) -> list[dict[str, Any]]:
     """Folds panes of five rows each; returns the alerts."""
     for i in indices:
-        fold.read(pane(i, list(range(10 * i, 10 * i + 5)), TPS[0], 0, PANE))
+        fold.read(pane(i, list(range(10 * i, 10 * i + 5)), TPS[0], 0, PANE, LANE))
     end = indices.stop * PANE
     said = list(fold.advance({tp: Watermark(*tp, end, indices.start * PANE) for tp in TPS}))
     return [msgspec.json.decode(m.value) for m in said if isinstance(m, Message) and m.topic == "alerts"]

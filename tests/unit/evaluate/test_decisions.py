@@ -24,7 +24,7 @@ def test_a_restore_names_the_files_of_its_snapshot() -> None:
     before.take(waits)
     assert before.files == ("first", "second")
     newest = {again.digest: again, waits.digest: waits_again}
-    assert [d.digest for d in after.restore(before.used, before.newest, before.files, newest)] == [first.digest]
+    assert [d.digest for d in after.restore(0, before.used, before.newest, before.files, {}, newest)] == [first.digest]
     assert after.files == ("first", "second")
     assert after.alerts_yaml_sha256 == "first"
     after.begin_pane()

@@ -20,10 +20,9 @@ from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.reference import build_reference, encode_reference
 from monitor.events import StreamName, TopicPartition
 from monitor.ledger.entries import Activation, Decision, Heartbeat, PartitionSet, Watermark, new_decision
-from monitor.panes.grid import encode_grid
 from monitor.panes.pane import Pane
 from monitor.runner.announce import rules_decision
-from tests.unit.making import GRID, TOPIC, TP, pane, rows
+from tests.unit.making import GRID, TOPIC, TP, grid_decision, lane_of, pane, rows
 
 PANE = 2000
 PLACE = Place("/s", "http://localhost", "0", "c")
@@ -84,6 +83,10 @@ def a_config(rng: random.Random) -> ModelConfig:
     return load(text, "alerts.yaml").models[0]
 
 
+LANE = lane_of(a_config(random.Random(0)).contract)
+"""Their contracts are the same."""
+
+
 def a_log(rng: random.Random, partitions: int = 1) -> list[Pane]:
     """Panes with gaps of every length between them; some drifted, some with late rows alone."""
     panes: list[Pane] = []
@@ -95,19 +98,20 @@ def a_log(rng: random.Random, partitions: int = 1) -> list[Pane]:
             n, late = rng.choice([0, 5, 11, 30]), rng.choice([0, 0, 3])
             if n or late:
                 first = at[p] + 10_000 * rng.randint(0, 1)
-                panes.append(pane(index, list(range(first, first + n)), TopicPartition(TOPIC, p), late, PANE))
+                panes.append(pane(index, list(range(first, first + n)), TopicPartition(TOPIC, p), late, PANE, LANE))
                 at[p] += n
     return panes
 
 
 def changes(model: ModelConfig, partitions: int = 1) -> list[Decision]:
     """What begins a model with the grid of `making`: set, grid, reference, rules."""
+    lane = lane_of(model.contract)
     reference = build_reference(GRID, rows(list(range(400)), list(range(400))), "test")
     content = msgspec.json.encode(PartitionSet({"features": (TOPIC, partitions)})).decode()
     return [
         new_decision("m", "set", content),
-        new_decision("m", "grid", encode_grid(GRID).decode(), "features"),
-        new_decision("m", "reference", encode_reference(reference), "features"),
+        grid_decision(GRID, lane),
+        new_decision("m", "reference", encode_reference(reference), "features", lane=lane),
         rules_decision(model),
     ]
 
@@ -118,7 +122,7 @@ def fold_all(model: ModelConfig, panes: Sequence[Pane], ends: Sequence[int]) -> 
     outputs: list[Output] = []
     for end in ends:
         for one in panes:
-            if end > one.index >= (fold._next or 0):
+            if end > one.index >= (fold._next or 0) // PANE:
                 fold.read(one)
         outputs += fold.advance({TP: Watermark(*TP, end * PANE, 500 * PANE)})
     return [output for output in outputs if isinstance(output, Message)]
@@ -185,7 +189,7 @@ def test_rules_that_change_while_the_silence_clock_is_ahead_are_judged_as_at_eve
         Heartbeat(*TP, offset, watermark=None, silent_to=(end + rng.randint(1, 60)) * PANE + 7, at=end * PANE)
         for offset, end in enumerate(watermarks)
     ]
-    changed = Activation(rules_decision(after), rng.choice(watermarks) + rng.randint(0, 2))
+    changed = Activation(rules_decision(after), (rng.choice(watermarks) + rng.randint(0, 2)) * PANE)
     recorded = [*(Activation(change, None) for change in changes(before)), changed]
 
     def folded(cuts: Sequence[int]) -> list[Message]:
@@ -194,7 +198,7 @@ def test_rules_that_change_while_the_silence_clock_is_ahead_are_judged_as_at_eve
             entries: list[Heartbeat | Pane] = [*silences, *panes]
             for one in entries:
                 at = one.index if isinstance(one, Pane) else (one.at or 0) // PANE
-                if end > at >= (fold._next or 0):
+                if end > at >= (fold._next or 0) // PANE:
                     fold.read(one)
             outputs += fold.advance({TP: Watermark(*TP, end * PANE, 500 * PANE)})
         return [output for output in outputs if isinstance(output, Message)]

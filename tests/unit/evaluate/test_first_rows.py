@@ -30,7 +30,7 @@ def partition(p: int, rng: random.Random) -> list[tuple[RawPane, int]]:
         n = rng.randint(0, rate)
         if not n:
             continue
-        opened = OpenPane(empty("m", FEATURES), tp, index, 8)
+        opened = OpenPane(empty("m", FEATURES), tp, index, 10, 8)
         times = [index * PANE + rng.randint(0, PANE - 1) for _ in range(n)]
         opened.add(rows(list(range(offset, offset + n)), times), None)
         offset += n
@@ -73,7 +73,7 @@ def test_the_first_rows_do_not_depend_on_what_was_read_first(seed: int) -> None:
 
 def test_a_partition_that_is_silent_holds_the_answer_back() -> None:
     """Nobody knows what it will bring, until its watermark does."""
-    opened = OpenPane(empty("m", FEATURES), TopicPartition(TOPIC, 0), 0, 8)
+    opened = OpenPane(empty("m", FEATURES), TopicPartition(TOPIC, 0), 0, 10, 8)
     opened.add(rows(list(range(40)), [5] * 40), None)
     known = FirstRows(WANTED)
     known.add(opened.seal_raw())
@@ -85,7 +85,7 @@ def test_a_partition_that_is_silent_holds_the_answer_back() -> None:
 def test_a_sample_that_is_sent_again_counts_once() -> None:
     """After a torn commit: its rows would push others out of the first."""
     tp = TopicPartition(TOPIC, 0)
-    opened = OpenPane(empty("m", FEATURES), tp, 0, 8)
+    opened = OpenPane(empty("m", FEATURES), tp, 0, 10, 8)
     opened.add(rows(list(range(40)), list(range(40))), None)
     once, twice = FirstRows(WANTED), FirstRows(WANTED)
     for known, times in ((once, 1), (twice, 3)):
@@ -101,7 +101,7 @@ def later_panes(n: int, size: int, tp: TopicPartition) -> list[RawPane]:
     """Raw panes of `size` rows each; the later ones hold the earlier times, so each takes places away."""
     panes = []
     for index in range(n):
-        opened = OpenPane(empty("m", FEATURES), tp, n - index, 8)
+        opened = OpenPane(empty("m", FEATURES), tp, n - index, 10, 8)
         offsets = list(range(index * size, (index + 1) * size))
         opened.add(rows(offsets, [(n - index) * PANE + offset % PANE for offset in offsets]), None)
         panes.append(opened.seal_raw())

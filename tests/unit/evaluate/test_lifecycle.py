@@ -31,6 +31,11 @@ def a_rule(for_ms: int = 0, keep_ms: int = 0, alert: str = "Drift", expr: str = 
     )
 
 
+def always(verdict: Verdict) -> bool:
+    """All is there that was."""
+    return True
+
+
 def a_verdict(violated: bool, column: str = "amount", window: Observation | None = None) -> Verdict:
     labels = (("alertname", "Drift"), ("column", column), ("metric", "psi"), ("model", "m"), ("severity", "warning"))
     value = 0.5 if violated else 0.1
@@ -193,7 +198,7 @@ def test_alerts_of_rules_that_are_gone_are_resolved() -> None:
     alerts = Alerts()
     verdicts = [(gone, a_verdict(True)), (kept, replace(a_verdict(True), labels=(("alertname", "Kept"),)))]
     alerts.judge(0, verdicts)
-    (said,) = alerts.withdraw(STEP, [a_rule(alert="Kept", keep_ms=STEP)])
+    (said,) = alerts.withdraw(STEP, [a_rule(alert="Kept", keep_ms=STEP)], always)
     assert (said.status, said.alert.fingerprint, said.alert.verdict) == (
         "resolved",
         fingerprint(verdicts[0][1].labels),
@@ -201,7 +206,7 @@ def test_alerts_of_rules_that_are_gone_are_resolved() -> None:
     )
     (still,) = alerts.firing()
     assert still.rule.keep_firing_for_ms == STEP
-    assert alerts.withdraw(2 * STEP, [kept]) == []
+    assert alerts.withdraw(2 * STEP, [kept], always) == []
 
 
 def test_a_fingerprint_is_a_digest_of_the_sorted_labels() -> None:
@@ -224,7 +229,7 @@ def test_an_edited_threshold_window_or_duration_keeps_the_state(edited: str) -> 
     alerts = Alerts()
     alerts.judge(0, [(a_rule(), a_verdict(True))])
     rule = replace_rule(a_rule(expr=edited, for_ms=5 * STEP), window=WindowSpec(events=50))
-    assert alerts.withdraw(STEP, [rule]) == []
+    assert alerts.withdraw(STEP, [rule], always) == []
     (firing,) = alerts.firing()
     assert (firing.episode, firing.pending_since, firing.rule) == (1, 0, rule)
     assert alerts.judge(2 * STEP, [(rule, a_verdict(True))]) == []
@@ -246,7 +251,7 @@ def test_what_a_rule_no_longer_selects_is_resolved(edited: str, kept: bool) -> N
     """Another selector or metric: nobody would judge that alert again."""
     alerts = Alerts()
     alerts.judge(0, [(a_rule(), a_verdict(True))])
-    said = [t.status for t in alerts.withdraw(STEP, [a_rule(expr=edited)])]
+    said = [t.status for t in alerts.withdraw(STEP, [a_rule(expr=edited)], always)]
     assert said == ([] if kept else ["resolved"])
     assert len(alerts.firing()) == kept
 
@@ -258,9 +263,9 @@ def test_two_rules_of_one_name_keep_their_own_alerts() -> None:
     labels = tuple((name, "vanished" if name == "metric" else value) for name, value in verdict.labels)
     alerts = Alerts()
     alerts.judge(0, [(vanished, replace(verdict, labels=labels))])
-    assert alerts.withdraw(STEP, [a_rule(expr="seconds_since_last_event > 12"), vanished]) == []
+    assert alerts.withdraw(STEP, [a_rule(expr="seconds_since_last_event > 12"), vanished], always) == []
     assert alerts.firing()[0].rule == vanished
-    assert [t.status for t in alerts.withdraw(STEP, [silence])] == ["resolved"]
+    assert [t.status for t in alerts.withdraw(STEP, [silence], always)] == ["resolved"]
 
 
 def replace_rule(rule: Rule, **fields: object) -> Rule:

@@ -339,14 +339,14 @@ def test_panes_that_another_release_has_written_are_taken_up(seed: int) -> None:
             continue
         state = decode_payload(decode_part(parts["m"], "model", "m"), msgspec.msgpack.Decoder(ModelState))
         held = tuple(PendingPane(pane.raw, of_the_next_release(pane.value)) for pane in state.panes)
-        lanes = tuple(
-            replace_fields(lane, first_rows=replace_fields(lane.first_rows, tail=tuple(map(of_the_next_release, tail))))
-            for lane, tail in ((lane, lane.first_rows.tail) for lane in state.lanes)
+        first_rows = tuple(
+            (lane, replace_fields(rows, tail=tuple(map(of_the_next_release, rows.tail))))
+            for lane, rows in state.first_rows
         )
-        newer = encode_model("m", replace_fields(state, panes=held, lanes=lanes))
+        newer = encode_model("m", replace_fields(state, panes=held, first_rows=first_rows))
         again, errors = restored(PLACE, {**parts, "m": newer}, decisions_of(outputs), said_by(task))
         assert not errors
         assert snapshot(again) == parts
-        panes, tails = panes + len(held), tails + sum(len(lane.first_rows.tail) for lane in state.lanes)
+        panes, tails = panes + len(held), tails + sum(len(rows.tail) for _, rows in state.first_rows)
     assert panes > 0
     assert tails > 0

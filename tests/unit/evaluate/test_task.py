@@ -20,7 +20,7 @@ from monitor.evaluate.task import EvaluateTask
 from monitor.events import TopicPartition
 from monitor.ledger.entries import Activation, Decision, Entry, PartitionSet, Watermark, new_decision
 from monitor.ledger.entry_codec import decode_entry, encode_entry
-from monitor.panes.grid import decode_grid
+from monitor.profile.grids import Grids
 from monitor.profile.partition import PartitionFold
 from monitor.replay import in_order
 from tests.snapshots import said_by
@@ -98,7 +98,8 @@ def partition_set(log: Iterable[TopicPartition]) -> Decision:
 def live(batches: dict[TopicPartition, list[list[making.Entry]]], rng: random.Random) -> Log:
     """Profile and evaluate together, in a random interleaving; partitions wait for their grids."""
     log = Log(batches)
-    folds = {tp: PartitionFold(tp, [two_streams()]) for tp in batches}
+    grids = Grids()
+    folds = {tp: PartitionFold(tp, [two_streams()], grids) for tp in batches}
     left = {tp: list(parts) for tp, parts in batches.items()}
     task = EvaluateTask(PLACE)
 
@@ -111,10 +112,9 @@ def live(batches: dict[TopicPartition, list[list[making.Entry]]], rng: random.Ra
             outputs += task.advance()
         for output in outputs:
             if isinstance(output, Activation) and output.decision.kind == "grid":
-                grid = decode_grid(output.decision.content.encode())
+                grids.add(output)
                 for fold in folds.values():
-                    if fold.fits(grid):
-                        fold.use_grid(grid)
+                    fold.use_grids()
         log.said.extend(outputs)
 
     read(partition_set(sorted(batches)))

@@ -30,7 +30,7 @@ from tests.unit.making import FEATURES, TP, pane, rows
 
 
 def raw_bytes() -> bytes:
-    opened = OpenPane(empty("m", FEATURES), TP, 4, 8)
+    opened = OpenPane(empty("m", FEATURES), TP, 4, 10, 8)
     opened.add(rows([3, 4, 9], [41, 40, 44]), None)
     return encode_raw(opened.seal_raw())
 
@@ -58,7 +58,7 @@ def test_a_pane_of_a_stream_without_columns_comes_back_as_it_was() -> None:
     part = np.zeros(3, dtype=np.int32)
     rows_of_it = Rows("m", "predictions", "", three, part, three + 40, none.astype(np.float64), none, (), none)
     grid = make_grid(rows_of_it, bare)
-    one = OpenPane(empty("m", bare), TP, 4, 8)
+    one = OpenPane(empty("m", bare), TP, 4, 10, 8)
     one.add(rows_of_it, grid)
     value = encode_pane(one.seal(grid))
     again = decode_pane(value)
@@ -95,7 +95,7 @@ def test_truncated_bytes_are_refused(cut: int) -> None:
 def test_a_pane_whose_parts_disagree_is_refused() -> None:
     """Bytes of the wrong length, a place outside of the counts, an unknown type of counts."""
     fields = msgspec.msgpack.decode(encode_pane(pane(3, [5, 6, 7])))
-    width, places, count_type, counts, codes, levels = 12, 13, 14, 15, 18, 19
+    width, places, count_type, counts, codes, levels = 13, 14, 15, 16, 19, 20
     for at, wrong in (
         (width, 3),
         (places, fields[places][:8]),

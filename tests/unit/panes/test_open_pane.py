@@ -24,7 +24,7 @@ offsets_of_a_pane = st.lists(st.integers(0, 10**12), min_size=1, max_size=80, un
 
 
 def opened(points: int = POINTS) -> OpenPane:
-    return OpenPane(rows_of.empty("m", FEATURES), TP, 7, points)
+    return OpenPane(rows_of.empty("m", FEATURES), TP, 7, 10, points)
 
 
 def some_rows(offsets: list[int], seed: int = 0) -> Rows:

@@ -11,13 +11,13 @@ import pytest
 
 from monitor.contract import ModelContract
 from monitor.events import Rejected
-from monitor.ledger.entries import Heartbeat, Watermark
+from monitor.ledger.entries import Activation, Heartbeat, Watermark
 from monitor.ledger.position_records import ProfilePosition, decode_profile, encode
 from monitor.panes.grid import Grid
 from monitor.panes.open_pane import summarise
 from monitor.panes.pane import Pane, RawPane, encode_pane, encode_raw
 from monitor.profile.partition import PartitionFold
-from tests.unit.making import TP, Entry, batch, contract, grid, records
+from tests.unit.making import TP, Entry, batch, contract, grid, grid_decision, records
 
 PANE, LATENESS, SKEW = 10, 25, 100
 GRIDS = {"m": grid("m"), "w": grid("w", range(7, 90))}
@@ -77,8 +77,14 @@ def as_bytes(pane: Pane | RawPane) -> bytes:
 def new_fold(contracts: Sequence[ModelContract], grids: Sequence[Grid] = ()) -> PartitionFold:
     fold = PartitionFold(TP, contracts)
     for one in grids:
-        fold.use_grid(one)
+        use_grid(fold, one)
     return fold
+
+
+def use_grid(fold: PartitionFold, one: Grid) -> None:
+    """The grid of a model's lane becomes known."""
+    fold._grids.add(Activation(grid_decision(one, fold.models[one.model].lane), None))
+    fold.use_grids()
 
 
 def chunks(steps: Sequence[Step], sizes: Callable[[], int]) -> list[list[Entry] | int]:
@@ -271,7 +277,7 @@ def test_a_grid_that_comes_late_changes_nothing(seed: int) -> None:
         panes: list[bytes] = []
         for i, piece in enumerate([*chunks(steps, lambda: 7), None, None]):
             if i == when or piece is None:
-                fold.use_grid(GRIDS["m"])
+                use_grid(fold, GRIDS["m"])
             if piece is None:
                 fold.end()
             else:
@@ -296,8 +302,8 @@ def test_raw_rows_that_cannot_travel_are_forgotten_and_folded_again(seed: int) -
     outs = [Output(), Output()]
     for i, piece in enumerate([*chunks(steps, lambda: 7), None]):
         if i == at or piece is None:
-            whole.use_grid(GRIDS["m"])
-            cut.use_grid(GRIDS["m"])
+            use_grid(whole, GRIDS["m"])
+            use_grid(cut, GRIDS["m"])
             if cut.wants_again:
                 cut = fold_again(contracts, cut.snapshot({}), steps, [GRIDS["m"]], 5)
         for fold, out in ((whole, outs[0]), (cut, outs[1])):
@@ -327,7 +333,7 @@ class Run:
     def go(self, pieces: Sequence[list[Entry] | int | Grid]) -> None:
         for piece in pieces:
             if isinstance(piece, Grid):
-                self.fold.use_grid(piece)
+                use_grid(self.fold, piece)
             else:
                 feed(self.fold, piece)
             self.out.take(self.fold)

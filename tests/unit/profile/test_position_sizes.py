@@ -13,7 +13,7 @@ from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask
 from tests.unit import making
 from tests.unit.making import TP, Entry, contract, grid, records
-from tests.unit.profile.test_partition import Output, Silence, feed, new_fold, step_of
+from tests.unit.profile.test_partition import Output, Silence, feed, new_fold, step_of, use_grid
 
 BEATS = 1500
 """Heartbeats of four hours, one a pane of 10 s."""
@@ -125,7 +125,7 @@ def test_what_is_said_of_a_model_is_enough_to_go_on() -> None:
     outputs = []
     for one in (fold, task.fold):
         for each in grids:
-            one.use_grid(each)
+            use_grid(one, each)
         one.heartbeat(2_000_000)
         outputs.append(Output())
         outputs[-1].take(one)

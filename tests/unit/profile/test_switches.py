@@ -18,7 +18,7 @@ from monitor.panes.pane import RawPane
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask
 from tests.unit import making
-from tests.unit.making import TOPIC, TP, contract, records
+from tests.unit.making import TOPIC, TP, contract, grids_of, lane_of, records
 from tests.unit.profile.test_partition import GRIDS, Output, Silence, a_log
 
 Step = making.Entry | int | TopicContract
@@ -43,6 +43,12 @@ def with_pane(made: TopicContract, model: str, pane_ms: int) -> TopicContract:
     return contract_of_topic(TOPIC, models)
 
 
+def with_life(made: TopicContract, model: str, life: int) -> TopicContract:
+    """The contract with one model in another life of it: so its lane is another."""
+    models = [msgspec.structs.replace(one, life=life) if one.model == model else one for one in made.models]
+    return contract_of_topic(TOPIC, models)
+
+
 CONTRACTS = [
     topic_contract("m", "w"),
     topic_contract("m"),
@@ -51,7 +57,9 @@ CONTRACTS = [
     with_columns(topic_contract("m", "w"), "m", "x"),
     with_columns(topic_contract("m", "w", lateness_ms=60), "w", "y", "z"),
     with_pane(topic_contract("m", "w"), "w", 30),
+    with_life(topic_contract("m", "w"), "m", 1),
 ]
+KNOWN = grids_of(*((lane_of(contract(model)), grid) for model, grid in GRIDS.items()))
 BY_DIGEST = {one.digest: one for one in CONTRACTS}
 
 
@@ -85,7 +93,7 @@ class Decoder:
 
 def some_steps(rng: random.Random) -> list[Step]:
     steps: list[Step] = list(a_log(rng, ("m", "w")))
-    for _ in range(rng.randint(1, 4)):
+    for _ in range(rng.randint(1, 8)):
         steps.insert(rng.randint(0, len(steps)), rng.choice(CONTRACTS))
     return steps
 
@@ -95,7 +103,7 @@ class Run:
 
     def __init__(self, steps: Sequence[Step], begin: TopicContract, marks: Sequence[Mark] = ()) -> None:
         entries = {step[0]: step for step in steps if isinstance(step, tuple)}
-        fold = PartitionFold(TP, begin.models, list(GRIDS.values()))
+        fold = PartitionFold(TP, begin.models, KNOWN)
         fold.position = min(entries, default=0)
         self.task = ProfileTask(fold, lambda one: Decoder(entries, one), marks)
         self.out = Output()
@@ -114,7 +122,7 @@ class Run:
                 self.beats.append(self.task.fold.heartbeat(*given))
             elif isinstance(step, TopicContract):
                 before = self.task.fold.watermark
-                self.task.switch(step, before)
+                self.task.switch(step, before, silent_to=self.task.fold.silence_here())
                 assert before is None or (self.task.fold.watermark or 0) >= before
         self.out.take(self.task.fold)
 
@@ -151,7 +159,7 @@ def test_switches_happen_again_where_they_happened(seed: int) -> None:
     assert again.task.snapshot({}) == whole.task.snapshot({})
 
     beats, switches = all_marks(steps)
-    told = [Mark(beat.offset, heartbeat=beat) for beat in beats] + [Mark(*switch) for switch in switches]
+    told = [Mark(beat.offset, heartbeat=beat) for beat in beats] + switches
     replay = Run(steps, CONTRACTS[0], told)
     replay.go([step for step in steps if isinstance(step, tuple)], rng.randint(1, 30))
     replay.task.reached(1 << 40)
@@ -160,14 +168,14 @@ def test_switches_happen_again_where_they_happened(seed: int) -> None:
     assert replay.task.fold.buckets == whole.task.fold.buckets
 
 
-def all_marks(steps: Sequence[Step]) -> tuple[list[Heartbeat], list[tuple[int, int | None, TopicContract]]]:
+def all_marks(steps: Sequence[Step]) -> tuple[list[Heartbeat], list[Mark]]:
     """Where heartbeats and switches happened, in two lists as the ledger has them."""
     run = Run(steps, CONTRACTS[0])
     switches = []
     for step in steps:
         fold = run.task.fold
         if isinstance(step, TopicContract):
-            switches.append((fold.position, fold.watermark, step))
+            switches.append(Mark(fold.position, fold.watermark, step, silent_to=fold.silence_here()))
         run.go([step], 1)
     return run.beats, switches
 

@@ -11,8 +11,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from monitor.config.resolved import Config, ModelConfig
-from monitor.contract import ModelContract
-from monitor.errors import ConfigurationError
 from monitor.events import TopicPartition
 from monitor.ledger.entries import ContractSwitch
 from monitor.runner.contracts import Contracts, contracts_of
@@ -164,46 +162,6 @@ def test_changes_and_kills_in_any_order_give_the_replays_bytes(seed: int) -> Non
         fleet.settle()
     assert max(len(names) for names in names_of(fleet).values()) > 2
     assert check_against_replay(fleet.bus)
-
-
-def other(contract: ModelContract, **changes: object) -> ModelContract:
-    return msgspec.structs.replace(contract, **changes)
-
-
-@pytest.mark.parametrize(
-    ("named", "changes"),
-    [
-        ("`pane`", {"pane_ms": 4000}),
-        ("`grid_rows`", {"raw_rows": 77}),
-        ("`columns`", {"streams": ()}),
-    ],
-)
-def test_what_stands_in_all_that_was_written_is_refused_by_name(
-    fleet: Fleet, named: str, changes: dict[str, object]
-) -> None:
-    """While it runs, and at a start; the running service keeps what it had. Evaluate refuses that model alone."""
-    with capture_logs() as logs:
-        start(fleet, "profile-1", "evaluate-1")
-        traffic(fleet, range(10))
-
-        def changed(model: ModelConfig) -> ModelConfig:
-            if named != "`columns`":
-                return replace(model, contract=other(model.contract, **changes))
-            streams = tuple(msgspec.structs.replace(s, columns=s.columns[:0]) for s in model.contract.streams)
-            return replace(model, contract=other(model.contract, streams=streams))
-
-        wrong = of_models(fleet.config, changed)
-        for name in ("profile-1", "evaluate-1"):
-            with pytest.raises(ConfigurationError, match=named):
-                fleet.loops[name].reload(wrong)
-        fleet.join("profile-1", wrong)
-        with pytest.raises(ConfigurationError, match=named):
-            fleet.turn("profile-1", "profile-1")
-        fleet.join("evaluate-1", wrong)
-        fleet.turn("evaluate-1", "evaluate-1")
-    refused = {log["model"]: log["why"] for log in logs if log["event"] == "model_refused"}
-    assert refused.keys() == {model.contract.model for model in wrong.models}
-    assert all(named in why for why in refused.values())
 
 
 def test_the_newest_is_the_last_published(fleet: Fleet) -> None:

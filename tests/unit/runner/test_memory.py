@@ -73,7 +73,7 @@ def run(is_crowded: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[MemoryBus, i
             fleet.now += 0.25
             fleet.turn()
             models = [model for held in stage._partitions.values() for model in held.task.models.values()]
-            most = max([most, *(len(model._panes) for model in models)])
+            most = max([most, *(len(model._parts._parts) for model in models)])
         fleet.settle()
     return fleet.bus, most
 

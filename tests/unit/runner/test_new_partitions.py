@@ -105,7 +105,7 @@ def test_a_new_partition_counts_from_a_recorded_pane_and_older_rows_are_late() -
     control = decode_control(control_records(bus, TOPICS), "sd.")
     pane = joined_at(new, "m", control.activations)
     assert isinstance(pane, int)
-    assert START // 2000 + 25 <= pane <= START // 2000 + 31
+    assert START // 2000 + 25 <= pane // 2000 <= START // 2000 + 31
     value = Positions(bus, TOPICS, "sd.profile").of(new, None)
     assert value is not None
     buckets = decode_profile(value).buckets
@@ -128,5 +128,5 @@ def test_a_topic_with_fewer_partitions_is_refused() -> None:
     bus.create("in", 1)
     create_topics(bus, TOPICS, ("in",))
     assert partition_set(CONFIG.models[0], None, bus) == PartitionSet({"features": ("in", 1)})
-    with pytest.raises(ConfigurationError, match="only adding"):
+    with pytest.raises(ConfigurationError, match="a topic can't lose partitions"):
         partition_set(CONFIG.models[0], PartitionSet({"features": ("in", 2)}), bus)

@@ -218,3 +218,22 @@ def test_a_stopped_model_goes_on_behind_what_another_release_has_left() -> None:
     still.go_on_behind({"m": outbox.numbers("m")})
     assert still.stopped["m"].numbers == {ALERTS: 3, "sd.observations/0": 5}
     assert commits.moved == {"m"}
+
+
+@pytest.mark.parametrize("found", [0, 1, 3])
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_notices_folded_again_from_the_start_end_at_the_committed_numbers(others: int, found: int) -> None:
+    """Another release has published some before them, and a torn commit may have lost the last ones."""
+    bus, names = MemoryBus(), [*(f"o{n}" for n in range(others)), *(f"n{n}" for n in range(3))]
+    create_topics(bus, TOPICS, ())
+    notices = [message._replace(model="") for message in with_ids(*names, "next")]
+    records = [Outgoing("sd.alerts", 0, b"k", notice.value) for notice in notices[: others + found]]
+    bus.write(Sequencer(WRITER).number(records), markers=False)
+    numbers, tails = {ALERTS: others + 3}, {ALERTS: others}
+    position = EvaluatePosition(FORMAT, 7, None, 9, "", numbers, {ALERTS: others}, tails, "", "", 0)
+    outbox = restored(bus, Committed(msgspec.structs.replace(position, skipped={ALERTS: (0, others)}), None))
+    outbox.say(notices[:-1], {})
+    outbox.number_notices(numbers)
+    outbox.say(notices[-1:], {})
+    written = [writer_and_sequence(record.headers)[1] for record in outbox.take()]
+    assert written == list(range(others + found, others + 4))

@@ -56,7 +56,7 @@ def held_panes(fleet: Fleet) -> int:
     stage = fleet.stages["evaluate-1"]
     assert isinstance(stage, EvaluateStage)
     models = [model for held in stage._partitions.values() for model in held.task.models.values()]
-    return max((len(model._panes) for model in models), default=0)
+    return max((len(model._parts._parts) for model in models), default=0)
 
 
 def test_any_lead_gives_the_same_bytes_and_bounds_what_evaluate_holds(monkeypatch: pytest.MonkeyPatch) -> None:

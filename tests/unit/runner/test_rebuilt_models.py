@@ -73,7 +73,7 @@ def rebuilds(bus: MemoryBus) -> list[tuple[Decision, int | None]]:
     """The decisions to rebuild that were written back, each with its pane."""
     agreed = [decode_agreement(r.headers, r.value or b"") for r in all_of(bus, TOPICS.name("decisions"))]
     activations = [entry for entry in agreed if isinstance(entry, Activation)]
-    return [(a.decision, a.pane) for a in activations if a.decision.kind == "rebuild"]
+    return [(a.decision, a.at) for a in activations if a.decision.kind == "rebuild"]
 
 
 def test_what_a_stopped_model_missed_is_published_after_its_rebuild() -> None:

@@ -123,13 +123,13 @@ def partition_of(service: Service, model: str) -> LedgerPartition:
 
 
 def test_dense_traffic_brings_snapshots_sooner() -> None:
-    """The stage counts what a model's detectors cost, and begins anew at each snapshot."""
+    """The stage counts what a model's detectors cost, and starts again at each snapshot."""
     with capture_logs():
         service = serve(7, None, snapshot_panes=10_000)
         held = partition_of(service, "m")
         assert held.commits.parts.snapshot_of("m") is None
         assert 0 < held.task.models["m"].work_us < WORK_US
-        lane = held.task.models["m"]._lanes["features"].fold
+        lane = held.task.models["m"]._lanes.by_stream["features"].fold
         assert lane is not None
         lane.work_us += WORK_US
         service.turn("evaluate")

@@ -85,7 +85,7 @@ def test_a_replay_holds_no_more_of_a_longer_log(minutes: int) -> None:
     engine = Replay(ReplayLog(contracts, recording.partitions, (), activations, PLACE, False, 1))
     panes = records = 0
     for _ in engine.fold(recording.sequences(lambda _: None)):
-        panes = max(panes, sum(len(held) for held in engine._evaluate.models["m"]._panes.values()))
+        panes = max(panes, sum(len(held) for held in engine._evaluate.models["m"]._parts._parts.values()))
         records = max(records, sum(len(b) for waiting in engine._waiting.values() for b in waiting))
     assert records <= 3 * MOST
     assert panes <= 3 * 60  # ten minutes of panes of three partitions
