@@ -63,7 +63,9 @@ def send(bus: Bus, traffic: Traffic) -> None:
 def discard_seconds(address: str, traffic: Traffic) -> float:
     """CPU time of the client alone: every record is polled and thrown away."""
     consumer = KafkaClients([address], {}).consumer(group_id=None)
-    consumer.assign([kafka_tp(TopicPartition(traffic.topic, partition)) for partition in range(PARTITIONS)])
+    tps = [kafka_tp(TopicPartition(traffic.topic, partition)) for partition in range(PARTITIONS)]
+    consumer.assign(tps)
+    consumer.seek_to_beginning(*tps)
     read, start, deadline = 0, process_time(), monotonic() + _PATIENCE_S
     while read < traffic.events and monotonic() < deadline:
         read += sum(map(len, consumer.poll(_TURN_MS, max_records=POLL).values()))
