@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from monitor.codec.snapshot import digest_of_part
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
-from monitor.evaluate.said import Said
+from monitor.evaluate.message_digest import MessageDigest
 from monitor.evaluate.snapshots import SavedModel, committed_part, encode_shared
 from monitor.evaluate.task import EvaluateTask
 from monitor.ledger.entries import Decision
@@ -39,12 +39,12 @@ def restored(
     said = said or {}
     known = digests or {name: digest_of_part(part) for name, part in parts.items()}
     shared = committed_part("", parts.get(""), known.get("", ""))
-    task, errors = EvaluateTask.restored(place, shared, said.get("", Said().digest)), dict[str, FormatError]()
+    task, errors = EvaluateTask.restored(place, shared, said.get("", MessageDigest().digest)), dict[str, FormatError]()
     for name in sorted(name for name in known if name and "/" not in name):
         try:
             part = committed_part(name, parts.get(name), known[name])
             held = {key.removeprefix(f"{name}/"): block for key, block in parts.items() if key.startswith(f"{name}/")}
-            task.take_up(name, SavedModel(part, said.get(name, Said().digest), held), 0, decisions)
+            task.take_up(name, SavedModel(part, said.get(name, MessageDigest().digest), held), 0, decisions)
         except FormatError as error:
             task.stop(name)
             errors[name] = error

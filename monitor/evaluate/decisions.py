@@ -64,7 +64,7 @@ class Decisions:
         self._recorded = sorted((a for a in recorded if a.decision.model == model), key=_order)
         self.is_replay = bool(self._recorded)
         self.recorded_lanes = frozenset(a.decision.lane for a in self._recorded if a.decision.kind == "grid")
-        """Of a replay, lanes whose grid it need not make."""
+        """Lanes whose grid a replay need not make."""
 
     @property
     def stands_on(self) -> frozenset[str]:
@@ -80,7 +80,7 @@ class Decisions:
 
     @property
     def recorded(self) -> list[int]:
-        """Where the panes begin for which recorded decisions wait, ms."""
+        """The begins of the panes for which recorded decisions wait, ms."""
         return [a.at for a in self._recorded if a.at is not None]
 
     def _name_lanes(self) -> None:
@@ -95,7 +95,7 @@ class Decisions:
         return msgspec.structs.replace(decision, lane=lane, life=self.life)
 
     def is_new(self, decision: Decision) -> bool:
-        """Whether the decision is another than the newest of its kind."""
+        """Return true if the decision is another than the newest of its kind."""
         return self.newest.get(decision.key) != decision.digest
 
     def take(self, decision: Decision, at: int | None = None) -> Decision | None:
@@ -136,7 +136,7 @@ class Decisions:
         return self._recorded.pop(0) if is_due else None
 
     def begins(self) -> int | None:
-        """Where the first pane begins, as recorded, of the life of a model that came back.
+        """The begin, as recorded, of the first pane in the life of a model that came back.
 
         What was decided of panes before it counts from there, too.
         """

@@ -71,7 +71,7 @@ class Judge:
     def withdraw(self, at: int) -> list[Message]:
         """Resolve, at the time `at` (ms), the alerts of rules that are gone."""
         return (
-            self._say(self._alerts.withdraw(at, self._rules.rules, self._subjects.has))
+            self._messages_of(self._alerts.withdraw(at, self._rules.rules, self._subjects.has))
             if self._rules is not None
             else []
         )
@@ -83,11 +83,11 @@ class Judge:
 
     def end(self, at: int) -> list[Message]:
         """Resolve, at the time `at` (ms), all that fires, because the model is gone."""
-        return self._say(self._alerts.withdraw(at, (), self._subjects.has)) if self._rules is not None else []
+        return self._messages_of(self._alerts.withdraw(at, (), self._subjects.has)) if self._rules is not None else []
 
     @property
     def blind_detectors(self) -> int:
-        """How many detectors have been told to be blind."""
+        """How many detectors have been reported as blind."""
         return len(self._told_blind())
 
     @property
@@ -138,7 +138,7 @@ class Judge:
             and pane_end <= self._silence_at
             and any(p and p.events for p in merged.values())
         ):
-            yield from self._judge_silence(self._silence_at)  # what the clock has said may not be true any more
+            yield from self._judge_silence(self._silence_at)  # what held by the clock may not be true any more
 
     def empty_run(self, lanes: Lanes, first_end: int, last_end: int) -> Iterator[Message]:
         """A run of panes, with these ends, that are empty in every lane."""
@@ -166,7 +166,7 @@ class Judge:
         interval = self._rules.interval_ms
         at, last = max(self._silence_at or folded_to, folded_to) // interval * interval, clock // interval * interval
         if at < last:
-            at += interval  # whatever the timetable says, since the rules may be others than at the judgement before
+            at += interval  # whatever the timetable says, because the rules may be others than at the judgement before
             yield from self._judge_silence(at)
         while at < last:
             alerts = [a for a in [*self._alerts.pending(), *self._alerts.firing()] if on_silence(a.rule)]
@@ -176,8 +176,8 @@ class Judge:
 
     def _skip(self, done: int, end: int) -> Iterator[Message]:
         if end > done:
-            told = [o for lane in self._lanes.values() for o in lane.skip(done + self._pane_ms, end)]
-            yield from self._observed(sorted(told, key=lambda observation: observation.end))
+            observations = [o for lane in self._lanes.values() for o in lane.skip(done + self._pane_ms, end)]
+            yield from self._observed(sorted(observations, key=lambda observation: observation.end))
 
     def _quiet(self, at: int, last: int) -> Quiet:
         """What the timetable asks behind the judgement `at` of an empty run whose last one is `last`."""
@@ -238,7 +238,7 @@ class Judge:
                 spreads=self._spreads,
             )
         )
-        yield from self._say(self._alerts.judge(at, judged))
+        yield from self._messages_of(self._alerts.judge(at, judged))
         yield from self._ask(at, by_clock=False)
         if self._silence_at is None or at > self._silence_at:
             yield from self._judge_silence(at)
@@ -248,7 +248,7 @@ class Judge:
         self._silence_at = at
         silence = {s: {SILENCE: _seconds(at - last)} for s, last in self._last_events().items()}
         judged = self._rule_set.judge(Judgement(at, {}, set(), {}, {}, silence, self._spreads))
-        yield from self._say(self._alerts.judge(at, judged))
+        yield from self._messages_of(self._alerts.judge(at, judged))
         yield from self._ask(at, by_clock=True)
 
     def _ask(self, at: int, by_clock: bool) -> Iterator[Message]:
@@ -263,7 +263,7 @@ class Judge:
     ) -> Mapping[str, tuple[float, float]]:
         return self._folds[stream].spreads(metric, columns, events)
 
-    def _say(self, transitions: list[Transition]) -> list[Message]:
+    def _messages_of(self, transitions: list[Transition]) -> list[Message]:
         if not transitions or self._rules is None:
             return []
         context = AlertContext(self._place, self._alerts_yaml_sha256, self._histogram, self._reference)

@@ -14,7 +14,7 @@ behind it as one can.
 A model that leaves alerts.yaml is gone by a decision: its alerts are resolved at the pane of that, and all else of it
 is forgotten. One that comes back is new: it has another life, which the names of its lanes tell, and parts of lanes of
 a life before count for nothing. Its first pane is one that it has in that life from all its partitions; that is
-published as an Activation, too, since it depends on when it came back.
+published as an Activation, too, because it depends on when it came back.
 
 Panes are named by where they begin, ms UTC.
 """
@@ -54,7 +54,7 @@ class ModelFold:
         self._parts = OpenParts()
         self._next: int | None = None
         self._ended: int | None = None
-        """Where the pane begins at which the model was last gone; None if it had no pane before."""
+        """The begin of the pane at which the model was last gone; None if it had no pane before."""
         self._found: list[Activation] = []
         self.folded = 0
         """Panes folded since this object was made."""
@@ -85,7 +85,7 @@ class ModelFold:
 
     @property
     def blind_detectors(self) -> int:
-        """How many detectors have been told to be blind."""
+        """How many detectors have been reported as blind."""
         return self._judge.blind_detectors
 
     @property
@@ -129,12 +129,12 @@ class ModelFold:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the model is gone, and has not come back."""
+        """Return true if the model is gone, and has not come back."""
         return self.decisions.life > 0 and not self.decisions.newest
 
     @property
     def _at(self) -> int | None:
-        """Where the pane begins from which a decision counts now; None: from the model's first."""
+        """The begin of the pane from which a decision counts now; None: from the model's first."""
         return self._ended if self._next is None else self._next
 
     def _gone(self, decision: Decision) -> list[Output]:
@@ -187,7 +187,7 @@ class ModelFold:
             yield from self._make_references(watermarks)
 
     def _is_sealed(self, sealed: int | None) -> bool:
-        """Whether the next pane ends below what all partitions have sealed, ms."""
+        """Return true if the next pane ends below what all partitions have sealed, ms."""
         return sealed is not None and self._next is not None and self._next + self._pane_ms <= sealed
 
     def _fold_next(self, sealed: int | None) -> Iterator[Output]:
@@ -219,7 +219,7 @@ class ModelFold:
         yield from self._judge.silence(self._lanes.by_stream, clock if until is None else min(clock, until), folded_to)
 
     def _end_as_recorded(self) -> Generator[Message, None, bool]:
-        """Whether the model is gone here, as was recorded."""
+        """Return true if the model is gone here, as was recorded."""
         gone = self.decisions.ends(self._at)
         if gone is not None:
             yield from self._pass_silence(int(gone.decision.content or 0))
@@ -242,17 +242,17 @@ class ModelFold:
         if decisions.partitions is None or decisions.rules is None:
             return None
         partitions = decisions.partitions.partitions
-        told = [watermark for tp in partitions if (watermark := watermarks.get(tp)) is not None]
-        sealed = [at for watermark in told if (at := watermark.watermark_of(self.model)) is not None]
+        known = [watermark for tp in partitions if (watermark := watermarks.get(tp)) is not None]
+        sealed = [at for watermark in known if (at := watermark.watermark_of(self.model)) is not None]
         if len(sealed) < len(partitions) or not sealed:
             return None
         if self._next is None:
-            self._find_first(told)
+            self._find_first(known)
         return None if self._next is None else min(sealed)
 
-    def _find_first(self, told: Sequence[Watermark]) -> None:
-        """The model's first pane, once its partitions say where they begin. `told`: their newest watermarks."""
-        firsts = [first for watermark in told if (first := watermark.first_of(self.model)) is not None]
+    def _find_first(self, known: Sequence[Watermark]) -> None:
+        """The model's first pane, once its partitions say where they begin. `known`: their newest watermarks."""
+        firsts = [first for watermark in known if (first := watermark.first_of(self.model)) is not None]
         pane_ms = self._pane_ms
         if not self.decisions.life:
             self._next = min(firsts) // pane_ms * pane_ms
@@ -260,7 +260,7 @@ class ModelFold:
         if self.decisions.is_replay:
             self._next = self.decisions.begins()
         else:
-            begins = [self._back_at(watermark) for watermark in told]
+            begins = [self._back_at(watermark) for watermark in known]
             if None not in begins:
                 begun = max(self._ended or 0, *(at for at in begins if at is not None))
                 self._next = -(-begun // pane_ms) * pane_ms
@@ -273,7 +273,7 @@ class ModelFold:
         return at if life == self.decisions.life else None
 
     def _end_of_run(self, sealed: int) -> int:
-        """Where the first pane behind the next begins that holds something, starts a decision, or follows a notice.
+        """The begin of the first pane behind the next that holds something, starts a decision or follows a notice.
 
         At most the newest one that is sealed ends there.
         """
@@ -281,7 +281,7 @@ class ModelFold:
         following = (self._next or 0) + pane_ms
         part = self._parts.next(following)
         nexts = [(part - 1) // pane_ms * pane_ms] if part is not None else []
-        later = [*self._notices.times, *self.decisions.recorded]  # told behind their pane, not behind the run
+        later = [*self._notices.times, *self.decisions.recorded]  # published behind their pane, not behind the run
         nexts += [-(-at // pane_ms) * pane_ms for at in later if at > (self._next or 0)]
         nexts += [at // pane_ms * pane_ms for at in self._silence.later(following)]
         nexts += [at for at in self.decisions.references_from.values() if at >= following]
@@ -296,7 +296,7 @@ class ModelFold:
     # ------------------------------------------------------------------ decisions
 
     def _take_recorded(self) -> bool:
-        """Whether a recorded decision was due, and taken."""
+        """Return true if a recorded decision was due, and taken."""
         due = self.decisions.due(self._at)
         for activation in due:
             self._take(activation)
@@ -382,7 +382,7 @@ class ModelFold:
 
     def _refuse_a_stranger(self, pane: Pane | RawPane) -> None:
         if stranger(pane, self.model, self.decisions):
-            raise FormatError(f"not a snapshot: {self.model} holds a pane that is none of its")
+            raise FormatError(f"not a snapshot: {self.model} holds a pane of another model")
 
     # ------------------------------------------------------------------ references
 

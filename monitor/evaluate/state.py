@@ -37,7 +37,7 @@ class Counts(_Struct, frozen=True):
 
 
 class SliceState(_Struct, frozen=True):
-    """A stretch of event time of a window. `counts`: None where no pane of it held anything."""
+    """A stretch of event time of a window. `counts`: None if no pane of it held anything."""
 
     start: int
     events: Natural

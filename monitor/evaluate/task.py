@@ -15,9 +15,9 @@ from itertools import chain
 from monitor.codec.snapshot import remedy
 from monitor.errors import FormatError, StateDivergence
 from monitor.evaluate.alerts import Place
+from monitor.evaluate.message_digest import MessageDigest
 from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.notices import Notices, notice_message
-from monitor.evaluate.said import Said
 from monitor.evaluate.snapshots import SavedModel, decode_shared, encode_model, restore_model
 from monitor.evaluate.state import SharedState
 from monitor.events import TopicPartition
@@ -45,10 +45,10 @@ class EvaluateTask:
         self._stopped: set[str] = set()
         self._broken: dict[str, str] = {}
         self.begun_anew: dict[str, frozenset[str]] = {}
-        """Models of which detectors began anew at the restore, and River's classes of those."""
+        """Models of which detectors began again at the restore, and River's classes of those."""
         self._watermarks: dict[TopicPartition, Watermark] = {}
         self._sequences: dict[str, int] = {}
-        self._said: dict[str, Said] = {}
+        self._digests: dict[str, MessageDigest] = {}
         self._notices = Notices()
         for activation in self._recorded:
             self.model(activation.decision.model)
@@ -74,7 +74,7 @@ class EvaluateTask:
         return self._models[name]
 
     def passes_over(self, name: str) -> bool:
-        """Whether what the ledger says of a model now counts for nothing."""
+        """Return true if what the ledger says of a model now counts for nothing."""
         return name in self._later or name in self._stopped
 
     def count(self, writer: str, sequence: int) -> bool:
@@ -110,7 +110,7 @@ class EvaluateTask:
             return []  # it is here for capture
         if isinstance(entry, Notice) and not entry.model:
             self._notices.hold(entry)
-            return self._say("", [notice_message(notice, self._place) for notice in self._notices.due(entry.at)])
+            return self._record("", [notice_message(notice, self._place) for notice in self._notices.due(entry.at)])
         if self.passes_over(entry.model):
             return []
         fold = self.model(entry.model)
@@ -137,7 +137,7 @@ class EvaluateTask:
             outputs += found
         except FormatError as error:
             self.stop_for(model, str(error))
-        return self._say(model, outputs)
+        return self._record(model, outputs)
 
     def stop_for(self, model: str, why: str) -> None:
         """Stop a model because an entry of its is damaged; `take_broken` gives the reason, once."""
@@ -149,10 +149,10 @@ class EvaluateTask:
         broken, self._broken = self._broken, {}
         return broken
 
-    def _say(self, model: str, outputs: list[Output]) -> list[Output]:
-        said = self._said.setdefault(model, Said())
+    def _record(self, model: str, outputs: list[Output]) -> list[Output]:
+        digest = self._digests.setdefault(model, MessageDigest())
         for output in outputs:
-            said.add(output)
+            digest.add(output)
         return outputs
 
     def stop(self, name: str) -> None:
@@ -162,8 +162,8 @@ class EvaluateTask:
         self._stopped.add(name)
 
     def digest_of(self, model: str) -> str:
-        """What a model has said so far; empty name: what belongs to none."""
-        return self._said.get(model, Said()).digest
+        """What a model has published so far; empty name: what belongs to none."""
+        return self._digests.get(model, MessageDigest()).digest
 
     # ------------------------------------------------------------------ snapshots
 
@@ -185,14 +185,14 @@ class EvaluateTask:
         )
 
     @classmethod
-    def restored(cls, place: Place, part: bytes, said: str) -> EvaluateTask:
-        """A task without models that goes on from a shared part; raises FormatError. `said`: digest at its offset."""
+    def restored(cls, place: Place, part: bytes, digest: str) -> EvaluateTask:
+        """Return a task without models that goes on from a shared part; raises FormatError. `digest`: at its offset."""
         state = decode_shared(part)
         task = cls(place)
         task._watermarks = {TopicPartition(w.topic, w.partition): w for w in state.watermarks}
         task._sequences = dict(state.sequences)
         task._notices.restore(state.notices)
-        task._said[""] = Said.of(said)
+        task._digests[""] = MessageDigest.of(digest)
         if task.shared() != state:
             raise FormatError(f"the shared part of a snapshot holds what can't be; rebuild it: {remedy('')}")
         return task
@@ -206,17 +206,17 @@ class EvaluateTask:
 
         `decisions`: by digest, those that it stands on among them.
         """
-        fold, digest = ModelFold(name, self._place), Said.of(saved.outputs)
-        if anew := restore_model(fold, saved.part, decisions, saved.blocks):
-            self.begun_anew[name] = anew
+        fold, digest = ModelFold(name, self._place), MessageDigest.of(saved.outputs)
+        if reset := restore_model(fold, saved.part, decisions, saved.blocks):
+            self.begun_anew[name] = reset
         self._later[name] = at, fold
-        self._said[name] = digest
+        self._digests[name] = digest
 
     def adopt(self, fold: ModelFold, name: str, digest: str) -> None:
-        """Take a model that was rebuilt from the ledger up to where this task is. `digest`: what it has said."""
+        """Take a model that was rebuilt from the ledger up to where this task is. `digest`: what it has published."""
         self._stopped.discard(name)
         self._models[name] = fold
-        self._said[name] = Said.of(digest)
+        self._digests[name] = MessageDigest.of(digest)
 
 
 def _read(fold: ModelFold, entry: Pane | RawPane | Decision | Notice) -> Iterator[Output]:

@@ -55,7 +55,7 @@ class Switch(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a profile task stands. `low`: state before the oldest record still needed; `position`: next to read.
+    """The position of a profile task. `low`: state before the oldest record still needed; `position`: next to read.
 
     `heartbeats`: those after `low` that count. `digest`: of the offsets in the open panes.
     `contract`: digest of the topic's contract at `low`; `switches`: to others after it.
@@ -123,7 +123,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class EvaluatePosition(msgspec.Struct, frozen=True):
-    """Where an evaluate task stands, beside its models. `low`: the snapshot of what belongs to no model, or None.
+    """The position of an evaluate task, beside its models. `low`: the snapshot of what belongs to no model, or None.
 
     From there on the ledger is folded again: no model's snapshot stands below it. `commit`: number of the commit that
     wrote this. `outputs`, `numbers`: digest and numbers of what belongs to no model. `before` and `tails`: its numbers
@@ -150,7 +150,7 @@ class EvaluatePosition(msgspec.Struct, frozen=True):
 
 
 class EvaluatedModel(msgspec.Struct, frozen=True):
-    """Where one model of an evaluate task stands, written by the commits that moved it; `commit`: the last of them.
+    """The position of one model of an evaluate task, written by the commits that moved it; `commit`: the last of them.
 
     `outputs`: digest of all that it has published so far. `before`: its numbers at the commit before that one. `there`:
     how many of its outputs are in the topics when all these are. `snapshot`: None as long as there is none.

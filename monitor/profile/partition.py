@@ -34,13 +34,13 @@ from monitor.profile.grids import Grids
 from monitor.profile.intake import NEVER, Decided, Intake
 from monitor.profile.model_panes import ModelPanes
 
-NOTHING_TO_SAY = ModelPosition()
-"""Of a model of which all follows from its partition."""
+NOTHING_OF_ITS_OWN = ModelPosition()
+"""The position of a model whose state follows from its partition alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What the fold has put out since the last time. `watermark` is None where it sealed nothing new."""
+    """What the fold has put out since the last time. `watermark` is None if it sealed nothing new."""
 
     panes: tuple[Pane | RawPane, ...]
     rejected: tuple[Rejected, ...]
@@ -87,7 +87,7 @@ class PartitionFold:
         self._open_beats = 0
         """How many of the last heartbeats have decided nothing, with no row since the first of them."""
         self._silence: tuple[int | None, int | None] = None, None
-        """The largest accepted time, and the event time to which it was said to be silent since."""
+        """The largest accepted time, and the event time to which it was reported to be silent since."""
         self.quarantined: set[int] = set()
         """Offsets of records that are left out, as far as they may be folded again."""
         self._panes: list[Pane | RawPane] = []
@@ -99,7 +99,7 @@ class PartitionFold:
         """Which models the newest published watermark holds back, and where."""
         self._folding_again = False
         self.wants_again = False
-        """Whether a grid is there that needs rows which were forgotten: the fold is to begin again where it stands."""
+        """True if a grid is there that needs rows which were forgotten: the fold is to begin again where it stands."""
 
     def _panes_of(self, contract: ModelContract, first: int | None) -> ModelPanes:
         """A model without open panes, on its grid where that is known."""
@@ -211,7 +211,7 @@ class PartitionFold:
         held: tuple[str, ...] = (),
         silent_to: int | None = None,
     ) -> None:
-        """From here on another contract. `watermark`: of now; it is not taken back, and new models begin there.
+        """Switch to another contract. `watermark`: the present one; it is not taken back, and new models begin there.
 
         `held`: models that wait for a grid until now. `silent_to`: see `silence_here`.
         """
@@ -263,7 +263,7 @@ class PartitionFold:
         return [*self.models.values(), *self._ended]
 
     def _lane_of(self, rows: Rows) -> ModelPanes:
-        """Where rows belong: to the lane whose contract they were decoded under."""
+        """Put rows where they belong: to the lane whose contract they were decoded under."""
         return next((ended for ended in self._ended if ended.lane == rows.contract), self.models[rows.model])
 
     def _first_of(self, model: ModelPanes) -> int:
@@ -297,18 +297,18 @@ class PartitionFold:
 
     @property
     def silent_to(self) -> int | None:
-        """What the newest heartbeat said of its silence; None if a row has moved the largest accepted time since."""
+        """The newest heartbeat's end of silence; None if a row has moved the largest accepted time since."""
         since, silent_to = self._silence
         return silent_to if since == self.intake.highest else None
 
     @property
     def lacks_grid(self) -> bool:
-        """Whether one of its models has no grid yet."""
+        """Return true if one of its models has no grid yet."""
         return any(model.grid is None for model in self.models.values())
 
     @property
     def waiting(self) -> bool:
-        """Whether a pane that is due can't be sealed before its model has a grid: the partition is to be paused."""
+        """Return true if a due pane can't be sealed before its model has a grid: the partition is to be paused."""
         return bool(self._held())
 
     @property
@@ -343,12 +343,12 @@ class PartitionFold:
         return drained
 
     def _ends_a_pane(self, before: int, after: int) -> bool:
-        """Whether a pane of any model ends after `before` and at or before `after`."""
+        """Return true if a pane of any model ends after `before` and at or before `after`."""
         lengths = {lane.contract.pane_ms for lane in self._lanes}
         return any(after // pane_ms > before // pane_ms for pane_ms in lengths)
 
     def _held(self) -> dict[str, int]:
-        """Of each model with a pane that is due and not sealed, since it waits for a grid: where the oldest begins."""
+        """The begin of the oldest pane that is due and waits for a grid, by model."""
         if self.watermark is None:
             return {}
         starts = {name: model.blocked(self.watermark) for name, model in sorted(self.models.items())}
@@ -365,7 +365,7 @@ class PartitionFold:
         return min(states, key=lambda state: state.offset)
 
     def account(self) -> Account:
-        """Where the offsets consumed so far have gone."""
+        """The buckets that the offsets consumed so far have gone into."""
         start = self.position if self.start is None else self.start
         return Account(start, self.position, self.buckets, self.gaps, len(self.intake))
 
@@ -391,7 +391,7 @@ class PartitionFold:
             natural=self.natural_watermark,
             watermark=self.watermark,
             published_to=self.published_to,
-            models={name: at for name, at in sorted(models.items()) if at != NOTHING_TO_SAY},
+            models={name: at for name, at in sorted(models.items()) if at != NOTHING_OF_ITS_OWN},
             digest=self.open_digest(),
             contract=self._contract_at_low,
             switches=tuple(self.switches),
@@ -427,9 +427,9 @@ class PartitionFold:
         if deleted := position.held - len(self.intake):
             self.buckets["lost"] += deleted  # rows that waited, and can't be folded again
         for name, model in self.models.items():
-            model.arrive(position.models.get(name, NOTHING_TO_SAY), position.watermark)
+            model.arrive(position.models.get(name, NOTHING_OF_ITS_OWN), position.watermark)
         for lane in self._ended:
-            lane.arrive(NOTHING_TO_SAY, position.watermark)
+            lane.arrive(NOTHING_OF_ITS_OWN, position.watermark)
         self.heartbeats, self.switches = list(position.heartbeats), list(position.switches)
         self.gone = dict(position.gone)
         ended = position.switches[-1].digest if position.switches else position.contract

@@ -30,7 +30,7 @@ class References(Protocol):
         """
 
     def arrived(self) -> Collection[str]:
-        """Return the models of which `of` has something to say now, since the last call."""
+        """Return the models of which `of` has something to announce now, that it had not at the last call."""
 
 
 class Wanted(NamedTuple):

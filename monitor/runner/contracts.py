@@ -79,7 +79,7 @@ class Contracts:
         living = [(newest, self._living(newest)) for _, newest in sorted(self._newest.items())]
         return [after for before, after in living if after != before and after.digest not in self._handed]
 
-    def said(self) -> None:
+    def note_published(self) -> None:
         """What was to be published is committed; it is read back a little later."""
         self._handed |= {contract.digest for contract in self._revived}
         self._said |= {own.digest for own in self._own_to_publish}

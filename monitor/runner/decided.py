@@ -26,7 +26,7 @@ class Decided:
         self._assembler = Assembler(compacted=True)
 
     def read(self) -> None:
-        """Take all that has come since the last time, to the end of now."""
+        """Take all that has come since the last time, to the present end."""
         self._read(self._bus.end(self._tp))
 
     def glance(self) -> None:

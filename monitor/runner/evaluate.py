@@ -1,8 +1,8 @@
 """The evaluate stage on a bus: one task a ledger partition, restored from its snapshots and the ledger behind them.
 
-A commit is one transaction of outputs, offsets and position records. Every so many panes of a model another one
+A commit is one transaction of outputs, offsets and position records. At times, counted in panes of a model, another one
 follows, which writes a snapshot of that model, and moves the low-water mark up to the lowest snapshot; it writes no
-message, so all that was said up to a snapshot can be looked up, and what was said behind it be folded again.
+message, so all that was published up to a snapshot can be looked up, and what came behind it be folded again.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class EvaluateStage:
         self._snapshots = Snapshots(bus, topics, rhythm)
         self._lane_log = LaneLog(log)
         self._is_asked = False
-        """Whether somebody has let this process take its alerts.yaml by SIGHUP."""
+        """True if somebody has let this process take its alerts.yaml by SIGHUP."""
         self._partitions: dict[TopicPartition, LedgerPartition] = {}
         self._handed: tuple[TopicPartition, ...] = ()
 
@@ -143,7 +143,7 @@ class EvaluateStage:
         return frozenset()
 
     def standings(self) -> dict[TopicPartition, Standing]:
-        """Where each ledger partition stands."""
+        """The standing of each ledger partition."""
         return {tp: Standing(held.position, not held.announced) for tp, held in self._partitions.items()}
 
     def numbers(self) -> Iterator[Sample]:
@@ -154,7 +154,7 @@ class EvaluateStage:
             yield from stopped_numbers(held.task.models, held.stopped)
             yield from rebuild_numbers(held.still.progress(held.position))
 
-    def anew(self) -> frozenset[TopicPartition]:
+    def begin_again(self) -> frozenset[TopicPartition]:
         """None: evaluate forgets nothing that it needs."""
         return frozenset()
 
@@ -178,7 +178,7 @@ class EvaluateStage:
         self._let_go(held)
 
     def _is_older(self) -> bool:
-        """Whether another alerts.yaml has decided something since this one did: a stale file leads nobody back."""
+        """Return true if another alerts.yaml has decided since this one did: a stale file leads nobody back."""
         self._activations.read()
         files, own = self._activations.files, self._config.alerts_yaml_sha256
         return not self._is_asked and own in files and files[-1] != own
@@ -213,7 +213,7 @@ class EvaluateStage:
                 held.tell([gone_decision(name, self._config.alerts_yaml_sha256)])
 
     def _is_news(self, decision: Decision, held: LedgerPartition) -> bool:
-        """Whether a decision is to be written: one that is neither there nor on its way, or of a model that is back."""
+        """Return true if a decision is to be written: it is neither there nor on its way, or its model is back."""
         return held.is_leaving(decision.model) or not held.knows(decision)
 
     def _fold_of(self, model: ModelConfig, held: LedgerPartition) -> ModelFold:
@@ -255,7 +255,7 @@ class EvaluateStage:
         return None
 
     def _outputs(self) -> Work | None:
-        """All that was said and folded since the last commit."""
+        """All that was published and folded since the last commit."""
         outgoing: list[Outgoing] = []
         offsets: dict[TopicPartition, Committed] = {}
         for _, held in sorted(self._partitions.items()):

@@ -44,7 +44,7 @@ class InputPartition:
         self._present = Present()
         self._before: ProfilePosition | None = None
         self._undone: ProfilePosition | None = None
-        """Where it was before a commit that is lost in part, to be committed before anything is said again."""
+        """Its position before a commit that is lost in part, to be committed before anything is published again."""
 
     @property
     def tp(self) -> TopicPartition:
@@ -78,7 +78,7 @@ class InputPartition:
         self._switches.append(ContractSwitch(*place, switch.held, switch.silent_to))
 
     def may_take(self, contract: TopicContract) -> bool:
-        """Whether another contract may count from where it is.
+        """Return true if another contract may count from where it is.
 
         Not before it has come to all that it had written when a commit was lost: that was under the contract before.
         """
@@ -100,7 +100,7 @@ class InputPartition:
         self.begin_contract(held, silent_to)
 
     def _waits_for_leaving(self, contract: TopicContract) -> bool:
-        """Whether all that it waits for are grids of lanes that a contract lets go: perhaps nobody makes them."""
+        """Return true if it waits only for grids of lanes that a contract lets go: perhaps nobody makes them."""
         kept = {lane_contract(model, stream) for model in contract.models for stream in model.streams}
         return self.life.state == "blocked" and self.task.fold.held_lanes.isdisjoint(kept)
 
@@ -109,7 +109,7 @@ class InputPartition:
         self._heartbeats.append(self.task.fold.heartbeat(watermark, silent_to))
 
     def go_on_from(self, known: Known) -> None:
-        """What its commits and its output topics say; the heartbeats and switches that the ledger lacks are said."""
+        """Go on from what commits and output topics hold; heartbeats and switches the ledger lacks are published."""
         self.life = PartitionLife("again")
         self._undone = known.position if known.is_again else None
         self._present, self._tails, self._before = known.present, known.tails, known.before
@@ -147,12 +147,12 @@ class InputPartition:
         """What is new and not there yet, numbered. `dead_letters`: where rejected records go."""
         if not self.life.may.publish:
             return []
-        said = self._said(topics, dead_letters)
-        return self._sequencer.number(self._present.without(said))
+        outgoing = self._outgoing(topics, dead_letters)
+        return self._sequencer.number(self._present.without(outgoing))
 
     @property
     def is_committed(self) -> bool:
-        """Whether a commit would move nothing."""
+        """Return true if a commit would move nothing."""
         return self._undone is None and self.task.fold.position <= self.committed
 
     def commit(self, places: Iterable[TopicPartition], end: Callable[[TopicPartition], int]) -> ProfilePosition:
@@ -176,20 +176,20 @@ class InputPartition:
             tails = self._tails | {name: ends[p] for name, p in _names(places) if p in ends}
             self._tails = {name: tails[name] for name, _ in _names(places) if name in tails}
 
-    def _said(self, topics: LedgerTopics, dead_letters: TopicPartition) -> list[Outgoing]:
+    def _outgoing(self, topics: LedgerTopics, dead_letters: TopicPartition) -> list[Outgoing]:
         drained, ledger, of = self.task.drain(), topics.name("ledger"), topics.partition_of
         readers = sorted({of(model) for model in self._touched.union(self.models)})
         shared: list[Entry] = [*self._switches, *self._heartbeats]
         notices = [*self.notices, *(record_quarantined(self.tp, offset, at) for offset, at in drained.quarantined)]
         self._switches, self._heartbeats, self._touched, self.notices = [], [], set(), []
-        said = [encode_entry(pane, ledger, of(pane.model)) for pane in drained.panes]
-        said += [encode_entry(notice, ledger, of(notice.model or self.models[0])) for notice in notices]
+        outgoing = [encode_entry(pane, ledger, of(pane.model)) for pane in drained.panes]
+        outgoing += [encode_entry(notice, ledger, of(notice.model or self.models[0])) for notice in notices]
         for partition in readers:
             sealed = [] if drained.watermark is None else [_for_partition(drained.watermark, topics, partition)]
-            said += [encode_entry(entry, ledger, partition) for entry in [*shared, *sealed]]
-        said += [dead_letter(rejected, dead_letters) for rejected in drained.rejected]
+            outgoing += [encode_entry(entry, ledger, partition) for entry in [*shared, *sealed]]
+        outgoing += [dead_letter(rejected, dead_letters) for rejected in drained.rejected]
         self._tell(drained.rejected)
-        return said
+        return outgoing
 
     def _tell(self, rejected: Sequence[Rejected]) -> None:
         counts = Counter(record.reason for record in rejected)

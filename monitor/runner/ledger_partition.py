@@ -75,7 +75,7 @@ class LedgerPartition:
         self.last: Committed | None = None
         """The offset and metadata that were committed last."""
         self.announced = False
-        """Whether it has come to where the ledger ended at its start, and been told what alerts.yaml says."""
+        """True if it has come to where the ledger ended at its start, and has what alerts.yaml says."""
         self.commits = LedgerCommits(tp, outbox, snapshots, commands, place.version, log)
         self.still = StoppedModels(bus, tp, place, activations, outbox, self.commits, log)
         self._bus = bus
@@ -97,7 +97,7 @@ class LedgerPartition:
 
     @property
     def restoring(self) -> bool:
-        """Whether the ledger is folded again, and nothing is to be committed."""
+        """Return true if the ledger is folded again, and nothing is to be committed."""
         return self._target is not None
 
     def restore(self, target: EvaluatePosition, records: Mapping[str, bytes]) -> None:
@@ -122,7 +122,7 @@ class LedgerPartition:
 
     @property
     def _is_comparable(self) -> bool:
-        """Whether all messages since the snapshots are of the version that this process writes."""
+        """Return true if all messages since the snapshots are of the version that this process writes."""
         return self._target is None or self._target.messages == self.commits.messages
 
     def _come_to(self, offset: int) -> None:
@@ -168,13 +168,13 @@ class LedgerPartition:
         return self.position
 
     def _arrive(self) -> None:
-        """End of folding again: what was said until here has been published before."""
+        """End of folding again: what was published until here has been published before."""
         target, self._target = self._target, None
         if target is None:
             return
         self.task.reach(target.position)
-        anew = begun_anew(self.task, {name: record.releases for name, record in self._models.items()})
-        others = {*self.stopped, *anew}
+        reset = begun_anew(self.task, {name: record.releases for name, record in self._models.items()})
+        others = {*self.stopped, *reset}
         if target.messages != self.commits.messages:
             others |= self._models.keys() | self.task.models.keys()
             self._take_over(target, others)
@@ -189,7 +189,7 @@ class LedgerPartition:
                 f"{self.tp.topic}/{self.tp.partition}: folding the ledger again to {target.position} gave other "
                 "messages than those published"
             )
-        self._report_reset(anew)
+        self._report_reset(reset)
         self.still.resume()
         self._log.info("ledger_restored", partition=self.tp.partition, to=target.position)
 
@@ -203,12 +203,12 @@ class LedgerPartition:
             "messages_not_compared", partition=self.tp.partition, committed=target.messages, running=running
         )
 
-    def _report_reset(self, anew: Mapping[str, frozenset[str]]) -> None:
-        """One alert for each model whose detectors began anew under another River, and a snapshot by this one."""
-        for model, kinds in anew.items():
+    def _report_reset(self, reset: Mapping[str, frozenset[str]]) -> None:
+        """One alert for each model whose detectors began again under another River, and a snapshot by this one."""
+        for model, kinds in reset.items():
             self.commits.unsettle(model)
             self._log.warning("detectors_reset", model=model, detectors=sorted(kinds))
-        self._outbox.entries += reset_notices(anew, self.task, self.tp)
+        self._outbox.entries += reset_notices(reset, self.task, self.tp)
 
     # ------------------------------------------------------------------ folding
 
@@ -240,7 +240,7 @@ class LedgerPartition:
     def _fold(self, records: RecordBatch) -> None:
         if not records.offsets:
             return
-        said = []
+        outputs = []
         for record in records_of(records):
             self.task.reach(record.offset)
             kind = kind_of(record.headers)
@@ -253,9 +253,9 @@ class LedgerPartition:
             entry = self._entry(record)
             if entry is not None:
                 self._meet(entry, record.offset)
-                said += self.task.read(entry)
-        said += self.task.advance()
-        self._outbox.say(said, self._activations.newest)
+                outputs += self.task.read(entry)
+        outputs += self.task.advance()
+        self._outbox.publish(outputs, self._activations.newest)
         self._stop(self.task.take_broken())
         self.position = records.offsets[-1] + 1
         self.commits.is_fresh = False
@@ -363,12 +363,12 @@ class LedgerPartition:
             self._log.info("decision_announced", model=decision.model, kind=decision.kind, digest=decision.digest)
 
     def is_leaving(self, model: str) -> bool:
-        """Whether the model is gone, or that is on its way into the ledger, and nothing is that brings it back."""
+        """Return true if the model is gone, or is to go by an entry on its way, and nothing brings it back."""
         is_gone = model in self.task.models and self.task.models[model].is_gone
         return (model, _GONE) in self._told or (is_gone and not self.is_told_of(model))
 
     def is_told_of(self, model: str) -> bool:
-        """Whether anything was announced of a model since the task began."""
+        """Return true if anything was announced of a model since the task began."""
         return any(name == model for name, _ in self._told)
 
     def refuse(self, model: str, why: str) -> None:
@@ -380,7 +380,7 @@ class LedgerPartition:
         )
 
     def knows(self, decision: Decision) -> bool:
-        """Whether that is the newest of its kind, read back or on its way."""
+        """Return true if that is the newest of its kind, read back or on its way."""
         if decision.model in self.stopped:
             return True  # announced when the model is back
         if self.is_leaving(decision.model):
@@ -398,7 +398,7 @@ class LedgerPartition:
 
     @property
     def has_work(self) -> bool:
-        """Whether a commit would say or move something."""
+        """Return true if a commit would say or move something."""
         return self.commits.has_work(self.position)
 
     def early_outputs(self, most_bytes: int) -> list[Outgoing]:
@@ -406,12 +406,12 @@ class LedgerPartition:
         return [] if self.last is None else self._outbox.take_early(most_bytes)
 
     def outputs(self) -> list[Outgoing]:
-        """All that was said since the last commit."""
+        """All that was published since the last commit."""
         return self.commits.outputs()
 
     @property
     def is_due(self) -> bool:
-        """Whether parts of a snapshot are to be written."""
+        """Return true if parts of a snapshot are to be written."""
         return self._assembler.is_empty and self.commits.is_due(self.task, self.position)
 
     def snapshot(self) -> list[Outgoing]:

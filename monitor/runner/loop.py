@@ -88,7 +88,7 @@ class Stage(Protocol):
     def reload(self, config: Config) -> None:
         """Another alerts.yaml from now on; raises ConfigurationError, and keeps the old one, where that can't be."""
 
-    def anew(self) -> frozenset[TopicPartition]:
+    def begin_again(self) -> frozenset[TopicPartition]:
         """Partitions that are to be dropped and begun again, right after a commit."""
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
@@ -150,7 +150,7 @@ class Loop:
             if last or due or not polled.batches:
                 self._committed_at = now
                 self._commit(polled)
-                self._drop(self._stage.anew())
+                self._drop(self._stage.begin_again())
         except StaleGeneration:
             # its records are somebody else's by now, and what was folded of them is his to publish
             self._drop(self._known)

@@ -1,6 +1,6 @@
-"""What one ledger partition's task has to say: numbered, and without what is in the topics already.
+"""What one ledger partition's task publishes: numbered, and without what is in the topics already.
 
-The outputs of each model are numbered for themselves, since they are a function of the ledger, while the order between
+The outputs of each model have numbers of their own, because they are a function of the ledger, while the order among
 models depends on how it was polled. So folding again gives each message its number again, and one comparison decides:
 what is below the number that is `present` in its output partition is not written. That is the mute after a restart, and
 the reconciliation after a broker has lost a part of a transaction: a message that is there is skipped, one that is
@@ -40,7 +40,7 @@ _Pane = tuple[str, int]
 
 
 class Standing(NamedTuple):
-    """Of one model (or of none) what a commit says: the fields of `EvaluatedModel`."""
+    """What a commit says of one model, or of none: the fields of `EvaluatedModel`."""
 
     numbers: Numbers
     before: Numbers
@@ -126,7 +126,7 @@ class Outbox:
         self._sequencer("").go_on({**self._sequencer("").sequences, **{place: n for place, n in own.items() if n}})
 
     def _found(self, tp: TopicPartition, target: EvaluatePosition, bus: Bus) -> dict[str, int] | None:
-        """Of each writer the number behind its newest record that lies behind the tail; None where that was deleted."""
+        """The number behind each writer's newest record that lies behind the tail; None if that was deleted."""
         tail = target.tails.get(_place(tp), 0)
         return numbers_from(bus, tp, tail) if bus.beginning(tp) <= tail else None
 
@@ -171,12 +171,12 @@ class Outbox:
     def go_on_behind(self, models: Collection[str]) -> None:
         """Drop what folding again gave of these models: their numbers go on behind what is there."""
         writers = {self.writer(model).encode() for model in models}
-        self._waiting = [said for said in self._waiting if dict(said[1].headers).get(WRITER) not in writers]
+        self._waiting = [output for output in self._waiting if dict(output[1].headers).get(WRITER) not in writers]
         for model in models:
             self._sequencer(model).go_on(self._there(model, {}))
 
     def has_reached(self, models: Mapping[str, EvaluatedModel], others: Collection[str]) -> bool:
-        """Whether folding again gave as many outputs as were committed, but of `others`."""
+        """Return true if folding again gave as many outputs as were committed, but of `others`."""
         self._spoke = {*self._unsure, *others}
         return all(self.numbers(name) == record.numbers for name, record in models.items() if name not in others)
 
@@ -186,7 +186,7 @@ class Outbox:
 
     # ------------------------------------------------------------------ saying
 
-    def say(self, outputs: Iterable[Output], known: Mapping[Pane, str]) -> None:
+    def publish(self, outputs: Iterable[Output], known: Mapping[Pane, str]) -> None:
         """Outputs of models, in each model's order. `known`: by pane the newest activation that has been written."""
         for output in outputs:
             self._spoke.add(output.model if isinstance(output, Message) else output.decision.model)
@@ -224,9 +224,9 @@ class Outbox:
         """All that a model publishes that was stopped. `numbers`: of what it had by then; what is there is muted."""
         ids, self._ids = self._ids, {}  # of what was published before it was stopped numbers alone say what is there
         self._go_back(model, numbers, again.before)
-        self.say([*again.activations, *again.before], known)
+        self.publish([*again.activations, *again.before], known)
         self._ids = ids
-        self.say(again.after, known)
+        self.publish(again.after, known)
 
     def _go_back(self, model: str, numbers: Mapping[str, int], messages: Iterable[Message]) -> None:
         """Let the next number be that with which these messages come to `numbers`."""
@@ -292,7 +292,7 @@ class Outbox:
     # ------------------------------------------------------------------ numbers
 
     def numbers(self, name: str) -> Numbers:
-        """The next numbers of all that a model has said so far, written or not."""
+        """The next numbers of all that a model has published so far, written or not."""
         return dict(sorted(self._sequencers[name].sequences.items())) if name in self._sequencers else {}
 
     def take_spoken(self) -> set[str]:
@@ -307,11 +307,11 @@ class Outbox:
         before, self._before[name] = self._before.get(name, {}), there
         return Standing(numbers, before, there)
 
-    def _there(self, name: str, said: Mapping[str, int]) -> Numbers:
+    def _there(self, name: str, published: Mapping[str, int]) -> Numbers:
         """How many outputs are in the topics when all these are: a torn commit may have left more there."""
         writer = self.writer(name)
         known = {place: self._present.get((writer, place), 0) for place in map(_place, self.places())}
-        numbers = {place: max(number, said.get(place, 0)) for place, number in known.items()}
+        numbers = {place: max(number, published.get(place, 0)) for place, number in known.items()}
         return {place: number for place, number in numbers.items() if number}
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:

@@ -141,7 +141,7 @@ class ProfileStage:
         return [*(TopicPartition(ledger, n) for n in numbers), self._dead_letters_of(tp)]
 
     def _dead_letters_of(self, tp: TopicPartition) -> TopicPartition:
-        """Where rejected records go: to the partition of the same number, if there is one."""
+        """Return where rejected records go: to the partition of the same number, if there is one."""
         topic = dead_letters_of(self._ledger.prefix, tp.topic)
         return TopicPartition(topic, tp.partition % self._dead_letters[tp.topic])
 
@@ -246,11 +246,11 @@ class ProfileStage:
         self._pace.see(tp, reached, self._clock())
 
     def accounts(self) -> dict[TopicPartition, Account]:
-        """Of each partition that is not folded again, where its offsets have gone."""
+        """The buckets of the offsets of each partition that is not folded again."""
         return {tp: held.task.fold.account() for tp, held in self._inputs.items() if not held.task.restoring}
 
     def standings(self) -> dict[TopicPartition, Standing]:
-        """Where each partition stands."""
+        """The standing of each partition."""
         return {
             tp: Standing(
                 held.task.fold.position,
@@ -273,7 +273,7 @@ class ProfileStage:
         """Partitions of the same models restore as one: none passes its position before all have reached theirs."""
         return {tp: held.task.committed for tp, held in self._inputs.items() if held.life.state in ("again", "held")}
 
-    def anew(self) -> frozenset[TopicPartition]:
+    def begin_again(self) -> frozenset[TopicPartition]:
         return frozenset(tp for tp, held in self._inputs.items() if held.life.state == "stale")
 
     def reload(self, config: Config) -> None:
@@ -302,7 +302,7 @@ class ProfileStage:
         return Work(outgoing, offsets) if outgoing else None
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
-        self._contracts.said()
+        self._contracts.note_published()
         for tp in self._handed:
             self._inputs[tp].confirm(ends, self._places(tp))
         self._look_round()

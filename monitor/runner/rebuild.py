@@ -101,7 +101,7 @@ class Rebuild:
         self._task = EvaluateTask(place)
         self._assembler = Assembler()
         self._numbers: Counter[str] = Counter()
-        """Of each writer the number behind its newest record. A repeat has a lower one, as in the fold that runs."""
+        """The number behind each writer's newest record. A repeat has a lower one, as in the fold that runs."""
         self._unfolded = 0
         self._to = 0
         self._walk = self._steps(_of_the_last_life(activations) if self.position > 0 else [])

@@ -15,7 +15,7 @@ from monitor.ledger.entries import Notice
 
 
 def begun_anew(task: EvaluateTask, releases: Mapping[str, Mapping[str, str]]) -> dict[str, frozenset[str]]:
-    """Of each model River's classes whose detectors began anew, or answer otherwise than those of a commit.
+    """By model, River's classes whose detectors began again, or answer otherwise than those of a commit.
 
     `releases`: of each model the classes in use then, and the release of River whose answers they gave.
     """
@@ -30,13 +30,13 @@ def begun_anew(task: EvaluateTask, releases: Mapping[str, Mapping[str, str]]) ->
     return {name: kinds for name, kinds in sorted(found.items()) if kinds}
 
 
-def reset_notices(anew: Mapping[str, frozenset[str]], task: EvaluateTask, tp: TopicPartition) -> Iterator[Notice]:
+def reset_notices(reset: Mapping[str, frozenset[str]], task: EvaluateTask, tp: TopicPartition) -> Iterator[Notice]:
     """What raises the alert of each such model; those that have folded nothing yet have nothing to lose."""
-    for model, kinds in anew.items():
+    for model, kinds in reset.items():
         at = task.models[model].judged_to
         if at is not None:
             text = (
                 f"{model}: River {running()} does not go on from the states of {', '.join(sorted(kinds))} that another "
-                "release of it has written; these detectors began anew, and all else goes on"
+                "release of it has written; these detectors began again, and all else goes on"
             )
             yield Notice(model, "DetectorsReset", at, *tp, (("river", running()),), text)

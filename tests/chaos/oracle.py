@@ -23,7 +23,7 @@ from monitor.sources.recordings import captured
 from tests.chaos.scenario import PREFIX, TOPIC
 
 MESSAGES = ("alerts", "retraining", "observations")
-Said = tuple[bytes | None, bytes]
+MessageDigest = tuple[bytes | None, bytes]
 """Key and value of a message; of a dead letter the value is followed by its headers."""
 
 
@@ -31,7 +31,7 @@ class _Undisturbed(Replay):
     """A replay that keeps the dead letters too."""
 
     def __init__(self, log: ReplayLog) -> None:
-        self.dead_letters: dict[int, list[Said]] = defaultdict(list)
+        self.dead_letters: dict[int, list[MessageDigest]] = defaultdict(list)
         super().__init__(log)
 
     def drained(self, tp: TopicPartition) -> Drained:
@@ -49,7 +49,7 @@ def _with_headers(value: bytes, headers: Iterable[tuple[str, bytes]]) -> bytes:
 class Expected:
     """Messages by topic (without prefix; `dlq`) and partition, in order; and records by bucket."""
 
-    topics: dict[str, dict[int, list[Said]]] = field(default_factory=dict)
+    topics: dict[str, dict[int, list[MessageDigest]]] = field(default_factory=dict)
     buckets: Counter[str] = field(default_factory=Counter)
     heartbeats: int = 0
 
@@ -121,7 +121,7 @@ def judge(servers: list[str], wanted: Expected) -> dict[str, Verdict]:
     return {name: _judge(servers, name, partitions) for name, partitions in wanted.topics.items()}
 
 
-def _firing(alerts: Iterable[Said]) -> list[Said]:
+def _firing(alerts: Iterable[MessageDigest]) -> list[MessageDigest]:
     """What the compacted topic has to hold behind these alerts."""
     newest = dict(alerts)
     return [(key, value) for key, value in newest.items() if b'"data":{"status":"firing"' in value]
@@ -132,12 +132,12 @@ def _compacted(records: Iterable[Any]) -> list[Any]:
     return [record for record in newest.values() if record.value is not None]
 
 
-def _judge(servers: list[str], name: str, wanted: dict[int, list[Said]]) -> Verdict:
+def _judge(servers: list[str], name: str, wanted: dict[int, list[MessageDigest]]) -> Verdict:
     topic = dead_letters_of(PREFIX, TOPIC) if name == "dlq" else PREFIX + name
     records = list(_records(servers, topic))
     if name == "firing":
         records = _compacted(records)
-    found: dict[int, list[Said]] = defaultdict(list)
+    found: dict[int, list[MessageDigest]] = defaultdict(list)
     numbers: dict[tuple[int, bytes], list[int]] = defaultdict(list)
     for record in records:
         headers = dict(record.headers)
@@ -156,7 +156,7 @@ def _judge(servers: list[str], name: str, wanted: dict[int, list[Said]]) -> Verd
     return verdict
 
 
-def _by_key(messages: Iterable[Said]) -> set[tuple[bytes | None, tuple[bytes, ...]]]:
+def _by_key(messages: Iterable[MessageDigest]) -> set[tuple[bytes | None, tuple[bytes, ...]]]:
     values: dict[bytes | None, list[bytes]] = defaultdict(list)
     for key, value in messages:
         values[key].append(value)

@@ -22,7 +22,7 @@ from monitor.config import load
 from monitor.service import prepare
 from monitor.settings import load_settings
 from tests.broker import Broker
-from tests.chaos.oracle import Said, expected
+from tests.chaos.oracle import MessageDigest, expected
 from tests.chaos.reached import INPUTS, LEDGER, Reached
 from tests.chaos.scenario import LEDGER_PARTITIONS, PARTITIONS, PREFIX, TOPIC, Feed, configuration
 from tests.kafka.release import NEW_METRIC, NEXT_VERSION, ROOT, make_next_release
@@ -165,15 +165,15 @@ def test_a_rolling_upgrade_changes_no_alert(upgrade: Upgrade, first: str, second
     assert releases == {__version__, NEXT_VERSION}
 
 
-def said(records: list[Any]) -> list[Said]:
+def said(records: list[Any]) -> list[MessageDigest]:
     return [(record.key, record.value) for record in records]
 
 
-def replayed(topic: dict[int, list[Said]]) -> list[Said]:
+def replayed(topic: dict[int, list[MessageDigest]]) -> list[MessageDigest]:
     return [message for partition in topic.values() for message in partition]
 
 
-def meaning(message: Said) -> tuple[bytes | None, bytes]:
+def meaning(message: MessageDigest) -> tuple[bytes | None, bytes]:
     """Key and value of a message without what differs by release: its version, and a metric of one of them."""
     key, value = message
     event = msgspec.json.decode(value)

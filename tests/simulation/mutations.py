@@ -207,13 +207,10 @@ MUTATIONS = (
         (
             (
                 "evaluate/model.py",
-                "            yield from self._begin_pane(self._next)\n            if self._next in self._panes:\n",
-                "            if self._next in self._panes and any(\n"
-                "                lane.fold is None and any(p.stream == lane.stream for p in self._panes[self._next])\n"
-                "                for lane in self._lanes.values()\n"
-                "            ):\n"
+                "            if not (yield from self._begin_pane(watermarks)):\n",
+                "            if len({lane.fold is None for lane in self._lanes.by_stream.values()}) == 2:\n"
                 "                return\n"
-                "            yield from self._begin_pane(self._next)\n            if self._next in self._panes:\n",
+                "            if not (yield from self._begin_pane(watermarks)):\n",
             ),
         ),
     ),

@@ -127,11 +127,11 @@ def test_as_much_as_one_commit_takes_is_not_cut() -> None:
     """8 MiB of panes of 1 MiB go out at once, 20 in three parts; a pane of its own is never cut, however large."""
     outbox = Outbox("sd.evaluate", TP, TOPICS)
     usual = Rhythm().commit_bytes
-    outbox.say([Message("observations", at, "m", "k", b"x" * (1 << 20), b"") for at in range(8)], {})
+    outbox.publish([Message("observations", at, "m", "k", b"x" * (1 << 20), b"") for at in range(8)], {})
     assert outbox.take_early(usual) == []
     assert bytes_of(outbox.take()) == 8 << 20
-    outbox.say([Message("observations", at, "m", "k", b"x" * (1 << 20), b"") for at in range(20)], {})
+    outbox.publish([Message("observations", at, "m", "k", b"x" * (1 << 20), b"") for at in range(20)], {})
     assert [bytes_of(outbox.take_early(usual)) >> 20 for _ in range(3)] == [8, 8, 0]
     assert bytes_of(outbox.take()) == 4 << 20
-    outbox.say([Message("alerts", 7, "m", str(i), b"x" * (1 << 20), b"", True) for i in range(20)], {})
+    outbox.publish([Message("alerts", 7, "m", str(i), b"x" * (1 << 20), b"", True) for i in range(20)], {})
     assert outbox.take_early(usual) == []

@@ -26,7 +26,7 @@ def decided(contracts: Contracts, kind: DecisionKind, life: int, model: str = "w
 def publish(contracts: Contracts) -> list[TopicContract]:
     """What is to be published is committed and read back."""
     published = contracts.to_publish
-    contracts.said()
+    contracts.note_published()
     for one in published:
         contracts.add(one)
     return published

@@ -76,7 +76,7 @@ def restored(bus: MemoryBus, committed: Committed) -> Outbox:
 
 def say(outbox: Outbox, alerts: int, model: str = "m") -> list[int]:
     """Numbers of the alerts that are written when so many more are said."""
-    outbox.say([Message("alerts", 0, model, "k", b"v", b"") for _ in range(alerts)], {})
+    outbox.publish([Message("alerts", 0, model, "k", b"v", b"") for _ in range(alerts)], {})
     return [writer_and_sequence(record.headers)[1] for record in outbox.take()]
 
 
@@ -150,7 +150,7 @@ def an_alert(number: int, firing: bool | None = True) -> Message:
 def test_an_alert_is_written_to_the_log_and_to_what_fires_now() -> None:
     """In this order and in one transaction; resolved, it leaves a tombstone, and notices are in the log alone."""
     outbox = Outbox("sd.evaluate", TP, TOPICS)
-    outbox.say([an_alert(0), an_alert(1, firing=False), an_alert(2, firing=None)], {})
+    outbox.publish([an_alert(0), an_alert(1, firing=False), an_alert(2, firing=None)], {})
     written = [(record.topic, record.key, record.value) for record in outbox.take()]
     assert written == [
         ("sd.alerts", b"k", b"0"),
@@ -167,7 +167,7 @@ def test_whichever_part_of_a_commit_is_lost_both_are_put_right(alerts: int, firi
     bus = a_bus(0)
     said = [an_alert(0), an_alert(1, firing=False), an_alert(2)]
     whole = Outbox("sd.evaluate", TP, TOPICS)
-    whole.say(said, {})
+    whole.publish(said, {})
     records = whole.take()
     kept = {"sd.alerts": alerts, "sd.firing": firing}
     for topic, number in kept.items():
@@ -176,7 +176,7 @@ def test_whichever_part_of_a_commit_is_lost_both_are_put_right(alerts: int, firi
     position, model = a_position(3, 0)
     assert model is not None
     outbox = restored(bus, Committed(position, msgspec.structs.replace(model, numbers=numbers, there=numbers)))
-    outbox.say(said, {})
+    outbox.publish(said, {})
     bus.write(outbox.take(), markers=False)
     found = {topic: [r.value for r in all_of(bus, topic)] for topic in kept}
     assert found == {"sd.alerts": [b"0", b"1", b"2"], "sd.firing": [b"2"]}  # which is compacted
@@ -232,8 +232,8 @@ def test_notices_folded_again_from_the_start_end_at_the_committed_numbers(others
     numbers, tails = {ALERTS: others + 3}, {ALERTS: others}
     position = EvaluatePosition(FORMAT, 7, None, 9, "", numbers, {ALERTS: others}, tails, "", "", 0)
     outbox = restored(bus, Committed(msgspec.structs.replace(position, skipped={ALERTS: (0, others)}), None))
-    outbox.say(notices[:-1], {})
+    outbox.publish(notices[:-1], {})
     outbox.number_notices(numbers)
-    outbox.say(notices[-1:], {})
+    outbox.publish(notices[-1:], {})
     written = [writer_and_sequence(record.headers)[1] for record in outbox.take()]
     assert written == list(range(others + found, others + 4))

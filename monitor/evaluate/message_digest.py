@@ -1,4 +1,4 @@
-"""What a model has said, as a digest that goes on: so that a task folded again, or restored, can be compared."""
+"""What a model has published, as a digest that goes on: so that a task folded again, or restored, can be compared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FORM = re.compile(r"[0-9a-f]{128}")
 _MODULUS = 1 << 256
 
 
-class Said:
+class MessageDigest:
     """A chain over the messages, and a sum over the activations.
 
     Messages count in order, by what they mean and not by what depends on the place: each link is the SHA-256 of the one
@@ -42,7 +42,7 @@ class Said:
         return self._chain.hex() + self._activations.to_bytes(32, "big").hex()
 
     @classmethod
-    def of(cls, digest: str) -> Said:
+    def of(cls, digest: str) -> MessageDigest:
         """Going on from a digest; raises FormatError."""
         if not _FORM.fullmatch(digest):
             raise FormatError(f"{digest!r} is no digest of outputs")
