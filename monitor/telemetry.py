@@ -91,7 +91,7 @@ def get_log(name: str) -> Log:
 # ---------------------------------------------------------------------- metrics
 
 
-class Metric(NamedTuple):
+class Family(NamedTuple):
     """One metric of the endpoint. `labels`: all that each of its samples has."""
 
     name: str
@@ -110,80 +110,80 @@ class Sample(NamedTuple):
 
 _INPUT = ("topic", "partition")
 _ALL = (
-    Metric("streamdrift_info", "gauge", ("version", "instance"), "1"),
-    Metric("streamdrift_config_info", "gauge", ("stage", "sha256"), "1 for the alerts.yaml that the stage runs on"),
-    Metric("streamdrift_config_reload_failed", "gauge", (), "1 when the newest SIGHUP found a file that was refused"),
-    Metric("streamdrift_config_reload_seconds", "gauge", (), "when alerts.yaml was last taken, seconds since 1970"),
-    Metric("streamdrift_stage_up", "gauge", ("stage",), "1 while the stage's process runs"),
-    Metric("streamdrift_stage_ready", "gauge", ("stage",), "1 when it has its partitions and folds nothing again"),
-    Metric(
+    Family("streamdrift_info", "gauge", ("version", "instance"), "1"),
+    Family("streamdrift_config_info", "gauge", ("stage", "sha256"), "1 for the alerts.yaml that the stage runs on"),
+    Family("streamdrift_config_reload_failed", "gauge", (), "1 when the newest SIGHUP found a file that was refused"),
+    Family("streamdrift_config_reload_seconds", "gauge", (), "when alerts.yaml was last taken, seconds since 1970"),
+    Family("streamdrift_stage_up", "gauge", ("stage",), "1 while the stage's process runs"),
+    Family("streamdrift_stage_ready", "gauge", ("stage",), "1 when it has its partitions and folds nothing again"),
+    Family(
         "streamdrift_stage_starts_total",
         "counter",
         ("stage",),
         "times the stage's process was started; 1 means it was never restarted",
     ),
-    Metric("streamdrift_stage_turn_age_seconds", "gauge", ("stage",), "time since it last ended a turn"),
-    Metric("streamdrift_stage_commit_age_seconds", "gauge", ("stage",), "time since its process last committed"),
-    Metric("streamdrift_stage_transactions_total", "counter", ("stage",), "transactions of its process"),
-    Metric("streamdrift_stage_memory_bytes", "gauge", ("stage",), "resident memory of its process"),
-    Metric(
+    Family("streamdrift_stage_turn_age_seconds", "gauge", ("stage",), "time since it last ended a turn"),
+    Family("streamdrift_stage_commit_age_seconds", "gauge", ("stage",), "time since its process last committed"),
+    Family("streamdrift_stage_transactions_total", "counter", ("stage",), "transactions of its process"),
+    Family("streamdrift_stage_memory_bytes", "gauge", ("stage",), "resident memory of its process"),
+    Family(
         "streamdrift_input_records_total", "counter", (*_INPUT, "bucket"), "consumed records by what became of them"
     ),
-    Metric("streamdrift_input_unaccounted_records", "gauge", _INPUT, "offsets in no bucket; anything but 0 is a bug"),
-    Metric("streamdrift_input_position", "gauge", _INPUT, "offset that profile reads next"),
-    Metric("streamdrift_input_lag_records", "gauge", _INPUT, "offsets between that and the end, every 10 s"),
-    Metric("streamdrift_input_watermark_seconds", "gauge", _INPUT, "event time that is sealed, seconds since 1970"),
-    Metric("streamdrift_input_folding_again", "gauge", _INPUT, "1 while it is folded again after a start"),
-    Metric("streamdrift_input_paused", "gauge", _INPUT, "1 while it waits for others, or for a grid"),
-    Metric(
+    Family("streamdrift_input_unaccounted_records", "gauge", _INPUT, "offsets in no bucket; anything but 0 is a bug"),
+    Family("streamdrift_input_position", "gauge", _INPUT, "offset that profile reads next"),
+    Family("streamdrift_input_lag_records", "gauge", _INPUT, "offsets between that and the end, every 10 s"),
+    Family("streamdrift_input_watermark_seconds", "gauge", _INPUT, "event time that is sealed, seconds since 1970"),
+    Family("streamdrift_input_folding_again", "gauge", _INPUT, "1 while it is folded again after a start"),
+    Family("streamdrift_input_paused", "gauge", _INPUT, "1 while it waits for others, or for a grid"),
+    Family(
         "streamdrift_hanging_transaction_seconds",
         "gauge",
         ("stage", *_INPUT),
         "how long a hanging transaction has held the partition back; absent where none does",
     ),
-    Metric("streamdrift_ledger_position", "gauge", ("partition",), "offset that evaluate reads next"),
-    Metric("streamdrift_ledger_lag_records", "gauge", ("partition",), "offsets between that and the end, every 10 s"),
-    Metric("streamdrift_ledger_folding_again", "gauge", ("partition",), "1 while it is folded again after a start"),
-    Metric("streamdrift_model_waiting", "gauge", ("model",), "1 until the model's first pane is folded"),
-    Metric(
+    Family("streamdrift_ledger_position", "gauge", ("partition",), "offset that evaluate reads next"),
+    Family("streamdrift_ledger_lag_records", "gauge", ("partition",), "offsets between that and the end, every 10 s"),
+    Family("streamdrift_ledger_folding_again", "gauge", ("partition",), "1 while it is folded again after a start"),
+    Family("streamdrift_model_waiting", "gauge", ("model",), "1 until the model's first pane is folded"),
+    Family(
         "streamdrift_model_stopped",
         "gauge",
         ("model",),
         "1 while it is not evaluated, until it is rebuilt",
     ),
-    Metric(
+    Family(
         "streamdrift_model_rebuild_left_records",
         "gauge",
         ("model",),
         "ledger records that its rebuild has still to read; absent while it is not rebuilt",
     ),
-    Metric(
+    Family(
         "streamdrift_lane_waiting",
         "gauge",
         ("model", "stream", "segment"),
         "1 while it waits for its reference and is not judged",
     ),
-    Metric(
+    Family(
         "streamdrift_lane_reference_rows",
         "gauge",
         ("model", "stream", "segment"),
         "rows that a waiting lane has for its reference; absent once there is one",
     ),
-    Metric(
+    Family(
         "streamdrift_lane_reference_rows_wanted",
         "gauge",
         ("model", "stream", "segment"),
         "rows that it needs",
     ),
-    Metric(
+    Family(
         "streamdrift_lane_panes_left_out_total",
         "counter",
         ("model", "stream", "segment"),
         "panes that hold rows of two contracts, and were judged under neither",
     ),
-    Metric("streamdrift_model_judged_seconds", "gauge", ("model",), "event time that is judged, seconds since 1970"),
-    Metric("streamdrift_model_alerts", "gauge", ("model", "state"), "alerts by state: firing, pending"),
-    Metric("streamdrift_model_blind_detectors", "gauge", ("model",), "detectors for which DetectorBlind fires"),
+    Family("streamdrift_model_judged_seconds", "gauge", ("model",), "event time that is judged, seconds since 1970"),
+    Family("streamdrift_model_alerts", "gauge", ("model", "state"), "alerts by state: firing, pending"),
+    Family("streamdrift_model_blind_detectors", "gauge", ("model",), "detectors for which DetectorBlind fires"),
 )
 METRICS = {metric.name: metric for metric in _ALL}
 """All metrics, in the order in which they are shown."""

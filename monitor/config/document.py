@@ -46,17 +46,17 @@ _WORDS: dict[str, bool | float | None] = {
 Scalar = str | int | float | bool | None
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Line and column, from 1."""
 
     line: int
     column: int
 
 
-class Entry(NamedTuple):
+class KeyedNode(NamedTuple):
     """A value of a mapping and the place of its key."""
 
-    key: Place
+    key: Location
     node: Node
 
 
@@ -68,8 +68,8 @@ class Node:
     it are known; else None. `lost`: keys (or "[]" for items) of children that were taken out because they are wrong.
     """
 
-    place: Place
-    content: dict[str, Entry] | list[Node] | Scalar
+    place: Location
+    content: dict[str, KeyedNode] | list[Node] | Scalar
     inside: int | None = None
     lost: set[str] = field(default_factory=set)
 
@@ -123,7 +123,7 @@ def _events(text: str, file: str) -> Iterator[Event]:
         yield from YAML(typ="safe", pure=True).parse(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Place(mark.line + 1, mark.column + 1) if mark is not None else Place(1, 1)
+        place = Location(mark.line + 1, mark.column + 1) if mark is not None else Location(1, 1)
         raise _Unreadable(Problem(file, *place, f"not YAML: {error.problem or error.context}")) from None
     except Exception as error:  # on text that is not YAML the parser fails with errors of any class
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -152,7 +152,7 @@ class _Composer:
                 raise _Unreadable(Problem(self.file, *_start(event), "a second document; one file holds one"))
             if isinstance(event, NodeEvent):
                 root = self._node(event, events, 1)
-        return root if root is not None else Node(Place(1, 1), None)
+        return root if root is not None else Node(Location(1, 1), None)
 
     def _node(self, event: Event, events: Iterator[Event], depth: int) -> Node:
         self.nodes += 1
@@ -178,8 +178,8 @@ class _Composer:
         if getattr(event, "ctag", None) is not None:
             self._refuse(event, "tags are not supported; leave out the '!'")
 
-    def _entries(self, events: Iterator[Event], depth: int) -> dict[str, Entry]:
-        entries: dict[str, Entry] = {}
+    def _entries(self, events: Iterator[Event], depth: int) -> dict[str, KeyedNode]:
+        entries: dict[str, KeyedNode] = {}
         for event in events:
             if isinstance(event, MappingEndEvent):
                 break
@@ -191,7 +191,7 @@ class _Composer:
             elif key in entries:
                 self._refuse(event, f"duplicate key {key!r}; first on line {entries[key].key.line}")
             else:
-                entries[key] = Entry(node.place, value)
+                entries[key] = KeyedNode(node.place, value)
         return entries
 
     def _items(self, events: Iterator[Event], depth: int) -> list[Node]:
@@ -206,8 +206,8 @@ class _Composer:
         self.problems.append(Problem(self.file, *_start(event), message))
 
 
-def _start(event: Event) -> Place:
-    return Place(event.start_mark.line + 1, event.start_mark.column + 1)
+def _start(event: Event) -> Location:
+    return Location(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
 def _scalar(event: ScalarEvent) -> Scalar:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from monitor.config.document import Entry, Node, Place, Scalar
+from monitor.config.document import KeyedNode, Location, Node, Scalar
 from monitor.config.model import AlertsFile
 from monitor.config.schema import known_keys
 from monitor.config.sheet import Sheet
@@ -43,7 +43,7 @@ REFUSED_VALUES = {
 """What to do instead of values that one might expect, by key and value."""
 
 
-_STAND_INS: Mapping[str, Scalar | dict[str, Entry]] = {
+_STAND_INS: Mapping[str, Scalar | dict[str, KeyedNode]] = {
     "version": 1,
     "models": {},
     "task": "classification_binary",
@@ -120,7 +120,7 @@ def _stand_in(node: Node, key: str) -> bool:
     if not isinstance(node.content, dict):
         return False
     content = _STAND_INS[key]
-    node.content[key] = Entry(node.place, Node(node.place, dict(content) if isinstance(content, dict) else content))
+    node.content[key] = KeyedNode(node.place, Node(node.place, dict(content) if isinstance(content, dict) else content))
     node.lost.add(key)
     return True
 
@@ -142,7 +142,7 @@ def _problem(sheet: Sheet, spot: _Spot, error: ErrorDetails) -> Problem:
     return Problem(sheet.file, *place, _message(spot, error))
 
 
-def _key_place(spot: _Spot) -> Place:
+def _key_place(spot: _Spot) -> Location:
     parent = spot.nodes[-2].content if len(spot.nodes) > 1 else None
     return parent[str(spot.path[-1])].key if isinstance(parent, dict) else spot.node.place
 

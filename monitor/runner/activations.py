@@ -17,7 +17,7 @@ Pane = tuple[str, int, DecisionKey, int | None]
 class Activations:
     """All activations so far. `decisions`: each decision by its digest. `newest`: by pane the digest that counts there.
 
-    Rules may decision more than once before a pane is folded, and go back: the one that was written last counts.
+    Rules may change more than once before a pane is folded, and go back: the one that was written last counts.
     """
 
     def __init__(self, bus: Bus, topics: LedgerTopics) -> None:
