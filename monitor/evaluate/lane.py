@@ -139,7 +139,8 @@ class Lane:
         self._counts_from = _NEVER
         """Start of the first pane for which the newest reference counts, until that pane is reached, ms."""
         self._left_out = 0
-        self._has_begun = False
+        self.has_begun = False
+        """True once a pane has begun that it may hold rows of."""
         self._steps: list[Step] = []
 
     @property
@@ -177,11 +178,11 @@ class Lane:
 
     def begin(self, at: int) -> None:
         """The pane that begins at `at` (ms) is the next to be folded."""
-        before = self._shown if self._has_begun else None
+        before = self._shown if self.has_begun else None
         if self.fold is not None and self._counts_from <= at:
             self._counts_from = _NEVER
             self._state = TABLE[self._state, "reference"]
-        self._has_begun = True
+        self.has_begun = True
         self._report(before, at)
 
     def add(self, pane_end: int, pane: MergedPane | Passed | None) -> list[Observation]:
@@ -226,7 +227,7 @@ class Lane:
             self.stream,
             self._segment,
             self._state,
-            self._has_begun,
+            self.has_begun,
             self._rows,
             self.last_time,
             self.since,
@@ -237,7 +238,7 @@ class Lane:
 
     def restore(self, state: LaneState) -> None:
         """Go on from there, once the decisions have been applied. Raises FormatError."""
-        self._state, self._has_begun, self._rows = state.state, state.begun, state.rows
+        self._state, self.has_begun, self._rows = state.state, state.begun, state.rows
         self.last_time, self.since = state.last_time, state.since
         self._counts_from, self._left_out = state.counts_from, state.left_out
         if self.fold is None or state.fold is None:

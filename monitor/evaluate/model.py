@@ -171,6 +171,7 @@ class ModelFold:
         self._take_recorded()
         yield from self._make_references(watermarks)
         sealed = self._reach(watermarks)
+        yield from self._show_references()
         while True:
             yield from self._take_found()
             if (yield from self._end_as_recorded()):
@@ -185,6 +186,7 @@ class ModelFold:
                 yield from self._noticed()
             sealed = self._reach(watermarks)
             yield from self._make_references(watermarks)
+            yield from self._show_references()
 
     def _is_sealed(self, sealed: int | None) -> bool:
         """Return true if the next pane ends below what all partitions have sealed, ms."""
@@ -322,6 +324,13 @@ class ModelFold:
             yield from self._judge.withdraw(at)
             yield from self._make_references(watermarks)  # of lanes that begin here, of what came before
         return (self._next, self._pane_ms) != (at, pane_ms)
+
+    def _show_references(self) -> Iterator[Message]:
+        """Let lanes that have begun report a reference that counts from the next pane; others begin with that pane."""
+        for lane in self._lanes.by_stream.values():
+            if lane.has_begun and self._next is not None:
+                lane.begin(self._next)
+        yield from self._lane_messages()
 
     def _lane_messages(self) -> Iterator[Message]:
         """What the lanes report of the pane that begins, or has been folded."""
