@@ -39,7 +39,7 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "console"]
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(console)],
         )
     )
-    outages = Outages(time.time, _tell_outage)
+    outages = Outages(time.time, _log_outage)
     handler.addFilter(_of_libraries(limiter, outages, is_debugging=level == "debug"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -73,7 +73,7 @@ def _of_libraries(limiter: Limiter, outages: Outages, is_debugging: bool) -> Cal
     return is_written
 
 
-def _tell_outage(event: str, **keys: object) -> None:
+def _log_outage(event: str, **keys: object) -> None:
     log = get_log("bus")
     (log.info if event == "broker_back" else log.warning)(event, **keys)
 

@@ -64,14 +64,12 @@ def client_options(settings: Settings) -> dict[str, object]:
     given: dict[str, object] = dict(settings.kafka_python_options)
     problems: list[str] = []
     if OPTIONS["kafka_token_file"] in given:
-        problems.append(
-            f"{_told('kafka_python_options')}: a token provider is no JSON; set {_told('kafka_token_file')}"
-        )
+        problems.append(f"{_env('kafka_python_options')}: a token provider is no JSON; set {_env('kafka_token_file')}")
     if found := [name for name in OURS if name in given]:
-        problems.append(f"{_told('kafka_python_options')}: Streamdrift sets {', '.join(found)} itself")
+        problems.append(f"{_env('kafka_python_options')}: Streamdrift sets {', '.join(found)} itself")
     for name, value in _given(settings, problems):
         if OPTIONS[name] in given:
-            problems.append(f"{_told(name)}: {OPTIONS[name]} is in {_told('kafka_python_options')} too; say it once")
+            problems.append(f"{_env(name)}: {OPTIONS[name]} is in {_env('kafka_python_options')} too; say it once")
         given[OPTIONS[name]] = value
     problems += _contradictions(given, settings.kafka_allow_plaintext_credentials)
     if not problems:
@@ -100,7 +98,7 @@ def _option(value: object, name: str, problems: list[str]) -> object:
         try:
             return TokenFile(value)
         except ConfigurationError as error:
-            problems.append(f"{_told(name)}: {error}")
+            problems.append(f"{_env(name)}: {error}")
     return str(value) if isinstance(value, Path) else value
 
 
@@ -108,12 +106,12 @@ def _secret(settings: Settings, name: str, problems: list[str]) -> str | None:
     value: SecretStr | None = getattr(settings, name)
     path: Path | None = getattr(settings, f"{name}_file")
     if value is not None and path is not None:
-        problems.append(f"{_told(name)} and {_told(name)}_FILE: give one of them")
+        problems.append(f"{_env(name)} and {_env(name)}_FILE: give one of them")
     elif path is not None:
         try:
             return read_secret(path)
         except ConfigurationError as error:
-            problems.append(f"{_told(name)}_FILE: {error}")
+            problems.append(f"{_env(name)}_FILE: {error}")
             return ""
     return None if value is None else value.get_secret_value()
 
@@ -122,30 +120,30 @@ def _contradictions(given: Mapping[str, object], plaintext_allowed: bool) -> Ite
     """What does not go together, each with its remedy."""
     protocol = given.get("security_protocol", "PLAINTEXT")
     if not isinstance(protocol, str) or protocol not in ENCRYPTED:
-        yield f"{_told('kafka_security_protocol')}: Input should be {', '.join(ENCRYPTED)}"
+        yield f"{_env('kafka_security_protocol')}: Input should be {', '.join(ENCRYPTED)}"
         return
     mechanism = given.get("sasl_mechanism")
     if protocol.startswith("SASL_"):
         yield from _sasl(given, protocol, mechanism, plaintext_allowed)
-    elif found := [_told(name) for name in ("kafka_sasl_mechanism", *_CREDENTIALS) if OPTIONS[name] in given]:
-        yield f"{', '.join(found)}: {protocol} sends no credentials; set {_told('kafka_security_protocol')}=SASL_SSL"
-    if not ENCRYPTED[protocol] and (found := [_told(name) for name in _TLS if OPTIONS[name] in given]):
-        yield f"{', '.join(found)}: {protocol} is not encrypted; set {_told('kafka_security_protocol')}=SSL or SASL_SSL"
-    if "ssl_certfile" not in given and (found := [_told(name) for name in _TLS[2:] if OPTIONS[name] in given]):
-        yield f"{', '.join(found)}: there is no certificate; set {_told('kafka_cert_file')}"
+    elif found := [_env(name) for name in ("kafka_sasl_mechanism", *_CREDENTIALS) if OPTIONS[name] in given]:
+        yield f"{', '.join(found)}: {protocol} sends no credentials; set {_env('kafka_security_protocol')}=SASL_SSL"
+    if not ENCRYPTED[protocol] and (found := [_env(name) for name in _TLS if OPTIONS[name] in given]):
+        yield f"{', '.join(found)}: {protocol} is not encrypted; set {_env('kafka_security_protocol')}=SSL or SASL_SSL"
+    if "ssl_certfile" not in given and (found := [_env(name) for name in _TLS[2:] if OPTIONS[name] in given]):
+        yield f"{', '.join(found)}: there is no certificate; set {_env('kafka_cert_file')}"
 
 
 def _sasl(given: Mapping[str, object], protocol: str, mechanism: object, plaintext_allowed: bool) -> Iterator[str]:
     if not isinstance(mechanism, str):
-        yield f"{_told('kafka_sasl_mechanism')}: {protocol} needs one of {', '.join(MECHANISMS)}"
+        yield f"{_env('kafka_sasl_mechanism')}: {protocol} needs one of {', '.join(MECHANISMS)}"
         return
-    if missing := [_told(name) for name in MECHANISMS.get(mechanism, ()) if not given.get(OPTIONS[name])]:
+    if missing := [_env(name) for name in MECHANISMS.get(mechanism, ()) if not given.get(OPTIONS[name])]:
         yield f"{', '.join(missing)}: {mechanism} needs {'it' if len(missing) == 1 else 'them'}"
     # Kerberos proves the user without handing over anything that another could use; all others do.
     if protocol == "SASL_PLAINTEXT" and mechanism != "GSSAPI" and not plaintext_allowed:
         yield (
-            f"{_told('kafka_security_protocol')}: SASL_PLAINTEXT shows credentials to everybody on the way; set "
-            f"SASL_SSL, or {_told('kafka_allow_plaintext_credentials')}=true where the network is trusted"
+            f"{_env('kafka_security_protocol')}: SASL_PLAINTEXT shows credentials to everybody on the way; set "
+            f"SASL_SSL, or {_env('kafka_allow_plaintext_credentials')}=true where the network is trusted"
         )
 
 
@@ -156,7 +154,7 @@ def _unusable_files(given: Mapping[str, object]) -> Iterator[str]:
             try:
                 Path(str(path)).open("rb").close()
             except OSError as error:
-                yield f"{_told(name)}: {path}: {error.strerror or 'can not be read'}"
+                yield f"{_env(name)}: {path}: {error.strerror or 'can not be read'}"
                 return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     ca, cert, key, password = (given.get(OPTIONS[name]) for name in _TLS)
@@ -164,18 +162,18 @@ def _unusable_files(given: Mapping[str, object]) -> Iterator[str]:
         if ca is not None:
             context.load_verify_locations(str(ca))
     except ssl.SSLError:
-        yield f"{_told('kafka_ca_file')}: {ca}: holds no certificate in PEM"
+        yield f"{_env('kafka_ca_file')}: {ca}: holds no certificate in PEM"
     try:
         if cert is not None:
             # Without a password OpenSSL would ask for one on the terminal.
             context.load_cert_chain(str(cert), None if key is None else str(key), lambda: str(password or ""))
     except (ssl.SSLError, ValueError):
         yield (
-            f"{_told('kafka_cert_file')}: {cert}: certificate and key can't be used: not PEM, not of each other, or "
-            f"another {_told('kafka_key_password')}"
+            f"{_env('kafka_cert_file')}: {cert}: certificate and key can't be used: not PEM, not of each other, or "
+            f"another {_env('kafka_key_password')}"
         )
 
 
-def _told(name: str) -> str:
+def _env(name: str) -> str:
     """The setting as the user would write it."""
     return ENV_PREFIX + name.upper()

@@ -72,16 +72,16 @@ class RowReader:
         except struct.error:  # there is a null
             return self._read_with_nulls(list(self._take(items)))
         cells = np.frombuffer(packed, dtype=np.float64).reshape(len(items), len(self._typed))
-        return self._told(cells, np.zeros(cells.shape, dtype=np.uint8))
+        return self._with_states(cells, np.zeros(cells.shape, dtype=np.uint8))
 
     def _read_with_nulls(self, rows: list[tuple[float | None, ...]]) -> tuple[Float64s, States]:
         cells = np.array(rows, dtype=np.float64)  # None becomes NaN
         states = np.zeros(cells.shape, dtype=np.uint8)
         for k in np.flatnonzero(np.isnan(cells).any(axis=0)).tolist():
             states[np.array([row[k] is None for row in rows]), k] = CellState.NULL
-        return self._told(cells, states)
+        return self._with_states(cells, states)
 
-    def _told(self, cells: Float64s, states: States) -> tuple[Float64s, States]:
+    def _with_states(self, cells: Float64s, states: States) -> tuple[Float64s, States]:
         if not bool((np.abs(cells) < columns.LARGEST).all()):
             states = np.where(np.isnan(cells) & (states == CellState.VALID), np.uint8(CellState.ABSENT), states)
             cells, states = columns.mark(cells, states)

@@ -88,7 +88,7 @@ class Judge:
     @property
     def blind_detectors(self) -> int:
         """How many detectors have been reported as blind."""
-        return len(self._told_blind())
+        return len(self._reported_blind())
 
     @property
     def alerts(self) -> Mapping[str, int]:
@@ -200,9 +200,9 @@ class Judge:
     def _blind(self) -> dict[Sighting, bool]:
         """Detectors that can see no change any more, and those whose alert fires: they may see again, or be gone."""
         found = {sighting for fold in self._folds.values() for sighting in fold.blind()}
-        return {sighting: sighting in found for sighting in found | set(self._told_blind())}
+        return {sighting: sighting in found for sighting in found | set(self._reported_blind())}
 
-    def _told_blind(self) -> list[Sighting]:
+    def _reported_blind(self) -> list[Sighting]:
         verdicts = [alert.verdict for alert in self._alerts.firing() if alert.rule.alert == DETECTOR_BLIND]
         return [(dict(v.labels)["detector"], v.stream, v.column) for v in verdicts if v.column is not None]
 

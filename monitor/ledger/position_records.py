@@ -168,7 +168,7 @@ class EvaluatedModel(msgspec.Struct, frozen=True):
     releases: dict[str, str] = {}
 
 
-class Mark(msgspec.Struct, frozen=True):
+class GuardRecord(msgspec.Struct, frozen=True):
     """How often a process `ended` in the fold of what follows a committed position, and who writes it.
 
     `alone_to`: records below are folded alone; 0: none are.
@@ -196,7 +196,7 @@ def models_key(group: str, topic: str, partition: int) -> bytes:
     return key_of(group, topic, partition) + b"/model/"
 
 
-def encode(position: ProfilePosition | EvaluatePosition | EvaluatedModel | Mark) -> bytes:
+def encode(position: ProfilePosition | EvaluatePosition | EvaluatedModel | GuardRecord) -> bytes:
     """The record's JSON, keys sorted."""
     return msgspec.json.encode(position, order="deterministic")
 
@@ -227,12 +227,12 @@ def decode_model(value: bytes) -> EvaluatedModel:
     return _checked(value, EvaluatedModel)
 
 
-def decode_mark(value: bytes) -> Mark:
+def decode_mark(value: bytes) -> GuardRecord:
     """The mark of its JSON; raises FormatError."""
-    return _checked(value, Mark)
+    return _checked(value, GuardRecord)
 
 
-Position = TypeVar("Position", ProfilePosition, EvaluatePosition, EvaluatedModel, Mark)
+Position = TypeVar("Position", ProfilePosition, EvaluatePosition, EvaluatedModel, GuardRecord)
 
 
 def _checked(value: bytes, kind: type[Position]) -> Position:

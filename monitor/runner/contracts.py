@@ -27,7 +27,7 @@ class Contracts:
         self._taken: dict[str, TopicContract] = {}
         """The newest of each topic, as a configuration would give it."""
         self._asked: set[str] = set()
-        self._said: set[str] = set()
+        self._published: set[str] = set()
         self._handed: set[str] = set()
         """Newest ones with models in other lives, until they are read back."""
 
@@ -54,7 +54,7 @@ class Contracts:
         """A configuration, on somebody's word: what is other in it is published, even if it was there before."""
         self._own = contracts_of(config)
         self._asked = {topic for topic, own in self._own.items() if own != self._taken.get(topic)}
-        self._said = set()
+        self._published = set()
 
     def newest(self, topic: str) -> TopicContract:
         """The contract to fold a topic under: the newest published, else that of the configuration."""
@@ -82,10 +82,10 @@ class Contracts:
     def note_published(self) -> None:
         """What was to be published is committed; it is read back a little later."""
         self._handed |= {contract.digest for contract in self._revived}
-        self._said |= {own.digest for own in self._own_to_publish}
+        self._published |= {own.digest for own in self._own_to_publish}
 
     def _is_to_be_published(self, topic: str, own: TopicContract) -> bool:
-        if own.digest in self._said:
+        if own.digest in self._published:
             return False
         return own not in self._seen or (topic in self._asked and own != self._taken.get(topic))
 

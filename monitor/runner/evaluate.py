@@ -169,12 +169,12 @@ class EvaluateStage:
             self._log.warning("alerts_yaml_older", remedy="send SIGHUP to take what alerts.yaml says")
             for model in self._models_of(held):
                 if model.contract.model not in held.stopped:
-                    held.tell(grown_set(self._fold_of(model, held), self._bus))
+                    held.announce(grown_set(self._fold_of(model, held), self._bus))
             return
         for model in self._models_of(held):
             name = model.contract.model
             if name not in held.stopped:
-                self._tell(model, held)
+                self._announce_model(model, held)
         self._let_go(held)
 
     def _is_older(self) -> bool:
@@ -191,7 +191,7 @@ class EvaluateStage:
         for held in self._partitions.values():
             for model in self._models_of(held) if held.announced else ():  # else when the ledger has been read
                 if model.contract.model in arrived - held.stopped.keys():
-                    self._tell(model, held)
+                    self._announce_model(model, held)
 
     def reload(self, config: Config) -> None:
         """What is other counts from the first pane not yet folded when it is read back."""
@@ -200,7 +200,7 @@ class EvaluateStage:
         for held in self._partitions.values():
             for model in self._models_of(held) if held.announced else ():  # else when the ledger has been read
                 if model.contract.model not in held.stopped:
-                    self._tell(model, held)
+                    self._announce_model(model, held)
             if held.announced:
                 self._let_go(held)
 
@@ -208,13 +208,13 @@ class EvaluateStage:
         """Say which models of the ledger partition are not in alerts.yaml any more."""
         kept = {model.contract.model for model in self._config.models}
         for name, fold in sorted(held.task.models.items()):
-            is_there = bool(fold.decisions.newest) or held.is_told_of(name)
+            is_there = bool(fold.decisions.newest) or held.has_announced(name)
             if name not in kept and is_there and not held.is_leaving(name):
-                held.tell([gone_decision(name, self._config.alerts_yaml_sha256)])
+                held.announce([gone_decision(name, self._config.alerts_yaml_sha256)])
 
     def _is_news(self, decision: Decision, held: LedgerPartition) -> bool:
         """Return true if a decision is to be written: it is neither there nor on its way, or its model is back."""
-        return held.is_leaving(decision.model) or not held.knows(decision)
+        return held.is_leaving(decision.model) or not held.is_known(decision)
 
     def _fold_of(self, model: ModelConfig, held: LedgerPartition) -> ModelFold:
         """What is known of a model; of one that is gone, or about to be, nothing."""
@@ -225,7 +225,7 @@ class EvaluateStage:
         of = self._ledger.partition_of
         return [model for model in self._config.models if of(model.contract.model) == held.tp.partition]
 
-    def _tell(self, model: ModelConfig, held: LedgerPartition) -> None:
+    def _announce_model(self, model: ModelConfig, held: LedgerPartition) -> None:
         """Write what alerts.yaml says of a model and the ledger does not; one that can't be taken leaves others alone.
 
         Rules are written last: with them the lanes begin whose references come before.
@@ -234,7 +234,7 @@ class EvaluateStage:
         if wanted.refusal is not None:
             held.refuse(model.contract.model, wanted.refusal)
         # asked before any is written: what brings a model back is news as a whole
-        held.tell([decision for decision in wanted.decisions if self._is_news(decision, held)])
+        held.announce([decision for decision in wanted.decisions if self._is_news(decision, held)])
 
     # ------------------------------------------------------------------ what to commit
 

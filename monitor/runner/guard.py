@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from monitor.events import Outgoing, TopicPartition
-from monitor.ledger.position_records import FORMAT, Mark
+from monitor.ledger.position_records import FORMAT, GuardRecord
 from monitor.runner.positions import Positions
 from monitor.runner.witness import Witness
 
@@ -58,7 +58,7 @@ class Guard:
         if ended or alone_to or not self._witness.knows:
             self._guarded[tp] = _Guarded(position, ended, alone_to)
 
-    def _ended_in_a_fold(self, tp: TopicPartition, mark: Mark | None) -> bool:
+    def _ended_in_a_fold(self, tp: TopicPartition, mark: GuardRecord | None) -> bool:
         """Return true, at the first question only, if the previous process of this name ended in a fold of it."""
         first = tp not in self._met
         self._met.add(tp)
@@ -117,5 +117,5 @@ class Guard:
         return any(guarded.alone_to for guarded in self._guarded.values())
 
     def _mark(self, tp: TopicPartition, guarded: _Guarded) -> Outgoing:
-        mark = Mark(FORMAT, guarded.position, guarded.ended, guarded.alone_to, self._instance)
+        mark = GuardRecord(FORMAT, guarded.position, guarded.ended, guarded.alone_to, self._instance)
         return self._positions.mark(tp, mark)

@@ -112,13 +112,13 @@ class HangingWatch:
             return
         found = self._bus.open_transactions(tp)
         if found and now - since >= self._allowed_s(found[0]):
-            self._tell(HangingTransaction(tp, stable, end, now - since, found, self._bus.name))
+            self._report(HangingTransaction(tp, stable, end, now - since, found, self._bus.name))
 
     def _allowed_s(self, oldest: OpenTransaction) -> float:
         """How long it may stand: until its coordinator should have aborted it, where one still looks after it."""
         return 0.0 if oldest.timeout_ms is None else min(oldest.timeout_ms / 1000 + MARGIN_S, self._longest_s)
 
-    def _tell(self, hanging: HangingTransaction) -> None:
+    def _report(self, hanging: HangingTransaction) -> None:
         if hanging.tp not in self._found:
             self._log.error(
                 "hanging_transaction",

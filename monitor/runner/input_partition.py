@@ -71,9 +71,9 @@ class InputPartition:
     def begin_contract(self, held: tuple[str, ...] = (), silent_to: int | None = None) -> None:
         """From its position on the fold is under its contract. `held`, `silent_to`: see ContractSwitch."""
         fold = self.task.fold
-        self._say_switch(Switch(fold.position, fold.watermark, fold.contract.digest, held, silent_to))
+        self._announce_switch(Switch(fold.position, fold.watermark, fold.contract.digest, held, silent_to))
 
-    def _say_switch(self, switch: Switch) -> None:
+    def _announce_switch(self, switch: Switch) -> None:
         place = (*self.tp, switch.offset, switch.watermark, switch.digest)
         self._switches.append(ContractSwitch(*place, switch.held, switch.silent_to))
 
@@ -121,7 +121,7 @@ class InputPartition:
         has_begun = any(known.position.sequences.values())  # the first commit comes before the first output
         self._switches = []
         for switch in [*([] if has_begun else [begun]), *known.switches]:
-            self._say_switch(switch)
+            self._announce_switch(switch)
 
     def look_round(self, is_apart: bool, is_ahead: bool) -> None:
         """Meet what can be seen of it and of those that share a model with it, once a turn and after each commit.
@@ -188,10 +188,10 @@ class InputPartition:
             sealed = [] if drained.watermark is None else [_for_partition(drained.watermark, topics, partition)]
             outgoing += [encode_entry(entry, ledger, partition) for entry in [*shared, *sealed]]
         outgoing += [dead_letter(rejected, dead_letters) for rejected in drained.rejected]
-        self._tell(drained.rejected)
+        self._log_rejected(drained.rejected)
         return outgoing
 
-    def _tell(self, rejected: Sequence[Rejected]) -> None:
+    def _log_rejected(self, rejected: Sequence[Rejected]) -> None:
         counts = Counter(record.reason for record in rejected)
         for reason, records in sorted(counts.items()):
             first = next(record.offset for record in rejected if record.reason == reason)

@@ -90,7 +90,7 @@ class LedgerPartition:
         """The records of the models there."""
         self._ended_at = bus.end(tp)
         self._assembler = Assembler()
-        self._told: dict[tuple[str, DecisionKey], str] = {}
+        self._on_their_way: dict[tuple[str, DecisionKey], str] = {}
         """Digests of the decisions announced since the task began, by model and key, read back yet or not."""
 
     # ------------------------------------------------------------------ restoring
@@ -349,27 +349,27 @@ class LedgerPartition:
 
     # ------------------------------------------------------------------ what people say
 
-    def tell(self, decisions: Iterable[Decision]) -> None:
+    def announce(self, decisions: Iterable[Decision]) -> None:
         """Write decisions into the ledger; they count from where they are read back."""
         for decision in decisions:
             self._outbox.entries.append(decision)
             ends = (decision.model, _GONE)
-            self._told = {
+            self._on_their_way = {
                 key: digest
-                for key, digest in self._told.items()
+                for key, digest in self._on_their_way.items()
                 if key[0] != decision.model or (decision.kind != "gone" and key != ends)
             }
-            self._told[decision.model, decision.key] = decision.digest
+            self._on_their_way[decision.model, decision.key] = decision.digest
             self._log.info("decision_announced", model=decision.model, kind=decision.kind, digest=decision.digest)
 
     def is_leaving(self, model: str) -> bool:
         """Return true if the model is gone, or is to go by an entry on its way, and nothing brings it back."""
         is_gone = model in self.task.models and self.task.models[model].is_gone
-        return (model, _GONE) in self._told or (is_gone and not self.is_told_of(model))
+        return (model, _GONE) in self._on_their_way or (is_gone and not self.has_announced(model))
 
-    def is_told_of(self, model: str) -> bool:
+    def has_announced(self, model: str) -> bool:
         """Return true if anything was announced of a model since the task began."""
-        return any(name == model for name, _ in self._told)
+        return any(name == model for name, _ in self._on_their_way)
 
     def refuse(self, model: str, why: str) -> None:
         """Report that a model is not taken as alerts.yaml has it."""
@@ -379,7 +379,7 @@ class LedgerPartition:
             "model_refused", model=model, why=why, remedy="mend alerts.yaml or what it names, and send SIGHUP"
         )
 
-    def knows(self, decision: Decision) -> bool:
+    def is_known(self, decision: Decision) -> bool:
         """Return true if that is the newest of its kind, read back or on its way."""
         if decision.model in self.stopped:
             return True  # announced when the model is back
@@ -387,7 +387,7 @@ class LedgerPartition:
             return decision.kind == "gone"
         known = self.task.model(decision.model).decisions
         active = known.newest.get(known.of_this_life(decision).key)
-        return self._told.get((decision.model, decision.key), active) == decision.digest
+        return self._on_their_way.get((decision.model, decision.key), active) == decision.digest
 
     # ------------------------------------------------------------------ what it commits
 

@@ -59,12 +59,12 @@ class Positions:
                     self._records[record.key] = value
         self._read_to = to  # gaps at the end are behind us, too
 
-    def mark_of(self, tp: TopicPartition) -> positions.Mark | None:
+    def mark_of(self, tp: TopicPartition) -> positions.GuardRecord | None:
         """The newest mark of a task, as of the last look at the topic."""
         value = self._records.get(positions.mark_key(self._group, *tp))
         return None if value is None else positions.decode_mark(value)
 
-    def mark(self, tp: TopicPartition, mark: positions.Mark) -> Outgoing:
+    def mark(self, tp: TopicPartition, mark: positions.GuardRecord) -> Outgoing:
         """The record to write before folding goes on."""
         return Outgoing(self._tp.topic, 0, positions.mark_key(self._group, *tp), positions.encode(mark))
 

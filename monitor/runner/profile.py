@@ -19,7 +19,7 @@ from monitor.profile.accounting import Account
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask, mark_of
 from monitor.runner.contracts import Contracts, input_topics
-from monitor.runner.decided import Decided
+from monitor.runner.decisions_topic import DecisionsTopic
 from monitor.runner.heartbeats import Reached, heartbeat
 from monitor.runner.input_partition import InputPartition
 from monitor.runner.loop import MAX_RECORDS, Work
@@ -60,7 +60,7 @@ class ProfileStage:
         self._pace = Pace(bus, self.positions)
         self._older: list[str] = []
         self._contracts = Contracts(config)
-        self._decided = Decided(bus, topics, self._contracts)
+        self._decided = DecisionsTopic(bus, topics, self._contracts)
         self._pace.use(self._contracts.all, config)
         self._ahead: frozenset[TopicPartition] = frozenset()
         """Partitions, of whatever process, that were too far ahead of others at the last turn."""

@@ -13,7 +13,7 @@ from monitor.runner.contracts import Contracts
 from monitor.runner.topics import read_whole, whole_values
 
 
-class Decided:
+class DecisionsTopic:
     """Grids and sets of partitions, which evaluate decides, and the contracts that were published."""
 
     def __init__(self, bus: Bus, topics: LedgerTopics, contracts: Contracts) -> None:
