@@ -101,13 +101,6 @@ class FirstRows:
                 return None
         return self._last[0]
 
-    def rows(self, sealed: Mapping[TopicPartition, int]) -> Rows | None:
-        """The first rows in canonical order, or None as long as they are not certain. `sealed`: as in `last_time`."""
-        if self.last_time(sealed) is None:
-            return None
-        joined = rows_of.concat([pane.rows for pane in self.parts])
-        return rows_of.take(joined, np.lexsort(self._places()))
-
     def make(self, contract: StreamContract) -> Steps[tuple[Grid, Reference]]:
         """Make the grid of the first rows, which are certain, and their reference; once, and in steps."""
         if self._made is None or self._made[0] != contract:
