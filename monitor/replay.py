@@ -17,7 +17,7 @@ from monitor.codec.decode import Decoder
 from monitor.config.resolve import BUILT_IN
 from monitor.contract import ModelContract, TopicContract, contract_of_topic
 from monitor.evaluate.alerts import Place
-from monitor.evaluate.lane import Standing
+from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.messages import Message
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Batch, RecordBatch, TopicPartition
@@ -183,7 +183,7 @@ class Replay:
                     messages += self.feed(records)
         return messages
 
-    def lanes(self) -> list[Standing]:
+    def lanes(self) -> list[LaneStanding]:
         """How the lanes of all models stand."""
         return [lane for _, fold in sorted(self._evaluate.models.items()) for lane in fold.standings]
 

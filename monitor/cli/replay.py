@@ -25,7 +25,7 @@ from monitor.codec.times import parse_time
 from monitor.config.resolved import Config, ModelConfig
 from monitor.errors import ConfigurationError
 from monitor.evaluate.alerts import Place
-from monitor.evaluate.lane import Standing
+from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.messages import Message
 from monitor.events import STREAMS, RecordBatch, StreamName, TopicPartition
 from monitor.replay import Replay, ReplayLog, in_order
@@ -193,7 +193,7 @@ def _fold(engine: Replay, recording: Recording) -> list[Message]:
 
 
 def _show(
-    alerts: Sequence[Message], buckets: Mapping[TopicPartition, Counter[str]], waiting: Sequence[Standing]
+    alerts: Sequence[Message], buckets: Mapping[TopicPartition, Counter[str]], waiting: Sequence[LaneStanding]
 ) -> None:
     # a terminal's width if there is one; else wide enough that nothing is cut
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)

@@ -87,7 +87,7 @@ class ModelSettings(Shape):
     lateness: Duration | None = None
     """Allowed lateness; rows that come later are counted as late."""
     pane: PositiveDuration | None = None
-    """Slice of event time that everything is made of; fixed for a model's life."""
+    """Slice of event time that everything is made of; if it changes, all starts again."""
     interval: PositiveDuration | None = None
     """Time between judgements of the rules; a multiple of the pane."""
     idle_timeout: DurationOrOff | None = None

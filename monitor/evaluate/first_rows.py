@@ -31,7 +31,7 @@ from monitor.panes.steps import Steps
 
 BLOCK_ROWS = 500
 """Fewest rows of a block: so a snapshot writes few bytes again, and few keys are needed."""
-_Place = tuple[int, int, int, int]
+_RowKey = tuple[int, int, int, int]
 """The place of a row in canonical order: time in ms, partition, offset, part. A lane has one topic."""
 
 
@@ -54,8 +54,8 @@ class FirstRows:
         self._wanted = wanted
         self._parts: list[_Part] = []
         self._blocks: dict[str, bytes] = {}
-        self._sampled_to: dict[TopicPartition, _Place] = {}
-        self._last: _Place | None = None
+        self._sampled_to: dict[TopicPartition, _RowKey] = {}
+        self._last: _RowKey | None = None
         self._made: tuple[StreamContract, Grid, Reference] | None = None
 
     def want(self, rows: int) -> None:
@@ -192,7 +192,7 @@ def _span(pane: RawPane) -> tuple[int, int]:
     return (int(offset.min()), int(offset.max())) if len(offset) else (1, 0)
 
 
-def _place_of_last(pane: RawPane) -> _Place:
+def _place_of_last(pane: RawPane) -> _RowKey:
     rows = pane.rows
     last = rows_of.canonical_order(rows.time, rows.offset, rows.part)[-1]
     return int(rows.time[last]), pane.tp.partition, int(rows.offset[last]), int(rows.part[last])

@@ -70,7 +70,7 @@ def passed(parts: Sequence[Pane | RawPane], is_left_out: bool = False) -> Passed
     return Passed(sum(part.events for part in parts), max(times, default=None), offsets, is_left_out)
 
 
-class Standing(NamedTuple):
+class LaneStanding(NamedTuple):
     """How a lane stands. `contract`: names what it stands on.
 
     `rows`: of `wanted`, those that its panes have held while it waits. `reference`: None while it waits. `left_out`:
@@ -110,7 +110,7 @@ class Step(NamedTuple):
     """
 
     at: int
-    standing: Standing
+    standing: LaneStanding
 
 
 _NEVER = 1 << 62
@@ -149,11 +149,11 @@ class Lane:
         return self._state == "waiting"
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> LaneStanding:
         """How it stands."""
         info = self.fold.reference.info if self.fold is not None and not self.waits else None
         place = (self._model, self._segment, self.stream, self.contract)
-        return Standing(*place, self._state, self._rows, self._wanted, info, self._left_out)
+        return LaneStanding(*place, self._state, self._rows, self._wanted, info, self._left_out)
 
     def want(self, rows: int) -> None:
         """Of how many rows a reference is made, unless one is given."""

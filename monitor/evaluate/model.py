@@ -28,7 +28,7 @@ from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.decisions import Decisions
 from monitor.evaluate.judging import Judge
-from monitor.evaluate.lane import Standing
+from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.lane_messages import lane_message
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model_lanes import ModelLanes, stranger
@@ -73,7 +73,7 @@ class ModelFold:
         return sum(lane.fold.work_us for lane in self._lanes.by_stream.values() if lane.fold is not None)
 
     @property
-    def standings(self) -> list[Standing]:
+    def standings(self) -> list[LaneStanding]:
         """How the lanes stand, in the order of the streams."""
         return [lane.standing for lane in self._lanes.by_stream.values()]
 

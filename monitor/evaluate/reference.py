@@ -27,7 +27,7 @@ CELLS_A_STEP = 100_000
 _FORMAT = "streamdrift.reference/1"
 
 
-class Slice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReferenceSlice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One slice: its rows, first and last event time in ms, and its flat count vector."""
 
     events: int
@@ -42,7 +42,7 @@ class _ReferenceValue(msgspec.Struct, forbid_unknown_fields=True):
     stream: StreamName
     grid: str
     origin: str
-    slices: tuple[Slice, ...]
+    slices: tuple[ReferenceSlice, ...]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Reference:
     stream: StreamName
     grid: str
     origin: str
-    slices: tuple[Slice, ...]
+    slices: tuple[ReferenceSlice, ...]
     digest: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ def reference_in_steps(grid: Grid, rows: Rows, order: Int64s, origin: str) -> St
             counts += encode_rows(grid, take(rows, index[start : start + at_a_time]))[1]
             yield
         time = rows.time[index]
-        slices.append(Slice(len(index), int(time.min()), int(time.max()), counts.tolist()))
+        slices.append(ReferenceSlice(len(index), int(time.min()), int(time.max()), counts.tolist()))
     return Reference(grid.model, grid.stream, grid.digest, origin, tuple(slices))
 
 

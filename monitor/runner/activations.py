@@ -10,7 +10,7 @@ from monitor.ledger.entry_codec import decode_agreement
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import read_whole, whole_values
 
-Pane = tuple[str, int, DecisionKey, int | None]
+ActivationKey = tuple[str, int, DecisionKey, int | None]
 """Model, its life and the key of a decision, and where the pane begins that it counts from."""
 
 
@@ -23,7 +23,7 @@ class Activations:
     def __init__(self, bus: Bus, topics: LedgerTopics) -> None:
         self.all: list[Activation] = []
         self.decisions: dict[str, Decision] = {}
-        self.newest: dict[Pane, str] = {}
+        self.newest: dict[ActivationKey, str] = {}
         self.files: list[str] = []
         """SHA-256 of each alerts.yaml that has decided something, in order; one that decides again comes again."""
         self._bus = bus
@@ -41,12 +41,12 @@ class Activations:
                     continue  # what profile agrees on
                 self.all.append(activation)
                 self.decisions[activation.decision.digest] = activation.decision
-                self.newest[pane_of(activation)] = activation.decision.digest
+                self.newest[activation_key(activation)] = activation.decision.digest
                 if (file := activation.decision.alerts_yaml_sha256) not in ("", *self.files[-1:]):
                     self.files.append(file)
 
 
-def pane_of(activation: Activation) -> Pane:
+def activation_key(activation: Activation) -> ActivationKey:
     """Return where an activation counts."""
     decision = activation.decision
     return decision.model, decision.life, decision.key, activation.at

@@ -24,11 +24,11 @@ from monitor.runner.commands import FOLLOW_S, Commands
 from monitor.runner.lanes import LaneLog
 from monitor.runner.ledger_partition import Beside, LedgerPartition
 from monitor.runner.loop import Work
-from monitor.runner.numbers import Standing, ledger_numbers, model_numbers, rebuild_numbers, stopped_numbers
+from monitor.runner.numbers import PartitionStanding, ledger_numbers, model_numbers, rebuild_numbers, stopped_numbers
 from monitor.runner.outbox import Outbox
 from monitor.runner.parts import USUAL, Rhythm
 from monitor.runner.positions import Positions
-from monitor.runner.rebuild import Slice
+from monitor.runner.rebuild import TurnSlice
 from monitor.runner.reloading import refuse_reload
 from monitor.runner.snapshots import Snapshots
 from monitor.telemetry import Log, Sample
@@ -126,14 +126,14 @@ class EvaluateStage:
         looks = now - self._looked_at >= FOLLOW_S
         if looks:
             self._looked_at = now
-        part = Slice(self._clock)
+        part = TurnSlice(self._clock)
         for held in partitions:
             if not held.restoring:
                 self._lane_log.look(held.task.models.values())
             if looks:
                 held.take_commands()
             if held.still.is_rebuilding:
-                held.rebuild(part.is_over)
+                held.rebuild(part.end_step)
 
     @property
     def hurries(self) -> bool:
@@ -142,9 +142,9 @@ class EvaluateStage:
     def paused(self) -> frozenset[TopicPartition]:
         return frozenset()
 
-    def standings(self) -> dict[TopicPartition, Standing]:
+    def standings(self) -> dict[TopicPartition, PartitionStanding]:
         """The standing of each ledger partition."""
-        return {tp: Standing(held.position, not held.announced) for tp, held in self._partitions.items()}
+        return {tp: PartitionStanding(held.position, not held.announced) for tp, held in self._partitions.items()}
 
     def numbers(self) -> Iterator[Sample]:
         """What is shown of them and of the models."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from monitor.evaluate.lane import Standing as Lane
+from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.model import ModelFold
 from monitor.events import TopicPartition
 from monitor.profile.accounting import Account
@@ -14,7 +14,7 @@ from monitor.runner.stopped_models import Progress
 from monitor.telemetry import Sample, sample
 
 
-class Standing(NamedTuple):
+class PartitionStanding(NamedTuple):
     """The standing of a partition. `watermark`: sealed event time, ms; None if there is none."""
 
     position: int
@@ -23,7 +23,7 @@ class Standing(NamedTuple):
     paused: bool = False
 
 
-def input_numbers(standings: Mapping[TopicPartition, Standing]) -> Iterator[Sample]:
+def input_numbers(standings: Mapping[TopicPartition, PartitionStanding]) -> Iterator[Sample]:
     """Return the numbers of the partitions that profile reads."""
     for tp, standing in sorted(standings.items()):
         yield sample("streamdrift_input_position", standing.position, *tp)
@@ -41,7 +41,7 @@ def account_numbers(accounts: Mapping[TopicPartition, Account]) -> Iterator[Samp
         yield sample("streamdrift_input_unaccounted_records", account.difference, *tp)
 
 
-def ledger_numbers(standings: Mapping[TopicPartition, Standing]) -> Iterator[Sample]:
+def ledger_numbers(standings: Mapping[TopicPartition, PartitionStanding]) -> Iterator[Sample]:
     """Return the numbers of the ledger partitions that evaluate reads."""
     for tp, standing in sorted(standings.items()):
         yield sample("streamdrift_ledger_position", standing.position, tp.partition)
@@ -62,7 +62,7 @@ def model_numbers(models: Iterable[ModelFold]) -> Iterator[Sample]:
             yield sample("streamdrift_model_alerts", alerts, fold.model, state)
 
 
-def lane_numbers(standings: Iterable[Lane]) -> Iterator[Sample]:
+def lane_numbers(standings: Iterable[LaneStanding]) -> Iterator[Sample]:
     """Return the numbers of the lanes of one model."""
     for lane in standings:
         labels = (lane.model, lane.stream, lane.segment)

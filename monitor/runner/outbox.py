@@ -22,7 +22,7 @@ from monitor.ledger.entries import Activation, Entry
 from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import EvaluatedModel, EvaluatePosition
-from monitor.runner.activations import Pane, pane_of
+from monitor.runner.activations import ActivationKey, activation_key
 from monitor.runner.message_ids import id_of, ids_between
 from monitor.runner.rebuild import Again
 from monitor.runner.sequences import WRITER, Sequencer, numbers_from, writer_and_sequence
@@ -35,11 +35,11 @@ Numbers = dict[str, int]
 """Next numbers of one writer's outputs, by output partition as "topic/partition"."""
 
 
-_Pane = tuple[str, int]
+_PaneEnd = tuple[str, int]
 """The model and the end of the pane that an output belongs to."""
 
 
-class Standing(NamedTuple):
+class Numbering(NamedTuple):
     """What a commit says of one model, or of none: the fields of `EvaluatedModel`."""
 
     numbers: Numbers
@@ -56,14 +56,14 @@ class Outbox:
         self._topics = topics
         self._sequencers: dict[str, Sequencer] = {}
         self._present: dict[tuple[str, str], int] = {}
-        self._waiting: list[tuple[_Pane, Outgoing]] = []
+        self._waiting: list[tuple[_PaneEnd, Outgoing]] = []
         self._before: dict[str, Numbers] = {}
         self._spoke: set[str] = set()
         self._unsure: set[str] = set()
         """Models whose outputs of the last commit may be lost: the next one writes their records again."""
         self.tails: dict[str, int] = {}
         self.entries: list[Entry] = []
-        self._activated: dict[Pane, str] = {}
+        self._activated: dict[ActivationKey, str] = {}
         self._is_comparable = True
         """False while a commit of another version of messages is folded again to: nothing is numbered."""
         self._lost: set[str] = set()
@@ -186,7 +186,7 @@ class Outbox:
 
     # ------------------------------------------------------------------ saying
 
-    def publish(self, outputs: Iterable[Output], known: Mapping[Pane, str]) -> None:
+    def publish(self, outputs: Iterable[Output], known: Mapping[ActivationKey, str]) -> None:
         """Outputs of models, in each model's order. `known`: by pane the newest activation that has been written."""
         for output in outputs:
             self._spoke.add(output.model if isinstance(output, Message) else output.decision.model)
@@ -220,7 +220,9 @@ class Outbox:
         missing[alerts] = max(missing[alerts], missing[firing])  # one message has a record in both
         return Again({topic: missing[self._topics.name(topic)] for topic in OUTPUTS})
 
-    def publish_again(self, model: str, numbers: Mapping[str, int], again: Again, known: Mapping[Pane, str]) -> None:
+    def publish_again(
+        self, model: str, numbers: Mapping[str, int], again: Again, known: Mapping[ActivationKey, str]
+    ) -> None:
         """All that a model publishes that was stopped. `numbers`: of what it had by then; what is there is muted."""
         ids, self._ids = self._ids, {}  # of what was published before it was stopped numbers alone say what is there
         self._go_back(model, numbers, again.before)
@@ -253,11 +255,11 @@ class Outbox:
         now = record.value if message.firing else None  # a tombstone: compaction forgets the alert
         return [record, Outgoing(self._topics.name("firing"), partition, key, now, _CLOUD_EVENT)]
 
-    def _activate(self, activation: Activation, known: Mapping[Pane, str]) -> None:
+    def _activate(self, activation: Activation, known: Mapping[ActivationKey, str]) -> None:
         # not numbered: which stream's grid is made first depends on how the ledger was polled
-        pane, digest = pane_of(activation), activation.decision.digest
-        if self._activated.get(pane, known.get(pane)) != digest:
-            self._activated[pane] = digest  # not in `known`: it may never be committed, and the task be dropped
+        key, digest = activation_key(activation), activation.decision.digest
+        if self._activated.get(key, known.get(key)) != digest:
+            self._activated[key] = digest  # not in `known`: it may never be committed, and the task be dropped
             record = encode_entry(activation, self._topics.name("decisions"), 0)
             self._waiting.append(((activation.decision.model, activation.at or 0), record))
 
@@ -300,12 +302,12 @@ class Outbox:
         spoke, self._spoke = self._spoke, set()
         return spoke
 
-    def commit(self, name: str) -> Standing:
+    def commit(self, name: str) -> Numbering:
         """What the commit at hand says of a model, or of none."""
         numbers = self.numbers(name)
         there = self._there(name, numbers)
         before, self._before[name] = self._before.get(name, {}), there
-        return Standing(numbers, before, there)
+        return Numbering(numbers, before, there)
 
     def _there(self, name: str, published: Mapping[str, int]) -> Numbers:
         """How many outputs are in the topics when all these are: a torn commit may have left more there."""

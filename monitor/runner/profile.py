@@ -23,7 +23,7 @@ from monitor.runner.decisions_topic import DecisionsTopic
 from monitor.runner.heartbeats import Reached, heartbeat
 from monitor.runner.input_partition import InputPartition
 from monitor.runner.loop import MAX_RECORDS, Work
-from monitor.runner.numbers import Standing, account_numbers, input_numbers
+from monitor.runner.numbers import PartitionStanding, account_numbers, input_numbers
 from monitor.runner.pacing import Pace, reached_by
 from monitor.runner.positions import Positions
 from monitor.runner.reconcile import Known, to_go_on_from
@@ -249,10 +249,10 @@ class ProfileStage:
         """The buckets of the offsets of each partition that is not folded again."""
         return {tp: held.task.fold.account() for tp, held in self._inputs.items() if not held.task.restoring}
 
-    def standings(self) -> dict[TopicPartition, Standing]:
+    def standings(self) -> dict[TopicPartition, PartitionStanding]:
         """The standing of each partition."""
         return {
-            tp: Standing(
+            tp: PartitionStanding(
                 held.task.fold.position,
                 held.life.state in ("again", "held"),
                 held.task.fold.watermark,

@@ -30,7 +30,7 @@ READ_AHEAD = 64
 """Records of the model that are read before what they seal is folded."""
 
 
-class Slice:
+class TurnSlice:
     """The time of one slice. `clock`: s, monotonic."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -38,8 +38,8 @@ class Slice:
         self._began = self._at = clock()
         self._longest = 0.0
 
-    def is_over(self) -> bool:
-        """Asked after each step: return true if another one would take too long."""
+    def end_step(self) -> bool:
+        """Count a step that has ended; return true if another one would take too long."""
         now = self._clock()
         self._longest, self._at = max(self._longest, now - self._at), now
         return now - self._began + self._longest > SLICE_S

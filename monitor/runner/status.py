@@ -14,7 +14,7 @@ from monitor.events import TopicPartition
 from monitor.runner.hanging import HangingTransaction
 from monitor.runner.loop import Loop
 from monitor.runner.memory import resident_bytes
-from monitor.runner.numbers import Standing, hanging_numbers, lag_numbers
+from monitor.runner.numbers import PartitionStanding, hanging_numbers, lag_numbers
 from monitor.telemetry import Sample, sample
 
 SEND_S = 1.0
@@ -36,7 +36,7 @@ class Status(msgspec.Struct, frozen=True):
 class Reporting(Protocol):
     """What a stage tells of itself."""
 
-    def standings(self) -> Mapping[TopicPartition, Standing]:
+    def standings(self) -> Mapping[TopicPartition, PartitionStanding]:
         """Return where each of its partitions stands."""
 
     def numbers(self) -> Iterable[Sample]:
@@ -80,7 +80,7 @@ class Reporter:
             sample("streamdrift_stage_memory_bytes", resident_bytes(), self._name),
         ]
 
-    def _lag(self, now: float, standings: Mapping[TopicPartition, Standing]) -> list[Sample]:
+    def _lag(self, now: float, standings: Mapping[TopicPartition, PartitionStanding]) -> list[Sample]:
         """The ends are asked of the broker, so not each time."""
         if now - self._looked_at >= LAG_S:
             self._looked_at = now

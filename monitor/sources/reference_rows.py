@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from monitor.contract import StreamContract
-from monitor.evaluate.reference import MOST_SLICES, ROWS_PER_SLICE, Reference, Slice, build_reference
+from monitor.evaluate.reference import MOST_SLICES, ROWS_PER_SLICE, Reference, ReferenceSlice, build_reference
 from monitor.events import Int64s, Rows, TopicPartition
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid, encode_rows, make_grid
@@ -88,5 +88,7 @@ def _counted(parts: Parts, grid: Grid, sampled: Int64s, seen: int, origin: str) 
             events[piece] += len(mine)
             low, high = times[piece]
             times[piece] = (min(low, int(mine.time.min())), max(high, int(mine.time.max())))
-    slices = tuple(Slice(n, *times[piece], counts[piece].tolist()) for piece, n in enumerate(events.tolist()) if n > 0)
+    slices = tuple(
+        ReferenceSlice(n, *times[piece], counts[piece].tolist()) for piece, n in enumerate(events.tolist()) if n > 0
+    )
     return Reference(grid.model, grid.stream, grid.digest, origin, slices)
