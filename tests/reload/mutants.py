@@ -1,4 +1,7 @@
-"""Mutated alerts.yaml: sound ones with other thresholds, sound ones that a running service refuses, and broken ones."""
+"""Mutated alerts.yaml: with other thresholds, with lanes that stand on something else, and broken ones.
+
+One that reads another topic is sound, too, but a service that runs refuses it.
+"""
 
 from __future__ import annotations
 
@@ -63,12 +66,12 @@ def sound(rng: random.Random) -> str:
 
 
 def mutant(rng: random.Random) -> bytes:
-    """A file of any sort: two in five sound, one in ten refused by what runs, the others mutated one to three times."""
+    """A file of any sort: two in five sound, one in ten with other lanes or topics, the others mutated."""
     text, kind = sound(rng), rng.random()
     if kind < 0.4:
         return text.encode()
     if kind < 0.5:
-        old, new = rng.choice(_REFUSED)
+        old, new = rng.choice(_RESHAPED)
         assert old in text
         return text.replace(old, new, 1).encode()
     if kind < 0.53:
@@ -78,14 +81,14 @@ def mutant(rng: random.Random) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-_REFUSED = (
+_RESHAPED = (
     ("numerical: [a]", "numerical: [a, b]"),
     ("pane: 2s", "pane: 1s"),
     ("lateness: 2s", "lateness: 5s"),
     ("first: 40", "first: 50"),
     ("topic: ml.predictions", "topic: ml.other"),
 )
-"""Sound by themselves; a model that runs can't take them."""
+"""Sound by themselves: lanes start again; another topic is refused by what runs."""
 
 
 def _delete(rng: random.Random, text: str) -> str:

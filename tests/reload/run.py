@@ -57,6 +57,10 @@ STAGES = ("profile", "evaluate")
 QUIET_S = 30
 
 
+LANE_STATES = ("waiting", "reference", "judged")
+"""In the order in which a lane goes through them at one time."""
+
+
 @dataclass
 class Report:
     """What came of the configurations; `problems`: what did not hold."""
@@ -166,6 +170,7 @@ class Check:
         decided.read()
         self._activations = [activation for activation in decided.all if activation.decision.kind == "rules"]
         self._rules = [_rules_of(activation.decision) for activation in self._activations]
+        self._contracts = [_content_of(activation.decision).contract for activation in self._activations]
         said = [msgspec.json.decode(value) for topic, _, value in published(self._bus) if topic == "alerts"]
         self._observations: list[dict[str, Any]] = [
             message
@@ -173,6 +178,12 @@ class Check:
             if topic == "observations" and (message := msgspec.json.decode(value))["type"].endswith("observation.v1")
         ]
         self._alerts: list[dict[str, Any]] = [message for message in said if message["type"] != NOTICE]
+        lanes = [msgspec.json.decode(value) for topic, _, value in published(self._bus) if topic == "observations"]
+        self._lanes = [
+            (parse_time(lane["time"]), LANE_STATES.index(lane["data"]["state"]), lane["data"]["stream"])
+            for lane in lanes
+            if lane["type"] == "streamdrift.lane.v1"
+        ]
 
     def all(self) -> None:
         """Every check; what fails is a problem of the report."""
@@ -202,23 +213,28 @@ class Check:
         if lacking > self._report.outcomes["accepted"] // 2:
             self._problem(f"{lacking} accepted files were never announced")
 
-    def _at(self, pane: int) -> int:
-        """Which activation counts at a pane: the newest at or before it."""
+    def _at(self, end: int) -> int:
+        """Which activation counts for the pane that ends there (ms): the newest that counts from before."""
         return max(
-            (i for i, one in enumerate(self._activations) if one.at is None or one.at // PANE_MS <= pane),
+            (i for i, one in enumerate(self._activations) if one.at is None or one.at < end),
             key=lambda i: (-1 if (found := self._activations[i].at) is None else found, i),
         )
 
     def _governed(self) -> None:
         """Every message's threshold is that of the rules that count at its pane."""
         for message in self._alerts:
-            data, pane = message["data"], parse_time(message["time"]) // PANE_MS - 1
+            data, end = message["data"], parse_time(message["time"])
             group, _, alert = data["config"]["rule"].partition("/")
             if group == "streamdrift":
                 continue
-            expected = _threshold(self._rules[self._at(pane)], alert)
-            if expected is not None and data["evidence"]["threshold"] != expected:
-                self._problem(f"{message['id']}: threshold {data['evidence']['threshold']}, not {expected}")
+            at = self._at(end)
+            expected, found = _threshold(self._rules[at], alert), data["evidence"]["threshold"]
+            if expected is not None and found != expected and not (data["status"] == "resolved" and self._stale(at)):
+                self._problem(f"{message['id']}: threshold {found}, not {expected}")
+
+    def _stale(self, i: int) -> bool:
+        """Whether lanes started again with an activation: what is resolved has the evidence of before, then."""
+        return i > 0 and self._contracts[i] != self._contracts[i - 1]
 
     def _shown(self) -> None:
         """A threshold that counts at a judgement, and did not at the one before, is in force for its window there.
@@ -233,16 +249,26 @@ class Check:
         }
         last = max(time for time, _ in in_force)
         for i, activation in enumerate(self._activations):
-            if activation.at is None or i != self._at(activation.at // PANE_MS):
+            pane_ms = self._contracts[i].pane_ms
+            if activation.at is None or i != self._at(activation.at + pane_ms):
                 continue  # replaced before a pane was judged
-            interval, first = self._rules[i].interval_ms, activation.at + PANE_MS
+            # a pane of another length begins as soon as one can
+            interval, first = self._rules[i].interval_ms, -(-activation.at // pane_ms) * pane_ms + pane_ms
             at = first + -first % interval
             threshold, before = _threshold(self._rules[i], "Always"), _threshold(self._rules[i - 1], "Always")
-            if threshold in (None, before) or self._at(at // PANE_MS - 1) != i or at > last:
+            if threshold in (None, before) or self._at(at) != i or at > last:
                 continue
+            if not any(self._judged_since(first) < end <= first for end, _ in in_force):
+                continue  # lanes that start again close no window yet
             self._report.shown += 1
-            if not any((end, threshold) in in_force for end in range(first, at + 1, PANE_MS)):
+            if not any((end, threshold) in in_force for end in range(first, at + 1, pane_ms)):
                 self._problem(f"at {activation.at}: the threshold {threshold} did not show at its first judgement")
+
+    def _judged_since(self, at: int) -> int:
+        """Since when all lanes are judged (ms); `at` if one is not, because it stands on something else than before."""
+        newest = {stream: (time, state) for time, state, stream in sorted(self._lanes) if time <= at}
+        is_judged = {state for _, state in newest.values()} == {LANE_STATES.index("judged")}
+        return max(time for time, _ in newest.values()) if is_judged else at
 
     def _replayed(self) -> None:
         live = Counter(published(self._bus))
@@ -256,7 +282,11 @@ class Check:
 
 
 def _rules_of(change: Decision) -> ModelRules:
-    return ModelRules.model_validate_json(msgspec.json.decode(change.content, type=RulesContent).rules)
+    return ModelRules.model_validate_json(_content_of(change).rules)
+
+
+def _content_of(change: Decision) -> RulesContent:
+    return msgspec.json.decode(change.content, type=RulesContent)
 
 
 def _threshold(rules: ModelRules, alert: str) -> float | None:
