@@ -118,6 +118,12 @@ class Decisions:
     def _contract_of(self, content: RulesContent) -> ModelContract:
         return msgspec.structs.replace(content.contract, life=self.life)
 
+    @property
+    def next_pane_ms(self) -> int | None:
+        """The length of the next pane: as rules have it that wait for that, or those in use; None without any."""
+        contract = self._coming or self.contract
+        return None if contract is None else contract.pane_ms
+
     def begin_pane(self) -> Decision | None:
         """Apply the rules that waited for the next pane."""
         decision, self._waiting, self._coming = self._waiting, None, None

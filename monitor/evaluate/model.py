@@ -180,17 +180,20 @@ class ModelFold:
             yield from self._pass_silence()
             if not self._is_sealed(sealed) or folded == most:
                 return
-            if not (yield from self._begin_pane(watermarks)):
-                folded += 1
-                yield from self._fold_next(sealed)
-                yield from self._noticed()
+            folded += 1
+            yield from self._begin_pane(watermarks)
+            yield from self._fold_next(sealed)
+            yield from self._noticed()
             sealed = self._reach(watermarks)
             yield from self._make_references(watermarks)
             yield from self._show_references()
 
     def _is_sealed(self, sealed: int | None) -> bool:
-        """Return true if the next pane ends below what all partitions have sealed, ms."""
-        return sealed is not None and self._next is not None and self._next + self._pane_ms <= sealed
+        """Return true if the next pane, of the length that it will have, ends at or below `sealed` (ms)."""
+        pane_ms = self.decisions.next_pane_ms
+        if sealed is None or self._next is None or pane_ms is None:
+            return False
+        return -(-self._next // pane_ms) * pane_ms + pane_ms <= sealed
 
     def _fold_next(self, sealed: int | None) -> Iterator[Output]:
         """Fold the next pane, or the run of empty panes that begins there."""
@@ -309,21 +312,18 @@ class ModelFold:
             self._use(applied)
         self._lanes.want(self.decisions)
 
-    def _begin_pane(self, watermarks: Mapping[TopicPartition, Watermark]) -> Generator[Output, None, bool]:
-        """Begin with the next pane: from here on other rules may count. Returns whether it is another pane with them.
-
-        Then more may have been decided of that pane, and it may not be sealed yet.
-        """
+    def _begin_pane(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
+        """Begin with the next pane, which is sealed: from here on other rules may count, and references."""
         if self.decisions.partitions is not None:
             self._silence.begin_pane(self.decisions.partitions.partitions)
-        at, pane_ms = self._next or 0, self._pane_ms
+        at = self._next or 0
         decision = self.decisions.begin_pane()
         if decision is not None:
             self._use(decision)
             self._next = -(-at // self._pane_ms) * self._pane_ms
             yield from self._judge.withdraw(at)
             yield from self._make_references(watermarks)  # of lanes that begin here, of what came before
-        return (self._next, self._pane_ms) != (at, pane_ms)
+            self._take_recorded()
 
     def _show_references(self) -> Iterator[Message]:
         """Let lanes that have begun report a reference that counts from the next pane; others begin with that pane."""
