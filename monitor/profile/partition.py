@@ -204,18 +204,15 @@ class PartitionFold:
         given = [beat.silent_to for beat in self.heartbeats if beat.offset == self.position and beat.silent_to]
         return max(given, default=None)
 
-    def switch(
-        self,
-        contract: TopicContract,
-        watermark: int | None,
-        held: tuple[str, ...] = (),
-        silent_to: int | None = None,
-    ) -> None:
-        """Switch to another contract. `watermark`: the present one; it is not taken back, and new models begin there.
+    def switch_here(self, contract: TopicContract) -> Switch:
+        """Return what records that another contract counts from the present position on."""
+        held = tuple(sorted(self.held))
+        return Switch(self.position, self.watermark, contract.digest, held, self.silence_here())
 
-        `held`: models that wait for a grid until now. `silent_to`: see `silence_here`.
-        """
-        self.switches.append(Switch(self.position, watermark, contract.digest, held, silent_to))
+    def switch(self, contract: TopicContract, switch: Switch) -> None:
+        """Switch to another contract. The watermark of `switch` is not taken back, and new models begin there."""
+        watermark = switch.watermark
+        self.switches.append(switch)
         self._open_beats = 0
         if watermark is not None:
             self.floor = max(watermark, watermark if self.floor is None else self.floor)

@@ -164,22 +164,17 @@ class ProfileTask:
             mark = self._marks.pop(0)
             go_to(mark.offset)
             if mark.contract is not None:
-                self.switch(mark.contract, mark.watermark, mark.held, mark.silent_to)
+                place = (self.fold.position, mark.watermark, mark.contract.digest)
+                self.switch(mark.contract, Switch(*place, mark.held, mark.silent_to))
                 self.fold.use_grids()
             elif mark.heartbeat is not None:
                 self.fold.heartbeat(mark.heartbeat.watermark, mark.heartbeat.silent_to)
             else:
                 self._arrive()
 
-    def switch(
-        self,
-        contract: TopicContract,
-        watermark: int | None,
-        held: tuple[str, ...] = (),
-        silent_to: int | None = None,
-    ) -> None:
-        """Fold under another contract from here on; see `PartitionFold.switch`."""
-        self.fold.switch(contract, watermark, held, silent_to)
+    def switch(self, contract: TopicContract, switch: Switch) -> None:
+        """Fold under another contract from here on."""
+        self.fold.switch(contract, switch)
         self._decoder = self._decoder_of(contract)
 
     def _arrive(self) -> None:

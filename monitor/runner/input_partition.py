@@ -68,10 +68,10 @@ class InputPartition:
         self.task.lose(end)
         return is_news
 
-    def begin_contract(self, held: tuple[str, ...] = (), silent_to: int | None = None) -> None:
-        """From its position on the fold is under its contract. `held`, `silent_to`: see ContractSwitch."""
+    def begin_contract(self) -> None:
+        """From its position on the fold is under its contract, which it begins with."""
         fold = self.task.fold
-        self._announce_switch(Switch(fold.position, fold.watermark, fold.contract.digest, held, silent_to))
+        self._announce_switch(Switch(fold.position, fold.watermark, fold.contract.digest))
 
     def _announce_switch(self, switch: Switch) -> None:
         place = (*self.tp, switch.offset, switch.watermark, switch.digest)
@@ -94,10 +94,9 @@ class InputPartition:
     def switch(self, contract: TopicContract) -> None:
         """From its position on the fold is under another contract."""
         self._touched.update(self.models)
-        held = tuple(sorted(self.task.fold.held))
-        silent_to = self.task.fold.silence_here()
-        self.task.switch(contract, self.task.fold.watermark, held, silent_to)
-        self.begin_contract(held, silent_to)
+        switch = self.task.fold.switch_here(contract)
+        self.task.switch(contract, switch)
+        self._announce_switch(switch)
 
     def _waits_for_leaving(self, contract: TopicContract) -> bool:
         """Return true if it waits only for grids of lanes that a contract lets go: perhaps nobody makes them."""

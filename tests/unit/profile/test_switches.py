@@ -16,7 +16,7 @@ from monitor.ledger.entries import Heartbeat
 from monitor.ledger.position_records import decode_profile, encode
 from monitor.panes.pane import RawPane
 from monitor.profile.partition import PartitionFold
-from monitor.profile.task import Mark, ProfileTask
+from monitor.profile.task import Mark, ProfileTask, mark_of
 from tests.unit import making
 from tests.unit.making import TOPIC, TP, contract, grids_of, lane_of, records
 from tests.unit.profile.test_partition import GRIDS, Output, Silence, a_log
@@ -122,7 +122,7 @@ class Run:
                 self.beats.append(self.task.fold.heartbeat(*given))
             elif isinstance(step, TopicContract):
                 before = self.task.fold.watermark
-                self.task.switch(step, before, silent_to=self.task.fold.silence_here())
+                self.task.switch(step, self.task.fold.switch_here(step))
                 assert before is None or (self.task.fold.watermark or 0) >= before
         self.out.take(self.task.fold)
 
@@ -175,7 +175,7 @@ def all_marks(steps: Sequence[Step]) -> tuple[list[Heartbeat], list[Mark]]:
     for step in steps:
         fold = run.task.fold
         if isinstance(step, TopicContract):
-            switches.append(Mark(fold.position, fold.watermark, step, silent_to=fold.silence_here()))
+            switches.append(mark_of(fold.switch_here(step), step))
         run.go([step], 1)
     return run.beats, switches
 
@@ -187,7 +187,7 @@ def test_a_longer_lateness_does_not_take_the_watermark_back() -> None:
     run.go(entries, 60)
     before = run.task.fold.watermark
     assert before == 1059 - 25
-    run.task.switch(CONTRACTS[2], before)
+    run.task.switch(CONTRACTS[2], run.task.fold.switch_here(CONTRACTS[2]))
     assert run.task.fold.watermark == before
     assert run.task.fold.natural_watermark == 1059 - 60
 
