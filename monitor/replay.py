@@ -158,12 +158,10 @@ class Replay:
     def _evaluated(self, tp: TopicPartition) -> list[Message]:
         """Hand what a partition has put out to evaluate, and new grids back to all partitions that wait for one."""
         drained = self.drained(tp)
-        for pane in drained.panes:
-            self._evaluate.read(pane)
-        if drained.watermark is not None:
-            self._evaluate.read(drained.watermark)
+        entries = [*drained.panes, *([] if drained.watermark is None else [drained.watermark])]
+        outputs = [output for entry in entries for output in self._evaluate.read(entry)]
         messages = []
-        for output in self._evaluate.advance():
+        for output in [*outputs, *self._evaluate.advance()]:
             if isinstance(output, Message):
                 messages.append(output)
             elif output.decision.kind == "grid":

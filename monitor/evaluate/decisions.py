@@ -67,6 +67,11 @@ class Decisions:
         """Lanes whose grid a replay need not make."""
 
     @property
+    def has_waiting_rules(self) -> bool:
+        """Return true if rules wait for the next pane."""
+        return self._waiting is not None
+
+    @property
     def stands_on(self) -> frozenset[str]:
         """Digests of the decisions that a restore has to be given: those that apply, and rules that wait."""
         waiting = () if self._waiting is None else (self._waiting.digest,)

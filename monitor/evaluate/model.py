@@ -68,6 +68,11 @@ class ModelFold:
         return self._next
 
     @property
+    def has_waiting_rules(self) -> bool:
+        """Return true if rules have come that count from the next pane on."""
+        return self.decisions.has_waiting_rules
+
+    @property
     def work_us(self) -> float:
         """About what the updates of detectors took since this object was made, µs."""
         return sum(lane.fold.work_us for lane in self._lanes.by_stream.values() if lane.fold is not None)

@@ -96,12 +96,9 @@ class EvaluateTask:
     def read(self, entry: Entry) -> list[Output]:
         """One ledger record. Panes are folded by `advance`."""
         if isinstance(entry, Watermark):
-            # after a torn commit a partition tells again what is below the last: it will come back to that
-            known = self._watermarks.setdefault(TopicPartition(entry.topic, entry.partition), entry)
-            is_newer = entry.watermark > known.watermark
-            if is_newer or (entry.watermark == known.watermark and entry.held.keys() <= known.held.keys()):
-                self._watermarks[TopicPartition(entry.topic, entry.partition)] = entry
-            return []
+            self._take_watermark(entry)
+            waiting = [name for name in sorted(self._models) if self._models[name].has_waiting_rules]
+            return [output for name in waiting for output in self._guarded(name, self._advance_waiting(name))]
         if isinstance(entry, Heartbeat):  # its watermark, if it has one, is in the watermarks
             for fold in self._models.values():
                 fold.read(entry)
@@ -116,7 +113,24 @@ class EvaluateTask:
         fold = self.model(entry.model)
         # a decision counts from the first pane that could not be folded before it, however the ledger was polled
         before = fold.advance(self._watermarks) if isinstance(entry, Decision | Notice) else ()
-        return self._guarded(entry.model, chain(before, _read(fold, entry)))
+        return self._guarded(entry.model, chain(before, _read(fold, entry), self._advance_waiting(entry.model)))
+
+    def _take_watermark(self, entry: Watermark) -> None:
+        # after a torn commit a partition tells again what is below the last: it will come back to that
+        known = self._watermarks.setdefault(TopicPartition(entry.topic, entry.partition), entry)
+        is_newer = entry.watermark > known.watermark
+        if is_newer or (entry.watermark == known.watermark and entry.held.keys() <= known.held.keys()):
+            self._watermarks[TopicPartition(entry.topic, entry.partition)] = entry
+
+    def _advance_waiting(self, model: str) -> Iterator[Output]:
+        """Fold a model record by record while rules wait for its next pane.
+
+        A lane that ends with those rules gets a grid only if its first rows are certain before that pane is sealed.
+        Which came first must not depend on how the ledger was polled.
+        """
+        fold = self._models[model]
+        if fold.has_waiting_rules:
+            yield from fold.advance(self._watermarks)
 
     def prepare(self) -> Iterator[None]:
         """Make in steps what `advance` will publish of first rows; without it that makes them at once."""

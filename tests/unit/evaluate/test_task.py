@@ -56,10 +56,11 @@ retraining:
 """
 
 
-def rules(psi: float) -> Decision:
+def rules(psi: float, pane_ms: int = 2000) -> Decision:
     config = load(CONFIG.format(psi=psi), "alerts.yaml").models[0]
     text: str = ModelRules.model_dump_json(config.rules, by_alias=True)
-    return new_decision("m", "rules", msgspec.json.encode(RulesContent(text, two_streams())).decode())
+    content = RulesContent(text, two_streams(pane_ms=pane_ms))
+    return new_decision("m", "rules", msgspec.json.encode(content).decode())
 
 
 @dataclass
@@ -180,6 +181,27 @@ def test_how_the_ledger_is_polled_changes_nothing(seed: int) -> None:
         assert [a for a in activations(outputs) if a.decision.kind == "rules"] == [
             a for a in activations(one) if a.decision.kind == "rules"
         ]
+
+
+def is_of_first_rows(output: Output) -> bool:
+    return isinstance(output, Activation) and output.decision.kind in ("grid", "reference")
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3])
+def test_how_the_ledger_is_polled_decides_of_no_lane_that_ends(seed: int) -> None:
+    """Whether it gets a grid is the same for all polls, wherever in the ledger the rules stand that end it."""
+    ledger = live(a_log(seed), random.Random(seed)).ledger
+    task = EvaluateTask(PLACE)
+    made = next(i for i, e in enumerate(ledger) if any(map(is_of_first_rows, [*task.read(e), *task.advance()])))
+    found = set()
+    for at in range(max(2, made - 24), made + 3):
+        changed = [*ledger[:at], rules(0.5, 4000), *ledger[at : made + 30]]
+        polls = [evaluated(changed, random.Random(salt)) for salt in range(6)]
+        assert len({msgspec.json.encode(sorted(digests.items())) for _, digests in polls}) == 1
+        one, *others = [sorted(msgspec.json.encode(o) for o in outputs if is_of_first_rows(o)) for outputs, _ in polls]
+        assert others == [one] * 5
+        found.add(len(one))
+    assert len(found) > 1  # with and without
 
 
 @pytest.mark.parametrize("seed", range(4))
