@@ -187,7 +187,7 @@ def is_of_first_rows(output: Output) -> bool:
     return isinstance(output, Activation) and output.decision.kind in ("grid", "reference")
 
 
-@pytest.mark.parametrize("seed", [0, 1, 3])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_how_the_ledger_is_polled_decides_of_no_lane_that_ends(seed: int) -> None:
     """Whether it gets a grid is the same for all polls, wherever in the ledger the rules stand that end it."""
     ledger = live(a_log(seed), random.Random(seed)).ledger
