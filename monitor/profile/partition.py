@@ -369,9 +369,9 @@ class PartitionFold:
     def snapshot(self, sequences: Mapping[str, int]) -> ProfilePosition:
         """The position record, with the sequence numbers of the task's outputs."""
         low = self.low()
-        # the floor of `low` holds all heartbeats up to it; with nothing open, all there were
         self.quarantined = {offset for offset in self.quarantined if offset >= low.offset}
-        self.heartbeats = [beat for beat in self.heartbeats if low.offset < beat.offset and low.offset < self.position]
+        # the floor of `low` holds what heartbeats up to it gave; a switch at the present place asks for those there
+        self.heartbeats = [beat for beat in self.heartbeats if beat.offset > low.offset or beat.offset == self.position]
         past = [s for s in self.switches if not (low.offset < s.offset and low.offset < self.position)]
         self.switches = self.switches[len(past) :]
         self._contract_at_low = past[-1].digest if past else self._contract_at_low

@@ -95,6 +95,8 @@ def some_steps(rng: random.Random) -> list[Step]:
     steps: list[Step] = list(a_log(rng, ("m", "w")))
     for _ in range(rng.randint(1, 8)):
         steps.insert(rng.randint(0, len(steps)), rng.choice(CONTRACTS))
+    for at in reversed([at for at, step in enumerate(steps, 1) if isinstance(step, Silence) and rng.random() < 0.3]):
+        steps[at:at] = rng.choices(CONTRACTS, k=2)
     return steps
 
 
@@ -132,7 +134,7 @@ class Run:
         return isinstance(watermark, Silence) or before is None or watermark > before
 
 
-@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("seed", [*range(80), 159])
 def test_switches_happen_again_where_they_happened(seed: int) -> None:
     """From any commit on a new task puts out what the undisturbed one does; and so does one that is told the places."""
     rng = random.Random(seed)
@@ -158,7 +160,7 @@ def test_switches_happen_again_where_they_happened(seed: int) -> None:
     assert again.out.watermarks == whole.out.watermarks
     assert again.task.snapshot({}) == whole.task.snapshot({})
 
-    beats, switches = all_marks(steps)
+    beats, switches = all_marks(steps, rng)
     told = [Mark(beat.offset, heartbeat=beat) for beat in beats] + switches
     replay = Run(steps, CONTRACTS[0], told)
     replay.go([step for step in steps if isinstance(step, tuple)], rng.randint(1, 30))
@@ -168,8 +170,8 @@ def test_switches_happen_again_where_they_happened(seed: int) -> None:
     assert replay.task.fold.buckets == whole.task.fold.buckets
 
 
-def all_marks(steps: Sequence[Step]) -> tuple[list[Heartbeat], list[Mark]]:
-    """Where heartbeats and switches happened, in two lists as the ledger has them."""
+def all_marks(steps: Sequence[Step], rng: random.Random) -> tuple[list[Heartbeat], list[Mark]]:
+    """Where heartbeats and switches happened, in two lists as the ledger has them, whatever was committed between."""
     run = Run(steps, CONTRACTS[0])
     switches = []
     for step in steps:
@@ -177,6 +179,8 @@ def all_marks(steps: Sequence[Step]) -> tuple[list[Heartbeat], list[Mark]]:
         if isinstance(step, TopicContract):
             switches.append(mark_of(fold.switch_here(step), step))
         run.go([step], 1)
+        if rng.random() < 0.5:
+            run.task.snapshot({})
     return run.beats, switches
 
 
