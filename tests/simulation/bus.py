@@ -1,6 +1,6 @@
 """The bus of the simulation: the one in memory, with open transactions, late markers, sessions and outages.
 
-Generations, assignments and the refusal of stale commits are those of `monitor/bus/memory.py`.
+Generations, assignments and the refusal of stale commits are those of `monitor/bus/memory_group.py` and `memory.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from monitor.bus.memory import MemoryBus, MemoryConsumer, MemoryWriter
+from monitor.bus.memory import MemoryBus, MemoryWriter
+from monitor.bus.memory_group import MemoryConsumer
 from monitor.bus.port import Committed, Polled
 from monitor.bus.records import choose_partition
 from monitor.errors import BusError, StaleGeneration, TransactionFailed
@@ -231,7 +232,7 @@ class SimulatedConsumer(MemoryConsumer):
 
     def _start(self, tp: TopicPartition) -> int:
         committed = self.committed(tp)
-        return self._bus.beginning(tp) if committed is None else committed.offset
+        return self._place.beginning(tp) if committed is None else committed.offset
 
 
 class SimulatedWriter(MemoryWriter):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from monitor.bus.memory import MemoryLog
+from monitor.bus.memory_log import MemoryLog
 from monitor.bus.port import Committed
 from monitor.events import Outgoing, TopicPartition
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import cast
 
-from monitor.bus.memory import MemoryConsumer
+from monitor.bus.memory_group import MemoryConsumer
 from monitor.bus.port import Committed
 from monitor.config.resolved import Config
 from monitor.errors import BusError, ConfigurationError, TransactionFailed
