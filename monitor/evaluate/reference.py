@@ -14,6 +14,7 @@ from functools import cached_property
 import msgspec
 import numpy as np
 
+from monitor.codec.formats import decode_format
 from monitor.errors import FormatError
 from monitor.events import Int64s, ReferenceInfo, Rows, StreamName
 from monitor.panes.grid import Grid, encode_rows
@@ -110,12 +111,7 @@ def encode_reference(reference: Reference) -> str:
 
 def decode_reference(text: str, grids: Iterable[Grid]) -> tuple[Reference, Grid]:
     """The reference of its JSON and the grid among `grids` that it stands on; raises FormatError."""
-    try:
-        raw = msgspec.json.decode(text, type=_ReferenceValue)
-    except msgspec.DecodeError as error:
-        raise FormatError(f"not a reference: {error}") from error
-    if raw.format != _FORMAT:
-        raise FormatError(f"reference has format {raw.format!r}; this version reads {_FORMAT!r}")
+    raw = decode_format(text, _ReferenceValue, _FORMAT, "reference")
     grid = next((grid for grid in grids if grid.digest == raw.grid), None)
     if grid is None:
         raise FormatError(f"reference of {raw.model} stands on grid {raw.grid}, which is not there")

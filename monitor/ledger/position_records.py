@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import TypeVar
 
 import msgspec
 
-from monitor.errors import FormatError
+from monitor.codec.formats import decode_format
 from monitor.ledger.entries import Heartbeat
 
 FORMAT = "streamdrift.position/6"
 MODULUS = 1 << 256
+_WHAT = "position record"
 
 
 class RowState(msgspec.Struct, frozen=True, order=True):
@@ -214,32 +214,19 @@ def digest_of_records(records: Mapping[str, bytes]) -> int:
 
 def decode_profile(value: bytes) -> ProfilePosition:
     """The position of its JSON; raises FormatError."""
-    return _checked(value, ProfilePosition)
+    return decode_format(value, ProfilePosition, FORMAT, _WHAT)
 
 
 def decode_evaluate(value: bytes) -> EvaluatePosition:
     """The position of its JSON; raises FormatError."""
-    return _checked(value, EvaluatePosition)
+    return decode_format(value, EvaluatePosition, FORMAT, _WHAT)
 
 
 def decode_model(value: bytes) -> EvaluatedModel:
     """A model's record of its JSON; raises FormatError."""
-    return _checked(value, EvaluatedModel)
+    return decode_format(value, EvaluatedModel, FORMAT, _WHAT)
 
 
 def decode_mark(value: bytes) -> GuardRecord:
     """The mark of its JSON; raises FormatError."""
-    return _checked(value, GuardRecord)
-
-
-Position = TypeVar("Position", ProfilePosition, EvaluatePosition, EvaluatedModel, GuardRecord)
-
-
-def _checked(value: bytes, kind: type[Position]) -> Position:
-    try:
-        position = msgspec.json.decode(value, type=kind)
-    except msgspec.DecodeError as error:
-        raise FormatError(f"not a position record: {error}") from error
-    if position.format != FORMAT:
-        raise FormatError(f"position record has format {position.format!r}; this version reads {FORMAT!r}")
-    return position
+    return decode_format(value, GuardRecord, FORMAT, _WHAT)

@@ -21,6 +21,7 @@ from functools import cached_property
 import msgspec
 import numpy as np
 
+from monitor.codec.formats import decode_format
 from monitor.contract import StreamContract
 from monitor.errors import FormatError
 from monitor.events import CellState, Codes, Float64s, Int16s, Int64s, Rows, States, StreamName
@@ -304,17 +305,15 @@ def encode_grid(grid: Grid) -> bytes:
 
 def decode_grid(value: bytes) -> Grid:
     """The grid of its JSON; raises FormatError for anything else."""
+    raw = decode_format(value, _GridValue, _FORMAT, "grid")
     try:
-        raw = msgspec.json.decode(value, type=_GridValue)
-        if raw.format != _FORMAT:
-            raise FormatError(f"grid has format {raw.format!r}; this version reads {_FORMAT!r}")
         return Grid(
             raw.model,
             raw.stream,
             tuple(NumericBins(b.name, _edges(b.edges), b.atoms, b.center, b.unit) for b in raw.numeric),
             tuple(CategoryBins(b.name, b.values) for b in raw.categorical),
         )
-    except (msgspec.DecodeError, ValueError) as error:
+    except ValueError as error:
         raise FormatError(f"not a grid: {error}") from error
 
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from monitor.bus.port import Bus
 from monitor.codec.decode import Decoder
+from monitor.codec.formats import decode_format
 from monitor.config.resolved import ModelConfig
 from monitor.contract import ModelContract, StreamContract, lane_contract
-from monitor.errors import ConfigurationError, FormatError
+from monitor.errors import ConfigurationError
 from monitor.evaluate.reference import Reference, decode_reference, encode_reference
 from monitor.events import RecordBatch, Rows, TopicPartition
 from monitor.ledger.entries import Decision, new_decision
@@ -152,12 +153,7 @@ def write_reference_file(pairs: Sequence[GridAndReference]) -> bytes:
 
 def read_reference_file(value: bytes) -> list[GridAndReference]:
     """Grids and references of a file of ours; raises FormatError."""
-    try:
-        raw = msgspec.json.decode(value, type=_ReferenceFile)
-    except msgspec.DecodeError as error:
-        raise FormatError(f"not a reference file: {error}") from error
-    if raw.format != FILE_FORMAT:
-        raise FormatError(f"reference file has format {raw.format!r}; this version reads {FILE_FORMAT!r}")
+    raw = decode_format(value, _ReferenceFile, FILE_FORMAT, "reference file")
     pairs = []
     for grid_text, reference_text in raw.streams:
         grid = decode_grid(grid_text.encode())
