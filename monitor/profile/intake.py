@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,12 +95,6 @@ class Intake:
     def go_back(self, state: RowState) -> None:
         """Go on from the state before a row; where it had to wait for others, it waits again."""
         self.highest, self.reach, self._until = state.highest, state.reach, state.until or 0
-
-    def drop(self, models: AbstractSet[str]) -> int:
-        """Forget the waiting rows of some models; how many they were."""
-        before = len(self)
-        self._wait([rows for rows in self._waiting if rows.model not in models], self._vouched, None)
-        return before - len(self)
 
     def _decide(
         self,

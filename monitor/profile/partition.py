@@ -229,7 +229,6 @@ class PartitionFold:
         self.gone = {name: span for name, span in self.gone.items() if name not in self.models}
         if watermark is not None:
             self.gone |= {name: (self._first_of(model), watermark) for name, model in before.items()}
-        self.buckets["filtered"] += self.intake.drop(before.keys())  # what waits of them is nobody's any more
         self._seal()
 
     def _go_on(self, model: ModelPanes, contract: ModelContract) -> ModelPanes:
@@ -259,9 +258,9 @@ class PartitionFold:
         """All that have panes here, those that the contract has left among them."""
         return [*self.models.values(), *self._ended]
 
-    def _lane_of(self, rows: Rows) -> ModelPanes:
-        """Put rows where they belong: to the lane whose contract they were decoded under."""
-        return next((ended for ended in self._ended if ended.lane == rows.contract), self.models[rows.model])
+    def _lane_of(self, rows: Rows) -> ModelPanes | None:
+        """Where rows belong: the lane whose contract they were decoded under; None if their model has left it."""
+        return next((lane for lane in self._lanes if lane.lane == rows.contract), None)
 
     def _first_of(self, model: ModelPanes) -> int:
         """The watermark from which on a model is folded; once there is a watermark."""
@@ -457,8 +456,12 @@ class PartitionFold:
                 continue
             floor = NEVER if self.floor is None else self.floor
             watermark = np.maximum(np.where(highest == NEVER, NEVER, highest - self.lateness), floor)
-            late = self._lane_of(rows).add(rows, watermark, partial(self._state_before, part))
             records = rows.part == 0  # a record is counted once, with the first of its rows
+            lane = self._lane_of(rows)
+            if lane is None:  # they waited when a contract let their model go
+                self.buckets["filtered"] += int(records.sum())
+                continue
+            late = lane.add(rows, watermark, partial(self._state_before, part))
             self.buckets["late"] += int((late & records).sum())
             self.buckets["pane"] += int((~late & records).sum())
         accepted = [part.rows for part in decided if len(part.rows)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from monitor.contract import ColumnSpec, ModelContract, StreamContract, lane_contract
+from monitor.contract import ColumnSpec, ModelContract, StreamContract, TopicContract, lane_contract
 from monitor.events import Batch, RecordBatch, Rejected, Rows, StreamName, TopicPartition
 from monitor.ledger.entries import Activation, Decision, new_decision
 from monitor.panes.grid import Grid, encode_grid, make_grid
@@ -46,7 +46,9 @@ def value_of(offset: int) -> tuple[float, float, str]:
     )
 
 
-def rows(offsets: Sequence[int], times: Sequence[int], model: str = "m", stream: StreamName = "features") -> Rows:
+def rows(
+    offsets: Sequence[int], times: Sequence[int], model: str = "m", stream: StreamName = "features", lane: str = ""
+) -> Rows:
     """Rows of the stream above at those offsets; about one cell in nine is not valid."""
     cells = [value_of(offset) for offset in offsets]
     numeric = np.array([cell[:2] for cell in cells], dtype=np.float64).reshape(len(cells), 2)
@@ -57,7 +59,7 @@ def rows(offsets: Sequence[int], times: Sequence[int], model: str = "m", stream:
     return Rows(
         model=model,
         stream=stream,
-        contract="",
+        contract=lane,
         part=np.zeros(len(offsets), dtype=np.int32),
         offset=np.array(offsets, dtype=np.int64),
         time=np.array(times, dtype=np.int64),
@@ -72,15 +74,18 @@ Entry = tuple[int, str, int]
 """(offset, what, time): a row of the model `what`, or "dead", "tombstone", "filtered"."""
 
 
-def batch(entries: Sequence[Entry], tp: TopicPartition = TP, stamps: Sequence[int] | None = None) -> Batch:
-    """What decoding these records (at least one) would give."""
+def batch(
+    entries: Sequence[Entry], tp: TopicPartition = TP, stamps: Sequence[int] | None = None, *, under: TopicContract
+) -> Batch:
+    """What decoding these records (at least one) under a contract would give."""
     offsets = [offset for offset, _, _ in entries]
     stream: StreamName = "predictions" if tp.topic == PREDICTIONS else "features"
     models = sorted({what for _, what, _ in entries} - {"dead", "tombstone", "filtered"})
+    lanes = {model.model: lane_of(model, stream) for model in under.models}
     parts = []
     for model in models:
         mine = [(offset, time) for offset, what, time in entries if what == model]
-        parts.append(rows([o for o, _ in mine], [t for _, t in mine], model, stream))
+        parts.append(rows([o for o, _ in mine], [t for _, t in mine], model, stream, lanes[model]))
 
     def of(kind: str) -> np.ndarray:
         return np.array([offset for offset, what, _ in entries if what == kind], dtype=np.int64)

@@ -125,7 +125,7 @@ def live(batches: dict[TopicPartition, list[list[making.Entry]]], rng: random.Ra
         fold = folds[tp]
         if not fold.waiting and left[tp]:
             part = left[tp].pop(0)
-            fold.feed(making.batch(part, tp), making.records(part, tp))
+            fold.feed(making.batch(part, tp, under=fold.contract), making.records(part, tp))
         drained = fold.drain()
         for pane in drained.panes:
             read(pane)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
+from monitor.contract import TopicContract
 from monitor.events import Batch, RecordBatch
 from monitor.panes.pane import RawPane
 from monitor.panes.rows import take
@@ -21,11 +23,12 @@ from tests.unit.making import TP, contract
 class _Made:
     """Decodes records of `making` back to the entries that they stand for."""
 
-    def __init__(self, entries: list[making.Entry]) -> None:
+    def __init__(self, entries: list[making.Entry], under: TopicContract) -> None:
+        self._under = under
         self._entries = {entry[0]: entry for entry in entries}
 
     def decode(self, batch: RecordBatch) -> Batch:
-        return making.batch([self._entries[offset] for offset in batch.offsets])
+        return making.batch([self._entries[offset] for offset in batch.offsets], under=self._under)
 
 
 def a_log(rng: random.Random) -> list[making.Entry]:
@@ -46,7 +49,7 @@ def test_buckets_gaps_and_what_waits_make_up_the_offsets_consumed(seed: int) -> 
     rng = random.Random(seed)
     entries = a_log(rng)
     end = entries[-1][0] + 1 + rng.randint(0, 3)  # the log may end in markers
-    task = ProfileTask(PartitionFold(TP, [contract(raw_rows=10**6)]), lambda _: _Made(entries))
+    task = ProfileTask(PartitionFold(TP, [contract(raw_rows=10**6)]), partial(_Made, entries))
     at, kept = 0, []
     while at < len(entries):
         n = rng.randint(1, 40)
@@ -63,7 +66,7 @@ def test_buckets_gaps_and_what_waits_make_up_the_offsets_consumed(seed: int) -> 
     assert account.gaps == end - entries[0][0] - len(entries) > 0
 
     position = rng.choice(kept)
-    again = ProfileTask(PartitionFold(TP, [contract(raw_rows=10**6)]), lambda _: _Made(entries))
+    again = ProfileTask(PartitionFold(TP, [contract(raw_rows=10**6)]), partial(_Made, entries))
     again.restore(position)
     again.feed(making.records([entry for entry in entries if entry[0] >= position.low.offset]))
     again.reached(end)
@@ -84,7 +87,7 @@ def test_a_record_of_several_rows_is_counted_once() -> None:
 
     entries: list[making.Entry] = [(o, "m", 1000 + 50 * o - (2000 if o % 9 == 8 else 0)) for o in range(300)]
     fold = PartitionFold(TP, [contract(raw_rows=10**6)])
-    task = ProfileTask(fold, lambda _: Tripled(entries))
+    task = ProfileTask(fold, partial(Tripled, entries))
     for at in range(0, 300, 37):
         task.feed(making.records(entries[at : at + 37]))
     fold.end()

@@ -53,7 +53,7 @@ def pieces(log: list[Stamped], rng: random.Random) -> list[list[Stamped]]:
 def feed(fold: PartitionFold, piece: list[Stamped]) -> None:
     entries: list[Entry] = [entry[:3] for entry in piece]
     stamps = [entry[3] for entry in piece if entry[3] is not None]
-    fold.feed(batch(entries, stamps=stamps or None), records(entries))
+    fold.feed(batch(entries, stamps=stamps or None, under=fold.contract), records(entries))
 
 
 def folded(log: list[list[Stamped]]) -> tuple[PartitionFold, Output]:
@@ -111,14 +111,14 @@ def test_a_stamped_row_ahead_of_its_stamp_is_dead_at_once() -> None:
     """Though a row before it waits; and it is no witness for that one."""
     fold = PartitionFold(TP, [contract(raw_rows=1000)])
     entries: list[Entry] = [(i, "m", 1000 + i) for i in range(40)]
-    fold.feed(batch(entries), records(entries))
-    fold.feed(batch([(40, "m", 9000)]), records([(40, "m", 9000)]))
+    fold.feed(batch(entries, under=fold.contract), records(entries))
+    fold.feed(batch([(40, "m", 9000)], under=fold.contract), records([(40, "m", 9000)]))
     ahead: list[Entry] = [(41 + i, "m", 9000 if i < 20 else 1040) for i in range(40)]
-    fold.feed(batch(ahead, stamps=[1040] * 40), records(ahead))
+    fold.feed(batch(ahead, stamps=[1040] * 40, under=fold.contract), records(ahead))
     assert [r.offset for r in fold.drain().rejected] == [*range(41, 61)]
     assert fold.account().held == 21
     more: list[Entry] = [(81 + i, "m", 1041) for i in range(12)]
-    fold.feed(batch(more, stamps=[1041] * 12), records(more))
+    fold.feed(batch(more, stamps=[1041] * 12, under=fold.contract), records(more))
     assert [r.offset for r in fold.drain().rejected] == [40]
     assert fold.account().held == 0
 
@@ -144,7 +144,7 @@ def test_a_task_that_begins_again_in_the_other_kind_of_batch_arrives() -> None:
     entries: list[Entry] = [(i, "m", 1000 + i) for i in range(80)]
     fold = PartitionFold(TP, [contract(raw_rows=1000)])
     for kind, part in ((True, entries[:50]), (False, entries[50:])):
-        fold.feed(batch(part, stamps=[e[2] for e in part] if kind else None), records(part))
+        fold.feed(batch(part, stamps=[e[2] for e in part] if kind else None, under=fold.contract), records(part))
     fold.drain()
     position = fold.snapshot({})
     assert position.low.offset < 79
@@ -152,7 +152,7 @@ def test_a_task_that_begins_again_in_the_other_kind_of_batch_arrives() -> None:
     class Made:
         def decode(self, found: RecordBatch) -> object:
             part = [entries[offset] for offset in found.offsets]
-            return batch(part, stamps=[e[2] for e in part] if part[0][0] < 50 else None)
+            return batch(part, stamps=[e[2] for e in part] if part[0][0] < 50 else None, under=fold.contract)
 
     task = ProfileTask(PartitionFold(TP, [contract(raw_rows=1000)]), lambda _: Made())  # type: ignore[arg-type,return-value]  # decodes entries
     task.restore(position)

@@ -110,7 +110,7 @@ def feed(fold: PartitionFold, piece: list[Entry] | int) -> None:
     elif isinstance(piece, int):
         fold.heartbeat(piece)
     else:
-        fold.feed(batch(piece), records(piece))
+        fold.feed(batch(piece, under=fold.contract), records(piece))
 
 
 def step_of(beat: Heartbeat) -> int:
@@ -415,7 +415,7 @@ def test_a_watermark_is_told_whenever_a_pane_of_any_model_is_sealed() -> None:
     fold = new_fold(contracts)
     told = []
     for i in range(300):
-        fold.feed(batch([(i, "w" if i % 2 else "m", 1000 + i)]), records([(i, "m", 0)]))
+        fold.feed(batch([(i, "w" if i % 2 else "m", 1000 + i)], under=fold.contract), records([(i, "m", 0)]))
         drained = fold.drain()
         told += [drained.watermark.watermark] if drained.watermark else []
         for pane in drained.panes:

@@ -7,6 +7,7 @@ import random
 import msgspec
 import pytest
 
+from monitor.contract import TopicContract
 from monitor.events import Batch, RecordBatch
 from monitor.ledger.position_records import ProfilePosition, decode_profile, encode
 from monitor.profile.partition import PartitionFold
@@ -113,7 +114,7 @@ def test_a_position_of_many_models_is_small(n: int, moved: int) -> None:
 def test_what_is_said_of_a_model_is_enough_to_go_on() -> None:
     """Models that wait for their grid, that have sent rows raw, and that have moved on, all after folding again."""
     fold, position = many(20, 10)
-    task = ProfileTask(PartitionFold(TP, fold.contract.models), lambda _: _Entries())
+    task = ProfileTask(PartitionFold(TP, fold.contract.models), _Entries)
     task.restore(decode_profile(encode(position)), later=[Mark(5000, 2_000_000)])
     for i in range(10):
         if i * 100 + 60 > position.low.offset:
@@ -136,6 +137,9 @@ def test_what_is_said_of_a_model_is_enough_to_go_on() -> None:
 class _Entries:
     """Decodes what `many` has fed."""
 
+    def __init__(self, under: TopicContract) -> None:
+        self._under = under
+
     def decode(self, batch: RecordBatch) -> Batch:
         entries: list[Entry] = [(o, f"model-name-{o // 100}", time_of(o)) for o in batch.offsets]
-        return making.batch(entries)
+        return making.batch(entries, under=self._under)

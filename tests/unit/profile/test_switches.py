@@ -68,22 +68,22 @@ class Decoder:
 
     def __init__(self, entries: dict[int, making.Entry], contract: TopicContract) -> None:
         self._entries = entries
-        self._models = {model.model: model for model in contract.models}
+        self._contract = contract
+        self._streams = {model.model: model.streams[0] for model in contract.models}
 
     def decode(self, batch: RecordBatch) -> Batch:
         found = [self._entries[offset] for offset in batch.offsets]
-        foreign = {"m", "w"} - self._models.keys()
-        made = making.batch([(o, "filtered" if what in foreign else what, time) for o, what, time in found])
-        return replace(made, rows=tuple(self._under_contract(rows) for rows in made.rows))
+        foreign = {"m", "w"} - self._streams.keys()
+        known = [(o, "filtered" if what in foreign else what, time) for o, what, time in found]
+        made = making.batch(known, under=self._contract)
+        return replace(made, rows=tuple(self._columns_of(rows) for rows in made.rows))
 
-    def _under_contract(self, rows: Rows) -> Rows:
+    def _columns_of(self, rows: Rows) -> Rows:
         """The rows with as many columns as the contract has."""
-        model = self._models[rows.model]
-        (stream,) = model.streams
-        lane, n, rest = lane_contract(model, stream), len(stream.numeric_series), len(stream.categorical_series)
+        stream = self._streams[rows.model]
+        n, rest = len(stream.numeric_series), len(stream.categorical_series)
         return replace(
             rows,
-            contract=lane,
             numeric=rows.numeric[:, :n],
             numeric_states=rows.numeric_states[:, :n],
             categorical=rows.categorical[:rest],
@@ -225,3 +225,24 @@ def test_a_pane_in_which_the_columns_change_is_sealed_in_two_parts() -> None:
     assert counts[104, old] + counts[104, new] == 10
     assert {index for index, lane in counts if lane == old} == {100, 101, 102, 103, 104}
     assert min(index for index, lane in counts if lane == new) == 104
+
+
+def test_rows_that_wait_behind_those_of_a_model_that_goes_wait_as_long_as_before() -> None:
+    """Its rows are decided with theirs, and then filtered; a task that folds again finds the same ones waiting."""
+    entries: list[Step] = [(i, "m", 1000 + i) for i in range(60)]
+    entries += [(60 + i, "w" if i < 4 else "m", 1560 + i) for i in range(7)]
+    more: list[Step] = [(67 + i, "m", 1567 + i) for i in range(40)]
+    run = Run([*entries, *more], CONTRACTS[0])
+    run.go([*entries, CONTRACTS[1]], 30)
+    position = run.task.snapshot({})
+    assert position.held == 7
+    again = Run([*entries, *more], CONTRACTS[0])
+    again.task.restore(position, BY_DIGEST)
+    again.go([s for s in entries if isinstance(s, tuple) and s[0] >= position.low.offset], 30)
+    again.task.reached(position.position)
+    assert not again.task.restoring
+    for one in (run, again):
+        one.go(more, 30)
+        assert one.task.fold.buckets["filtered"] == 4
+        assert one.task.fold.account().difference == 0
+    assert again.task.snapshot({}) == run.task.snapshot({})
