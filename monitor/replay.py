@@ -172,7 +172,7 @@ class Replay:
     def _spread(self) -> list[Message]:
         messages = []
         for tp, task in self._tasks.items():
-            if task.fold.lacks_grid:
+            if task.fold.lanes.lacks_grid:
                 task.fold.use_grids()
                 messages += self._evaluated(tp)
         for tp in sorted(self._waiting):

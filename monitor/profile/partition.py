@@ -1,9 +1,5 @@
 """The fold of one input partition: decoded batches in, sealed panes, rejected rows and a watermark out.
 
-If a contract changes what a lane stands on (columns, the length of panes, the reference), its open panes are left, and
-rows from there on go into panes of their own: two parts of one pane, each named by its contract. Of the part of the
-contract that was left only the number of rows is sealed, because it is judged by nobody.
-
 Rules: a row is late iff its pane had ended under the watermark before it; the watermark is the largest accepted
 time minus the lateness, or the heartbeats' floor where that is higher; a late row counts in the oldest open pane.
 While a model has no grid its panes are sent raw, at most `raw_rows` rows; then the partition waits for the grid, and
@@ -14,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,20 +18,16 @@ import numpy as np
 
 from monitor.codec.dead_letters import reject
 from monitor.codec.reasons import QUARANTINED
-from monitor.contract import ModelContract, TopicContract, contract_of_topic, lane_contract
-from monitor.events import Batch, RecordBatch, Rejected, Rows, TopicPartition
+from monitor.contract import ModelContract, TopicContract, contract_of_topic
+from monitor.events import Batch, RecordBatch, Rejected, TopicPartition
 from monitor.ledger.entries import Activation, Heartbeat, Watermark, joined_at
-from monitor.ledger.position_records import FORMAT, ModelPosition, ProfilePosition, RowState, Switch
-from monitor.panes.grid import Grid
+from monitor.ledger.position_records import FORMAT, ProfilePosition, RowState, Switch
 from monitor.panes.pane import Pane, RawPane
 from monitor.profile.accounting import Account
 from monitor.profile.admission import Flush
 from monitor.profile.grids import Grids
 from monitor.profile.intake import NEVER, Decided, Intake
-from monitor.profile.model_panes import ModelPanes
-
-NOTHING_OF_ITS_OWN = ModelPosition()
-"""The position of a model whose state follows from its partition alone."""
+from monitor.profile.partition_lanes import PartitionLanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +56,13 @@ class PartitionFold:
         may_cut: bool = False,
     ) -> None:
         self.tp = tp
-        self._grids = grids or Grids()
-        self._may_cut = may_cut
-        self.waits_to_the_end: Callable[[str, str], bool] = lambda model, lane: False
-        """In a replay, of a model and its lane: whether that will end while it waits for its grid, which came later."""
+        self.lanes = PartitionLanes(tp, contracts, grids or Grids(), may_cut)
         self.intake = Intake(contracts[0].max_clock_skew_ms)
         self.lateness = contracts[0].lateness_ms
         self.floor: int | None = None
-        self.models = {contract.model: self._panes_of(contract, None) for contract in contracts}
-        self._ended: list[ModelPanes] = []
-        """Lanes that the contract has left, as long as they have open panes or rows may wait for them."""
         self.contract = contract_of_topic(tp.topic, contracts)
         self._contract_at_low = self.contract.digest
         self.switches: list[Switch] = []
-        self.gone: dict[str, tuple[int, int]] = {}
         self.position = 0
         self.start: int | None = None
         self.first_watermark: int | None = None
@@ -98,24 +83,12 @@ class PartitionFold:
         self._published_held: dict[str, int] = {}
         """Which models the newest published watermark holds back, and where."""
         self._folding_again = False
-        self.wants_again = False
-        """True if a grid is there that needs rows which were forgotten: the fold is to begin again where it stands."""
-
-    def _panes_of(self, contract: ModelContract, first: int | None) -> ModelPanes:
-        """A model without open panes, on its grid where that is known."""
-        model = ModelPanes(contract, self.tp, first, self._may_cut)
-        model.grid = self._grid_of(model)
-        return model
-
-    def _grid_of(self, model: ModelPanes) -> Grid | None:
-        waits = self.waits_to_the_end(model.contract.model, model.lane)
-        return None if waits else self._grids.of(model.lane)
 
     # ------------------------------------------------------------------ input
 
     def join(self, activations: Sequence[Activation]) -> bool:
         """Begin as the models' sets of partitions say; False as long as one of them has yet to name this partition."""
-        joined = [joined_at(self.tp, name, activations) for name in self.models]
+        joined = [joined_at(self.tp, name, activations) for name in self.lanes.models]
         starts = [at for at in joined if isinstance(at, int)]
         if "not yet" in joined:
             return False
@@ -124,18 +97,9 @@ class PartitionFold:
         return True
 
     def use_grids(self) -> None:
-        """Have models without a grid take theirs, if it is known by now: panes are summarised on it, open ones too.
-
-        Panes that wait are sealed. Where rows of open panes were forgotten the log has to be folded again with the
-        grid; until then it is not used.
-        """
-        for model in self.models.values():
-            grid = None if model.grid is not None else self._grid_of(model)
-            if grid is not None and model.is_cut:
-                self.wants_again = True
-            elif grid is not None:
-                model.grid = grid
-                self._seal()
+        """Have models without a grid take theirs, if it is known by now, and seal the panes that waited for it."""
+        if self.lanes.use_grids():
+            self._seal()
 
     def feed(self, batch: Batch, records: RecordBatch) -> None:
         """Fold one decoded batch; `records` is what it was decoded from (dead letters quote it)."""
@@ -218,60 +182,18 @@ class PartitionFold:
             self.floor = max(watermark, watermark if self.floor is None else self.floor)
         self.contract = contract
         self.lateness, self.intake.skew = contract.models[0].lateness_ms, contract.models[0].max_clock_skew_ms
-        before, self.models = self.models, {}
-        for one in contract.models:
-            if one.model in before:
-                self.models[one.model] = self._go_on(before.pop(one.model), one)
-            else:
-                is_back = one.model in self.gone
-                first, again = (self.gone[one.model][0], watermark) if is_back else (watermark, None)
-                self.models[one.model] = self._begin(one, first, again)
-        self.gone = {name: span for name, span in self.gone.items() if name not in self.models}
-        if watermark is not None:
-            self.gone |= {name: (self._first_of(model), watermark) for name, model in before.items()}
+        self.lanes.switch(contract.models, watermark, self.watermark, self._first)
         self._seal()
 
-    def _go_on(self, model: ModelPanes, contract: ModelContract) -> ModelPanes:
-        """A model's panes under another contract: the same lane, or the one that takes its place from here on."""
-        if lane_contract(contract, contract.streams[0]) == model.lane:
-            model.contract = contract
-            return model
-        model.has_ended = True
-        again = model.again if contract.life == model.contract.life else self.watermark
-        fresh = self._begin(contract, model.first, again)
-        self._ended.append(model)
-        return fresh
-
-    def _begin(self, contract: ModelContract, first: int | None, again: int | None) -> ModelPanes:
-        """The lane of a model from here on: one that a contract has left before, if it has open panes yet."""
-        lane = self._panes_of(contract, first)
-        left = next((ended for ended in self._ended if ended.lane == lane.lane), None)
-        if left is not None:
-            self._ended.remove(left)
-            left.contract, left.first, left.has_ended = contract, first, False
-            lane = left  # `use_grids` gives it its grid
-        lane.again = again
-        return lane
-
     @property
-    def _lanes(self) -> list[ModelPanes]:
-        """All that have panes here, those that the contract has left among them."""
-        return [*self.models.values(), *self._ended]
-
-    def _lane_of(self, rows: Rows) -> ModelPanes | None:
-        """Where rows belong: the lane whose contract they were decoded under; None if their model has left it."""
-        return next((lane for lane in self._lanes if lane.lane == rows.contract), None)
-
-    def _first_of(self, model: ModelPanes) -> int:
-        """The watermark from which on a model is folded; once there is a watermark."""
-        if model.first is not None:
-            return model.first
+    def _first(self) -> int:
+        """The watermark from which on models are folded that have none of their own; once there is a watermark."""
         return self.first_watermark if self.first_watermark is not None else self.watermark or 0
 
     def end(self) -> None:
         """The end of a plain file: what waits is decided, what is open is sealed."""
         self._place(self.intake.flush(Flush(None), self.position))
-        ends = [end for lane in self._lanes if (end := lane.last_end()) is not None]
+        ends = [end for lane in self.lanes.all if (end := lane.last_end()) is not None]
         if self.watermark is not None and ends:
             self.floor = max([self.watermark, *ends])
             self._seal()
@@ -298,63 +220,41 @@ class PartitionFold:
         return silent_to if since == self.intake.highest else None
 
     @property
-    def lacks_grid(self) -> bool:
-        """Return true if one of its models has no grid yet."""
-        return any(model.grid is None for model in self.models.values())
-
-    @property
     def waiting(self) -> bool:
         """Return true if a due pane can't be sealed before its model has a grid: the partition is to be paused."""
-        return bool(self._held())
+        return bool(self.lanes.held(self.watermark))
 
     @property
     def held(self) -> frozenset[str]:
         """Models with a pane that is due and waits for a grid."""
-        return frozenset(self._held())
+        return frozenset(self.lanes.held(self.watermark))
 
     @property
     def held_lanes(self) -> frozenset[str]:
         """Lanes with a pane that is due and waits for a grid."""
-        return frozenset(self.models[name].lane for name in self._held())
+        return frozenset(self.lanes.models[name].lane for name in self.held)
 
     def drain(self) -> Drained:
         """Take what was put out since the last call."""
-        reached, held = self.watermark, self._held()
+        reached, held = self.watermark, self.lanes.held(self.watermark)
         watermark = None
         before = self.published_to
         if reached is not None and (
-            before is None or held != self._published_held or self._ends_a_pane(before, reached)
+            before is None or held != self._published_held or self.lanes.has_end_between(before, reached)
         ):
             self.published_to, self._published_held = reached, held
-            firsts = {name: self._first_of(model) for name, model in sorted(self.models.items())}
-            first = reached if self.first_watermark is None else self.first_watermark
-            again = {
-                name: (life, self._first_of(model) if model.again is None else model.again)
-                for name, model in sorted(self.models.items())
-                if (life := model.contract.life)
-            }
-            watermark = Watermark(*self.tp, reached, first, firsts, dict(sorted(self.gone.items())), held, again)
+            first = self._first
+            firsts, again = self.lanes.firsts(first), self.lanes.lives(first)
+            watermark = Watermark(*self.tp, reached, first, firsts, dict(sorted(self.lanes.gone.items())), held, again)
         drained = Drained(tuple(self._panes), tuple(self._rejected), watermark, tuple(self._left_out))
         self._panes, self._rejected, self._left_out = [], [], []
         return drained
-
-    def _ends_a_pane(self, before: int, after: int) -> bool:
-        """Return true if a pane of any model ends after `before` and at or before `after`."""
-        lengths = {lane.contract.pane_ms for lane in self._lanes}
-        return any(after // pane_ms > before // pane_ms for pane_ms in lengths)
-
-    def _held(self) -> dict[str, int]:
-        """The begin of the oldest pane that is due and waits for a grid, by model."""
-        if self.watermark is None:
-            return {}
-        starts = {name: model.blocked(self.watermark) for name, model in sorted(self.models.items())}
-        return {name: start for name, start in starts.items() if start is not None}
 
     # ------------------------------------------------------------------ restoring
 
     def low(self) -> RowState:
         """The state before the oldest record that is still needed."""
-        states = [state for lane in self._lanes for state in lane.starts()]
+        states = self.lanes.starts()
         if not states or self.intake:
             oldest = min(self.intake.offsets(), default=self.position)
             states.append(RowState(oldest, self.intake.highest, self.intake.reach, self.floor))
@@ -374,7 +274,6 @@ class PartitionFold:
         past = [s for s in self.switches if not (low.offset < s.offset and low.offset < self.position)]
         self.switches = self.switches[len(past) :]
         self._contract_at_low = past[-1].digest if past else self._contract_at_low
-        models = {name: model.position(self.watermark) for name, model in self.models.items()}
         return ProfilePosition(
             format=FORMAT,
             low=low,
@@ -387,11 +286,11 @@ class PartitionFold:
             natural=self.natural_watermark,
             watermark=self.watermark,
             published_to=self.published_to,
-            models={name: at for name, at in sorted(models.items()) if at != NOTHING_OF_ITS_OWN},
+            models=self.lanes.positions(self.watermark),
             digest=self.open_digest(),
             contract=self._contract_at_low,
             switches=tuple(self.switches),
-            gone=dict(sorted(self.gone.items())),
+            gone=dict(sorted(self.lanes.gone.items())),
             buckets=dict(sorted(self.buckets.items())),
             gaps=self.gaps,
             held=len(self.intake),
@@ -422,22 +321,18 @@ class PartitionFold:
         self.buckets, self.gaps = Counter(position.buckets), position.gaps
         if deleted := position.held - len(self.intake):
             self.buckets["lost"] += deleted  # rows that waited, and can't be folded again
-        for name, model in self.models.items():
-            model.arrive(position.models.get(name, NOTHING_OF_ITS_OWN), position.watermark)
-        for lane in self._ended:
-            lane.arrive(NOTHING_OF_ITS_OWN, position.watermark)
+        self.lanes.arrive(position.models, position.watermark)
         self.heartbeats, self.switches = list(position.heartbeats), list(position.switches)
-        self.gone = dict(position.gone)
+        self.lanes.gone = dict(position.gone)
         ended = position.switches[-1].digest if position.switches else position.contract
         same = (self.open_digest(), self.contract.digest) == (position.digest, ended)
-        self._published_held = self._held()  # what waited at the commit; some of it may have its grid by now
+        self._published_held = self.lanes.held(self.watermark)  # at the commit; some may have their grid by now
         self._seal()
         return same
 
     def open_digest(self) -> str:
         """Digest of the offsets in the open panes and of those that wait."""
-        parts = [part for lane in sorted(self._lanes, key=_name_of) for part in lane.offsets()]
-        parts.append("held:" + ",".join(map(str, self.intake.offsets())))
+        parts = [*self.lanes.offsets(), "held:" + ",".join(map(str, self.intake.offsets()))]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     # ------------------------------------------------------------------ folding
@@ -457,7 +352,7 @@ class PartitionFold:
             floor = NEVER if self.floor is None else self.floor
             watermark = np.maximum(np.where(highest == NEVER, NEVER, highest - self.lateness), floor)
             records = rows.part == 0  # a record is counted once, with the first of its rows
-            lane = self._lane_of(rows)
+            lane = self.lanes.lane_of(rows)
             if lane is None:  # they waited when a contract let their model go
                 self.buckets["filtered"] += int(records.sum())
                 continue
@@ -486,11 +381,6 @@ class PartitionFold:
             return
         if self.first_watermark is None:
             self.first_watermark = watermark
-        for lane in self._lanes:
-            self._panes += lane.seal(watermark)
-        if self._ended and not self.intake:
-            self._ended = [ended for ended in self._ended if ended.starts()]
-
-
-def _name_of(lane: ModelPanes) -> tuple[str, str]:
-    return lane.contract.model, lane.lane
+        self._panes += self.lanes.seal(watermark)
+        if not self.intake:
+            self.lanes.forget_ended()

@@ -65,8 +65,8 @@ class ProfileTask:
         self._decoder = decoder_of(fold.contract)
         self._marks = sorted(marks, key=lambda mark: mark.order)
         self._target: ProfilePosition | None = None
-        fold.waits_to_the_end = self._waits_to_the_end
-        for model in fold.models.values():
+        fold.lanes.waits_to_the_end = self._waits_to_the_end
+        for model in fold.lanes.models.values():
             model.grid = None if self._waits_to_the_end(model.contract.model, model.lane) else model.grid
         self._is_whole = True
         """True if the log has all records from the low-water mark on; else the state can't be checked."""

@@ -54,7 +54,7 @@ class InputPartition:
     @property
     def models(self) -> tuple[str, ...]:
         """The models that read it, sorted."""
-        return tuple(sorted(self.task.fold.models))
+        return tuple(sorted(self.task.fold.lanes.models))
 
     # ------------------------------------------------------------------ what happens to it
 
@@ -87,7 +87,7 @@ class InputPartition:
         if self._present.is_empty:
             return True
         fold = self.task.fold
-        pane_ms = {name: panes.contract.pane_ms for name, panes in fold.models.items()}
+        pane_ms = {name: panes.contract.pane_ms for name, panes in fold.lanes.models.items()}
         position = self.task.snapshot(self._sequencer.sequences)
         return not self._present.is_beyond(position, fold.intake.offsets(), pane_ms)
 
@@ -128,7 +128,7 @@ class InputPartition:
         `is_apart`: whether one of these folds again; `is_ahead`: whether it is too far ahead of them.
         """
         fold = self.task.fold
-        if fold.wants_again:
+        if fold.lanes.wants_again:
             self.life.meet("lacking")
         if not self.task.restoring:
             self.life.meet("arrived")
@@ -169,7 +169,7 @@ class InputPartition:
     def confirm(self, ends: Mapping[TopicPartition, int], places: Iterable[TopicPartition]) -> None:
         """The commit is done. `ends`: of the output partitions that it wrote to, the offset behind its records."""
         self.life.meet("committed")
-        pane_ms = {name: panes.contract.pane_ms for name, panes in self.task.fold.models.items()}
+        pane_ms = {name: panes.contract.pane_ms for name, panes in self.task.fold.lanes.models.items()}
         if self._before is None or not self._present.is_ahead_of(self._before, pane_ms):
             self._present = Present()
             tails = self._tails | {name: ends[p] for name, p in _names(places) if p in ends}

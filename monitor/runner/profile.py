@@ -97,7 +97,7 @@ class ProfileStage:
             held.life.meet("named")
         else:
             # evaluate, which owns the sets, writes them when it starts: at a first start that is a matter of moments
-            is_new = all(named.decision.model not in fold.models for named in self._decided.sets)
+            is_new = all(named.decision.model not in fold.lanes.models for named in self._decided.sets)
             tell = self._log.info if is_new else self._log.warning
             tell("partition_waits_for_its_set", topic=tp.topic, partition=tp.partition)
         self._log.info("partition_started", topic=tp.topic, partition=tp.partition, offset=start)
@@ -190,7 +190,7 @@ class ProfileStage:
     def tick(self) -> None:
         """Grids and sets that came, how far the others are, and heartbeats of partitions that stand still."""
         unnamed = [held for held in self._inputs.values() if held.life.state == "unnamed"]
-        if unnamed or any(held.task.fold.lacks_grid for held in self._inputs.values()):
+        if unnamed or any(held.task.fold.lanes.lacks_grid for held in self._inputs.values()):
             self._decided.read()
             for held in self._inputs.values():
                 held.task.fold.use_grids()

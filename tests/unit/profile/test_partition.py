@@ -83,7 +83,7 @@ def new_fold(contracts: Sequence[ModelContract], grids: Sequence[Grid] = ()) -> 
 
 def use_grid(fold: PartitionFold, one: Grid) -> None:
     """The grid of a model's lane becomes known."""
-    fold._grids.add(Activation(grid_decision(one, fold.models[one.model].lane), None))
+    fold.lanes._grids.add(Activation(grid_decision(one, fold.lanes.models[one.model].lane), None))
     fold.use_grids()
 
 
@@ -304,7 +304,7 @@ def test_raw_rows_that_cannot_travel_are_forgotten_and_folded_again(seed: int) -
         if i == at or piece is None:
             use_grid(whole, GRIDS["m"])
             use_grid(cut, GRIDS["m"])
-            if cut.wants_again:
+            if cut.lanes.wants_again:
                 cut = fold_again(contracts, cut.snapshot({}), steps, [GRIDS["m"]], 5)
         for fold, out in ((whole, outs[0]), (cut, outs[1])):
             if piece is None:
@@ -312,7 +312,7 @@ def test_raw_rows_that_cannot_travel_are_forgotten_and_folded_again(seed: int) -
             else:
                 feed(fold, piece)
             out.take(fold)
-        kept = sum(len(rows) for pane in cut.models["m"]._open.values() for rows in pane.raw)
+        kept = sum(len(rows) for pane in cut.lanes.models["m"]._open.values() for rows in pane.raw)
         assert kept <= 2 * raw_rows + 7
     assert outs[0].panes == outs[1].panes
     assert outs[0].watermarks == outs[1].watermarks

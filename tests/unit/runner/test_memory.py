@@ -107,7 +107,7 @@ def test_rows_that_wait_for_a_grid_are_bounded_and_no_message_differs(monkeypatc
         for _ in range(12):
             fleet.now += 0.25
             fleet.turn()
-            models = [model for held in profile._inputs.values() for model in held.task.fold.models.values()]
+            models = [model for held in profile._inputs.values() for model in held.task.fold.lanes.models.values()]
             most = max([most, *(len(rows) for model in models for pane in model._open.values() for rows in pane.raw)])
         fleet.join("evaluate-1")
         fleet.settle()
