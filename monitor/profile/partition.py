@@ -27,6 +27,7 @@ from monitor.profile.accounting import Account
 from monitor.profile.admission import Flush
 from monitor.profile.grids import Grids
 from monitor.profile.intake import NEVER, Decided, Intake
+from monitor.profile.kept_heartbeats import KeptHeartbeats
 from monitor.profile.partition_lanes import PartitionLanes
 
 
@@ -68,11 +69,7 @@ class PartitionFold:
         self.first_watermark: int | None = None
         self.buckets: Counter[str] = Counter()
         self.gaps = 0
-        self.heartbeats: list[Heartbeat] = []
-        self._open_beats = 0
-        """How many of the last heartbeats have decided nothing, with no row since the first of them."""
-        self._silence: tuple[int | None, int | None] = None, None
-        """The largest accepted time, and the event time to which it was reported to be silent since."""
+        self._heartbeats = KeptHeartbeats()
         self.quarantined: set[int] = set()
         """Offsets of records that are left out, as far as they may be folded again."""
         self._panes: list[Pane | RawPane] = []
@@ -112,7 +109,8 @@ class PartitionFold:
         self.buckets["filtered"] += len(batch.filtered)
         for rejected in batch.rejected:
             self._reject(rejected)
-        self._open_beats = 0 if batch.rows else self._open_beats
+        if batch.rows:
+            self._heartbeats.close()
         if decided := self.intake.take(batch, records):
             self._place(decided)
             self._seal()
@@ -144,40 +142,29 @@ class PartitionFold:
     def heartbeat(self, watermark: int | None, silent_to: int | None = None) -> Heartbeat:
         """A wall clock moves the watermark of a still partition, or tells how long it has been silent.
 
-        Before that it decides on the rows that wait, as far as it can. What has decided nothing is taken in by the next
-        of its kind, if no row comes between them: so a long silence leaves few heartbeats to be kept.
+        Before that it decides on the rows that wait, as far as it can.
         """
         beat = Heartbeat(*self.tp, self.position, watermark, silent_to, self.watermark if watermark is None else None)
         before = self.intake.state
         plausible = watermark + self.lateness if watermark is not None else silent_to
         if plausible is not None:
             self._place(self.intake.flush(Flush(plausible + self.intake.skew), self.position))
-        start = len(self.heartbeats) - min(self._open_beats, len(self.heartbeats))
-        kept = [other for other in self.heartbeats[start:] if (other.watermark is None) != (watermark is None)]
-        self.heartbeats[start:] = [*kept, beat]
-        self._open_beats = len(kept) + 1 if self.intake.state == before else 0
+        self._heartbeats.take(beat, self.intake.state != before, before[1])
         if watermark is not None and (self.floor is None or watermark > self.floor):
             self.floor = watermark
-        if silent_to is not None:
-            self._silence = before[1], silent_to
         self._seal()
         return beat
-
-    def silence_here(self) -> int | None:
-        """To which event time (ms) a heartbeat at this position gave silence last; None if none did."""
-        given = [beat.silent_to for beat in self.heartbeats if beat.offset == self.position and beat.silent_to]
-        return max(given, default=None)
 
     def switch_here(self, contract: TopicContract) -> Switch:
         """Return what records that another contract counts from the present position on."""
         held = tuple(sorted(self.held))
-        return Switch(self.position, self.watermark, contract.digest, held, self.silence_here())
+        return Switch(self.position, self.watermark, contract.digest, held, self._heartbeats.silence_at(self.position))
 
     def switch(self, contract: TopicContract, switch: Switch) -> None:
         """Switch to another contract. The watermark of `switch` is not taken back, and new models begin there."""
         watermark = switch.watermark
         self.switches.append(switch)
-        self._open_beats = 0
+        self._heartbeats.close()
         if watermark is not None:
             self.floor = max(watermark, watermark if self.floor is None else self.floor)
         self.contract = contract
@@ -216,8 +203,7 @@ class PartitionFold:
     @property
     def silent_to(self) -> int | None:
         """The newest heartbeat's end of silence; None if a row has moved the largest accepted time since."""
-        since, silent_to = self._silence
-        return silent_to if since == self.intake.highest else None
+        return self._heartbeats.silent_to(self.intake.highest)
 
     @property
     def waiting(self) -> bool:
@@ -269,8 +255,7 @@ class PartitionFold:
         """The position record, with the sequence numbers of the task's outputs."""
         low = self.low()
         self.quarantined = {offset for offset in self.quarantined if offset >= low.offset}
-        # the floor of `low` holds what heartbeats up to it gave; a switch at the present place asks for those there
-        self.heartbeats = [beat for beat in self.heartbeats if beat.offset > low.offset or beat.offset == self.position]
+        self._heartbeats.forget_before(low.offset, self.position)
         past = [s for s in self.switches if not (low.offset < s.offset and low.offset < self.position)]
         self.switches = self.switches[len(past) :]
         self._contract_at_low = past[-1].digest if past else self._contract_at_low
@@ -280,7 +265,7 @@ class PartitionFold:
             position=self.position,
             start=self.start if self.start is not None else self.position,
             first_watermark=self.first_watermark,
-            heartbeats=tuple(self.heartbeats),
+            heartbeats=tuple(self._heartbeats.beats),
             highest=self.intake.highest,
             silent_to=self.silent_to,
             natural=self.natural_watermark,
@@ -316,13 +301,13 @@ class PartitionFold:
         self._folding_again = False
         self._panes, self._rejected, self._left_out = [], [], []
         self.published_to = position.published_to
-        self._silence = self.intake.highest, position.silent_to
+        self._heartbeats.restore(position.heartbeats, self.intake.highest, position.silent_to)
         self.position = position.position
         self.buckets, self.gaps = Counter(position.buckets), position.gaps
         if deleted := position.held - len(self.intake):
             self.buckets["lost"] += deleted  # rows that waited, and can't be folded again
         self.lanes.arrive(position.models, position.watermark)
-        self.heartbeats, self.switches = list(position.heartbeats), list(position.switches)
+        self.switches = list(position.switches)
         self.lanes.gone = dict(position.gone)
         ended = position.switches[-1].digest if position.switches else position.contract
         same = (self.open_digest(), self.contract.digest) == (position.digest, ended)
