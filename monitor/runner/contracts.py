@@ -30,6 +30,8 @@ class Contracts:
         self._published: set[str] = set()
         self._handed: set[str] = set()
         """Newest ones with models in other lives, until they are read back."""
+        self._unread: dict[str, str] = {}
+        """The topics of those that this process has published, by digest, until they are read back."""
 
     def add(self, contract: TopicContract) -> None:
         """The next one on the topic `decisions`."""
@@ -39,6 +41,7 @@ class Contracts:
         self._taken[contract.topic] = _whatever_life(contract)
         self._seen.add(self._taken[contract.topic])
         self._handed.discard(contract.digest)
+        self._unread.pop(contract.digest, None)
 
     def get(self, digest: str) -> TopicContract | None:
         """The contract of that name; the configuration's own may be wanted before it is read back."""
@@ -51,9 +54,13 @@ class Contracts:
         return {model.model for contract in [*known, self.newest(topic)] for model in contract.models}
 
     def use(self, config: Config) -> None:
-        """A configuration, on somebody's word: what is other in it is published, even if it was there before."""
+        """A configuration, on somebody's word: what is other in it is published, even if it was there before.
+
+        It is compared with what is published, and with nothing while this process has yet to read back its own.
+        """
         self._own = contracts_of(config)
-        self._asked = {topic for topic, own in self._own.items() if own != self._taken.get(topic)}
+        unread = set(self._unread.values())
+        self._asked = {topic for topic, own in self._own.items() if topic in unread or own != self._taken.get(topic)}
         self._published = set()
 
     def newest(self, topic: str) -> TopicContract:
@@ -82,6 +89,7 @@ class Contracts:
     def note_published(self) -> None:
         """What was to be published is committed; it is read back a little later."""
         self._handed |= {contract.digest for contract in self._revived}
+        self._unread |= {contract.digest: contract.topic for contract in self.to_publish}
         self._published |= {own.digest for own in self._own_to_publish}
 
     def _is_to_be_published(self, topic: str, own: TopicContract) -> bool:
