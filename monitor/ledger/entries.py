@@ -91,7 +91,8 @@ class ContractSwitch(msgspec.Struct, frozen=True):
 
     `watermark`: its watermark then, which the new contract does not take back; None before its first one. A
     partition's first record of this kind says what it began with. `held`: models whose panes were due and waited for a
-    grid, which they don't any more. `silent_to`: the newest silence that a heartbeat gave there before.
+    grid, which they don't any more. `silent_to`: the newest silence that a heartbeat gave there before. `nth`: which
+    one it is at that offset, from 1; 0: what the partition began with.
     """
 
     topic: str
@@ -101,6 +102,7 @@ class ContractSwitch(msgspec.Struct, frozen=True):
     digest: str
     held: tuple[str, ...] = ()
     silent_to: int | None = None
+    nth: int = 0
 
 
 NoticeName = Literal[

@@ -52,13 +52,15 @@ class Switch(msgspec.Struct, frozen=True, array_like=True):
     digest: str
     held: tuple[str, ...] = ()
     silent_to: int | None = None
+    nth: int = 0
 
 
 class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     """The position of a profile task. `low`: state before the oldest record still needed; `position`: next to read.
 
     `heartbeats`: those after `low` that count. `digest`: of the offsets in the open panes.
-    `contract`: digest of the topic's contract at `low`; `switches`: to others after it.
+    `contract`: digest of the topic's contract at `low`; `switches`: to others after it;
+    `switched`: how often at `position` itself.
     `gone`: of models that are folded no longer, the watermarks where that began and ended. `buckets`: records counted
     since the first start; `gaps`: offsets since then that hold none; `held`: rows that wait (`profile/accounting.py`).
     `watermark`: at `position`; `natural`: as records alone have moved it; `published_to`: up to which watermark panes
@@ -83,6 +85,7 @@ class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     heartbeats: tuple[Heartbeat, ...] = ()
     models: dict[str, ModelPosition] = {}
     switches: tuple[Switch, ...] = ()
+    switched: int = 0
     gone: dict[str, tuple[int, int]] = {}
     buckets: dict[str, int] = {}
     gaps: int = 0

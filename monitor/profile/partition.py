@@ -64,6 +64,8 @@ class PartitionFold:
         self.contract = contract_of_topic(tp.topic, contracts)
         self._contract_at_low = self.contract.digest
         self.switches: list[Switch] = []
+        self._switched = 0, 0
+        """Where the contract changed last, and how often there."""
         self.position = 0
         self.start: int | None = None
         self.first_watermark: int | None = None
@@ -155,15 +157,23 @@ class PartitionFold:
         self._seal()
         return beat
 
+    @property
+    def switches_here(self) -> int:
+        """How often the contract has changed at the present position."""
+        position, times = self._switched
+        return times if position == self.position else 0
+
     def switch_here(self, contract: TopicContract) -> Switch:
         """Return what records that another contract counts from the present position on."""
-        held = tuple(sorted(self.held))
-        return Switch(self.position, self.watermark, contract.digest, held, self._heartbeats.silence_at(self.position))
+        silent_to = self._heartbeats.silence_at(self.position)
+        place = self.position, self.watermark, contract.digest
+        return Switch(*place, tuple(sorted(self.held)), silent_to, self.switches_here + 1)
 
     def switch(self, contract: TopicContract, switch: Switch) -> None:
         """Switch to another contract. The watermark of `switch` is not taken back, and new models begin there."""
         watermark = switch.watermark
         self.switches.append(switch)
+        self._switched = self.position, switch.nth
         self._heartbeats.close()
         if watermark is not None:
             self.floor = max(watermark, watermark if self.floor is None else self.floor)
@@ -275,6 +285,7 @@ class PartitionFold:
             digest=self.open_digest(),
             contract=self._contract_at_low,
             switches=tuple(self.switches),
+            switched=self.switches_here,
             gone=dict(sorted(self.lanes.gone.items())),
             buckets=dict(sorted(self.buckets.items())),
             gaps=self.gaps,
@@ -303,6 +314,7 @@ class PartitionFold:
         self.published_to = position.published_to
         self._heartbeats.restore(position.heartbeats, self.intake.highest, position.silent_to)
         self.position = position.position
+        self._switched = position.position, position.switched
         self.buckets, self.gaps = Counter(position.buckets), position.gaps
         if deleted := position.held - len(self.intake):
             self.buckets["lost"] += deleted  # rows that waited, and can't be folded again

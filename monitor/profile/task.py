@@ -29,7 +29,7 @@ class Decode(Protocol):
 class Mark:
     """What happens when the fold's position reaches `offset`: a heartbeat, a switch to `contract`, or the arrival.
 
-    Of a switch, `watermark`: the partition's; `held`, `silent_to`: see ContractSwitch.
+    Of a switch, `watermark`: the partition's; `held`, `silent_to`, `nth`: see ContractSwitch.
     """
 
     offset: int
@@ -38,17 +38,18 @@ class Mark:
     heartbeat: Heartbeat | None = None
     held: tuple[str, ...] = ()
     silent_to: int | None = None
+    nth: int = 0
 
     @property
-    def order(self) -> tuple[int, bool, int, int, bool]:
+    def order(self) -> tuple[int, bool, int, int, bool, int]:
         """As it happened: heartbeats raise the watermark or the silence, so one at the same place that is no higher
         than a switch came before it.
         """
         beat = self.heartbeat
         if beat is not None:
-            return self.offset, False, beat.reached, beat.silent_to or 0, False
+            return self.offset, False, beat.reached, beat.silent_to or 0, False, 0
         watermark = BEFORE_ALL if self.watermark is None else self.watermark
-        return self.offset, self.contract is None, watermark, self.silent_to or 0, True
+        return self.offset, self.contract is None, watermark, self.silent_to or 0, True, self.nth
 
 
 class ProfileTask:
@@ -165,7 +166,7 @@ class ProfileTask:
             go_to(mark.offset)
             if mark.contract is not None:
                 place = (self.fold.position, mark.watermark, mark.contract.digest)
-                self.switch(mark.contract, Switch(*place, mark.held, mark.silent_to))
+                self.switch(mark.contract, Switch(*place, mark.held, mark.silent_to, mark.nth))
                 self.fold.use_grids()
             elif mark.heartbeat is not None:
                 self.fold.heartbeat(mark.heartbeat.watermark, mark.heartbeat.silent_to)
@@ -197,7 +198,7 @@ class ProfileTask:
 
 def mark_of(switch: Switch | ContractSwitch, contract: TopicContract) -> Mark:
     """Return where a recorded switch happens again. `contract`: the one that it names, or what is folded of that."""
-    return Mark(switch.offset, switch.watermark, contract, held=switch.held, silent_to=switch.silent_to)
+    return Mark(switch.offset, switch.watermark, contract, held=switch.held, silent_to=switch.silent_to, nth=switch.nth)
 
 
 def _lane_of(contract: TopicContract, model: str) -> str:

@@ -75,7 +75,7 @@ class InputPartition:
 
     def _announce_switch(self, switch: Switch) -> None:
         place = (*self.tp, switch.offset, switch.watermark, switch.digest)
-        self._switches.append(ContractSwitch(*place, switch.held, switch.silent_to))
+        self._switches.append(ContractSwitch(*place, switch.held, switch.silent_to, switch.nth))
 
     def may_take(self, contract: TopicContract) -> bool:
         """Return true if another contract may count from where it is.

@@ -218,7 +218,7 @@ def _remember(output: Outgoing, present: Present) -> None:
     elif isinstance(entry, Notice) and entry.name == RECORD_QUARANTINED:
         present.quarantined.add(place_quarantined(entry)[1])
     elif isinstance(entry, ContractSwitch):
-        switch = Switch(entry.offset, entry.watermark, entry.digest, entry.held, entry.silent_to)
+        switch = Switch(entry.offset, entry.watermark, entry.digest, entry.held, entry.silent_to, entry.nth)
         present.switches += [switch] if switch not in present.switches else []
 
 

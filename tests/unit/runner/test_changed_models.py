@@ -248,3 +248,23 @@ def test_changes_and_kills_in_any_order_give_the_replays_bytes(seed: int) -> Non
         running.settle()
     assert len(switches(running)) > 5
     check_against_replay(running.bus)
+
+
+@pytest.mark.parametrize("turns", [1, 6])
+@pytest.mark.parametrize("times", [2, 4])
+def test_a_contract_that_comes_back_where_it_was_left_counts(times: int, turns: int) -> None:
+    """Two files that alternate while nothing is sent: a replay, too, goes on under the last of them."""
+    with capture_logs():
+        running = started(FROM)
+        traffic(running, 0, 61)
+        for edition in range(1, times + 1):
+            columns = "numerical: [x, z]" if edition % 2 else FROM.columns
+            taken(running, Change(columns=columns, edition=edition))
+            for _ in range(turns):
+                running.now += 0.5
+                running.turn()
+        traffic(running, 61, 140)
+        running.settle()
+    found = {switch for switch in switches(running) if switch.nth and switch.topic == "in.features"}
+    assert turns < 6 or len(found) == 2 * times
+    check_against_replay(running.bus)
