@@ -151,8 +151,9 @@ class LedgerCommits:
         return self._snapshots.outgoing(self._tp.partition, {**parts, **blocks}, before)
 
     def remember(self, task: EvaluateTask, position: int) -> None:
-        """Keep what belongs to no model, as of the position."""
-        self.low.remember(Memory(position, task.shared(), task.digest_of(""), self._outbox.numbers("")))
+        """Keep what belongs to no model, as of the position, if the numbers of its notices are known."""
+        if self._outbox.is_numbered:
+            self.low.remember(Memory(position, task.shared(), task.digest_of(""), self._outbox.numbers("")))
 
     def _warn_of_size(self, task: EvaluateTask, parts: Mapping[str, bytes]) -> None:
         """One alert for a model whose snapshot is too large; published once by a process."""

@@ -157,6 +157,11 @@ class Outbox:
         if not any(self._ids.values()):
             self.skipped = {}
 
+    @property
+    def is_numbered(self) -> bool:
+        """Return true if the numbers of notices of no model are known: see `number_notices`."""
+        return self._unnumbered is None
+
     def number_notices(self, numbers: Mapping[str, int]) -> None:
         """End of folding again from the ledger's start: notices of no model end at the committed numbers.
 

@@ -9,6 +9,7 @@ import pytest
 
 from monitor.bus.memory import MemoryBus
 from monitor.evaluate.messages import Message
+from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, Record, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import FORMAT, EvaluatedModel, EvaluatePosition, Snapshot, Stopped
@@ -207,13 +208,17 @@ def test_a_rebuilt_model_publishes_nothing_that_another_release_has_left() -> No
     assert [(r.value, writer_and_sequence(r.headers)[1]) for r in outbox.take()] == [(b'{"id":"d"}', 3)]
 
 
+def commits_of(bus: MemoryBus, outbox: Outbox) -> LedgerCommits:
+    log = get_log("test")
+    snapshots, commands = Snapshots(bus, TOPICS, USUAL), Commands(bus, TopicPartition("sd.commands", 0), log)
+    return LedgerCommits(TP, outbox, snapshots, commands, "0", log)
+
+
 def test_a_stopped_model_goes_on_behind_what_another_release_has_left() -> None:
     """Its record has the numbers of before that commit; they never go back."""
     bus, outbox = of_another_release()
-    log = get_log("test")
-    snapshots, commands = Snapshots(bus, TOPICS, USUAL), Commands(bus, TopicPartition("sd.commands", 0), log)
-    commits = LedgerCommits(TP, outbox, snapshots, commands, "0", log)
-    still = StoppedModels(bus, TP, PLACE, Activations(bus, TOPICS), outbox, commits, log)
+    commits = commits_of(bus, outbox)
+    still = StoppedModels(bus, TP, PLACE, Activations(bus, TOPICS), outbox, commits, get_log("test"))
     still.stopped["m"] = Stopped(9, "damaged", {ALERTS: 1, "sd.observations/0": 5})
     still.go_on_behind({"m": outbox.numbers("m")})
     assert still.stopped["m"].numbers == {ALERTS: 3, "sd.observations/0": 5}
@@ -223,7 +228,10 @@ def test_a_stopped_model_goes_on_behind_what_another_release_has_left() -> None:
 @pytest.mark.parametrize("found", [0, 1, 3])
 @pytest.mark.parametrize("others", [0, 1, 2])
 def test_notices_folded_again_from_the_start_end_at_the_committed_numbers(others: int, found: int) -> None:
-    """Another release has published some before them, and a torn commit may have lost the last ones."""
+    """Another release has published some before them, and a torn commit may have lost the last ones.
+
+    Where a shared part may be written whose numbers count is remembered from then on.
+    """
     bus, names = MemoryBus(), [*(f"o{n}" for n in range(others)), *(f"n{n}" for n in range(3))]
     create_topics(bus, TOPICS, ())
     notices = [message._replace(model="") for message in with_ids(*names, "next")]
@@ -232,8 +240,15 @@ def test_notices_folded_again_from_the_start_end_at_the_committed_numbers(others
     numbers, tails = {ALERTS: others + 3}, {ALERTS: others}
     position = EvaluatePosition(FORMAT, 7, None, 9, "", numbers, {ALERTS: others}, tails, "", "", 0)
     outbox = restored(bus, Committed(msgspec.structs.replace(position, skipped={ALERTS: (0, others)}), None))
+    commits, task = commits_of(bus, outbox), EvaluateTask(PLACE)
     outbox.publish(notices[:-1], {})
+    commits.remember(task, 5)
+    assert commits.low.next(7, 7, 0) is None
     outbox.number_notices(numbers)
+    commits.remember(task, 7)
+    remembered = commits.low.next(7, 7, 0)
+    assert remembered is not None
+    assert remembered.numbers == numbers
     outbox.publish(notices[-1:], {})
     written = [writer_and_sequence(record.headers)[1] for record in outbox.take()]
     assert written == list(range(others + found, others + 4))
