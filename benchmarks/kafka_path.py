@@ -43,8 +43,8 @@ class _Evaluate(EvaluateStage):
         super().__init__(bus, config, topics, place, AtOnce(), monotonic, get_log("evaluate"))
         self.reached_to: dict[TopicPartition, int] = {}
 
-    def reached(self, tp: TopicPartition, position: int) -> None:
-        super().reached(tp, position)
+    def reach(self, tp: TopicPartition, position: int) -> None:
+        super().reach(tp, position)
         self.reached_to[tp] = position
 
 

@@ -59,14 +59,14 @@ class Followed:
         self._channel = channel
         self._path = path
         self._log = log
-        text = channel.first()
+        text = channel.take_first()
         if text is None:
             raise ConfigurationError(f"{path} was not handed down: a stage is started by `streamdrift run`")
         self.config = self._load(text)
 
     def follow(self, loop: Loop) -> None:
         """Take another text if one has come; one that can't be taken changes nothing."""
-        text = self._channel.newest()
+        text = self._channel.take_newest()
         if text is None:
             return
         try:

@@ -60,12 +60,12 @@ class Channel:
             except OSError:
                 self._writing, self._waiting = memoryview(b""), None
 
-    def newest(self) -> bytes | None:
+    def take_newest(self) -> bytes | None:
         """The newest message that has come whole since the last call; None if none has."""
         self._fill()
         return self._take()
 
-    def first(self) -> bytes | None:
+    def take_first(self) -> bytes | None:
         """The next message, waited for; None if the other end is gone before it has come."""
         while (message := self._take()) is None:
             select.select([self._end], [], [])

@@ -30,18 +30,18 @@ _LOST = "%s: Connection lost: %s"
 _BOOTSTRAP = "bootstrap"
 
 
-class Tell(Protocol):
+class Report(Protocol):
     """Logs one event: `broker_unreachable` with `why`, or `broker_back` with `after_s`."""
 
     def __call__(self, event: str, **keys: object) -> None: ...
 
 
 class Outages:
-    """The brokers that can't be reached now. `clock`: s since 1970. `tell`: logs an event, from any thread."""
+    """The brokers that can't be reached now. `clock`: s since 1970. `report`: logs an event, from any thread."""
 
-    def __init__(self, clock: Callable[[], float], tell: Tell) -> None:
+    def __init__(self, clock: Callable[[], float], report: Report) -> None:
         self._clock = clock
-        self._tell = tell
+        self._report = report
         self._lock = Lock()
         self._addresses: dict[object, str] = {}
         self._since: dict[str, float] = {}
@@ -56,7 +56,7 @@ class Outages:
             self._file = file
             self._since |= msgspec.json.decode(file.read_bytes(), type=dict[str, float])
 
-    def takes(self, record: logging.LogRecord) -> bool:
+    def take(self, record: logging.LogRecord) -> bool:
         """Return true if a line is the clients' talk about connections; what it reports of brokers is logged instead.
 
         Exceptions that the library did not expect are no such talk, but for those of sockets.
@@ -73,11 +73,12 @@ class Outages:
             node, host, port, _ = arguments
             self._addresses[node] = f"{host}:{port}"
         elif record.msg == _CONNECTED:
-            self._connected(arguments[0])
+            self._note_connection(arguments[0])
+        # without arguments it is this process that gives the attempt up
         elif record.msg == _LOST and not _was_open(arguments[0]) and getattr(arguments[1], "args", ()):
-            self._failed(arguments[0], arguments[1])  # without arguments it is this process that gives the attempt up
+            self._note_failure(arguments[0], arguments[1])
 
-    def _failed(self, connection: object, why: object) -> None:
+    def _note_failure(self, connection: object, why: object) -> None:
         broker = self._broker(connection)
         with self._lock:
             # an address to begin with can be another name of a broker that is known to be away
@@ -86,16 +87,16 @@ class Outages:
                 self._since[broker] = self._clock()
                 self._write()
         if not is_known:
-            self._tell("broker_unreachable", broker=broker, why=str(why))
+            self._report("broker_unreachable", broker=broker, why=str(why))
 
-    def _connected(self, connection: object) -> None:
+    def _note_connection(self, connection: object) -> None:
         broker, now = self._broker(connection), self._clock()
         with self._lock:
             back = {broker: self._since.pop(broker)} if broker in self._since else {}
             if back:
                 self._write()
         for name, since in back.items():
-            self._tell("broker_back", broker=name, after_s=round(max(0.0, now - since), 1))
+            self._report("broker_back", broker=name, after_s=round(max(0.0, now - since), 1))
 
     def _broker(self, connection: object) -> str:
         node = getattr(connection, "node_id", None)

@@ -124,14 +124,14 @@ class Replay:
         task = self._tasks[records.tp]
         if task.fold.waiting and not task.switches_later:  # else the lane may have ended without a grid
             self._waiting[records.tp] = []
-        return self._evaluated(records.tp)
+        return self._hand_over(records.tp)
 
     def finish(self, positions: Mapping[TopicPartition, int]) -> list[Message]:
         """The log's end; `positions`: of each partition, where its capture ended (heartbeats may stand there)."""
         messages, self._noticed = self._noticed, []
         for tp, task in self._tasks.items():
-            task.reached(positions.get(tp, task.fold.position))
-            messages += self._evaluated(tp)
+            task.reach(positions.get(tp, task.fold.position))
+            messages += self._hand_over(tp)
         return messages + self._end() if self._log.ends else messages
 
     def _end(self) -> list[Message]:
@@ -148,16 +148,16 @@ class Replay:
                 return messages
             done = (ready, furthest)
             for tp in ready:
-                self._tasks[tp].fold.heartbeat(furthest)
-                messages += self._evaluated(tp)
+                self._tasks[tp].fold.take_heartbeat(furthest)
+                messages += self._hand_over(tp)
 
-    def drained(self, tp: TopicPartition) -> Drained:
+    def drain(self, tp: TopicPartition) -> Drained:
         """What a partition has put out; a replay that keeps dead letters takes them here."""
         return self._tasks[tp].fold.drain()
 
-    def _evaluated(self, tp: TopicPartition) -> list[Message]:
+    def _hand_over(self, tp: TopicPartition) -> list[Message]:
         """Hand what a partition has put out to evaluate, and new grids back to all partitions that wait for one."""
-        drained = self.drained(tp)
+        drained = self.drain(tp)
         entries = [*drained.panes, *([] if drained.watermark is None else [drained.watermark])]
         outputs = [output for entry in entries for output in self._evaluate.read(entry)]
         messages = []
@@ -174,7 +174,7 @@ class Replay:
         for tp, task in self._tasks.items():
             if task.fold.lanes.lacks_grid:
                 task.fold.use_grids()
-                messages += self._evaluated(tp)
+                messages += self._hand_over(tp)
         for tp in sorted(self._waiting):
             if tp in self._waiting and not self._tasks[tp].fold.waiting:  # else a later grid has let it go on
                 for records in self._waiting.pop(tp):

@@ -73,7 +73,7 @@ def run_stage(name: str, bus: Bus, settings: Settings, log: Log, channel: Channe
     def between() -> None:
         followed.follow(loop)
         hanging = watch.look(watched(stage.standings(), ledger_topics(settings)))
-        reporter.turned(followed.config.alerts_yaml_sha256, hanging)
+        reporter.report_turn(followed.config.alerts_yaml_sha256, hanging)
 
     log.info("stage_started", stage=name, bus=bus.name)
     try:

@@ -40,7 +40,7 @@ class Reloading:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self._asked = True
 
-    def taken(self) -> bool:
+    def take(self) -> bool:
         """True once for all signals since the last call."""
         asked, self._asked = self._asked, False
         return asked

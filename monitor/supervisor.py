@@ -72,7 +72,7 @@ class Supervisor:
         reloading = Reloading() if self._reloads else None
         try:
             while not stopping.asked and not until():
-                if reloading is not None and reloading.taken():
+                if reloading is not None and reloading.take():
                     self._take_another_file()
                 for child in self.children:
                     code = self._look_after(child)
@@ -145,7 +145,7 @@ def _exchange(child: Child) -> None:
     """Go on handing down what the process has not taken yet, and take its newest report."""
     if child.channel is not None:
         child.channel.pump()
-        report = child.channel.newest()
+        report = child.channel.take_newest()
         child.status = child.status if report is None else decode_status(report)
 
 

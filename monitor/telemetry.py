@@ -65,7 +65,7 @@ def _of_libraries(limiter: Limiter, outages: Outages, is_debugging: bool) -> Cal
     def is_written(record: logging.LogRecord) -> bool:
         if isinstance(record.msg, dict):
             return True
-        is_taken = outages.takes(record)
+        is_taken = outages.take(record)
         if is_taken and (record.levelno < logging.WARNING or not is_debugging):
             return False
         return limiter.filter(record)

@@ -14,8 +14,8 @@ class AtOnce:
     def __init__(self, make: Callable[[ModelConfig], list[Decision]] = lambda model: []) -> None:
         self._make = make
 
-    def of(self, model: ModelConfig) -> list[Decision] | None:
+    def take(self, model: ModelConfig) -> list[Decision] | None:
         return self._make(model)
 
-    def arrived(self) -> list[str]:
+    def take_arrived(self) -> list[str]:
         return []

@@ -144,7 +144,7 @@ class KafkaMember:
                 self._start(epoch, held)
             self._watch(metadata.state)
             batches = () if changed else self._accept(records)
-            deleted = () if changed else self._deleted(out_of_range)
+            deleted = () if changed else self._pass_deleted(out_of_range)
         return Polled(batches, held, lost, epoch, Generation(epoch, metadata, self._assignment), deleted)
 
     def _fetch(self, max_records: int) -> tuple[dict[Any, list[Any]], Mapping[Any, int]]:
@@ -156,8 +156,8 @@ class KafkaMember:
         except kafka_errors.OffsetOutOfRangeError as error:
             return {}, error.args[0]
 
-    def _deleted(self, out_of_range: Mapping[Any, int]) -> tuple[OffsetRange, ...]:
-        """What of these positions lies below its log's start: it was deleted before it was read. They go on there."""
+    def _pass_deleted(self, out_of_range: Mapping[Any, int]) -> tuple[OffsetRange, ...]:
+        """Go on where the logs begin; gives what lies below that, which was deleted before it was read."""
         ranges = []
         for pair, offset in out_of_range.items():
             tp = TopicPartition(*pair)

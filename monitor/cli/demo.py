@@ -104,7 +104,7 @@ class _Show:
 
     def turn(self) -> bool:
         """Show what is new; return true if all traffic has been judged and all alerts shown."""
-        judged = self._judged()
+        judged = self._check_judged()
         for tp in self._alerts:
             for batch in read_whole(self._bus, tp, self._read_to[tp]):
                 self._read_to[tp] = batch.offsets[-1] + 1
@@ -121,7 +121,7 @@ class _Show:
             self._sent_at += due / RATE
             send_all(self._bus, islice(self._traffic, 2 * due))
 
-    def _judged(self) -> bool:
+    def _check_judged(self) -> bool:
         """Return true if all traffic has been folded into the ledger, and the ledger of that moment into alerts."""
         if self._ledger_ends is None:
             inputs = [TopicPartition(topic, p) for topic in FRAUD_TOPICS for p in range(PARTITIONS)]

@@ -141,7 +141,7 @@ class PartitionFold:
         self._left_out.append((offset, self.watermark))
         self._reject(reject(record, 0, QUARANTINED))
 
-    def heartbeat(self, watermark: int | None, silent_to: int | None = None) -> Heartbeat:
+    def take_heartbeat(self, watermark: int | None, silent_to: int | None = None) -> Heartbeat:
         """A wall clock moves the watermark of a still partition, or tells how long it has been silent.
 
         Before that it decides on the rows that wait, as far as it can.

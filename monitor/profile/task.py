@@ -122,14 +122,14 @@ class ProfileTask:
         self._marks = sorted([*switches, *beats], key=lambda mark: mark.order)
         self._marks += [arrival, *sorted(later, key=lambda mark: mark.order)]
         self.fold.go_back(position)
-        self.reached(position.low.offset)
+        self.reach(position.low.offset)
 
     def feed(self, records: RecordBatch) -> None:
         """Fold records that follow those before."""
         offsets = records.offsets
         at = 0
         while at < len(offsets):
-            self.reached(offsets[at])
+            self.reach(offsets[at])
             if offsets[at] in self.fold.quarantined:
                 self.fold.quarantine(records.cut(at, at + 1))
                 at += 1
@@ -141,13 +141,13 @@ class ProfileTask:
             self.fold.feed(self._decoder.decode(part), part)
             at = end
         if offsets:
-            self.reached(offsets[-1] + 1)
+            self.reach(offsets[-1] + 1)
 
     def quarantine(self, record: RecordBatch) -> None:
         """Leave out one record, which follows those before: it is not even decoded."""
-        self.reached(record.offsets[0])
+        self.reach(record.offsets[0])
         self.fold.quarantine(record)
-        self.reached(record.offsets[0] + 1)
+        self.reach(record.offsets[0] + 1)
 
     def lose(self, end: int) -> None:
         """Records that follow those before, up to `end`, were deleted before they could be read."""
@@ -155,7 +155,7 @@ class ProfileTask:
         self._pass(end, self.fold.lose)
         self.fold.lose(end)
 
-    def reached(self, offset: int) -> None:
+    def reach(self, offset: int) -> None:
         """All records below `offset` have been fed (some offsets hold none)."""
         self._pass(offset, self.fold.skip_to)
 
@@ -169,7 +169,7 @@ class ProfileTask:
                 self.switch(mark.contract, Switch(*place, mark.held, mark.silent_to, mark.nth))
                 self.fold.use_grids()
             elif mark.heartbeat is not None:
-                self.fold.heartbeat(mark.heartbeat.watermark, mark.heartbeat.silent_to)
+                self.fold.take_heartbeat(mark.heartbeat.watermark, mark.heartbeat.silent_to)
             else:
                 self._arrive()
 

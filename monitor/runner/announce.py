@@ -23,14 +23,14 @@ Streams = dict[StreamName, tuple[str, int]]
 class References(Protocol):
     """Grids and references of models whose configuration names a file or a topic's range, made outside the turn."""
 
-    def of(self, model: ModelConfig) -> list[Decision] | None:
+    def take(self, model: ModelConfig) -> list[Decision] | None:
         """Return a model's grid and reference decisions; None while they are made, empty if its first rows make them.
 
         Raises ConfigurationError if they can't be made.
         """
 
-    def arrived(self) -> Collection[str]:
-        """Return the models of which `of` has something to announce now, that it had not at the last call."""
+    def take_arrived(self) -> Collection[str]:
+        """Return the models of which `take` has something to announce now, that it had not at the last call."""
 
 
 class Wanted(NamedTuple):
@@ -82,7 +82,7 @@ def _references(model: ModelConfig, fold: ModelFold, references: References) -> 
     """
     known = {in_life(lane, 0) for lane in fold.decisions.lanes.keys() | fold.decisions.references.keys()}
     lanes = {lane_contract(model.contract, stream) for stream in model.contract.streams} - known
-    made = references.of(model) if lanes else []
+    made = references.take(model) if lanes else []
     return None if made is None else [decision for decision in made if decision.lane in lanes]
 
 

@@ -110,9 +110,9 @@ class EvaluateStage:
             "were folded; keep the ledger longer"
         )
 
-    def reached(self, tp: TopicPartition, position: int) -> None:
+    def reach(self, tp: TopicPartition, position: int) -> None:
         held = self._partitions[tp]
-        if held.reached(position):
+        if held.reach(position):
             self._announce(held)
 
     def quarantine(self, record: RecordBatch) -> None:
@@ -185,7 +185,7 @@ class EvaluateStage:
 
     def _take_references(self) -> None:
         """Announce models whose references have been made meanwhile."""
-        arrived = set(self._references.arrived())
+        arrived = set(self._references.take_arrived())
         if not arrived or self._is_older():
             return
         for held in self._partitions.values():
@@ -238,34 +238,34 @@ class EvaluateStage:
 
     # ------------------------------------------------------------------ what to commit
 
-    def work(self) -> Work | None:
-        return self._early() or self._outputs() or self._snapshot()
+    def take_work(self) -> Work | None:
+        return self._take_early() or self._take_outputs() or self._take_snapshot()
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
         for tp in self._handed:
             self._partitions[tp].confirm(ends)
 
-    def _early(self) -> Work | None:
+    def _take_early(self) -> Work | None:
         """A part of what is too large for one commit. Nothing moves: the offset is committed again, as a fence."""
         for tp, held in sorted(self._partitions.items()):
-            outgoing = [] if held.restoring else held.early_outputs(self._snapshots.rhythm.commit_bytes)
+            outgoing = [] if held.restoring else held.take_early_outputs(self._snapshots.rhythm.commit_bytes)
             if outgoing and held.last is not None:
                 self._handed = ()  # tails stay where they are, so that a restart finds these outputs
                 return Work(outgoing, {tp: held.last})
         return None
 
-    def _outputs(self) -> Work | None:
+    def _take_outputs(self) -> Work | None:
         """All that was published and folded since the last commit."""
         outgoing: list[Outgoing] = []
         offsets: dict[TopicPartition, Committed] = {}
         for _, held in sorted(self._partitions.items()):
             if not held.restoring and held.has_work:
-                outgoing += held.outputs()
+                outgoing += held.take_outputs()
                 self._commit(held, outgoing, offsets)
         self._handed = tuple(offsets)
         return Work(outgoing, offsets) if offsets else None
 
-    def _snapshot(self) -> Work | None:
+    def _take_snapshot(self) -> Work | None:
         """The snapshots of one ledger partition that are due, with the position they stand at."""
         for tp, held in sorted(self._partitions.items()):
             if not held.restoring and held.is_due:

@@ -52,18 +52,16 @@ class Guard:
         newest = self._positions.mark_of(tp)
         mark = newest if newest is not None and newest.position == position else None
         ended, alone_to = (mark.ended, mark.alone_to) if mark is not None else (0, 0)
-        ended += self._ended_in_a_fold(tp, mark)
+        if tp not in self._met:
+            self._met.add(tp)
+            ended += self._ended_in_a_fold(tp, mark)
         if ended >= TWICE and not alone_to:
             ended, alone_to = 0, self._witness.folded_to(tp) or position + self._records
         if ended or alone_to or not self._witness.knows:
             self._guarded[tp] = _Guarded(position, ended, alone_to)
 
     def _ended_in_a_fold(self, tp: TopicPartition, mark: GuardRecord | None) -> bool:
-        """Return true, at the first question only, if the previous process of this name ended in a fold of it."""
-        first = tp not in self._met
-        self._met.add(tp)
-        if not first:
-            return False
+        """Return true if the previous process of this name ended in a fold of the partition."""
         if self._witness.knows:
             return self._witness.folded_to(tp) > 0
         return mark is not None and mark.instance == self._instance
@@ -71,7 +69,7 @@ class Guard:
     def drop(self, tp: TopicPartition) -> None:
         self._guarded.pop(tp, None)
 
-    def to_mark(self, tps: Iterable[TopicPartition]) -> list[Outgoing]:
+    def take_marks(self, tps: Iterable[TopicPartition]) -> list[Outgoing]:
         """Marks to write before these partitions are folded past their committed positions, each once."""
         marks = []
         for tp in tps:
@@ -81,13 +79,13 @@ class Guard:
                 marks.append(self._mark(tp, guarded))
         return marks
 
-    def committed(self, tp: TopicPartition, position: int) -> None:
+    def note_commit(self, tp: TopicPartition, position: int) -> None:
         """The partition has come past what it was guarded for."""
         guarded = self._guarded.get(tp)
         if guarded is not None and position > guarded.position and position >= guarded.alone_to:
             del self._guarded[tp]
 
-    def next_alone(self, tp: TopicPartition, position: int) -> list[Outgoing]:
+    def mark_next_alone(self, tp: TopicPartition, position: int) -> list[Outgoing]:
         """The mark of the next record of a partition that is folded alone, for the commit of the one before."""
         guarded = self._guarded[tp]
         guarded.position, guarded.ended, guarded.marked = position, 0, True

@@ -78,15 +78,15 @@ class HangingWatch:
         """Called every turn with all partitions that are read; gives those that hang, as far as is known."""
         now = self._clock()
         for tp in self._standing.keys() - set(tps):
-            self._moves(tp)
+            self._note_move(tp)
         try:
-            for tp in self._due(tps, now):
+            for tp in self._take_due(tps, now):
                 self._check(tp, now)
         except BusError as error:  # who folds and commits will fail too, and he decides what to do about it
             self._log.debug("hanging_not_checked", why=str(error))
         return tuple(self._found.values())
 
-    def _due(self, tps: Sequence[TopicPartition], now: float) -> Iterator[TopicPartition]:
+    def _take_due(self, tps: Sequence[TopicPartition], now: float) -> Iterator[TopicPartition]:
         """Those whose turn it is: one after the other, evenly over the round, a few where turns are seldom."""
         if not tps or now < self._next_at:
             return
@@ -101,11 +101,11 @@ class HangingWatch:
         end = self._bus.end(tp)  # first, so that what is committed meanwhile does not look open
         stable = self._bus.last_stable(tp)
         if stable >= end:
-            self._moves(tp)
+            self._note_move(tp)
             return
         before, since = self._standing.get(tp, (stable, now))
         if before != stable:
-            self._moves(tp)
+            self._note_move(tp)
             since = now
         self._standing[tp] = (stable, since)
         if now - since < self._limit_s:
@@ -132,7 +132,7 @@ class HangingWatch:
             )
         self._found[hanging.tp] = hanging
 
-    def _moves(self, tp: TopicPartition) -> None:
+    def _note_move(self, tp: TopicPartition) -> None:
         self._standing.pop(tp, None)
         if self._found.pop(tp, None) is not None:
             self._log.info("hanging_transaction_ended", topic=tp.topic, partition=tp.partition)

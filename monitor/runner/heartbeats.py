@@ -76,7 +76,7 @@ class Pulse:
             known = [time for time in (reached.highest, reached.silent_to) if time is not None]
             self.silence, self.silence_at = max(known, default=None), now
 
-    def beaten(self, given: Given, now: float) -> None:
+    def note_heartbeat(self, given: Given, now: float) -> None:
         """It has been given a heartbeat."""
         if given.silent_to is not None:
             self.beaten_at = now

@@ -64,7 +64,7 @@ class InputPartition:
         if is_news:
             self._lost_to = lost.end
             self.notices.append(data_lost(lost, self.task.published_to))
-        self.task.reached(lost.start)
+        self.task.reach(lost.start)
         self.task.lose(end)
         return is_news
 
@@ -103,9 +103,9 @@ class InputPartition:
         kept = {lane_contract(model, stream) for model in contract.models for stream in model.streams}
         return self.life.state == "blocked" and self.task.fold.held_lanes.isdisjoint(kept)
 
-    def heartbeat(self, watermark: int | None, silent_to: int | None) -> None:
+    def take_heartbeat(self, watermark: int | None, silent_to: int | None) -> None:
         """Give it a heartbeat: its watermark moves while it stands still, or its silence is reported."""
-        self._heartbeats.append(self.task.fold.heartbeat(watermark, silent_to))
+        self._heartbeats.append(self.task.fold.take_heartbeat(watermark, silent_to))
 
     def go_on_from(self, known: Known) -> None:
         """Go on from what commits and output topics hold; heartbeats and switches the ledger lacks are published."""
@@ -142,11 +142,11 @@ class InputPartition:
 
     # ------------------------------------------------------------------ what it commits
 
-    def outputs(self, topics: LedgerTopics, dead_letters: TopicPartition) -> list[Outgoing]:
+    def take_outputs(self, topics: LedgerTopics, dead_letters: TopicPartition) -> list[Outgoing]:
         """What is new and not there yet, numbered. `dead_letters`: where rejected records go."""
         if not self.life.may.publish:
             return []
-        outgoing = self._outgoing(topics, dead_letters)
+        outgoing = self._take_outgoing(topics, dead_letters)
         return self._sequencer.number(self._present.without(outgoing))
 
     @property
@@ -175,7 +175,7 @@ class InputPartition:
             tails = self._tails | {name: ends[p] for name, p in _names(places) if p in ends}
             self._tails = {name: tails[name] for name, _ in _names(places) if name in tails}
 
-    def _outgoing(self, topics: LedgerTopics, dead_letters: TopicPartition) -> list[Outgoing]:
+    def _take_outgoing(self, topics: LedgerTopics, dead_letters: TopicPartition) -> list[Outgoing]:
         drained, ledger, of = self.task.drain(), topics.name("ledger"), topics.partition_of
         readers = sorted({of(model) for model in self._touched.union(self.models)})
         shared: list[Entry] = [*self._switches, *self._heartbeats]

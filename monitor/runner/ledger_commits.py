@@ -99,7 +99,7 @@ class LedgerCommits:
         """Return true if a commit would publish or move something."""
         return self.is_fresh or position > self.committed or bool(self.moved) or not self._outbox.is_empty
 
-    def outputs(self) -> list[Outgoing]:
+    def take_outputs(self) -> list[Outgoing]:
         """All that was published since the last commit."""
         # a first start says where its outputs will begin before there are any, so that they can be looked up
         outgoing = [] if self.is_fresh else self._outbox.take()
@@ -110,10 +110,10 @@ class LedgerCommits:
 
     def is_due(self, task: EvaluateTask, position: int) -> bool:
         """Return true if parts of a snapshot are to be written."""
-        return bool(self.parts.due(task.models, position)) or self._next_low(position) is not None
+        return bool(self.parts.due(task.models, position)) or self._low_due(position) is not None
 
-    def _next_low(self, position: int, size: int = 0) -> Memory | None:
-        return self.low.next(self.parts.lowest(position), position, size)
+    def _low_due(self, position: int, size: int = 0) -> Memory | None:
+        return self.low.due(self.parts.lowest(position), position, size)
 
     def snapshot(self, task: EvaluateTask, position: int) -> list[Outgoing]:
         """The parts that are due at the position, and the shared one of where folding again is to begin."""
@@ -142,7 +142,7 @@ class LedgerCommits:
         self.moved |= parts.keys()
         self._warn_of_size(task, parts)
         size = sum(map(len, parts.values()))
-        memory = self._next_low(position, size)
+        memory = self._low_due(position, size)
         self.low.add(size)
         if memory is not None:
             part = parts[""] = encode_shared(memory.state)

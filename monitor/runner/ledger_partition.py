@@ -227,7 +227,7 @@ class LedgerPartition:
                 self._arrive()
         self._fold(records.cut(at, len(records)))
 
-    def reached(self, position: int) -> bool:
+    def reach(self, position: int) -> bool:
         """All records below `position` have been fed; True once, where it knows by then what the ledger says."""
         self.position = max(self.position, position)
         if self._target is not None and position >= self.committed:
@@ -401,13 +401,13 @@ class LedgerPartition:
         """Return true if a commit would say or move something."""
         return self.commits.has_work(self.position)
 
-    def early_outputs(self, most_bytes: int) -> list[Outgoing]:
+    def take_early_outputs(self, most_bytes: int) -> list[Outgoing]:
         """Outputs to be written before the next commit, because together they are larger than that."""
         return [] if self.last is None else self._outbox.take_early(most_bytes)
 
-    def outputs(self) -> list[Outgoing]:
+    def take_outputs(self) -> list[Outgoing]:
         """All that was published since the last commit."""
-        return self.commits.outputs()
+        return self.commits.take_outputs()
 
     @property
     def is_due(self) -> bool:

@@ -70,7 +70,7 @@ class Stage(Protocol):
     def lose(self, lost: OffsetRange, end: int) -> None:
         """Records that follow those before were deleted before they were read; pass over them, up to `end` for now."""
 
-    def reached(self, tp: TopicPartition, position: int) -> None:
+    def reach(self, tp: TopicPartition, position: int) -> None:
         """All records of the partition below `position` have been fed."""
 
     def tick(self) -> None:
@@ -82,7 +82,7 @@ class Stage(Protocol):
     def limits(self) -> Mapping[TopicPartition, int]:
         """Partitions that are not to be fed from an offset on, for now: what a poll brings from there is read again."""
 
-    def work(self) -> Work | None:
+    def take_work(self) -> Work | None:
         """What there is to commit, or None. It is handed out once, and asked for until there is no more."""
 
     def reload(self, config: Config) -> None:
@@ -179,7 +179,7 @@ class Loop:
                 self._feed(batch)
             self._next[batch.tp] = batch.offsets[-1] + 1
         for tp in sorted(self._known):
-            self._stage.reached(tp, self._consumer.position(tp))
+            self._stage.reach(tp, self._consumer.position(tp))
         self._stage.tick()
 
     def _unread(self, batch: RecordBatch) -> RecordBatch:
@@ -230,14 +230,14 @@ class Loop:
         return position is not None and batch.offsets[-1] >= position
 
     def _mark(self, tps: Iterable[TopicPartition]) -> None:
-        marks = self._guard.to_mark(tps)
+        marks = self._guard.take_marks(tps)
         if marks:
             self._writer.commit(marks, {}, None)
 
     def _feed(self, batch: RecordBatch) -> None:
-        self._witness.folding(batch.tp, batch.offsets[-1] + 1)
+        self._witness.note_fold(batch.tp, batch.offsets[-1] + 1)
         self._stage.feed(batch)
-        self._witness.folding(None)
+        self._witness.note_fold(None)
 
     def _feed_alone(self, batch: RecordBatch, polled: Polled) -> None:
         """Record by record, each committed with the mark of the next."""
@@ -254,18 +254,18 @@ class Loop:
                 self._stage.quarantine(record)
             else:
                 self._feed(record)
-            self._stage.reached(tp, record.offsets[0] + 1)
+            self._stage.reach(tp, record.offsets[0] + 1)
             self._commit(polled, alone=tp)
 
     # ------------------------------------------------------------------ committing
 
     def _commit(self, polled: Polled, alone: TopicPartition | None = None) -> None:
         """All work that there is, a transaction each."""
-        while (work := self._stage.work()) is not None:
+        while (work := self._stage.take_work()) is not None:
             marks: list[Outgoing] = []
             for tp in work.offsets:
-                self._guard.committed(tp, self._stage.position(tp))
+                self._guard.note_commit(tp, self._stage.position(tp))
             if alone is not None and alone in work.offsets and self._guard.is_alone(alone):
-                marks = self._guard.next_alone(alone, self._stage.position(alone))
+                marks = self._guard.mark_next_alone(alone, self._stage.position(alone))
             self._stage.confirm(self._writer.commit([*work.outgoing, *marks], work.offsets, polled))
             self.transactions += 1

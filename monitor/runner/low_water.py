@@ -54,14 +54,13 @@ class LowWater:
         if not self._memories or self._memories[-1].position < memory.position:
             self._memories.append(memory)
 
-    def next(self, lowest: int, position: int, size: int) -> Memory | None:
+    def due(self, lowest: int, position: int, size: int) -> Memory | None:
         """The memory to write, if it is time. `lowest`: no model stands below. `size`: of the parts going with it."""
-        while len(self._memories) > 1 and self._memories[1].position <= lowest:
-            self._memories.popleft()
-        if not self._memories or not self.position < self._memories[0].position <= lowest:
+        newest = next((memory for memory in reversed(self._memories) if memory.position <= lowest), None)
+        if newest is None or newest.position <= self.position:
             return None
         is_cheap = self._bytes + size >= SHARE * self._size
-        return self._memories[0] if is_cheap or position - self.position >= self._furthest else None
+        return newest if is_cheap or position - self.position >= self._furthest else None
 
     def begin_anew(self) -> None:
         """Have the shared part written as soon as it can move, and from what is remembered from here on alone."""
@@ -75,3 +74,5 @@ class LowWater:
     def take(self, snapshot: Snapshot, size: int) -> None:
         """The shared part was written, or restored."""
         self.snapshot, self._size, self._bytes, self.is_wanted = snapshot, size, 0, False
+        while len(self._memories) > 1 and self._memories[0].position < snapshot.position:
+            self._memories.popleft()

@@ -89,14 +89,12 @@ class Pace:
         )
 
     def is_due(self, now: float) -> bool:
-        """Return true if it is time to look at what others have done; then it is not for a while."""
-        if self._followed_at is not None and now - self._followed_at < FOLLOW_S:
-            return False
-        self._followed_at = now
-        return True
+        """Return true if it is time to look at what others have done."""
+        return self._followed_at is None or now - self._followed_at >= FOLLOW_S
 
     def follow(self, now: float) -> None:
-        """Learn how far the partitions of other processes are."""
+        """Learn how far the partitions of other processes are; then that is not due for a while."""
+        self._followed_at = now
         self._positions.follow()
         if not self._is_counted:
             self._count(now)

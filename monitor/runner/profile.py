@@ -175,9 +175,9 @@ class ProfileStage:
         held.task.quarantine(record)
         self._log.error("record_quarantined", topic=record.topic, partition=record.partition, offset=record.offsets[0])
 
-    def reached(self, tp: TopicPartition, position: int) -> None:
+    def reach(self, tp: TopicPartition, position: int) -> None:
         held = self._inputs[tp]
-        held.task.reached(position)
+        held.task.reach(position)
         if not held.task.restoring:
             fold = held.task.fold
             fold.skip_to(position)
@@ -235,8 +235,8 @@ class ProfileStage:
         given = heartbeat(tp, self._pace.pulses, now)
         if given is None or fold.position < self._bus.end(tp):  # the high watermark: there is something to read yet
             return
-        held.heartbeat(given.watermark, given.silent_to)
-        self._pace.pulses[tp].beaten(given, now)
+        held.take_heartbeat(given.watermark, given.silent_to)
+        self._pace.pulses[tp].note_heartbeat(given, now)
         self._see(tp, fold)
 
     def _see(self, tp: TopicPartition, fold: PartitionFold) -> None:
@@ -284,13 +284,13 @@ class ProfileStage:
 
     # ------------------------------------------------------------------ what to commit
 
-    def work(self) -> Work | None:
+    def take_work(self) -> Work | None:
         outgoing: list[Outgoing] = []
         offsets: dict[TopicPartition, Committed] = {}
         for tp, held in sorted(self._inputs.items()):
             if not held.life.may.commit:
                 continue
-            outputs = held.outputs(self._ledger, self._dead_letters_of(tp))
+            outputs = held.take_outputs(self._ledger, self._dead_letters_of(tp))
             if not outputs and held.is_committed:
                 continue
             position = held.commit(self._places(tp), self._bus.end)

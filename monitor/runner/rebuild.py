@@ -147,7 +147,7 @@ class Rebuild:
         if record.offset >= self._published and not self._is_new:
             yield from self._advance()
             self._is_new = True
-        if self._is_of_the_model(record):
+        if self._count(record) and self._is_of_the_model(record):
             value = self._assembler.feed(record)
             if value is not None:
                 yield from self._read(record, value)
@@ -181,12 +181,16 @@ class Rebuild:
         for why in self._task.take_broken().values():
             raise FormatError(why)
 
-    def _is_of_the_model(self, record: Record) -> bool:
-        """Return true for the model's own records, and the watermarks and heartbeats of all inputs, each once."""
+    def _count(self, record: Record) -> bool:
+        """Count a record of a writer; False if it was there before."""
         writer, number = writer_and_sequence(record.headers)
-        if number < self._numbers[writer]:
-            return False
-        self._numbers[writer] = number + 1
+        is_new = number >= self._numbers[writer]
+        if is_new:
+            self._numbers[writer] = number + 1
+        return is_new
+
+    def _is_of_the_model(self, record: Record) -> bool:
+        """Return true for the model's own records, and the watermarks and heartbeats of all inputs."""
         is_own = (record.key or b"").split(b"\0")[0] == self.model.encode()
         return is_own or kind_of(record.headers) in ("watermark", "heartbeat")
 

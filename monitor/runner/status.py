@@ -57,7 +57,7 @@ class Reporter:
         self._committed_at = time.monotonic()
         self._lags: list[Sample] = []
 
-    def turned(self, alerts_yaml_sha256: str, hanging: Sequence[HangingTransaction] = ()) -> None:
+    def report_turn(self, alerts_yaml_sha256: str, hanging: Sequence[HangingTransaction] = ()) -> None:
         """The stage has ended a turn. `hanging`: what holds it back now."""
         now = time.monotonic()
         if self._loop.transactions != self._transactions:
@@ -69,7 +69,7 @@ class Reporter:
         standings = self._stage.standings()
         again = sum(standing.folding_again for standing in standings.values())
         why = "joining its group" if not self._loop.joined else f"folding {again} partitions again" if again else ""
-        samples = [*self._own(alerts_yaml_sha256), *self._stage.numbers(), *self._lag(now, standings)]
+        samples = [*self._own(alerts_yaml_sha256), *self._stage.numbers(), *self._measure_lag(now, standings)]
         samples += hanging_numbers(self._name, hanging)
         self._channel.send(msgspec.json.encode(Status(now, self._committed_at, why, samples)))
 
@@ -80,7 +80,7 @@ class Reporter:
             sample("streamdrift_stage_memory_bytes", resident_bytes(), self._name),
         ]
 
-    def _lag(self, now: float, standings: Mapping[TopicPartition, PartitionStanding]) -> list[Sample]:
+    def _measure_lag(self, now: float, standings: Mapping[TopicPartition, PartitionStanding]) -> list[Sample]:
         """The ends are asked of the broker, so not each time."""
         if now - self._looked_at >= LAG_S:
             self._looked_at = now

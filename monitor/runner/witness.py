@@ -29,7 +29,7 @@ class Witness(Protocol):
     def folded_to(self, tp: TopicPartition) -> int:
         """The end (exclusive offset) of the batch of that partition in whose fold the process before ended; 0: none."""
 
-    def folding(self, tp: TopicPartition | None, end: int = 0) -> None:
+    def note_fold(self, tp: TopicPartition | None, end: int = 0) -> None:
         """Records of a partition below `end` are folded from now on, or (None) no more."""
 
 
@@ -41,7 +41,7 @@ class NoWitness:
     def folded_to(self, tp: TopicPartition) -> int:
         return 0
 
-    def folding(self, tp: TopicPartition | None, end: int = 0) -> None: ...
+    def note_fold(self, tp: TopicPartition | None, end: int = 0) -> None: ...
 
 
 class MemoryWitness:
@@ -61,7 +61,7 @@ class MemoryWitness:
         before, end = self._before
         return end if before == tp else 0
 
-    def folding(self, tp: TopicPartition | None, end: int = 0) -> None:
+    def note_fold(self, tp: TopicPartition | None, end: int = 0) -> None:
         self._now = (tp, end)
 
 
@@ -88,7 +88,7 @@ class FileWitness:
         digest, end = _FORM.unpack(self._before)
         return int(end) if digest == self._digest(tp) else 0
 
-    def folding(self, tp: TopicPartition | None, end: int = 0) -> None:
+    def note_fold(self, tp: TopicPartition | None, end: int = 0) -> None:
         self._map[: _FORM.size] = _NOTHING if tp is None else _FORM.pack(self._digest(tp), end)
 
     def _digest(self, tp: TopicPartition) -> bytes:

@@ -63,7 +63,7 @@ class ReferenceThread:
 
     # ------------------------------------------------------------------ asked by the stage
 
-    def of(self, model: ModelConfig) -> list[Decision] | None:
+    def take(self, model: ModelConfig) -> list[Decision] | None:
         """Return a model's grids and references, once; None while they are made, empty if its first rows make them.
 
         Raises ConfigurationError if they can't be made.
@@ -83,7 +83,7 @@ class ReferenceThread:
             raise made.error
         return made.decisions
 
-    def arrived(self) -> list[str]:
+    def take_arrived(self) -> list[str]:
         """Return the models whose references have been made since the last call, sorted."""
         with self._changed:
             arrived, self._arrived = self._arrived, set()
@@ -113,7 +113,7 @@ class ReferenceThread:
     # ------------------------------------------------------------------ in the thread
 
     def _run(self) -> None:
-        while (model := self._next()) is not None:
+        while (model := self._take_next()) is not None:
             name, wanted = model.contract.model, _wanted(model)
             try:
                 made = _Made(wanted, self._make(model, self._check))
@@ -127,7 +127,7 @@ class ReferenceThread:
                 made = _Made(wanted, [], error)
             self._hand_over(name, made)
 
-    def _next(self) -> ModelConfig | None:
+    def _take_next(self) -> ModelConfig | None:
         with self._changed:
             self._working = None
             self._changed.wait_for(lambda: self._is_closed or bool(self._queue))

@@ -34,8 +34,8 @@ class _Undisturbed(Replay):
         self.dead_letters: dict[int, list[MessageDigest]] = defaultdict(list)
         super().__init__(log)
 
-    def drained(self, tp: TopicPartition) -> Drained:
-        drained = super().drained(tp)
+    def drain(self, tp: TopicPartition) -> Drained:
+        drained = super().drain(tp)
         for letter in (dead_letter(rejected, tp) for rejected in drained.rejected):
             self.dead_letters[tp.partition].append((letter.key, _with_headers(letter.value or b"", letter.headers)))
         return drained

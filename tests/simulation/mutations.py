@@ -223,8 +223,8 @@ MUTATIONS = (
         (
             (
                 "runner/input_partition.py",
-                "self._heartbeats.append(self.task.fold.heartbeat(watermark, silent_to))",
-                "self.task.fold.heartbeat(watermark, silent_to)",
+                "self._heartbeats.append(self.task.fold.take_heartbeat(watermark, silent_to))",
+                "self.task.fold.take_heartbeat(watermark, silent_to)",
             ),
         ),
     ),
@@ -233,9 +233,9 @@ MUTATIONS = (
         (
             (
                 "runner/input_partition.py",
-                "self._heartbeats.append(self.task.fold.heartbeat(watermark, silent_to))",
-                "self._heartbeats.append(self.task.fold.heartbeat(watermark, silent_to))\n"
-                "        if silent_to is not None:\n            self.task.fold.heartbeat(silent_to)",
+                "self._heartbeats.append(self.task.fold.take_heartbeat(watermark, silent_to))",
+                "self._heartbeats.append(self.task.fold.take_heartbeat(watermark, silent_to))\n"
+                "        if silent_to is not None:\n            self.task.fold.take_heartbeat(silent_to)",
             ),
         ),
     ),

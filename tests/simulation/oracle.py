@@ -49,9 +49,9 @@ class _Replay(Replay):
         super().__init__(log)
         self.rejected: list[Rejected] = []
 
-    def _evaluated(self, tp: TopicPartition) -> list[Message]:
+    def _hand_over(self, tp: TopicPartition) -> list[Message]:
         self.rejected += self._tasks[tp].fold._rejected
-        return super()._evaluated(tp)
+        return super()._hand_over(tp)
 
 
 class Ended:

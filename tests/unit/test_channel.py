@@ -25,20 +25,20 @@ def ends() -> Iterator[tuple[Channel, Channel]]:
 def test_the_newest_of_several_messages_counts(ends: tuple[Channel, Channel]) -> None:
     """A message is returned once; both directions are independent."""
     one, other = ends
-    assert other.newest() is None
+    assert other.take_newest() is None
     for message in (b"a", b"", b"c" * 1000):
         one.send(message)
     other.send(b"back")
-    assert other.newest() == b"c" * 1000
-    assert other.newest() is None
-    assert one.newest() == b"back"
+    assert other.take_newest() == b"c" * 1000
+    assert other.take_newest() is None
+    assert one.take_newest() == b"back"
 
 
 def test_a_message_may_be_empty(ends: tuple[Channel, Channel]) -> None:
     """As an alerts.yaml may be, before its check."""
     one, other = ends
     one.send(b"")
-    assert other.first() == b""
+    assert other.take_first() == b""
 
 
 def test_a_message_that_does_not_fit_is_written_on_without_waiting(ends: tuple[Channel, Channel]) -> None:
@@ -49,7 +49,7 @@ def test_a_message_that_does_not_fit_is_written_on_without_waiting(ends: tuple[C
     seen = []
     for _ in range(100_000):
         one.pump()
-        if (found := other.newest()) is not None:
+        if (found := other.take_newest()) is not None:
             seen.append(found)
             if found == b"newest":
                 break
@@ -60,7 +60,7 @@ def test_the_first_message_is_waited_for(ends: tuple[Channel, Channel]) -> None:
     """However many pieces it comes in."""
     one, other = ends
     got: list[bytes | None] = []
-    reader = Thread(target=lambda: got.append(other.first()))
+    reader = Thread(target=lambda: got.append(other.take_first()))
     reader.start()
     one.send(LARGE)
     while reader.is_alive():
@@ -74,8 +74,8 @@ def test_an_end_that_is_gone_is_no_error(ends: tuple[Channel, Channel]) -> None:
     one, other = ends
     one.send(b"last")
     one.close()
-    assert other.first() == b"last"
-    assert other.first() is None
+    assert other.take_first() == b"last"
+    assert other.take_first() is None
     other.send(LARGE)
     other.pump()
-    assert other.newest() is None
+    assert other.take_newest() is None

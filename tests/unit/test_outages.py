@@ -35,13 +35,13 @@ class Connection:
 
 @dataclass
 class Client:
-    """Lines of the library, as kafka-python 3.0 writes them. `takes`: where they go."""
+    """Lines of the library, as kafka-python 3.0 writes them. `take`: where they go."""
 
     outages: Outages
 
     def line(self, name: str, message: str, *arguments: object, level: int = logging.ERROR) -> bool:
         record = logging.LogRecord(name, level, "", 0, message, arguments, None)
-        return self.outages.takes(record)
+        return self.outages.take(record)
 
     def attempt(self, node: object, port: int, fails: bool) -> None:
         message = "Initializing connection for node_id %s at %s:%s (rack=%s)"
@@ -148,7 +148,7 @@ def test_what_is_no_talk_of_the_library_is_left_alone() -> None:
     assert not client.line("asyncio", "socket.send() raised exception.")
     assert not client.line("kafkaesque", "no relation")
     crash = logging.LogRecord("kafka.net.selector", logging.ERROR, "", 0, "IO loop crashed", (), (None, None, None))
-    assert not client.outages.takes(crash)
+    assert not client.outages.take(crash)
 
 
 def test_the_process_that_follows_knows_of_the_outage(tmp_path: Path) -> None:

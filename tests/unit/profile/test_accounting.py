@@ -69,7 +69,7 @@ def test_buckets_gaps_and_what_waits_make_up_the_offsets_consumed(seed: int) -> 
     again = ProfileTask(PartitionFold(TP, [contract(raw_rows=10**6)]), partial(_Made, entries))
     again.restore(position)
     again.feed(making.records([entry for entry in entries if entry[0] >= position.low.offset]))
-    again.reached(end)
+    again.reach(end)
     again.fold.skip_to(end)
     assert again.fold.account() == account
 

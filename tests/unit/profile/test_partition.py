@@ -106,9 +106,9 @@ def chunks(steps: Sequence[Step], sizes: Callable[[], int]) -> list[list[Entry] 
 
 def feed(fold: PartitionFold, piece: list[Entry] | int) -> None:
     if isinstance(piece, Silence):
-        fold.heartbeat(None, int(piece))
+        fold.take_heartbeat(None, int(piece))
     elif isinstance(piece, int):
-        fold.heartbeat(piece)
+        fold.take_heartbeat(piece)
     else:
         fold.feed(batch(piece, under=fold.contract), records(piece))
 

@@ -28,7 +28,7 @@ def test_a_long_silence_behind_waiting_rows_leaves_few_heartbeats(waiting: int, 
     feed(fold, [(i, "m", 1000 + i) for i in range(50)])
     for i in range(waiting):
         feed(fold, [(50 + i, "m", 10**9 + 10**7 * i)])
-        fold.heartbeat(1100 + i)
+        fold.take_heartbeat(1100 + i)
     for beat in range(BEATS):
         feed(fold, 2000 + beat * 10 if beat % 3 else Silence(2000 + beat * 10))
         if dead and beat % 100 == 0:
@@ -75,7 +75,7 @@ def test_the_heartbeats_that_stay_give_the_committed_state(seed: int) -> None:
     assert again.arrive(position)
     assert again.snapshot({}) == position
     for one in (fold, again):
-        one.heartbeat(now + 10**5)
+        one.take_heartbeat(now + 10**5)
         feed(one, [(offset + 5 + i, "m", now + 10**5 + i) for i in range(40)])
         one.end()
     first, second = Output(), Output()
@@ -95,7 +95,7 @@ def many(n: int, moved: int) -> tuple[PartitionFold, ProfilePosition]:
     fold = PartitionFold(TP, [contract(f"model-name-{i}", raw_rows=30) for i in range(n)])
     for i in range(moved):
         feed(fold, [(i * 100 + j, f"model-name-{i}", time_of(i * 100 + j)) for j in range(60)])
-    fold.heartbeat(1_000_000)
+    fold.take_heartbeat(1_000_000)
     fold.drain()
     return fold, fold.snapshot({f"streamdrift.ledger/{p}": 10**6 for p in range(8)})
 
@@ -119,7 +119,7 @@ def test_what_is_said_of_a_model_is_enough_to_go_on() -> None:
     for i in range(10):
         if i * 100 + 60 > position.low.offset:
             task.feed(records([(i * 100 + j, f"model-name-{i}", 0) for j in range(60)]))
-    task.reached(position.position)
+    task.reach(position.position)
     assert not task.restoring
     assert task.snapshot(position.sequences) == position
     grids = [grid(f"model-name-{i}") for i in range(20)]
@@ -127,7 +127,7 @@ def test_what_is_said_of_a_model_is_enough_to_go_on() -> None:
     for one in (fold, task.fold):
         for each in grids:
             use_grid(one, each)
-        one.heartbeat(2_000_000)
+        one.take_heartbeat(2_000_000)
         outputs.append(Output())
         outputs[-1].take(one)
     assert outputs[0] == outputs[1]

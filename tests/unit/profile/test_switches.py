@@ -121,7 +121,7 @@ class Run:
                 waiting = []
             if isinstance(step, int) and self.is_worth_it(step):
                 given = (None, int(step)) if isinstance(step, Silence) else (step, None)
-                self.beats.append(self.task.fold.heartbeat(*given))
+                self.beats.append(self.task.fold.take_heartbeat(*given))
             elif isinstance(step, TopicContract):
                 before = self.task.fold.watermark
                 self.task.switch(step, self.task.fold.switch_here(step))
@@ -151,7 +151,7 @@ def test_switches_happen_again_where_they_happened(seed: int) -> None:
     again.task.restore(position, BY_DIGEST)
     needed = [s for s in steps[:at] if isinstance(s, tuple) and s[0] >= position.low.offset]
     again.go(needed, rng.randint(1, 30))
-    again.task.reached(position.position)
+    again.task.reach(position.position)
     assert not again.task.restoring
     assert again.task.snapshot({}) == position
     again.out = Output()
@@ -164,7 +164,7 @@ def test_switches_happen_again_where_they_happened(seed: int) -> None:
     told = [Mark(beat.offset, heartbeat=beat) for beat in beats] + switches
     replay = Run(steps, CONTRACTS[0], told)
     replay.go([step for step in steps if isinstance(step, tuple)], rng.randint(1, 30))
-    replay.task.reached(1 << 40)
+    replay.task.reach(1 << 40)
     replay.out.take(replay.task.fold)
     assert sorted(replay.out.panes) == sorted(first.panes + whole.out.panes)
     assert replay.task.fold.buckets == whole.task.fold.buckets
@@ -239,7 +239,7 @@ def test_rows_that_wait_behind_those_of_a_model_that_goes_wait_as_long_as_before
     again = Run([*entries, *more], CONTRACTS[0])
     again.task.restore(position, BY_DIGEST)
     again.go([s for s in entries if isinstance(s, tuple) and s[0] >= position.low.offset], 30)
-    again.task.reached(position.position)
+    again.task.reach(position.position)
     assert not again.task.restoring
     for one in (run, again):
         one.go(more, 30)

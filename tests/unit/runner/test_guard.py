@@ -141,12 +141,12 @@ def test_a_witness_in_a_file_outlives_its_process(tmp_path: Path) -> None:
     path, other = tmp_path / "w", TopicPartition("in", 1)
     first = FileWitness(path)
     assert not first.knows
-    first.folding(INPUT, 7)
+    first.note_fold(INPUT, 7)
     second = FileWitness(path)
     assert second.knows
     assert (second.folded_to(INPUT), second.folded_to(other)) == (7, 0)
-    second.folding(INPUT, 9)
-    second.folding(None)
+    second.note_fold(INPUT, 9)
+    second.note_fold(None)
     assert FileWitness(path).folded_to(INPUT) == 0
 
 

@@ -25,7 +25,7 @@ def run(tp: TopicPartition, pulses: dict[TopicPartition, Pulse], seconds: range)
         if found is not None:
             given.append((second, found))
             own = pulses[tp].reached
-            pulses[tp].beaten(found, float(second))
+            pulses[tp].note_heartbeat(found, float(second))
             raised = own.watermark if found.watermark is None else found.watermark
             told = own.silent_to if found.silent_to is None else found.silent_to
             pulses[tp].see(own._replace(watermark=raised, silent_to=told), float(second))

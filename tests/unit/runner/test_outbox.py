@@ -243,10 +243,10 @@ def test_notices_folded_again_from_the_start_end_at_the_committed_numbers(others
     commits, task = commits_of(bus, outbox), EvaluateTask(PLACE)
     outbox.publish(notices[:-1], {})
     commits.remember(task, 5)
-    assert commits.low.next(7, 7, 0) is None
+    assert commits.low.due(7, 7, 0) is None
     outbox.number_notices(numbers)
     commits.remember(task, 7)
-    remembered = commits.low.next(7, 7, 0)
+    remembered = commits.low.due(7, 7, 0)
     assert remembered is not None
     assert remembered.numbers == numbers
     outbox.publish(notices[-1:], {})

@@ -121,14 +121,14 @@ class Slow(AtOnce):
         self._slow = slow
         self._is_told = False
 
-    def of(self, model: ModelConfig) -> list[Decision] | None:
+    def take(self, model: ModelConfig) -> list[Decision] | None:
         if model.contract.model != self._slow:
-            return super().of(model)
+            return super().take(model)
         if self.is_there and self.refuses:
             raise ConfigurationError("its file is empty")
-        return super().of(model) if self.is_there else None
+        return super().take(model) if self.is_there else None
 
-    def arrived(self) -> list[str]:
+    def take_arrived(self) -> list[str]:
         arrived = [self._slow] if self.is_there and not self._is_told else []
         self._is_told = self._is_told or bool(arrived)
         return arrived

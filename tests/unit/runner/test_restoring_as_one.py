@@ -40,7 +40,7 @@ def test_none_passes_its_position_before_all_have_reached_theirs(seed: int, monk
         while any(held.task.restoring for held in stage._inputs.values()):
             positions = {tp: held.task.fold.position for tp, held in stage._inputs.items()}
             assert all(positions[tp] <= committed[tp] for tp in committed)
-            assert stage.work() is None
+            assert stage.take_work() is None
             seen += any(positions[tp] == committed[tp] for tp in committed)
             fleet.turn("profile-1")
         assert seen  # some had to wait

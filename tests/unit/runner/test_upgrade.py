@@ -159,9 +159,9 @@ def test_what_was_remembered_before_a_new_version_is_not_written() -> None:
     low.take(Snapshot(0, 0, "", "", {}), 10)
     low.remember(Memory(40, shared, "", {}))
     low.begin_anew()
-    assert low.next(50, 50, 0) is None
+    assert low.due(50, 50, 0) is None
     low.remember(Memory(50, shared, "", {"sd.alerts/0": 1}))
-    memory = low.next(50, 50, 0)
+    memory = low.due(50, 50, 0)
     assert memory is not None
     assert memory.position == 50
     assert low.is_wanted

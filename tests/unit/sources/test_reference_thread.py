@@ -63,7 +63,7 @@ def arrival(references: ReferenceThread, of: ModelConfig) -> None:
 def test_first_rows_need_no_thread() -> None:
     """A model whose first rows are its reference has nothing to wait for."""
     with making(lambda model, check: [decision(model)]) as references:
-        assert references.of(C) == []
+        assert references.take(C) == []
         assert references._thread is None
 
 
@@ -76,14 +76,14 @@ def test_what_is_made_is_handed_over_once() -> None:
         return [decision(model)]
 
     with making(make) as references:
-        assert references.of(A) is None
-        assert references.of(A) is None
-        assert references.arrived() == []
+        assert references.take(A) is None
+        assert references.take(A) is None
+        assert references.take_arrived() == []
         gate.set()
         arrival(references, A)
-        assert references.arrived() == ["a"]
-        assert references.arrived() == []
-        assert references.of(A) == [decision(A)]
+        assert references.take_arrived() == ["a"]
+        assert references.take_arrived() == []
+        assert references.take(A) == [decision(A)]
 
 
 @pytest.mark.parametrize("error", [ConfigurationError("not there"), FormatError("damaged"), PermissionError(13, "no")])
@@ -96,12 +96,12 @@ def test_what_cannot_be_made_is_a_refusal_of_that_model_alone(error: Exception) 
         return [decision(model)]
 
     with making(make) as references:
-        assert references.of(A) is None
-        assert references.of(B) is None
+        assert references.take(A) is None
+        assert references.take(B) is None
         arrival(references, B)
-        assert references.of(B) == [decision(B)]
+        assert references.take(B) == [decision(B)]
         with pytest.raises(ConfigurationError):
-            references.of(A)
+            references.take(A)
 
 
 def test_an_error_that_nobody_expects_ends_the_stage() -> None:
@@ -111,10 +111,10 @@ def test_an_error_that_nobody_expects_ends_the_stage() -> None:
         raise ZeroDivisionError
 
     with making(make) as references:
-        assert references.of(A) is None
+        assert references.take(A) is None
         arrival(references, A)
         with pytest.raises(ZeroDivisionError):
-            references.of(A)
+            references.take(A)
 
 
 def test_a_bus_that_fails_is_asked_again_behind_the_other_models() -> None:
@@ -130,11 +130,11 @@ def test_a_bus_that_fails_is_asked_again_behind_the_other_models() -> None:
         return [decision(model)]
 
     with capture_logs() as logs, making(make) as references:
-        assert references.of(A) is None
-        assert references.of(B) is None
+        assert references.take(A) is None
+        assert references.take(B) is None
         both.set()
         arrival(references, A)
-        assert references.of(A) == [decision(A)]
+        assert references.take(A) == [decision(A)]
     assert made == ["a", "b", "a", "a"]
     assert [log["model"] for log in logs if log["event"] == "reference_unreadable"] == ["a", "a"]
 
@@ -154,10 +154,10 @@ def test_another_specification_takes_the_place_of_one_that_is_being_made() -> No
         return [decision(model, '"other"')]
 
     with making(make) as references:
-        assert references.of(A) is None
-        assert references.of(other) is None
+        assert references.take(A) is None
+        assert references.take(other) is None
         arrival(references, other)
-        assert references.of(other) == [decision(A, '"other"')]
+        assert references.take(other) == [decision(A, '"other"')]
 
 
 def never(check: Check) -> None:
@@ -176,7 +176,7 @@ def test_a_stage_that_stops_leaves_a_reference_unmade(reads: Callable[[Check], N
         return []
 
     references = ReferenceThread(make, get_log("test"))
-    assert references.of(A) is None
+    assert references.take(A) is None
     assert begun.wait(PATIENCE_S)
     references.close()
     thread = references._thread
