@@ -10,7 +10,7 @@ missing is written again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from monitor.bus.port import Bus
@@ -25,7 +25,7 @@ from monitor.ledger.position_records import EvaluatedModel, EvaluatePosition
 from monitor.runner.activations import ActivationKey, activation_key
 from monitor.runner.message_ids import id_of, ids_between
 from monitor.runner.rebuild import Again
-from monitor.runner.sequences import WRITER, Sequencer, numbers_from, writer_and_sequence
+from monitor.runner.sequences import WRITER, Sequencer, numbers_from, offset_of, writer_and_sequence
 
 _CLOUD_EVENT: Headers = (("content-type", b"application/cloudevents+json"),)
 """By this header the readers of CloudEvents over Kafka know a message in structured JSON."""
@@ -117,7 +117,7 @@ class Outbox:
             for tp in self._topics_with_ids():
                 tail, end = target.tails.get(_place(tp), 0), bus.end(tp)
                 start, _ = self.skipped.get(_place(tp), (tail, end))
-                self.skipped[_place(tp)] = min(start, tail), end
+                self.skipped[_place(tp)] = min(start, tail, *self._behind_stopped(tp, models, bus)), end
         self._ids = {_place(tp): self._read_ids(bus, tp) for tp in self._topics_with_ids()}
         self._unnumbered = [] if is_comparable and target.low is None and self.skipped else None
         self._unsure = last_commit
@@ -129,6 +129,16 @@ class Outbox:
         """The number behind each writer's newest record that lies behind the tail; None if that was deleted."""
         tail = target.tails.get(_place(tp), 0)
         return numbers_from(bus, tp, tail) if bus.beginning(tp) <= tail else None
+
+    def _behind_stopped(self, tp: TopicPartition, models: Mapping[str, EvaluatedModel], bus: Bus) -> Iterator[int]:
+        """Where the first record is that a stopped model has there of what came behind the place where it stopped."""
+        place = _place(tp)
+        for name, record in models.items():
+            if record.stopped is not None:
+                number, writer = record.stopped.numbers.get(place, 0), self.writer(name)
+                if number < self._present[writer, place]:
+                    offset = offset_of(bus, tp, writer, number)
+                    yield from () if offset is None else (offset,)
 
     def _topics_with_ids(self) -> list[TopicPartition]:
         return [tp for tp in self.places()[1:] if tp.topic != self._topics.name("firing")]

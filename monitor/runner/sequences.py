@@ -54,6 +54,17 @@ def numbers_from(bus: Bus, tp: TopicPartition, start: int) -> dict[str, int]:
     return found
 
 
+def offset_of(bus: Bus, tp: TopicPartition, writer: str, number: int) -> int | None:
+    """The offset of a writer's first record from `number` on; None if there is none any more."""
+    for batch in read_whole(bus, tp):
+        for record in records_of(batch):
+            if any(name == SEQUENCE for name, _ in record.headers):
+                found, at = writer_and_sequence(record.headers)
+                if found == writer and at >= number:
+                    return record.offset
+    return None
+
+
 def writer_and_sequence(headers: Headers) -> tuple[str, int]:
     """Who wrote a record of ours, and its number; raises FormatError."""
     found = dict(headers)

@@ -208,6 +208,24 @@ def test_a_rebuilt_model_publishes_nothing_that_another_release_has_left() -> No
     assert [(r.value, writer_and_sequence(r.headers)[1]) for r in outbox.take()] == [(b'{"id":"d"}', 3)]
 
 
+def test_a_stopped_model_had_left_some_before_another_release_came() -> None:
+    """Behind the place where it stopped, in a commit that is confirmed since: they are known by their ids as well."""
+    bus = a_bus(0)
+    left = [Outgoing("sd.alerts", 0, b"k", message.value) for message in with_ids("a", "b", "c")]
+    bus.write(Sequencer(f"{WRITER}/m").number(left), markers=False)
+    position, model = a_position(3, 3, tail=3)
+    assert model is not None
+    stopped = msgspec.structs.replace(model, stopped=Stopped(9, "damaged", {ALERTS: 1}))
+    outbox = Outbox("sd.evaluate", TP, TOPICS)
+    outbox.restore(position, {"m": stopped}, bus, is_comparable=False)
+    outbox.complete({"", "m"})
+    again = outbox.again("m", {ALERTS: 3})
+    again.add(with_ids("a"), is_new=False)
+    again.add(with_ids("b", "c", "d"), is_new=True)
+    outbox.publish_again("m", {ALERTS: 3}, again, {})
+    assert [(r.value, writer_and_sequence(r.headers)[1]) for r in outbox.take()] == [(b'{"id":"d"}', 3)]
+
+
 def commits_of(bus: MemoryBus, outbox: Outbox) -> LedgerCommits:
     log = get_log("test")
     snapshots, commands = Snapshots(bus, TOPICS, USUAL), Commands(bus, TopicPartition("sd.commands", 0), log)
