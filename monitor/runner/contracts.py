@@ -30,6 +30,8 @@ class Contracts:
         self._published: set[str] = set()
         self._handed: set[str] = set()
         """Newest ones with models in other lives, until they are read back."""
+        self._begun: dict[str, TopicContract] = {}
+        """By digest those of the configuration that a partition was begun under, until they are published."""
         self._unread: dict[str, str] = {}
         """The topics of those that this process has published, by digest, until they are read back."""
 
@@ -42,11 +44,12 @@ class Contracts:
         self._seen.add(self._taken[contract.topic])
         self._handed.discard(contract.digest)
         self._unread.pop(contract.digest, None)
+        self._begun.pop(contract.digest, None)
 
     def get(self, digest: str) -> TopicContract | None:
         """The contract of that name; the configuration's own may be wanted before it is read back."""
         own = {contract.digest: contract for contract in map(self._living, self._own.values())}
-        return self.by_digest.get(digest) or own.get(digest)
+        return self.by_digest.get(digest) or self._begun.get(digest) or own.get(digest)
 
     def models_of(self, topic: str) -> set[str]:
         """All models that have ever read the topic."""
@@ -67,6 +70,13 @@ class Contracts:
         """The contract to fold a topic under: the newest published, else that of the configuration."""
         return self._newest.get(topic) or self._living(self._own[topic])
 
+    def begin(self, topic: str) -> TopicContract:
+        """The contract to begin a partition under: published with its first commit, whatever lives begin till then."""
+        contract = self.newest(topic)
+        if contract.digest not in self.by_digest:
+            self._begun[contract.digest] = contract
+        return contract
+
     @property
     def all(self) -> list[TopicContract]:
         """That of each topic, sorted by topic."""
@@ -74,8 +84,10 @@ class Contracts:
 
     @property
     def to_publish(self) -> list[TopicContract]:
-        """Those that are to become the newest: own ones, and the newest with models in the lives that have begun."""
-        return [*map(self._living, self._own_to_publish), *self._revived]
+        """Those begun under, and those to become the newest: own ones, and with models in the lives that have begun."""
+        own = [self._living(contract) for contract in self._own_to_publish]
+        begun = [contract for contract in self._begun.values() if contract not in own]
+        return [*begun, *own, *self._revived]
 
     @property
     def _own_to_publish(self) -> list[TopicContract]:
@@ -91,6 +103,7 @@ class Contracts:
         self._handed |= {contract.digest for contract in self._revived}
         self._unread |= {contract.digest: contract.topic for contract in self.to_publish}
         self._published |= {own.digest for own in self._own_to_publish}
+        self._begun.clear()
 
     def _is_to_be_published(self, topic: str, own: TopicContract) -> bool:
         if own.digest in self._published:

@@ -82,7 +82,7 @@ class ProfileStage:
         self._dead_letters[tp.topic] = self._bus.partitions(dead_letters) or 1
         writer, position = f"{self.group}/{tp.topic}/{tp.partition}", None if value is None else decode_profile(value)
         known = None if position is None else to_go_on_from(self._bus, writer, self._places(tp), position)
-        contract = self._contracts.newest(tp.topic) if known is None else self._contract(known.position.contract)
+        contract = self._contracts.begin(tp.topic) if known is None else self._contract(known.position.contract)
         fold = PartitionFold(tp, contract.models, self._decided.grids, may_cut=True)
         task = ProfileTask(fold, lambda contract: Decoder(contract.topic, contract.models))
         held = self._inputs[tp] = InputPartition(task, Sequencer(writer), self._log)

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from monitor.config.resolved import Config, ModelConfig
 from monitor.events import TopicPartition
-from monitor.ledger.entries import ContractSwitch
+from monitor.ledger.entries import Activation, ContractSwitch, new_decision
 from monitor.runner.contracts import Contracts, contracts_of
 from monitor.sources.control import control_records, decode_control, is_about
 from tests.unit.runner.fleet import TOPICS, Fleet, check_against_replay, config, inputs_of, new_bus, published, send
@@ -176,3 +176,16 @@ def test_the_newest_is_the_last_published(fleet: Fleet) -> None:
     contracts.add(old["in.features"])
     assert contracts.newest("in.features") == old["in.features"]
     assert contracts.to_publish == [old["in.predictions"]]
+
+
+def test_what_a_partition_was_begun_under_is_published_though_a_life_has_ended_since(fleet: Fleet) -> None:
+    """Before what follows it: a position names it, and the switch to the other is an entry of its own."""
+    contracts = Contracts(fleet.config)
+    begun = contracts.begin("in.features")
+    contracts.lives.add(Activation(new_decision("m", "gone", ""), None))
+    predictions, *features = sorted(contracts.to_publish, key=lambda contract: contract.topic == "in.features")
+    assert predictions.topic == "in.predictions"
+    assert features[0] == begun == contracts.get(begun.digest)
+    assert [[model.life for model in contract.models if model.model == "m"] for contract in features] == [[0], [1]]
+    contracts.note_published()
+    assert contracts.to_publish == []
