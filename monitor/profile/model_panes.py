@@ -51,8 +51,19 @@ class ModelPanes:
         self._starts: dict[int, RowState] = {}
         self._raw_sent = 0
         self._sampled = False
-        self.has_ended = False
-        """True if another contract has taken its place: of what is open no more than the number of rows is sealed."""
+        self._is_left = False
+        """True if another contract has taken the place of this one."""
+        self._ended: set[int] = set()
+        """Panes that were open meanwhile: of these no more than the number of rows is sealed, also if it comes back."""
+
+    def leave(self) -> None:
+        """Another contract takes the place of this one."""
+        self._is_left = True
+        self._ended.update(self._open)
+
+    def come_back(self, contract: ModelContract, first: int | None) -> None:
+        """The contract that was left counts again, from here on."""
+        self.contract, self.first, self._is_left = contract, first, False
 
     def add(self, rows: Rows, watermark: Int64s, state_of: Callable[[int], RowState]) -> NDArray[np.bool_]:
         """Take accepted rows; returns which were late, shape (n,).
@@ -68,6 +79,8 @@ class ModelPanes:
             if k not in self._open:
                 self._open[k] = OpenPane(self._empty, self._tp, k, pane_ms, self.contract.trace_points)
                 self._starts[k] = state_of(int(np.argmax(mine)))
+                if self._is_left:
+                    self._ended.add(k)
             opened = self._open[k]
             if (in_time := mine & ~late).any():
                 opened.add(rows_of.take(rows, in_time), self.grid)
@@ -81,14 +94,15 @@ class ModelPanes:
     def _cut(self) -> None:
         """Forget raw rows that can't travel any more."""
         left, self._raw_held = self._raw_left, 0
-        for _, pane in sorted(self._open.items()):
-            self._raw_held += pane.keep_first(max(0, left))
-            left -= pane.events
+        for index, pane in sorted(self._open.items()):
+            has_ended = index in self._ended
+            self._raw_held += pane.keep_first(0 if has_ended else max(0, left))
+            left -= 0 if has_ended else pane.events
 
     @property
     def is_cut(self) -> bool:
-        """True if rows of an open pane were forgotten."""
-        return any(pane.is_cut for pane in self._open.values())
+        """True if rows of an open pane were forgotten that may have to travel."""
+        return any(pane.is_cut for index, pane in self._open.items() if index not in self._ended)
 
     # ------------------------------------------------------------------ sealing
 
@@ -96,7 +110,7 @@ class ModelPanes:
         """Seal all panes that are due, oldest first, as far as the grid and raw rows allow."""
         for index in self._due(watermark):
             pane = self._open[index]
-            if self.has_ended:
+            if index in self._ended:
                 yield pane.seal_ended()
                 self._forget(index)
                 continue
@@ -122,6 +136,7 @@ class ModelPanes:
     def _forget(self, index: int) -> None:
         del self._open[index]
         del self._starts[index]
+        self._ended.discard(index)
 
     def blocked(self, watermark: int) -> int | None:
         """Start of the oldest pane that is due and not sealed, in ms."""

@@ -92,7 +92,7 @@ class PartitionLanes:
         if lane_contract(contract, contract.streams[0]) == model.lane:
             model.contract = contract
             return model
-        model.has_ended = True
+        model.leave()
         again = model.again if contract.life == model.contract.life else reached
         fresh = self._begin(contract, model.first, again)
         self._ended.append(model)
@@ -104,7 +104,7 @@ class PartitionLanes:
         left = next((ended for ended in self._ended if ended.lane == lane.lane), None)
         if left is not None:
             self._ended.remove(left)
-            left.contract, left.first, left.has_ended = contract, first, False
+            left.come_back(contract, first)
             lane = left  # `use_grids` gives it its grid
         lane.again = again
         return lane

@@ -21,12 +21,14 @@ from tests.unit import making
 from tests.unit.making import TOPIC, TP, contract, grids_of, lane_of, records
 from tests.unit.profile.test_partition import GRIDS, Output, Silence, a_log
 
+RAW_ROWS = 4
+"""So few that panes are cut."""
 Step = making.Entry | int | TopicContract
 """A record, a heartbeat's watermark, or another contract."""
 
 
-def topic_contract(*models: str, lateness_ms: int = 25, skew: int = 100) -> TopicContract:
-    made = [contract(model, lateness_ms=lateness_ms) for model in models]
+def topic_contract(*models: str, lateness_ms: int = 25, skew: int = 100, raw_rows: int = RAW_ROWS) -> TopicContract:
+    made = [contract(model, raw_rows, lateness_ms=lateness_ms) for model in models]
     return contract_of_topic(TOPIC, [msgspec.structs.replace(one, max_clock_skew_ms=skew) for one in made])
 
 
@@ -59,7 +61,7 @@ CONTRACTS = [
     with_pane(topic_contract("m", "w"), "w", 30),
     with_life(topic_contract("m", "w"), "m", 1),
 ]
-KNOWN = grids_of(*((lane_of(contract(model)), grid) for model, grid in GRIDS.items()))
+KNOWN = grids_of(*((lane_of(contract(model, RAW_ROWS)), grid) for model, grid in GRIDS.items()))
 BY_DIGEST = {one.digest: one for one in CONTRACTS}
 
 
@@ -103,9 +105,11 @@ def some_steps(rng: random.Random) -> list[Step]:
 class Run:
     """A task that goes through the steps, and what it has put out."""
 
-    def __init__(self, steps: Sequence[Step], begin: TopicContract, marks: Sequence[Mark] = ()) -> None:
+    def __init__(
+        self, steps: Sequence[Step], begin: TopicContract, marks: Sequence[Mark] = (), may_cut: bool = False
+    ) -> None:
         entries = {step[0]: step for step in steps if isinstance(step, tuple)}
-        fold = PartitionFold(TP, begin.models, KNOWN)
+        fold = PartitionFold(TP, begin.models, KNOWN, may_cut=may_cut)
         fold.position = min(entries, default=0)
         self.task = ProfileTask(fold, lambda one: Decoder(entries, one), marks)
         self.out = Output()
@@ -134,20 +138,20 @@ class Run:
         return isinstance(watermark, Silence) or before is None or watermark > before
 
 
-@pytest.mark.parametrize("seed", [*range(80), 159])
+@pytest.mark.parametrize("seed", [*range(80), 159, 202])
 def test_switches_happen_again_where_they_happened(seed: int) -> None:
     """From any commit on a new task puts out what the undisturbed one does; and so does one that is told the places."""
     rng = random.Random(seed)
     steps = some_steps(rng)
     at = rng.randint(0, len(steps))
-    whole = Run(steps, CONTRACTS[0])
+    whole = Run(steps, CONTRACTS[0], may_cut=True)
     whole.go(steps[:at], rng.randint(1, 30))
     position = whole.task.snapshot({})
     assert decode_profile(encode(position)) == position
     first, whole.out = whole.out, Output()
     whole.go(steps[at:], rng.randint(1, 30))
 
-    again = Run(steps, BY_DIGEST[position.contract])
+    again = Run(steps, BY_DIGEST[position.contract], may_cut=True)
     again.task.restore(position, BY_DIGEST)
     needed = [s for s in steps[:at] if isinstance(s, tuple) and s[0] >= position.low.offset]
     again.go(needed, rng.randint(1, 30))
@@ -213,11 +217,13 @@ def test_folding_again_without_a_switch_is_noticed() -> None:
 def test_a_pane_in_which_the_columns_change_is_sealed_in_two_parts() -> None:
     """Each named by its contract, with the rows that were decoded under it; no row is in both or in none."""
     entries: list[Step] = [(i, "m", 1000 + i) for i in range(100)]
-    steps: list[Step] = [*entries[:45], CONTRACTS[4], *entries[45:]]
-    run = Run(steps, CONTRACTS[1])
+    before = topic_contract("m", raw_rows=20)
+    after = with_columns(before, "m", "x")
+    steps: list[Step] = [*entries[:45], after, *entries[45:]]
+    run = Run(steps, before)
     for step in steps:
         run.go([step], 1)
-    old, new = (lane_contract(c.models[0], c.models[0].streams[0]) for c in (CONTRACTS[1], CONTRACTS[4]))
+    old, new = (lane_contract(c.models[0], c.models[0].streams[0]) for c in (before, after))
     counts = {
         (pane.index, pane.contract): len(pane.rows) if isinstance(pane, RawPane) else pane.events
         for pane in run.out.sealed
