@@ -87,9 +87,9 @@ class InputPartition:
         if self._present.is_empty:
             return True
         fold = self.task.fold
-        pane_ms = {name: panes.contract.pane_ms for name, panes in fold.lanes.models.items()}
+        lanes = {name: (panes.lane, panes.contract.pane_ms) for name, panes in fold.lanes.models.items()}
         position = self.task.snapshot(self._sequencer.sequences)
-        return not self._present.is_beyond(position, fold.intake.offsets(), pane_ms)
+        return not self._present.is_beyond(position, fold.intake.offsets(), lanes)
 
     def switch(self, contract: TopicContract) -> None:
         """From its position on the fold is under another contract."""

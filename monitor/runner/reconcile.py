@@ -75,21 +75,25 @@ class Present:
         offsets |= {offset + 1 for offset in self.quarantined}
         panes = [name for name in names if name[0] in (PANE, SAMPLE) and name[1] in pane_ms]
         is_ahead = any(offset > position.low.offset for offset in offsets)
+        # any lane may have waited there, also one that is left by now
         return is_ahead or any(_was_open(name, position, pane_ms[str(name[1])]) for name in panes)
 
-    def is_beyond(self, position: ProfilePosition, waiting: Collection[int], pane_ms: Mapping[str, int]) -> bool:
+    def is_beyond(
+        self, position: ProfilePosition, waiting: Collection[int], lanes: Mapping[str, tuple[str, int]]
+    ) -> bool:
         """Return true if some of it follows from what has yet to be folded at a position.
 
-        `waiting`: offsets of rows that wait to be accepted or rejected. `pane_ms`: of the models that are folded.
+        `waiting`: offsets of rows that wait to be accepted or rejected. `lanes`: of the models that are folded, each
+        with the length of its panes; a lane that is left waits for no grid.
         """
         names = [name for names in self.names.values() for name in names]
         offsets = {switch.offset for switch in self.switches if switch not in position.switches} | self.quarantined
         offsets |= {int(name[1]) for name in names if name[0] == DEAD_LETTER}
-        panes = [name for name in names if name[0] in (PANE, SAMPLE) and name[1] in pane_ms]
+        panes = [(name, *lanes[str(name[1])]) for name in names if name[0] in (PANE, SAMPLE) and name[1] in lanes]
         return (
             any(offset >= position.position or offset in waiting for offset in offsets)
             or any(_is_behind(position, beat) for beat in self.heartbeats)
-            or any(_was_open(name, position, pane_ms[str(name[1])]) for name in panes)
+            or any(_was_open(name, position, pane_ms, waits=name[3] == lane) for name, lane, pane_ms in panes)
         )
 
     def _has(self, output: Outgoing) -> bool:
@@ -99,13 +103,13 @@ class Present:
         return name in self.names.get(f"{output.topic}/{output.partition}", ())
 
 
-def _was_open(name: Name, position: ProfilePosition, pane_ms: int) -> bool:
+def _was_open(name: Name, position: ProfilePosition, pane_ms: int, waits: bool = True) -> bool:
     """Return true if a pane may have yet been to be sealed at a position, or a sample to be sent.
 
-    `pane_ms`: of the model now; it may have left panes of another length, which wait for no grid.
+    `pane_ms`: of the model now; `waits`: whether its lane can have waited for a grid there.
     """
     start, end, known = int(name[4]), int(name[5]), position.models.get(str(name[1]))
-    if known is not None and known.blocked_at is not None:
+    if waits and known is not None and known.blocked_at is not None:
         blocked = known.blocked_at * pane_ms
         if start > blocked or (start == blocked and name[0] == PANE):
             return True

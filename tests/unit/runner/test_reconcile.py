@@ -15,8 +15,10 @@ from monitor.errors import TransactionFailed
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.entries import PartitionSet
 from monitor.ledger.ledger_topics import LedgerTopics
+from monitor.ledger.position_records import ModelPosition, ProfilePosition, RowState
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
+from monitor.runner.reconcile import PANE, Present
 from monitor.runner.topics import create_topics, read_whole
 from monitor.telemetry import get_log
 from tests.sets import name_partitions
@@ -81,3 +83,12 @@ def test_a_dead_letter_is_not_lost_where_the_process_saw_fewer_partitions(monkey
     turn(begun(bus))
     turn(begun(bus))
     assert dead_letters(bus) == [b"{"]
+
+
+@pytest.mark.parametrize(("lane", "start", "beyond"), [("a", 20, True), ("b", 20, False), ("b", 24, True)])
+def test_only_panes_of_the_lane_that_waits_are_taken_for_those_to_come(lane: str, start: int, beyond: bool) -> None:
+    """A partition that waits for the grid of a lane has sealed the pane of the lane that it left, of the same time."""
+    models = {"m": ModelPosition(blocked_at=5)}
+    position = ProfilePosition("", RowState(9), 30, 0, 0, 26, 26, 26, "", "", models=models)
+    present = Present(names={"sd.ledger/0": {(PANE, "m", "features", lane, start, start + 4)}})
+    assert present.is_beyond(position, [], {"m": ("a", 4)}) is beyond
