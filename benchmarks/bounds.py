@@ -252,7 +252,9 @@ def broken(alone: Run, flooded: Run, budget: int) -> list[str]:
     most = {name: mb for run in (alone, flooded) for name, mb in run.peak_mb.items() if mb > FIFTH * budget}
     found = {
         f"above the budget and a fifth: {most}": bool(most),
-        f"no drift was found: {alone.alerts}": not any(told[1] == "Psi" and told[2] == "x" for told in alone.alerts),
+        f"no drift was found: {alone.alerts}": not any(
+            reported[1] == "Psi" and reported[2] == "x" for reported in alone.alerts
+        ),
         "the flood changed what is said of the good model, or when": alone.alerts != flooded.alerts,
         "the flood of categories was not told": "categories" in flooded.floods and flooded.limited != 1,
     }

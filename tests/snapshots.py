@@ -28,7 +28,7 @@ def restored(
     place: Place,
     parts: Mapping[str, bytes],
     decisions: Mapping[str, Decision],
-    said: Mapping[str, str] | None = None,
+    published: Mapping[str, str] | None = None,
     digests: Mapping[str, str] | None = None,
 ) -> tuple[EvaluateTask, dict[str, FormatError]]:
     """The task of the parts, and why models could not be restored; they are stopped.
@@ -36,15 +36,18 @@ def restored(
     `digests`: of the parts as they were written; without them each part vouches for itself. Raises FormatError if the
     shared part can't be used.
     """
-    said = said or {}
+    published = published or {}
     known = digests or {name: digest_of_part(part) for name, part in parts.items()}
     shared = committed_part("", parts.get(""), known.get("", ""))
-    task, errors = EvaluateTask.restored(place, shared, said.get("", MessageDigest().digest)), dict[str, FormatError]()
+    task, errors = (
+        EvaluateTask.restored(place, shared, published.get("", MessageDigest().digest)),
+        dict[str, FormatError](),
+    )
     for name in sorted(name for name in known if name and "/" not in name):
         try:
             part = committed_part(name, parts.get(name), known[name])
             held = {key.removeprefix(f"{name}/"): block for key, block in parts.items() if key.startswith(f"{name}/")}
-            task.take_up(name, SavedModel(part, said.get(name, MessageDigest().digest), held), 0, decisions)
+            task.take_up(name, SavedModel(part, published.get(name, MessageDigest().digest), held), 0, decisions)
         except FormatError as error:
             task.stop(name)
             errors[name] = error

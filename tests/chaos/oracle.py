@@ -148,8 +148,8 @@ def _judge(servers: list[str], name: str, wanted: dict[int, list[MessageDigest]]
     for partition in sorted(wanted.keys() | found.keys()):
         want, got = Counter(wanted.get(partition, ())), Counter(found.get(partition, ()))
         verdict.missing += (want - got).total()
-        verdict.duplicate += sum(n for said, n in (got - want).items() if said in want)
-        verdict.other += sum(n for said, n in (got - want).items() if said not in want)
+        verdict.duplicate += sum(n for published, n in (got - want).items() if published in want)
+        verdict.other += sum(n for published, n in (got - want).items() if published not in want)
         verdict.out_of_order += len(_by_key(wanted.get(partition, ())) ^ _by_key(found.get(partition, ())))
     if name != "firing":  # compaction leaves gaps
         verdict.gaps = sum(1 for found_numbers in numbers.values() if found_numbers != list(range(len(found_numbers))))
@@ -160,7 +160,7 @@ def _by_key(messages: Iterable[MessageDigest]) -> set[tuple[bytes | None, tuple[
     values: dict[bytes | None, list[bytes]] = defaultdict(list)
     for key, value in messages:
         values[key].append(value)
-    return {(key, tuple(said)) for key, said in values.items()}
+    return {(key, tuple(published)) for key, published in values.items()}
 
 
 def _records(servers: list[str], topic: str) -> Iterator[Any]:

@@ -136,7 +136,7 @@ class Chaos:
 
     def _disturb(self, bus: KafkaBus, sending: Sending) -> None:
         """The faults one after the other, each when it is due."""
-        reached, told, last = Reached(bus), 0.0, self._plan[-1].at
+        reached, reported, last = Reached(bus), 0.0, self._plan[-1].at
         self._wait(self._crew.all_joined, "all processes are up")
         sending.start()
         before = time.monotonic()
@@ -153,12 +153,12 @@ class Chaos:
                     self._progress.faults_done += 1
                 else:
                     self._progress.seconds = fault.at  # time stands still, so that the next ones keep their distance
-            if self._progress.seconds - told > 10:
-                told = self._progress.seconds
+            if self._progress.seconds - reported > 10:
+                reported = self._progress.seconds
                 self._progress.sent = sending.sent
                 self._progress.save(self._folder)
                 self._say(
-                    f"{told:.0f} of {last:.0f} s, {self._progress.faults_done} of {len(self._plan)} faults, "
+                    f"{reported:.0f} of {last:.0f} s, {self._progress.faults_done} of {len(self._plan)} faults, "
                     f"{sending.sent} events; {dict(self._progress.counts)}"
                 )
             time.sleep(0.02)

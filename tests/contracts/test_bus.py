@@ -263,7 +263,7 @@ def test_a_key_always_goes_to_one_partition_and_keyless_records_to_some(place: P
     assert len({min(partitions) for key, partitions in homes.items() if key is not None}) > 1
 
 
-def test_a_stamping_topic_says_so(place: Place) -> None:
+def test_a_stamping_topic_is_known_as_one(place: Place) -> None:
     """Under LogAppendTime the bus's own stamp replaces the sender's, and every batch tells it."""
     topic = place.topic("t", 1, {"message.timestamp.type": "LogAppendTime"})
     plain = place.topic("plain")
@@ -502,7 +502,7 @@ def test_an_empty_commit_is_no_error(place: Place) -> None:
     assert place.bus.writer(place.name("g"), "a").commit([], {}, None) == {}
 
 
-def test_a_commit_tells_where_its_records_end(place: Place) -> None:
+def test_a_commit_returns_where_its_records_end(place: Place) -> None:
     """For each partition written to, and no other: the offset behind the last record, not behind the markers."""
     topic, other = place.topic("t", 2), place.topic("other", 3)
     writer = place.bus.writer(place.name("w"), "a")
@@ -612,7 +612,7 @@ def test_a_restarted_instance_takes_its_partitions_at_once(place: Place) -> None
     again.close()
 
 
-def test_what_a_sender_lost_is_told(place: Place) -> None:
+def test_what_a_sender_lost_is_reported(place: Place) -> None:
     """A record that can't be written raises at `send` or at `flush`; the sender goes on afterwards."""
     topic = place.topic()
     sender = place.bus.sender()

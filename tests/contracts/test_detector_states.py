@@ -221,7 +221,7 @@ WRONG: list[tuple[str, Callable[[Any], Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "wrong"), WRONG, ids=[f"{name}-{i}" for i, (name, _) in enumerate(WRONG)])
-def test_what_can_be_told_to_be_wrong_is_refused(name: str, wrong: Callable[[Any], Any]) -> None:
+def test_what_is_seen_to_be_wrong_is_refused(name: str, wrong: Callable[[Any], Any]) -> None:
     """Types, ranges, lengths, and what must add up; the state itself, unchanged, is taken."""
     it = plugin(name)
     state = fed(it).state()

@@ -121,7 +121,7 @@ def oracle_agrees(seed: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     return True
 
 
-def test_detectors_are_fed_with_what_a_slow_oracle_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_detectors_are_fed_with_what_a_slow_oracle_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lateness, canonical order, thinning, interleaving and ranks, all recomputed row by row."""
     assert [seed for seed in range(ORACLE_LOGS) if not oracle_agrees(seed, monkeypatch)] == []
 

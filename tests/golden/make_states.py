@@ -69,7 +69,7 @@ def detector_case(name: str, setting: str) -> DetectorCase:
     return DetectorCase(name, setting, state, found, encoded(detector))
 
 
-def said(messages: list[Message]) -> list[str]:
+def published(messages: list[Message]) -> list[str]:
     """Digests of messages."""
     return [hashlib.sha256(message.value).hexdigest() for message in messages]
 
@@ -88,7 +88,7 @@ def make() -> Golden:
         parts=parts,
         changes=list(decisions_of(outputs).values()),
         entries=[(record.headers, record.value or b"") for record in records],
-        messages=said(messages),
+        messages=published(messages),
     )
 
 

@@ -10,7 +10,7 @@ from monitor.detectors.protocol import Detector
 from monitor.evaluate.messages import Message
 from monitor.ledger.entry_codec import decode_entry
 from tests.contracts.test_detector_states import CLASSES, encoded, plugin, restored
-from tests.golden.make_states import BEFORE, FOLDER, Golden, said, values_for
+from tests.golden.make_states import BEFORE, FOLDER, Golden, published, values_for
 from tests.snapshots import restored as restored_task
 from tests.snapshots import snapshot
 from tests.unit.evaluate.test_snapshot import PLACE, forged
@@ -53,7 +53,7 @@ def test_a_model_goes_on_as_it_did(golden: Golden) -> None:
         outputs = [*task.read(decode_entry(headers, value)), *task.advance()]
         messages += [output for output in outputs if isinstance(output, Message)]
     assert {message.topic for message in messages} >= {"alerts", "observations"}
-    assert said(messages) == golden.messages
+    assert published(messages) == golden.messages
 
 
 def test_a_forged_version_is_refused(golden: Golden) -> None:

@@ -39,7 +39,7 @@ def left_open(bus: KafkaBus, kafka_address: str) -> Iterator[TopicPartition]:
     producer.close(timeout=1)
 
 
-def test_readers_say_what_they_wait_for(bus: KafkaBus, left_open: TopicPartition) -> None:
+def test_readers_report_what_they_wait_for(bus: KafkaBus, left_open: TopicPartition) -> None:
     """What is committed comes; then no silence and no false end, but who holds it back and what helps."""
     assert (bus.last_stable(left_open), bus.end(left_open)) == (1, 3)
     batches = read_whole(bus, left_open, timeout_ms=500)

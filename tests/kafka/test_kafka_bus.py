@@ -173,7 +173,7 @@ def test_reading_many_partitions_to_their_ends_waits_for_none_of_them(bus: Kafka
     assert time.monotonic() - begun < n * 0.25  # half of what kafka-python's fetch_max_wait_ms would make of it
 
 
-def test_a_topic_that_was_made_anew_is_told(bus: KafkaBus, topic: str) -> None:
+def test_a_topic_that_was_made_again_is_reported(bus: KafkaBus, topic: str) -> None:
     """A position past the end of the log is an error that names it, not a silent start from the beginning."""
     bus.writer("w", topic).commit([Outgoing(topic, 0, None, b"v")], {}, None)
     with pytest.raises(BusError, match=f"{topic}/0 is past the end"):

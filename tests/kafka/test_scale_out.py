@@ -84,8 +84,8 @@ def sending(bus: KafkaBus, feed: Feed, until: int) -> Iterator[None]:
 def events_of(service: Service, *names: str) -> list[dict[str, object]]:
     """What a process has logged under these names."""
     lines = service.log.read_text().splitlines()
-    said = [json.loads(line) for line in lines if line.startswith("{")]
-    return [line for line in said if line["event"] in names]
+    published = [json.loads(line) for line in lines if line.startswith("{")]
+    return [line for line in published if line["event"] in names]
 
 
 def partitions_of(service: Service) -> list[object]:
@@ -93,7 +93,7 @@ def partitions_of(service: Service) -> list[object]:
     return [line["partition"] for line in events_of(service, "partition_started", "partition_restored")]
 
 
-def test_two_processes_a_stage_say_what_a_replay_says(fleet: Fleet, tmp_path: Path) -> None:
+def test_two_processes_a_stage_publish_what_a_replay_does(fleet: Fleet, tmp_path: Path) -> None:
     """One of each is killed in the middle, and takes its partitions up again."""
     feed = Feed(fleet.scenario)
     for instance, stage in (("p1", "profile"), ("p2", "profile"), ("e1", "evaluate"), ("e2", "evaluate")):

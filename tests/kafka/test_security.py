@@ -144,7 +144,7 @@ def test_what_keeps_a_client_out_is_told_apart(broker: SecureBroker, tmp_path: P
     assert diagnosis(["127.0.0.1:1", broker.address], {}) is None
 
 
-def test_a_client_that_is_not_let_in_says_why(broker: SecureBroker, tmp_path: Path) -> None:
+def test_a_client_that_is_not_let_in_reports_why(broker: SecureBroker, tmp_path: Path) -> None:
     """Also where nobody probed before: the client itself would only say that its time is over."""
     listener, settings = ways(broker, tmp_path)["PLAIN"]
     options = client_options(load_settings(**settings | {"kafka_password": "wrong"}))

@@ -120,9 +120,9 @@ def _run_with_a_crash(bus: KafkaBus, scenario: Scenario, service: Service, tell:
         assert service.stop() == 0, service.tail()
     finally:
         service.kill()
-    said = service.log.read_text()
-    assert said.count('"partition_restored"') >= PARTITIONS
-    assert '"ledger_restored"' in said
+    published = service.log.read_text()
+    assert published.count('"partition_restored"') >= PARTITIONS
+    assert '"ledger_restored"' in published
 
 
 def _let_a_partition_fall_silent(

@@ -160,12 +160,12 @@ def test_a_rolling_upgrade_changes_no_alert(upgrade: Upgrade, first: str, second
     assert len({NEW_METRIC.encode() in record.value for record in observed}) == 2
     wanted = expected(upgrade.captured(), None).topics
     for name, records in {**found, "observations": observed}.items():
-        assert Counter(map(meaning, said(records))) == Counter(map(meaning, replayed(wanted[name]))), name
+        assert Counter(map(meaning, published(records))) == Counter(map(meaning, replayed(wanted[name]))), name
     releases = {msgspec.json.decode(record.value)["data"]["config"]["version"] for record in found["alerts"]}
     assert releases == {__version__, NEXT_VERSION}
 
 
-def said(records: list[Any]) -> list[MessageDigest]:
+def published(records: list[Any]) -> list[MessageDigest]:
     return [(record.key, record.value) for record in records]
 
 

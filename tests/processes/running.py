@@ -65,7 +65,7 @@ class Running:
         """Records of the topic that are committed."""
         return self.reached.events()
 
-    def said(self, event: str) -> list[dict[str, Any]]:
+    def published(self, event: str) -> list[dict[str, Any]]:
         """Log lines of that event."""
         lines = [json.loads(line) for line in self.service.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
@@ -81,4 +81,4 @@ class Running:
             return 0, ""
 
     def wait_for(self, event: str, times: int) -> None:
-        self.service.wait_until(lambda: len(self.said(event)) >= times, f"{times} times {event}", PATIENCE_S)
+        self.service.wait_until(lambda: len(self.published(event)) >= times, f"{times} times {event}", PATIENCE_S)

@@ -29,23 +29,23 @@ def test_live_ready_and_metrics_of_a_running_service(running: Running) -> None:
     assert running.ask("/live") == (200, "ok\n")
 
     def counted() -> bool:
-        told = numbers(running.ask("/metrics")[1])
-        panes = [value for name, value in told.items() if 'bucket="pane"' in name]
-        return panes == [running.sent] * PARTITIONS and told.get('streamdrift_model_waiting{model="m"}') == 0
+        reported = numbers(running.ask("/metrics")[1])
+        panes = [value for name, value in reported.items() if 'bucket="pane"' in name]
+        return panes == [running.sent] * PARTITIONS and reported.get('streamdrift_model_waiting{model="m"}') == 0
 
     service.wait_until(counted, "all records were in panes", PATIENCE_S)
     status, text = running.ask("/metrics")
-    told = numbers(text)
+    reported = numbers(text)
     assert status == 200
     for p in range(PARTITIONS):
         place = f'{{topic="{running.topic}",partition="{p}"}}'
-        assert told[f"streamdrift_input_position{place}"] == running.sent
-        assert told[f"streamdrift_input_unaccounted_records{place}"] == 0
+        assert reported[f"streamdrift_input_position{place}"] == running.sent
+        assert reported[f"streamdrift_input_unaccounted_records{place}"] == 0
     for name in ("profile", "evaluate"):
-        assert told[f'streamdrift_stage_up{{stage="{name}"}}'] == 1
-        assert told[f'streamdrift_stage_starts_total{{stage="{name}"}}'] == 1
-        assert told[f'streamdrift_stage_transactions_total{{stage="{name}"}}'] > 0
-        assert told[f'streamdrift_stage_memory_bytes{{stage="{name}"}}'] > 1_000_000
+        assert reported[f'streamdrift_stage_up{{stage="{name}"}}'] == 1
+        assert reported[f'streamdrift_stage_starts_total{{stage="{name}"}}'] == 1
+        assert reported[f'streamdrift_stage_transactions_total{{stage="{name}"}}'] > 0
+        assert reported[f'streamdrift_stage_memory_bytes{{stage="{name}"}}'] > 1_000_000
 
     running.config.write_text("nonsense")
     service.signal(signal.SIGHUP)

@@ -30,12 +30,12 @@ def test_sigterm_commits_what_is_folded_and_leaves(running: Running) -> None:
         stop.set()
         flow.join()
     assert running.positions() > before
-    assert len(running.said("stage_stopped")) == 2
+    assert len(running.published("stage_stopped")) == 2
 
     running.service.start()
     running.wait_for("partition_restored", PARTITIONS)
     running.service.wait_until(running.reached.has_read_all, "the rest was read", PATIENCE_S)
-    for line in running.said("partition_restored"):
+    for line in running.published("partition_restored"):
         watermark = START + STEP_MS * (line["to"] - 1) - LATENESS_MS
         assert START + STEP_MS * line["low"] >= watermark // PANE_MS * PANE_MS
 
@@ -78,7 +78,7 @@ def test_sighup_takes_another_file_and_a_bad_one_keeps_the_old(running: Running,
     running.config.write_text(running.config.read_text().replace("mean > 60", "meen > 70"))
     running.service.signal(signal.SIGHUP)
     running.wait_for("config_reload_failed", 1)
-    (failed,) = running.said("config_reload_failed")
+    (failed,) = running.published("config_reload_failed")
     assert failed["problems"] == [
         f"{running.config}:13:34: unknown metric 'meen'; did you mean 'mean'?",
     ]

@@ -171,13 +171,13 @@ class Check:
         self._activations = [activation for activation in decided.all if activation.decision.kind == "rules"]
         self._rules = [_rules_of(activation.decision) for activation in self._activations]
         self._contracts = [_content_of(activation.decision).contract for activation in self._activations]
-        said = [msgspec.json.decode(value) for topic, _, value in published(self._bus) if topic == "alerts"]
+        messages = [msgspec.json.decode(value) for topic, _, value in published(self._bus) if topic == "alerts"]
         self._observations: list[dict[str, Any]] = [
             message
             for topic, _, value in published(self._bus)
             if topic == "observations" and (message := msgspec.json.decode(value))["type"].endswith("observation.v1")
         ]
-        self._alerts: list[dict[str, Any]] = [message for message in said if message["type"] != NOTICE]
+        self._alerts: list[dict[str, Any]] = [message for message in messages if message["type"] != NOTICE]
         lanes = [msgspec.json.decode(value) for topic, _, value in published(self._bus) if topic == "observations"]
         self._lanes = [
             (parse_time(lane["time"]), LANE_STATES.index(lane["data"]["state"]), lane["data"]["stream"])

@@ -324,8 +324,8 @@ def gate(mutations: Sequence[Mutation], seeds: range) -> bool:
     width, last, missed = max(len(m.name) for m in mutations), seeds.start - 1, 0
     for mutation in mutations:
         caught = first_failure(mutation, seeds)
-        told = "NOT CAUGHT" if caught is None else f"seed {caught[0]}: {caught[1]}"
-        print(f"{mutation.name:<{width}}  {told}", flush=True)
+        reported = "NOT CAUGHT" if caught is None else f"seed {caught[0]}: {caught[1]}"
+        print(f"{mutation.name:<{width}}  {reported}", flush=True)
         missed += caught is None
         last = max(last, seeds.stop - 1 if caught is None else caught[0])
     failed = [outcome for seed in range(seeds.start, last + 1) if (outcome := run_one(seed)).check]

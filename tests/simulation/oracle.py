@@ -61,8 +61,8 @@ class Ended:
         self.schedule = schedule
         self.bus = schedule.service.bus
         self.inputs = schedule.service.traffic.partitions
-        self.said = [(topic, record) for topic in OUTPUTS for record in all_of(self.bus, TOPICS.name(topic))]
-        self.events = [(topic, msgspec.json.decode(record.value or b"")) for topic, record in self.said]
+        self.published = [(topic, record) for topic in OUTPUTS for record in all_of(self.bus, TOPICS.name(topic))]
+        self.events = [(topic, msgspec.json.decode(record.value or b"")) for topic, record in self.published]
         control = decode_control(control_records(self.bus, TOPICS), TOPICS.prefix)
         log = replay_log(control, self.inputs, PLACE, TOPICS.partitions)
         self.replay = _Replay(log)
@@ -117,7 +117,7 @@ def firing_is_what_the_alerts_imply(ended: Ended) -> None:
     """The compacted view of `firing` holds the newest message of each alert that fires, and nothing else."""
     newest = {record.key: record.value for record in all_of(ended.bus, TOPICS.name("firing"))}
     found = {key: _anywhere(value) for key, value in newest.items() if value is not None}
-    last = {r.key: r.value for topic, r in ended.said if topic == "alerts"}
+    last = {r.key: r.value for topic, r in ended.published if topic == "alerts"}
     expected = {key: _anywhere(value) for key, value in last.items() if value and b'"status":"firing"' in value}
     if found != expected:
         raise Broken("firing", f"too many {found.keys() - expected.keys()}, missing {expected.keys() - found.keys()}")
@@ -133,7 +133,7 @@ def ids_come_once(ended: Ended) -> None:
 
 def messages_fit_their_schemas(ended: Ended) -> None:
     """Each of a type that is documented, with its fields and no others."""
-    for topic, record in ended.said:
+    for topic, record in ended.published:
         try:
             check_message(record.value or b"")
         except JsonSchemaValueException as error:
@@ -142,7 +142,7 @@ def messages_fit_their_schemas(ended: Ended) -> None:
 
 def says_what_a_replay_says(ended: Ended) -> None:
     """Alerts, retraining requests and observations, byte for byte but for what depends on the place."""
-    live: _Said = Counter((topic, record.key, _anywhere(record.value or b"")) for topic, record in ended.said)
+    live: _Said = Counter((topic, record.key, _anywhere(record.value or b"")) for topic, record in ended.published)
     expected: _Said = Counter((m.topic, m.key.encode(), _anywhere(m.value)) for m in ended.expected)
     if live != expected:
         missing, extra = expected - live, live - expected

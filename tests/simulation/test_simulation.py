@@ -18,7 +18,7 @@ SCHEDULES = int(os.environ.get("STREAMDRIFT_SCHEDULES", "500"))
 
 
 @pytest.mark.slow
-def test_whatever_strikes_it_each_thing_is_said_once() -> None:
+def test_whatever_strikes_it_each_message_is_published_once() -> None:
     """Kills, pauses, rebalances, late markers and the rest: no message is missing, none comes twice, drift is found."""
     command = [sys.executable, "-m", "tests.simulation.run", "--schedules", str(SCHEDULES)]
     command += ["--jobs", str(os.cpu_count() or 1)]

@@ -128,10 +128,10 @@ def test_every_command_that_is_named_exists(page: Path) -> None:
 def test_all_commands_are_listed_with_all_their_options() -> None:
     """No more and no less, in the page on operations; the README names each."""
     listed = {}
-    for first, told in rows(section(OPERATIONS, "Commands")):
+    for first, reported in rows(section(OPERATIONS, "Commands")):
         words = first.strip("`").split()[1:]
         if not words[0].startswith("--"):
-            listed[command_of(words)] = set(re.findall(r"--[a-z-]+", first + told))
+            listed[command_of(words)] = set(re.findall(r"--[a-z-]+", first + reported))
     assert listed == {name: options(command) for name, command in COMMANDS.items()}
     named = {
         command_of(cells[0].strip("`").split()[1:])
@@ -144,8 +144,8 @@ def test_all_commands_are_listed_with_all_their_options() -> None:
 @pytest.mark.parametrize(("page", "heading"), [(README, "Commands"), (OPERATIONS, "Exit codes")])
 def test_the_exit_codes_are_those_of_the_command_line(page: Path, heading: str) -> None:
     """Each with its meaning, as `--help` shows it."""
-    told = {int(cells[0]): cells[1] for cells in rows(section(page, heading)) if cells[0].isdecimal()}
-    shown = {code: meaning.replace("`", "").partition(":")[0] for code, meaning in told.items()}
+    reported = {int(cells[0]): cells[1] for cells in rows(section(page, heading)) if cells[0].isdecimal()}
+    shown = {code: meaning.replace("`", "").partition(":")[0] for code, meaning in reported.items()}
     assert shown == {code.value: code.meaning for code in ExitCode}
 
 

@@ -72,9 +72,9 @@ def _is_detector(definition: str) -> bool:
 
 def test_the_defaults_of_the_settings_are_those_that_hold() -> None:
     """Durations are compared by their length."""
-    for name, told, _ in rows(section(ALERTS, "Settings")):
+    for name, reported, _ in rows(section(ALERTS, "Settings")):
         value = getattr(BUILT_IN, name.strip("`"))
-        shown = YAML(typ="safe").load(told.strip("`"))
+        shown = YAML(typ="safe").load(reported.strip("`"))
         if name != "`start`" and isinstance(shown, str):
             shown = parse_duration(shown)
         assert shown == (value.model_dump(exclude_none=True) if name == "`window`" else value), name
@@ -91,20 +91,20 @@ def test_every_parameter_of_every_detector_is_listed_with_its_default() -> None:
         d.removesuffix("Params"): SCHEMA["$defs"][d]["properties"] for d in SCHEMA["$defs"] if d.endswith("Params")
     }
     assert set(listed) == {(name, key) for name, properties in plugins.items() for key in properties}
-    for (name, key), told in listed.items():
+    for (name, key), reported in listed.items():
         default = plugins[name][key].get("default")
         assert (
             default is None
-            or json.loads(told.strip("`") if not isinstance(default, str) else f'"{default}"') == default
+            or json.loads(reported.strip("`") if not isinstance(default, str) else f'"{default}"') == default
         )
-        assert (default is None) == (not told.startswith("`")), (name, key)
+        assert (default is None) == (not reported.startswith("`")), (name, key)
 
 
 def test_what_is_refused_by_name_is_listed() -> None:
     """Keys, values and metrics of the design that are not built yet."""
-    told = set(re.findall(r"\w+", " ".join(spans(section(ALERTS, "Not supported yet")))))
+    reported = set(re.findall(r"\w+", " ".join(spans(section(ALERTS, "Not supported yet")))))
     refused = {word for words in (*NOT_YET_KEYS.values(), *NOT_YET_VALUES.values()) for word in words}
-    assert refused | NEEDS_LABELS | {"calibrated", "error"} <= told
+    assert refused | NEEDS_LABELS | {"calibrated", "error"} <= reported
 
 
 # ---------------------------------------------------------------------- metrics, messages, files
@@ -118,15 +118,15 @@ def test_every_metric_is_explained_under_its_subject() -> None:
         "Streams": "stream",
         "Detectors": "detector",
     }
-    told = {
+    reported = {
         cells[0].strip("`"): (subject, cells)
         for heading, subject in headings.items()
         for cells in rows(section(STATISTICS, heading))
     }
-    assert set(told) == set(METRICS)
+    assert set(reported) == set(METRICS)
     kinds = {"all": ("numeric", "categorical"), "numeric": ("numeric",), "categorical": ("categorical",)}
     for name, metric in METRICS.items():
-        subject, cells = told[name]
+        subject, cells = reported[name]
         assert subject == metric.subject
         assert metric.subject != "column" or kinds[cells[1]] == metric.kinds, name
         assert RANGES[metric.values] in cells, name
@@ -144,29 +144,29 @@ RANGES = {
 
 def test_every_metric_of_the_endpoint_is_listed_as_it_is() -> None:
     """Word for word, in the order of the list."""
-    told = [cells[:4] for cells in rows(section(OPERATIONS, "Metrics"))]
-    assert told == [
+    reported = [cells[:4] for cells in rows(section(OPERATIONS, "Metrics"))]
+    assert reported == [
         [f"`{metric.name}`", metric.kind, ", ".join(f"`{label}`" for label in metric.labels), metric.meaning]
         for metric in telemetry.METRICS.values()
     ]
 
 
 def test_every_reason_of_dead_letters_is_explained_in_its_order() -> None:
-    told = [cells[0].strip("`") for cells in rows(section(MESSAGES, "Dead letters"))]
-    assert [reason for reason in told if not reason.startswith("sd-")] == list(SENTENCES)
+    reported = [cells[0].strip("`") for cells in rows(section(MESSAGES, "Dead letters"))]
+    assert [reason for reason in reported if not reason.startswith("sd-")] == list(SENTENCES)
 
 
 def test_every_kind_of_entry_is_explained_with_its_topic() -> None:
     """In the table of the page are the kinds that this release writes, and no others."""
-    told = {cells[0].strip("`"): cells[1].strip("`") for cells in rows(section(MESSAGES, "Entries"))}
+    reported = {cells[0].strip("`"): cells[1].strip("`") for cells in rows(section(MESSAGES, "Entries"))}
     others = dict.fromkeys(get_args(Agreement), "decisions") | {Command: "commands"}
-    assert told == {name: others.get(kind, "ledger") for kind, name in KIND_OF.items()}
+    assert reported == {name: others.get(kind, "ledger") for kind, name in KIND_OF.items()}
 
 
 def test_every_notice_is_explained() -> None:
     """By the name that its labels give."""
-    told = [cells[0].strip("`") for cells in rows(section(MESSAGES, "Notices"))]
-    assert sorted(name for name in told if name[0].isupper()) == sorted(get_args(NoticeName))
+    reported = [cells[0].strip("`") for cells in rows(section(MESSAGES, "Notices"))]
+    assert sorted(name for name in reported if name[0].isupper()) == sorted(get_args(NoticeName))
 
 
 def test_the_topics_are_those_that_are_created() -> None:
@@ -174,8 +174,8 @@ def test_the_topics_are_those_that_are_created() -> None:
     bus = MemoryBus()
     bus.create("in", 3)
     create_topics(bus, LedgerTopics("streamdrift.", 8), ("in",))
-    told = {cells[0].strip("`").replace("<input topic>", "in") for cells in rows(section(MESSAGES, "Topics"))}
-    assert told == set(bus.topics()) - {"in"}
+    reported = {cells[0].strip("`").replace("<input topic>", "in") for cells in rows(section(MESSAGES, "Topics"))}
+    assert reported == set(bus.topics()) - {"in"}
 
 
 def test_the_header_of_a_captured_log_is_explained_field_by_field() -> None:
@@ -185,11 +185,11 @@ def test_the_header_of_a_captured_log_is_explained_field_by_field() -> None:
 
 def test_the_codemap_names_every_package_and_only_files_that_exist() -> None:
     """Every part of `monitor` has its row."""
-    told = {cells[0].strip("`"): cells[2] for cells in rows(section(ARCHITECTURE, "Codemap"))}
+    reported = {cells[0].strip("`"): cells[2] for cells in rows(section(ARCHITECTURE, "Codemap"))}
     parts = {path.name + ("/" if path.is_dir() else "") for path in (ROOT / "monitor").iterdir()}
     packages = {part for part in parts if part.endswith(".py") or (ROOT / "monitor" / part / "__init__.py").exists()}
-    assert set(told) == packages - {"__init__.py"}
-    for package, files in told.items():
+    assert set(reported) == packages - {"__init__.py"}
+    for package, files in reported.items():
         for name in re.findall(r"`(\w+\.py)`", files):
             assert (ROOT / "monitor" / package / name).exists(), f"{package}{name}"
 

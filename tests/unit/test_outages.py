@@ -77,39 +77,42 @@ class Told:
 
 def test_an_outage_is_one_line_and_its_end_another() -> None:
     """However many attempts of however many clients fail meanwhile."""
-    told = Told()
-    client = told.client()
+    reported = Told()
+    client = reported.client()
     client.attempt(1, 9092, fails=False)
     client.breaks(1)
     for _ in range(50):
         client.attempt(1, 9092, fails=True)
-        told.now += 0.5
-    assert told.events == [("broker_unreachable", "host:9092")]
+        reported.now += 0.5
+    assert reported.events == [("broker_unreachable", "host:9092")]
     for _ in range(4):
         client.attempt(1, 9092, fails=False)
-    assert told.events == [("broker_unreachable", "host:9092"), ("broker_back", "host:9092")]
-    assert told.after_s == [25.0]
+    assert reported.events == [("broker_unreachable", "host:9092"), ("broker_back", "host:9092")]
+    assert reported.after_s == [25.0]
     client.attempt(1, 9092, fails=True)
-    assert [event for event, _ in told.events] == ["broker_unreachable", "broker_back", "broker_unreachable"]
+    assert [event for event, _ in reported.events] == ["broker_unreachable", "broker_back", "broker_unreachable"]
 
 
 def test_each_broker_has_its_own_outage() -> None:
     """Of three that are restarted one after the other each is named."""
-    told = Told()
-    client = told.client()
+    reported = Told()
+    client = reported.client()
     for node in (1, 2, 3):
         client.attempt(node, 9090 + node, fails=True)
     client.attempt(2, 9092, fails=False)
-    assert told.events == [*(("broker_unreachable", f"host:909{n}") for n in (1, 2, 3)), ("broker_back", "host:9092")]
+    assert reported.events == [
+        *(("broker_unreachable", f"host:909{n}") for n in (1, 2, 3)),
+        ("broker_back", "host:9092"),
+    ]
 
 
 def test_the_address_to_begin_with_is_no_second_broker() -> None:
     """A client that begins anew during an outage tries the addresses of its settings."""
-    told = Told()
-    client = told.client()
+    reported = Told()
+    client = reported.client()
     client.attempt(1, 9092, fails=True)
     client.attempt("bootstrap-0", 29092, fails=True)
-    assert told.events == [("broker_unreachable", "host:9092")]
+    assert reported.events == [("broker_unreachable", "host:9092")]
     alone = Told()
     beginning = alone.client()
     beginning.attempt("bootstrap-0", 29092, fails=True)
@@ -119,11 +122,11 @@ def test_the_address_to_begin_with_is_no_second_broker() -> None:
 
 def test_a_connection_that_breaks_or_is_given_up_is_no_outage() -> None:
     """Brokers close idle ones; and a process that ends gives up the attempts that it is at."""
-    told = Told()
-    client = told.client()
+    reported = Told()
+    client = reported.client()
     client.breaks(1)
     client.line(CONNECTION, "%s: Connection lost: %s", Connection(1, Future(False)), OSError())
-    assert told.events == []
+    assert reported.events == []
 
 
 @pytest.mark.parametrize(
@@ -137,9 +140,9 @@ def test_a_connection_that_breaks_or_is_given_up_is_no_outage() -> None:
 )
 def test_other_talk_of_the_library_is_not_written(name: str, message: str) -> None:
     """What it means for the service the service logs itself."""
-    told = Told()
-    assert told.client().line(name, message, level=logging.WARNING)
-    assert told.events == []
+    reported = Told()
+    assert reported.client().line(name, message, level=logging.WARNING)
+    assert reported.events == []
 
 
 def test_what_is_no_talk_of_the_library_is_left_alone() -> None:
@@ -153,29 +156,29 @@ def test_what_is_no_talk_of_the_library_is_left_alone() -> None:
 
 def test_the_process_that_follows_knows_of_the_outage(tmp_path: Path) -> None:
     """A stage that ended because of it is silent about it, and reports its end; so does the one after that."""
-    told, file = Told(), tmp_path / "outages"
+    reported, file = Told(), tmp_path / "outages"
     for _ in range(3):
-        client = told.client()
+        client = reported.client()
         client.outages.keep_in(file)
         client.attempt("bootstrap-0", 9092, fails=True)
-        told.now += 10
-    assert told.events == [("broker_unreachable", "host:9092")]
-    last = told.client()
+        reported.now += 10
+    assert reported.events == [("broker_unreachable", "host:9092")]
+    last = reported.client()
     last.outages.keep_in(file)
     last.attempt("bootstrap-0", 9092, fails=False)
-    assert (told.events[1:], told.after_s) == ([("broker_back", "host:9092")], [30.0])
+    assert (reported.events[1:], reported.after_s) == ([("broker_back", "host:9092")], [30.0])
     assert json.loads(file.read_text()) == {}
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"a": "b"}', b"\xff", b"{"])
 def test_a_file_that_cannot_be_read_is_no_outage(content: bytes, tmp_path: Path) -> None:
     """It is written again at the next one."""
-    told, file = Told(), tmp_path / "outages"
+    reported, file = Told(), tmp_path / "outages"
     file.write_bytes(content)
-    client = told.client()
+    client = reported.client()
     client.outages.keep_in(file)
     client.attempt(1, 9092, fails=True)
-    assert told.events == [("broker_unreachable", "host:9092")]
+    assert reported.events == [("broker_unreachable", "host:9092")]
     assert json.loads(file.read_text()) == {"host:9092": 1000.0}
 
 

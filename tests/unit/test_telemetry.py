@@ -154,9 +154,9 @@ def test_a_flood_of_one_kind_is_cut_short_and_counted() -> None:
         except structlog.DropEvent:
             return None
 
-    said = [say("late") for _ in range(10)]
-    assert [line is not None for line in said] == [True] * 3 + [False] * 7
-    assert said[2] == {"event": "records_rejected", "reason": "late", "more_left_out_for_s": 60}
+    published = [say("late") for _ in range(10)]
+    assert [line is not None for line in published] == [True] * 3 + [False] * 7
+    assert published[2] == {"event": "records_rejected", "reason": "late", "more_left_out_for_s": 60}
     assert say("invalid_json") is not None
     now = 61.0
     assert say("late") == {"event": "records_rejected", "reason": "late", "left_out_before": 7}

@@ -77,7 +77,7 @@ def test_a_poll_of_large_records_is_bounded_in_bytes(path: str) -> None:
     bus.close()
 
 
-def test_the_second_consumer_is_told_who_serves_the_group(path: str) -> None:
+def test_the_second_consumer_learns_who_serves_the_group(path: str) -> None:
     """Process, host and instance of the holder are in the message; another group is free."""
     first, second = EmbeddedBus(path), EmbeddedBus(path)
     first.create("t", 1)

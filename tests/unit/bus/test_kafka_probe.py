@@ -27,8 +27,8 @@ def listening(answer: Callable[[bytes], bytes]) -> Iterator[str]:
             while True:
                 connection, _ = listener.accept()
                 with connection, suppress(OSError):
-                    while (asked := connection.recv(65536)) and (said := answer(asked)):
-                        connection.sendall(said)
+                    while (asked := connection.recv(65536)) and (published := answer(asked)):
+                        connection.sendall(published)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = Thread(target=serve, daemon=True)
@@ -68,7 +68,7 @@ def kafka_answer(advertised: tuple[str, int]) -> Callable[[bytes], bytes]:
         (kafka_answer(("kafka.invalid", 9092)), {}, "'kafka.invalid' does not resolve"),
     ],
 )
-def test_what_is_no_broker_to_work_with_is_told(
+def test_what_is_no_broker_to_work_with_is_reported(
     answer: Callable[[bytes], bytes], options: dict[str, object], expected: str
 ) -> None:
     """Another protocol, a silent end, and brokers that name themselves as nobody here knows them."""
@@ -87,13 +87,13 @@ def test_a_place_that_never_answers_is_not_waited_for_long(monkeypatch: pytest.M
         assert "no answer to the handshake" in str(diagnosis([server], TLS))
 
 
-def test_the_server_that_came_furthest_is_told() -> None:
+def test_the_server_that_came_furthest_is_reported() -> None:
     """A wrong port beside a dead host: the wrong port can be corrected."""
     with listening(lambda asked: b"HTTP/1.1 400") as server:
         assert "is no Kafka broker" in str(diagnosis(["127.0.0.1:1", server], {}))
 
 
-def test_asked_for_at_once_it_is_told_at_once() -> None:
+def test_asked_for_at_once_it_is_reported_at_once() -> None:
     """Without the client's own patience."""
     with pytest.raises(BusUnreachable, match="nobody listens there; is the broker up"):
         open_bus("kafka://127.0.0.1:1", at_once=True)

@@ -185,7 +185,7 @@ def test_what_does_not_go_together_is_refused_with_its_remedy(settings: dict[str
     assert expected in refused(**settings)
 
 
-def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_all_that_is_wrong_is_reported_at_once(tmp_path: Path) -> None:
     """One start, one message."""
     message = refused(
         kafka_security_protocol="SASL_PLAINTEXT", kafka_sasl_mechanism="PLAIN", kafka_password_file=tmp_path / "none"

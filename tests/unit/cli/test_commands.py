@@ -44,7 +44,7 @@ def test_help_is_quick(arguments: list[str]) -> None:
     assert "Usage" in done.stdout
 
 
-def test_a_good_configuration_is_told_in_one_line() -> None:
+def test_a_good_configuration_is_reported_in_one_line() -> None:
     """`check` says what there is, and exits with 0."""
     done = streamdrift("check", "--config", str(ALERTS))
     assert done.returncode == 0

@@ -19,7 +19,7 @@ def test_keys_keep_their_order_and_nothing_is_padded() -> None:
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_what_json_can_not_say_is_refused(number: float) -> None:
+def test_what_json_can_not_hold_is_refused(number: float) -> None:
     """A NaN must not become a null on its way out."""
     with pytest.raises(ValueError, match="no place in JSON"):
         canonical_json({"deep": [{"in": (1, number)}]})

@@ -54,7 +54,7 @@ def test_chunks_from_the_start_again_begin_anew() -> None:
     assert [assembler.feed(part) for part in [*parts[:2], *parts]][-1] == b"abcdefghij"
 
 
-def test_a_missing_or_damaged_chunk_is_told() -> None:
+def test_a_missing_or_damaged_chunk_is_reported() -> None:
     """No value is made up from the rest."""
     parts = records(b"abcdefghij")
     for flawed in ([parts[0], parts[2]], parts[1:], [parts[0], parts[1]._replace(value=b"...."), parts[2]]):

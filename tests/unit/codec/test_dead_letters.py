@@ -15,7 +15,7 @@ def one(topic: str, partition: int, offset: int, timestamp: int, key: bytes, val
     return RecordBatch(topic, partition, [offset], [timestamp], [key], [value], [()])
 
 
-def test_a_dead_letter_says_why_and_whence() -> None:
+def test_a_dead_letter_names_its_reason_and_its_record() -> None:
     """Key, partition and value are the record's; headers tell the reason and the place."""
     letter = dead_letter(reject(one("ml.features", 3, 17, 99, b"k", b"{"), 0, INVALID_JSON), TO)
     assert (letter.topic, letter.partition, letter.key, letter.value) == ("streamdrift.dlq.ml.features", 3, b"k", b"{")

@@ -52,7 +52,7 @@ def event(features: Any = None, **changes: Any) -> bytes:
     return json.dumps({**whole, **changes}).encode()
 
 
-def told(decoded: Batch) -> dict[int, object]:
+def reported(decoded: Batch) -> dict[int, object]:
     """Offset -> what became of the record, comparable (NaN as text); asserts that each has one bucket."""
     found: list[tuple[int, object]] = [(offset, "tombstone") for offset in decoded.tombstones.tolist()]
     found += [(offset, "filtered") for offset in decoded.filtered.tolist()]
@@ -72,7 +72,7 @@ def told(decoded: Batch) -> dict[int, object]:
 def alone(values: Sequence[bytes | None], decoder: Decoder = DECODER) -> dict[int, object]:
     answers: dict[int, object] = {}
     for i, value in enumerate(values):
-        answers |= told(decoder.decode(batch([value], 100 + i)))
+        answers |= reported(decoder.decode(batch([value], 100 + i)))
     return answers
 
 
@@ -139,7 +139,7 @@ RECORDS = st.one_of(
 @given(st.lists(RECORDS, min_size=1, max_size=6))
 def test_a_records_fate_depends_on_the_record_alone(values: list[bytes | None]) -> None:
     """A record gets the same row or the same reason in any company: all tiers agree."""
-    together = told(DECODER.decode(batch(values)))
+    together = reported(DECODER.decode(batch(values)))
     assert together == alone(values)
     assert sorted(together) == list(range(100, 100 + len(values)))
 
@@ -149,7 +149,7 @@ def test_a_records_fate_depends_on_the_record_alone(values: list[bytes | None]) 
 def test_sound_records_are_read_alike_by_all_tiers(values: list[bytes]) -> None:
     """A broken neighbour sends the whole block through the slow tiers, and changes nothing."""
     broken = [*values, b"{", event({"x": "12.5"}), event({"x": math.nan})]
-    assert told(DECODER.decode(batch(broken))) == alone(broken)
+    assert reported(DECODER.decode(batch(broken))) == alone(broken)
 
 
 def test_blocks_of_a_large_poll_are_put_together_in_order() -> None:
@@ -171,7 +171,7 @@ def test_large_records_are_cut_into_small_blocks_and_nothing_changes(seed: int) 
     assert [a for a, _ in cuts[1:]] == [b for _, b in cuts[:-1]]
     assert (cuts[0][0], cuts[-1][1]) == (0, len(values))
     assert all(b - a == 1 or sum(len(v or b"") for v in values[a:b]) <= BLOCK_BYTES for a, b in cuts)
-    assert told(DECODER.decode(batch(values))) == alone(values)
+    assert reported(DECODER.decode(batch(values))) == alone(values)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_each_broken_envelope_has_its_reason(value: bytes, reason: str) -> None:
 def test_tombstones_and_filtered_models_are_no_dead_letters() -> None:
     """A record without value, and one of a model that is left out, are counted apart."""
     decoded = DECODER.decode(batch([None, event(model="left-out", event_time="broken"), event()]))
-    assert told(decoded).keys() == {100, 101, 102}
+    assert reported(decoded).keys() == {100, 101, 102}
     assert decoded.tombstones.tolist() == [100]
     assert decoded.filtered.tolist() == [101]
     assert not decoded.rejected

@@ -93,7 +93,7 @@ def test_the_first_and_the_last_year_read_back(text: str) -> None:
     assert read_times([text, text]).tolist() == [read_time(text)] * 2
 
 
-def test_a_text_that_is_no_time_says_what_would_be() -> None:
+def test_a_text_that_is_no_time_is_refused_with_what_would_be() -> None:
     """The message shows the form."""
     with pytest.raises(ValueError, match="'now' is not a time with its offset: write 2026-"):
         parse_time("now")

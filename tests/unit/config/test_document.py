@@ -11,7 +11,7 @@ def lines(text: str) -> list[str]:
     return [str(problem) for problem in compose(text, "f")[1]]
 
 
-def test_plain_scalars_mean_what_the_core_schema_says() -> None:
+def test_plain_scalars_mean_what_they_do_in_the_core_schema() -> None:
     """NO, times and dates are text; quotes make text of anything."""
     root, problems = compose("[1, -2, 1.5, 1e3, true, null, ~, NO, 12:30:45, 2026-10-01, '1', \"true\", 0x10]", "f")
     assert root is not None

@@ -61,7 +61,7 @@ def test_inputs_name_series_in_the_order_of_the_contract(detector: str, given: s
     assert [found.column for found in resolve_inputs(spec(detector, given), CONTRACT)] == columns
 
 
-def test_the_form_and_the_label_are_told() -> None:
+def test_the_form_and_the_label_are_reported() -> None:
     """Evaluate learns the stream, the form and the class."""
     assert resolve_inputs(spec("FHDDM", "class(1)"), CONTRACT) == (
         ResolvedInput("predictions", "prediction", "class", "1"),

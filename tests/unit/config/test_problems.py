@@ -201,7 +201,7 @@ def test_what_was_left_out_is_not_missed_elsewhere() -> None:
     assert [problem.split(": ")[0] for problem in problems_of(text)] == ["f:9:45", "f:15:14", "f:20:43"]
 
 
-def test_all_missing_keys_of_one_place_are_told() -> None:
+def test_all_missing_keys_of_one_place_are_reported() -> None:
     """They share their place, the start of their mapping."""
     text = GOOD.replace("task: classification_binary\n    streams:\n      f", "columns:\n      f", 1)
     found = [problem for problem in problems_of(text) if problem.startswith("f:5:5: ")]

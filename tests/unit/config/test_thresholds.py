@@ -77,7 +77,7 @@ def test_of_constant_thresholds_those_are_refused_that_decide_nothing(metric: st
         ("change > reference_std", "'change' is of a detector: it has no reference_mean or reference_std"),
     ],
 )
-def test_what_is_refused_says_why(expr: str, fault: str) -> None:
+def test_what_is_refused_is_refused_with_its_reason(expr: str, fault: str) -> None:
     """One fault each, with the bound that it runs into."""
     (found,) = faults_of(expr)
     assert found.startswith(fault)

@@ -68,11 +68,11 @@ def alerts(no_data: str, panes: list[Pane], seconds: int) -> list[tuple[str, dic
     )
     for one in panes:
         fold.read(one)
-    said = list(fold.advance({tp: Watermark(*tp, FIRST + seconds * 1000, FIRST) for tp in TPS}))
+    published = list(fold.advance({tp: Watermark(*tp, FIRST + seconds * 1000, FIRST) for tp in TPS}))
     messages: list[dict[str, Any]] = [
-        msgspec.json.decode(m.value) for m in said if isinstance(m, Message) and m.topic == "alerts"
+        msgspec.json.decode(m.value) for m in published if isinstance(m, Message) and m.topic == "alerts"
     ]
-    times = [m.at for m in said if isinstance(m, Message) and m.topic == "alerts"]
+    times = [m.at for m in published if isinstance(m, Message) and m.topic == "alerts"]
     return [
         (m["data"]["status"], m["data"]["labels"], (at - FIRST) / 1000) for m, at in zip(messages, times, strict=True)
     ]
@@ -109,7 +109,7 @@ def test_off_is_off() -> None:
     assert [rule.alert for rule in a_model("off").rules.rules] == ["DetectorBlind"]
 
 
-def test_within_the_time_nothing_is_said() -> None:
+def test_within_the_time_nothing_is_published() -> None:
     """The default is an hour."""
     assert alerts("1h", [pane(510, [1, 2, 3], TPS[0], 0, PANE, LANE)], 3600) == []
 
@@ -152,16 +152,16 @@ def test_a_blind_detector_alerts_until_it_begins_anew() -> None:
     with_adwin = load(CONFIG.format(no_data="off").replace("y2", "z") + ADWIN, "f").models[0]
     for after in (ADWIN.replace("0.002", "0.01"), ""):
         fold = a_fold(with_adwin)
-        said = folded(fold, range(510, 513))
+        published = folded(fold, range(510, 513))
         lane = fold._lanes.by_stream["features"].fold
         assert lane is not None
         lane._bank._watches[0].detector.update(np.array([np.nan]))
-        said += folded(fold, range(513, 516))
+        published += folded(fold, range(513, 516))
         fold.read(rules_decision(load(CONFIG.format(no_data="off").replace("y2", "z") + after, "f").models[0]))
-        said += folded(fold, range(516, 519))
-        statuses = [(m["data"]["status"], m["data"]["labels"]["alertname"]) for m in said]
+        published += folded(fold, range(516, 519))
+        statuses = [(m["data"]["status"], m["data"]["labels"]["alertname"]) for m in published]
         assert statuses == [("firing", "DetectorBlind"), ("resolved", "DetectorBlind")]
-        assert said[0]["data"]["labels"]["detector"] == "adwin"
+        assert published[0]["data"]["labels"]["detector"] == "adwin"
 
 
 def a_fold(model: ModelConfig) -> ModelFold:
@@ -176,5 +176,5 @@ def folded(fold: ModelFold, indices: range) -> list[dict[str, Any]]:
     for i in indices:
         fold.read(pane(i, list(range(10 * i, 10 * i + 5)), TPS[0], 0, PANE, LANE))
     end = indices.stop * PANE
-    said = list(fold.advance({tp: Watermark(*tp, end, indices.start * PANE) for tp in TPS}))
-    return [msgspec.json.decode(m.value) for m in said if isinstance(m, Message) and m.topic == "alerts"]
+    published = list(fold.advance({tp: Watermark(*tp, end, indices.start * PANE) for tp in TPS}))
+    return [msgspec.json.decode(m.value) for m in published if isinstance(m, Message) and m.topic == "alerts"]

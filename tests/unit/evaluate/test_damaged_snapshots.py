@@ -45,7 +45,7 @@ def test_of_a_thousand_damaged_snapshots_none_is_loaded_wrong(record_property: C
     assert min(outcomes.values()) > 100
 
 
-def test_without_digests_what_can_be_told_is_refused_and_nothing_crashes(
+def test_without_digests_what_can_be_seen_is_refused_and_nothing_crashes(
     record_property: Callable[[str, object], None],
 ) -> None:
     """Of states forged with all checksums right, what is loaded is written in bytes that load as the same state."""

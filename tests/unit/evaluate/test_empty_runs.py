@@ -134,7 +134,7 @@ def pane_by_pane(self: Judge, lanes: Mapping[StreamName, Lane], first_end: int, 
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_an_empty_run_says_what_pane_by_pane_says(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_run_publishes_what_pane_by_pane_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the run is cut by watermarks, with windows of time, `for`, `keep_firing_for`, silence, cooldowns."""
     rng = random.Random(seed)
     model, panes = a_config(rng), a_log(rng)

@@ -45,17 +45,17 @@ def a_verdict(violated: bool, column: str = "amount", window: Observation | None
 def play(rule: Rule, answers: str, alerts: Alerts | None = None) -> list[str]:
     """One letter a judgement: V violated, c clear, - no verdict. Returns per judgement the state and what is said."""
     alerts = alerts or Alerts()
-    told = []
+    reported = []
     for k, answer in enumerate(answers):
         judged = [] if answer == "-" else [(rule, a_verdict(answer == "V"))]
-        said = alerts.judge(k * STEP, judged)
+        published = alerts.judge(k * STEP, judged)
         state = "firing" if alerts.firing() else "pending" if alerts.pending() else "inactive"
-        told.append(state + "".join(f"!{t.status}" for t in said))
-    return told
+        reported.append(state + "".join(f"!{t.status}" for t in published))
+    return reported
 
 
 @pytest.mark.parametrize(
-    ("for_steps", "keep_steps", "answers", "told"),
+    ("for_steps", "keep_steps", "answers", "reported"),
     [
         (0, 0, "V", "firing!firing"),
         (0, 0, "c", "inactive"),
@@ -71,9 +71,9 @@ def play(rule: Rule, answers: str, alerts: Alerts | None = None) -> list[str]:
         (0, 0, "V---", "firing!firing firing firing firing"),
     ],
 )
-def test_the_table(for_steps: int, keep_steps: int, answers: str, told: str) -> None:
+def test_the_table(for_steps: int, keep_steps: int, answers: str, reported: str) -> None:
     """Each row: raise after `for`, keep for `keep_firing_for`; silence neither raises nor clears."""
-    assert play(a_rule(for_steps * STEP, keep_steps * STEP), answers) == told.split()
+    assert play(a_rule(for_steps * STEP, keep_steps * STEP), answers) == reported.split()
 
 
 def test_the_table_is_whole() -> None:
@@ -89,23 +89,23 @@ class Oracle:
     keep_ms: int
     history: list[tuple[int, bool]] = field(default_factory=list)
 
-    def told(self) -> list[tuple[int, Status]]:
-        said: list[tuple[int, Status]] = []
+    def reported(self) -> list[tuple[int, Status]]:
+        published: list[tuple[int, Status]] = []
         stretch: int | None = None
         last = 0
         for at, violated in self.history:
-            fires = bool(said) and said[-1][1] == "firing"
+            fires = bool(published) and published[-1][1] == "firing"
             if violated:
                 last = at
                 stretch = at if stretch is None else stretch
                 if not fires and at >= stretch + self.for_ms:
-                    said.append((at, "firing"))
+                    published.append((at, "firing"))
             elif not fires:
                 stretch = None
             elif at >= last + self.keep_ms:
-                said.append((at, "resolved"))
+                published.append((at, "resolved"))
                 stretch = None
-        return said
+        return published
 
 
 @settings(max_examples=300, deadline=None)
@@ -114,31 +114,33 @@ class Oracle:
     st.integers(0, 6),
     st.integers(0, 6),
 )
-def test_any_sequence_says_what_its_history_says(steps: list[tuple[int, str]], for_steps: int, keep_steps: int) -> None:
+def test_any_sequence_publishes_what_its_history_gives(
+    steps: list[tuple[int, str]], for_steps: int, keep_steps: int
+) -> None:
     """Random judgements at random distances give the oracle's transitions; firing and resolved alternate."""
     rule = a_rule(for_steps * STEP, keep_steps * STEP)
     alerts, oracle = Alerts(), Oracle(rule.for_ms, rule.keep_firing_for_ms)
-    said: list[Transition] = []
+    published: list[Transition] = []
     at = 0
     for distance, answer in steps:
         at += distance * STEP
         if answer == "-":
-            said += alerts.judge(at, [])
+            published += alerts.judge(at, [])
             continue
         oracle.history.append((at, answer == "V"))
-        said += alerts.judge(at, [(rule, a_verdict(answer == "V"))])
-    assert [(t.at, t.status) for t in said] == oracle.told()
-    assert [t.alert.episode for t in said] == [k // 2 + 1 for k in range(len(said))]
-    assert all(t.at - t.alert.pending_since >= rule.for_ms for t in said)
+        published += alerts.judge(at, [(rule, a_verdict(answer == "V"))])
+    assert [(t.at, t.status) for t in published] == oracle.reported()
+    assert [t.alert.episode for t in published] == [k // 2 + 1 for k in range(len(published))]
+    assert all(t.at - t.alert.pending_since >= rule.for_ms for t in published)
 
 
 def test_starts_at_is_the_first_violated_judgement() -> None:
     """`pending_since` is the begin of the stretch that fired, also in the resolved message."""
     rule, alerts = a_rule(for_ms=STEP), Alerts()
-    said = []
+    published = []
     for at, violated in [(0, True), (1, False), (2, True), (2 + STEP, True), (3 + STEP, False)]:
-        said += alerts.judge(at, [(rule, a_verdict(violated))])
-    assert [(t.status, t.alert.pending_since) for t in said] == [("firing", 2), ("resolved", 2)]
+        published += alerts.judge(at, [(rule, a_verdict(violated))])
+    assert [(t.status, t.alert.pending_since) for t in published] == [("firing", 2), ("resolved", 2)]
 
 
 def test_the_resolving_judgement_is_the_evidence() -> None:
@@ -154,9 +156,9 @@ def test_other_columns_of_the_rule_are_named() -> None:
     rule, other = a_rule(), a_rule(alert="Other")
     judged = [(rule, a_verdict(v, c)) for c, v in [("z", True), ("b", True), ("quiet", False), ("a", True)]]
     judged.append((other, replace(a_verdict(True, "unrelated"), labels=(("alertname", "Other"),))))
-    said = Alerts().judge(0, judged)
-    assert [t.also_drifting for t in said] == [("a", "b"), ("a", "z"), ("b", "z"), ()]
-    assert [t.also_drifting_count for t in said] == [2, 2, 2, 0]
+    published = Alerts().judge(0, judged)
+    assert [t.also_drifting for t in published] == [("a", "b"), ("a", "z"), ("b", "z"), ()]
+    assert [t.also_drifting_count for t in published] == [2, 2, 2, 0]
 
 
 def test_of_many_other_columns_twenty_are_named_and_all_are_counted() -> None:
@@ -168,10 +170,10 @@ def test_of_many_other_columns_twenty_are_named_and_all_are_counted() -> None:
         for rule in rules
         for c in columns
     ]
-    said = Alerts().judge(0, judged)
-    assert len(said) == 900
-    assert {t.also_drifting_count for t in said} == {299}
-    for transition in said:
+    published = Alerts().judge(0, judged)
+    assert len(published) == 900
+    assert {t.also_drifting_count for t in published} == {299}
+    for transition in published:
         others = [c for c in columns if c != transition.alert.verdict.column]
         assert transition.also_drifting == tuple(others[:20])
 
@@ -198,8 +200,8 @@ def test_alerts_of_rules_that_are_gone_are_resolved() -> None:
     alerts = Alerts()
     verdicts = [(gone, a_verdict(True)), (kept, replace(a_verdict(True), labels=(("alertname", "Kept"),)))]
     alerts.judge(0, verdicts)
-    (said,) = alerts.withdraw(STEP, [a_rule(alert="Kept", keep_ms=STEP)], always)
-    assert (said.status, said.alert.fingerprint, said.alert.verdict) == (
+    (published,) = alerts.withdraw(STEP, [a_rule(alert="Kept", keep_ms=STEP)], always)
+    assert (published.status, published.alert.fingerprint, published.alert.verdict) == (
         "resolved",
         fingerprint(verdicts[0][1].labels),
         verdicts[0][1],
@@ -233,8 +235,8 @@ def test_an_edited_threshold_window_or_duration_keeps_the_state(edited: str) -> 
     (firing,) = alerts.firing()
     assert (firing.episode, firing.pending_since, firing.rule) == (1, 0, rule)
     assert alerts.judge(2 * STEP, [(rule, a_verdict(True))]) == []
-    (said,) = alerts.judge(3 * STEP, [(rule, a_verdict(False))])
-    assert (said.status, said.alert.episode) == ("resolved", 1)
+    (published,) = alerts.judge(3 * STEP, [(rule, a_verdict(False))])
+    assert (published.status, published.alert.episode) == ("resolved", 1)
 
 
 @pytest.mark.parametrize(
@@ -251,8 +253,8 @@ def test_what_a_rule_no_longer_selects_is_resolved(edited: str, kept: bool) -> N
     """Another selector or metric: nobody would judge that alert again."""
     alerts = Alerts()
     alerts.judge(0, [(a_rule(), a_verdict(True))])
-    said = [t.status for t in alerts.withdraw(STEP, [a_rule(expr=edited)], always)]
-    assert said == ([] if kept else ["resolved"])
+    published = [t.status for t in alerts.withdraw(STEP, [a_rule(expr=edited)], always)]
+    assert published == ([] if kept else ["resolved"])
     assert len(alerts.firing()) == kept
 
 

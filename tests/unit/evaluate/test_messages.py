@@ -124,7 +124,7 @@ def test_a_firing_alert() -> None:
     )
 
 
-def test_a_resolved_alert_says_when_it_ended() -> None:
+def test_a_resolved_alert_holds_when_it_ended() -> None:
     """Another id and type, `endsAt`, and the evidence that cleared it; the fingerprint stays."""
     firing = assert_cloud_event(alert_message(a_transition("firing", a_verdict()), CONTEXT))
     resolved = assert_cloud_event(alert_message(a_transition("resolved", a_verdict(value=0.2)), CONTEXT))

@@ -169,7 +169,7 @@ def test_change_is_one_at_the_judgement_of_a_detection() -> None:
     assert judge(a_rule("change > 0")) == []
 
 
-def test_blindness_is_judged_of_those_that_are_told() -> None:
+def test_blindness_is_judged_of_those_that_are_reported() -> None:
     """Whether or not they saw a row; it has the detector's labels."""
     blind: dict[tuple[str, StreamName, str], bool] = {
         ("adwin", "features", "country"): True,

@@ -104,7 +104,7 @@ def messages(outputs: Sequence[Output]) -> list[Message]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_restored_task_says_what_an_undisturbed_one_says(seed: int) -> None:
+def test_a_restored_task_publishes_what_an_undisturbed_one_does(seed: int) -> None:
     """Restored at twelve places, every later message has the same bytes, and so has the state at the end."""
     entries = ledger(seed)
     cuts = random.Random(seed + 100).sample(range(1, len(entries)), 12)
@@ -200,9 +200,9 @@ def test_a_model_goes_on_from_a_place_of_its_own(seed: int) -> None:
     entries = ledger(seed)
     low, own = sorted(random.Random(seed).sample(range(2, len(entries) - 1), 2))
     task, outputs = evaluated(entries[:low], [])
-    shared, said = snapshot(task)[""], task.digest_of("")
+    shared, published = snapshot(task)[""], task.digest_of("")
     task, outputs = evaluated(entries[:own], [])
-    again = EvaluateTask.restored(PLACE, shared, said)
+    again = EvaluateTask.restored(PLACE, shared, published)
     saved = SavedModel(task.part("m"), task.digest_of("m"), task.blocks("m"))
     again.take_up("m", saved, own, decisions_of(outputs))
     for offset, entry in enumerate(entries[low:], low):
@@ -313,7 +313,7 @@ def test_detectors_in_which_another_river_differs_begin_anew(classes: dict[str, 
     assert task.begun_anew == {"m": {kind}}
 
 
-def test_a_snapshot_that_says_nothing_of_its_river_is_refused() -> None:
+def test_a_snapshot_that_does_not_name_its_river_is_refused() -> None:
     """Or something that is none of its classes, or of more classes than it holds."""
     parts, changes = a_snapshot()
     line, _, payload = parts["m"].partition(b"\n")

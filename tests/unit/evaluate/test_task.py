@@ -69,7 +69,7 @@ class Log:
 
     batches: dict[TopicPartition, list[list[making.Entry]]]
     ledger: list[Entry] = field(default_factory=list)
-    said: list[Output] = field(default_factory=list)
+    published: list[Output] = field(default_factory=list)
 
 
 def a_log(seed: int) -> dict[TopicPartition, list[list[making.Entry]]]:
@@ -116,7 +116,7 @@ def live(batches: dict[TopicPartition, list[list[making.Entry]]], rng: random.Ra
                 grids.add(output)
                 for fold in folds.values():
                     fold.use_grids()
-        log.said.extend(outputs)
+        log.published.extend(outputs)
 
     read(partition_set(sorted(batches)))
     read(rules(0.5))
@@ -131,7 +131,7 @@ def live(batches: dict[TopicPartition, list[list[making.Entry]]], rng: random.Ra
             read(pane)
         if drained.watermark is not None:
             read(drained.watermark)
-    log.said.extend(task.advance())
+    log.published.extend(task.advance())
     return log
 
 
@@ -160,10 +160,10 @@ def test_how_partitions_interleave_in_the_ledger_changes_no_message(seed: int) -
     """Also the grids and references, made from the first rows, are the same."""
     batches = a_log(seed)
     one, other = (live(batches, random.Random(salt)) for salt in (1, 2))
-    assert in_order(messages(one.said), 8) == in_order(messages(other.said), 8)
-    assert {m.topic for m in messages(one.said)} >= {"observations", "alerts"}
-    assert sorted(map(msgspec.json.encode, activations(one.said))) == sorted(
-        map(msgspec.json.encode, activations(other.said))
+    assert in_order(messages(one.published), 8) == in_order(messages(other.published), 8)
+    assert {m.topic for m in messages(one.published)} >= {"observations", "alerts"}
+    assert sorted(map(msgspec.json.encode, activations(one.published))) == sorted(
+        map(msgspec.json.encode, activations(other.published))
     )
 
 
@@ -205,31 +205,31 @@ def test_how_the_ledger_is_polled_decides_of_no_lane_that_ends(seed: int) -> Non
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_replay_with_recorded_activations_says_the_same(seed: int) -> None:
+def test_a_replay_with_recorded_activations_publishes_the_same(seed: int) -> None:
     """Changes apply by the pane that live evaluation wrote back, wherever they stand in the ledger."""
     rng = random.Random(seed)
     ledger = live(a_log(seed), rng).ledger
     for psi in (0.2, 1.5):
         ledger.insert(rng.randint(2, len(ledger)), rules(psi))
-    said, _ = evaluated(ledger, rng)
-    recorded = activations(said)
+    published, _ = evaluated(ledger, rng)
+    recorded = activations(published)
     rng.shuffle(ledger_of := [entry for entry in ledger if isinstance(entry, Decision)])
     again, _ = evaluated([*ledger_of, *(e for e in ledger if not isinstance(e, Decision))], rng, recorded)
-    assert in_order(messages(again), 8) == in_order(messages(said), 8)
+    assert in_order(messages(again), 8) == in_order(messages(published), 8)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_watermark_that_is_told_again_takes_nothing_back(seed: int) -> None:
+def test_a_watermark_that_is_published_again_takes_nothing_back(seed: int) -> None:
     """After a torn commit a partition says what is below its last; how that falls into polls changes nothing."""
     rng = random.Random(seed)
     log = live(a_log(seed), rng)
     ledger: list[Entry] = []
-    told: list[Watermark] = []
+    reported: list[Watermark] = []
     for entry in log.ledger:
         ledger.append(entry)
         if isinstance(entry, Watermark):
-            told.append(entry)
-            ledger += rng.sample(told, 1) if rng.random() < 0.3 else []
+            reported.append(entry)
+            ledger += rng.sample(reported, 1) if rng.random() < 0.3 else []
     for salt in range(3):
         outputs, _ = evaluated(ledger, random.Random(salt))
         assert messages(outputs) == messages(evaluated(log.ledger, random.Random(salt))[0])

@@ -41,22 +41,22 @@ def a_model() -> ModelConfig:
 
 
 @pytest.fixture(scope="module", params=SEEDS)
-def said(request: pytest.FixtureRequest) -> list[tuple[str, dict[str, Any]]]:
+def published(request: pytest.FixtureRequest) -> list[tuple[str, dict[str, Any]]]:
     """Alerts and observations of a log, as (topic, data)."""
     panes = a_log(random.Random(request.param))
     found = fold_all(a_model(), panes, [panes[-1].index + 1])
     return [(message.topic, msgspec.json.decode(message.value)["data"]) for message in found]
 
 
-def test_an_alert_was_judged_by_the_threshold_of_its_window(said: list[tuple[str, dict[str, Any]]]) -> None:
+def test_an_alert_was_judged_by_the_threshold_of_its_window(published: list[tuple[str, dict[str, Any]]]) -> None:
     """Found by rule, labels and metric, then by column if it depends on the reference."""
     windows = {
         (data["window"]["name"], data["window"]["from"], data["window"]["to"], data["window"]["events"]): data
-        for topic, data in said
+        for topic, data in published
         if topic == "observations" and "window" in data
     }
     judged = set[str]()
-    for topic, data in said:
+    for topic, data in published:
         window = data.get("evidence", {}).get("window")
         if topic != "alerts" or window is None:
             continue
@@ -77,10 +77,10 @@ def test_an_alert_was_judged_by_the_threshold_of_its_window(said: list[tuple[str
 
 
 def test_an_observation_names_its_reference_and_the_rules_of_its_window(
-    said: list[tuple[str, dict[str, Any]]],
+    published: list[tuple[str, dict[str, Any]]],
 ) -> None:
     """Those on windows of another kind, on silence, or that ask for more events are not in force."""
-    observations = [data for topic, data in said if topic == "observations" and "window" in data]
+    observations = [data for topic, data in published if topic == "observations" and "window" in data]
     assert len({data["reference"] for data in observations}) == 1
     for data in observations:
         rules = {one["rule"] for one in data["thresholds"]}

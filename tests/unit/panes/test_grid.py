@@ -79,7 +79,7 @@ def test_a_value_that_repeats_is_an_atom() -> None:
     assert bins.positions[code] == 0.0
 
 
-def test_a_constant_column_tells_below_equal_and_above() -> None:
+def test_a_constant_column_has_bins_below_equal_and_above() -> None:
     """A column that is constant in the sample has three bins."""
     bins = make_numeric_bins("x", np.full(100, 7.0))
     assert bins.codes(np.array([6.9, 7.0, 7.1])).tolist() == [0, 1, 2]

@@ -45,7 +45,7 @@ def test_the_order_of_partials_is_irrelevant(counts: list[int], rng: random.Rand
 
 @settings(max_examples=50, deadline=None)
 @given(sizes)
-def test_traces_interleave_as_exact_fractions_say(counts: list[int]) -> None:
+def test_traces_interleave_as_exact_fractions_do(counts: list[int]) -> None:
     """Thinned to the largest level, then by (i + 1/2) / n, ties by partition."""
     parts = sorted(partials(counts), key=lambda part: part.tp)
     level = max(part.level for part in parts)

@@ -9,7 +9,7 @@ from producers.schedule import Drift, load_schedule
 from producers.synthetic import FRAUD_COLUMNS
 
 
-def test_yaml_and_json_say_the_same() -> None:
+def test_yaml_and_json_mean_the_same() -> None:
     """Places are numbers of events, or durations of event time."""
     yaml = "- {at: 1h30m, column: amount_usd, kind: ramp, size: 2, over: 90s}\n"
     json = '[{"at": "1h30m", "column": "amount_usd", "kind": "ramp", "size": 2.0, "over": "90s"}]'
@@ -48,7 +48,7 @@ def test_a_flawed_entry_is_named_with_its_line(entry: str, message: str) -> None
     assert message in problem.message
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     """A schedule is corrected in one go."""
     text = "- {at: 1, column: a, kind: step, size: 1}\n- {at: 1, column: b, kind: step, size: 1}\n"
     with pytest.raises(ConfigurationError) as raised:

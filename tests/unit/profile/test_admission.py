@@ -64,7 +64,7 @@ def test_a_row_ahead_waits_for_its_jury() -> None:
     assert len(admit_plain(np.array([*times, 99]), None, SKEW).accepted) == len(times) + 1
 
 
-def test_a_heartbeat_vouches_for_a_row_that_is_no_later_than_it_says() -> None:
+def test_a_heartbeat_vouches_for_a_row_that_is_no_later_than_itself() -> None:
     """A sparse stream's next row is accepted when the wall clock makes it plausible, and waits on otherwise."""
     row = np.array([10_000], dtype=np.int64)
     assert admit_plain(row, 0, SKEW, Flush(10_000)).accepted.tolist() == [True]
@@ -126,7 +126,7 @@ def row_by_row(times: list[int]) -> list[bool]:
 
 
 @given(st.lists(st.integers(0, 300) | st.integers(10**4, 10**4 + 300) | st.integers(10**6, 10**9), min_size=1))
-def test_rows_ahead_are_decided_as_the_rule_says(times: list[int]) -> None:
+def test_rows_ahead_are_decided_by_the_rule(times: list[int]) -> None:
     """However many rows of a batch are ahead, each is decided by its own jury."""
     assert all_at_once(times) == row_by_row(times)
 

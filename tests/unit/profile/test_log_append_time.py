@@ -124,7 +124,7 @@ def test_a_stamped_row_ahead_of_its_stamp_is_dead_at_once() -> None:
 
 
 @pytest.mark.parametrize("stamped", [True, False])
-def test_decoded_batches_say_how_they_were_stamped(stamped: bool) -> None:
+def test_decoded_batches_hold_how_they_were_stamped(stamped: bool) -> None:
     """From the bytes on: a fold takes either kind, whatever the topic's setting is by now."""
     decoder = Decoder(TP.topic, [contract(raw_rows=1000)])
     values = [

@@ -217,7 +217,7 @@ def oracle_of(steps: Sequence[Step]) -> Oracle:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_rows_go_where_the_laws_say(seed: int) -> None:
+def test_rows_go_where_the_laws_put_them(seed: int) -> None:
     """Late rows in the oldest open pane, rows from the future dead, all else in its own pane; each record once."""
     rng = random.Random(seed)
     steps = a_log(rng)
@@ -409,19 +409,19 @@ def test_another_input_is_noticed_when_folding_again() -> None:
     assert not again.arrive(position)
 
 
-def test_a_watermark_is_told_whenever_a_pane_of_any_model_is_sealed() -> None:
+def test_a_watermark_is_published_whenever_a_pane_of_any_model_is_sealed() -> None:
     """Models with other pane lengths on one topic: what is sealed is told at once."""
     contracts = [contract("m", raw_rows=1000, pane_ms=20), contract("w", raw_rows=1000, pane_ms=30)]
     fold = new_fold(contracts)
-    told = []
+    reported = []
     for i in range(300):
         fold.feed(batch([(i, "w" if i % 2 else "m", 1000 + i)], under=fold.contract), records([(i, "m", 0)]))
         drained = fold.drain()
-        told += [drained.watermark.watermark] if drained.watermark else []
+        reported += [drained.watermark.watermark] if drained.watermark else []
         for pane in drained.panes:
             end = (pane.index + 1) * (20 if pane.model == "m" else 30)
-            assert told
-            assert told[-1] >= end
+            assert reported
+            assert reported[-1] >= end
 
 
 def test_time_is_an_integer_everywhere() -> None:

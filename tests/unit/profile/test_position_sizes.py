@@ -111,7 +111,7 @@ def test_a_position_of_many_models_is_small(n: int, moved: int) -> None:
     assert fold.snapshot(position.sequences) == position
 
 
-def test_what_is_said_of_a_model_is_enough_to_go_on() -> None:
+def test_what_is_kept_of_a_model_is_enough_to_go_on() -> None:
     """Models that wait for their grid, that have sent rows raw, and that have moved on, all after folding again."""
     fold, position = many(20, 10)
     task = ProfileTask(PartitionFold(TP, fold.contract.models), _Entries)

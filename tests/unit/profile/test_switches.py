@@ -165,8 +165,8 @@ def test_switches_happen_again_where_they_happened(seed: int) -> None:
     assert again.task.snapshot({}) == whole.task.snapshot({})
 
     beats, switches = all_marks(steps, rng)
-    told = [Mark(beat.offset, heartbeat=beat) for beat in beats] + switches
-    replay = Run(steps, CONTRACTS[0], told)
+    reported = [Mark(beat.offset, heartbeat=beat) for beat in beats] + switches
+    replay = Run(steps, CONTRACTS[0], reported)
     replay.go([step for step in steps if isinstance(step, tuple)], rng.randint(1, 30))
     replay.task.reach(1 << 40)
     replay.out.take(replay.task.fold)

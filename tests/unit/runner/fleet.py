@@ -169,7 +169,7 @@ def replayed(bus: MemoryBus, topics: Iterable[str] = tuple(INPUTS)) -> dict[str,
 
 def check_against_replay(bus: MemoryBus) -> list[bytes]:
     """Alerts and observations are those of a replay, each once; gives the alerts."""
-    said = {topic: published(bus, topic) for topic in ("alerts", "observations")}
-    assert said == replayed(bus)
-    assert said["observations"]
-    return said["alerts"]
+    live = {topic: published(bus, topic) for topic in ("alerts", "observations")}
+    assert live == replayed(bus)
+    assert live["observations"]
+    return live["alerts"]

@@ -252,7 +252,7 @@ def check_once(service: Service) -> None:
 
 
 @pytest.mark.parametrize("seed", range(1, 2))
-def test_the_service_says_what_a_replay_of_its_log_says(seed: int) -> None:
+def test_the_service_publishes_what_a_replay_of_its_log_does(seed: int) -> None:
     """Heartbeats and activations of the log are taken along; so live equals replay from the first event."""
     with capture_logs():
         service = serve(seed, None)

@@ -27,8 +27,8 @@ def run(tp: TopicPartition, pulses: dict[TopicPartition, Pulse], seconds: range)
             own = pulses[tp].reached
             pulses[tp].note_heartbeat(found, float(second))
             raised = own.watermark if found.watermark is None else found.watermark
-            told = own.silent_to if found.silent_to is None else found.silent_to
-            pulses[tp].see(own._replace(watermark=raised, silent_to=told), float(second))
+            reported = own.silent_to if found.silent_to is None else found.silent_to
+            pulses[tp].see(own._replace(watermark=raised, silent_to=reported), float(second))
     return given
 
 
@@ -44,7 +44,7 @@ def test_one_that_stands_still_too_does_not_count_while_another_moves() -> None:
     assert heartbeat(A, pulses, 100.0) == Given(50_000 - LATENESS)
 
 
-def test_nothing_is_told_of_a_silence_while_another_moves() -> None:
+def test_no_silence_is_reported_while_another_moves() -> None:
     """The watermark of the other says all; where that seals no pane there is nothing to say."""
     pulses = {A: pulse(50_100, 0.0), B: pulse(50_200, 95.0)}
     assert heartbeat(A, pulses, 100.0) is None
@@ -89,7 +89,7 @@ def test_one_that_was_left_behind_does_not_go_back() -> None:
     assert heartbeat(A, pulses, 101.0) == Given(watermark=51_000)
 
 
-def test_partitions_of_other_models_tell_nothing() -> None:
+def test_partitions_of_other_models_do_not_count() -> None:
     """Nor does a group in which nobody has had a record."""
     pulses = {A: pulse(None, 0.0, "m"), B: pulse(20_000, 99.0, "w"), C: pulse(None, 0.0, "m")}
     assert heartbeat(A, pulses, 100.0) is None
@@ -111,7 +111,7 @@ def test_one_that_is_held_back_counts_as_moving() -> None:
     assert heartbeat(A, pulses, 100.0) == Given(50_000 - LATENESS)
 
 
-def test_off_leaves_nobody_behind_and_tells_the_silence() -> None:
+def test_off_leaves_nobody_behind_and_reports_the_silence() -> None:
     """Whether others move or not, no watermark is given."""
     pulses = {A: pulse(10_000, 0.0, idle_s=None), B: pulse(50_000, 99.0, idle_s=None)}
     assert run(A, pulses, range(2, 10)) == [(t, Given(silent_to=10_000 + t * 1000)) for t in (2, 5, 8)]

@@ -51,10 +51,10 @@ class Committed(NamedTuple):
     model: EvaluatedModel | None
 
 
-def a_position(said: int, before: int, tail: int = 0) -> Committed:
+def a_position(published: int, before: int, tail: int = 0) -> Committed:
     """Committed after so many alerts of m."""
     position = EvaluatePosition(FORMAT, 7, None, 9, "", {}, {}, {ALERTS: tail}, "", "", 0)
-    numbers, earlier = {ALERTS: said}, {ALERTS: before}
+    numbers, earlier = {ALERTS: published}, {ALERTS: before}
     return Committed(position, EvaluatedModel(FORMAT, 7, None, "", numbers, earlier, numbers, None))
 
 
@@ -166,9 +166,9 @@ def test_an_alert_is_written_to_the_log_and_to_what_fires_now() -> None:
 def test_whichever_part_of_a_commit_is_lost_both_are_put_right(alerts: int, firing: int) -> None:
     """A torn commit left so many of three alerts in one topic and so many in the other: each is completed by itself."""
     bus = a_bus(0)
-    said = [an_alert(0), an_alert(1, firing=False), an_alert(2)]
+    published = [an_alert(0), an_alert(1, firing=False), an_alert(2)]
     whole = Outbox("sd.evaluate", TP, TOPICS)
-    whole.publish(said, {})
+    whole.publish(published, {})
     records = whole.take()
     kept = {"sd.alerts": alerts, "sd.firing": firing}
     for topic, number in kept.items():
@@ -177,7 +177,7 @@ def test_whichever_part_of_a_commit_is_lost_both_are_put_right(alerts: int, firi
     position, model = a_position(3, 0)
     assert model is not None
     outbox = restored(bus, Committed(position, msgspec.structs.replace(model, numbers=numbers, there=numbers)))
-    outbox.publish(said, {})
+    outbox.publish(published, {})
     bus.write(outbox.take(), markers=False)
     found = {topic: [r.value for r in all_of(bus, topic)] for topic in kept}
     assert found == {"sd.alerts": [b"0", b"1", b"2"], "sd.firing": [b"2"]}  # which is compacted

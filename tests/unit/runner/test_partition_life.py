@@ -28,7 +28,7 @@ def test_the_docstring_draws_the_table() -> None:
     assert rows_of_docstring() == {(a, e, b) for a, row in TABLE.items() for e, b in row.items()}
 
 
-def test_the_docstring_says_the_rights() -> None:
+def test_the_docstring_lists_the_rights() -> None:
     """Every state, with what it may do."""
     drawn = {
         m[1]: tuple(word == "yes" for word in m[2].split())
@@ -58,7 +58,7 @@ def test_what_has_no_row_changes_nothing(state: State, event: Event) -> None:
     assert life.may == RIGHTS[life.state]
 
 
-def test_nothing_is_published_or_said_to_stand_still_before_it_is_committed_where_it_began() -> None:
+def test_nothing_is_published_or_reported_as_still_before_it_is_committed_where_it_began() -> None:
     """What publishes also commits, and only what reads freely writes heartbeats."""
     assert all(rights.commit for rights in RIGHTS.values() if rights.publish)
     assert [state for state, rights in RIGHTS.items() if rights.beat] == ["reading"]

@@ -105,10 +105,10 @@ def test_a_model_whose_reference_is_not_there_leaves_the_others_alone() -> None:
     assert "w" in models
     notices = [event for event in map(msgspec.json.decode, published(fleet.bus)) if "notice" in event["type"]]
     assert [event["data"]["labels"]["alertname"] for event in notices] == ["ModelRefused"]
-    said = replayed(fleet.bus, ("in.features",))
-    live = {topic: published(fleet.bus, topic) for topic in said}
+    expected = replayed(fleet.bus, ("in.features",))
+    live = {topic: published(fleet.bus, topic) for topic in expected}
     live["alerts"] = [value for value in live["alerts"] if b"ModelRefused" not in value]  # of a model not in the replay
-    assert live == said
+    assert live == expected
 
 
 class Slow(AtOnce):
@@ -119,7 +119,7 @@ class Slow(AtOnce):
         self.is_there = False
         self.refuses = False
         self._slow = slow
-        self._is_told = False
+        self._is_reported = False
 
     def take(self, model: ModelConfig) -> list[Decision] | None:
         if model.contract.model != self._slow:
@@ -129,8 +129,8 @@ class Slow(AtOnce):
         return super().take(model) if self.is_there else None
 
     def take_arrived(self) -> list[str]:
-        arrived = [self._slow] if self.is_there and not self._is_told else []
-        self._is_told = self._is_told or bool(arrived)
+        arrived = [self._slow] if self.is_there and not self._is_reported else []
+        self._is_reported = self._is_reported or bool(arrived)
         return arrived
 
 

@@ -101,10 +101,10 @@ def thresholds(found: list[Activation]) -> list[float]:
 
 def fired(traffic: Traffic) -> list[tuple[float, int]]:
     """Threshold and pane of every firing alert."""
-    said = [msgspec.json.decode(value) for topic, _, value in published(traffic.service.bus) if topic == "alerts"]
+    messages = [msgspec.json.decode(value) for topic, _, value in published(traffic.service.bus) if topic == "alerts"]
     return [
         (message["data"]["evidence"]["threshold"], parse_time(message["time"]) // PANE_MS - 1)
-        for message in said
+        for message in messages
         if message["data"]["status"] == "firing"
     ]
 
@@ -216,21 +216,23 @@ def test_messages_name_the_file_that_their_rules_came_from(traffic: Traffic) -> 
         traffic.step(6)
         del traffic.service.loops["evaluate"]
         traffic.step(2)
-    said = [
+    alerts = [
         msgspec.json.decode(value)["data"] for topic, _, value in published(traffic.service.bus) if topic == "alerts"
     ]
-    told = [
-        (data["status"], data["config"]["alerts_yaml_sha256"]) for data in said if data["labels"]["alertname"] == "Mean"
+    reported = [
+        (data["status"], data["config"]["alerts_yaml_sha256"])
+        for data in alerts
+        if data["labels"]["alertname"] == "Mean"
     ]
     first = config(-50).alerts_yaml_sha256
     sums = [one.alerts_yaml_sha256 for one in configs]
-    assert told == [("firing", first), ("resolved", sums[0]), ("firing", sums[2]), ("resolved", sums[3])]
+    assert reported == [("firing", first), ("resolved", sums[0]), ("firing", sums[2]), ("resolved", sums[3])]
     assert sorted(published(traffic.service.bus)) == sorted(
         (m.topic, m.key, m.value) for m in replayed(traffic.service)
     )
 
 
-def test_a_process_with_an_older_file_decides_nothing_until_it_is_told_to(traffic: Traffic) -> None:
+def test_a_process_with_an_older_file_decides_nothing_until_it_is_asked_to(traffic: Traffic) -> None:
     """It would lead the others back when it starts, or takes over a partition; SIGHUP lets its file count again."""
     old, new = config(-50), config(-60)
     traffic.reload(new)

@@ -91,7 +91,7 @@ def test_timers_survive_restarts_between_every_two_panes(seed: int, snapshot_pan
         restarted = serve(seed, snapshot_panes, every=every)
     assert restarted == undisturbed
     alerts = [msgspec.json.decode(value)["data"] for topic, _, value in undisturbed if topic == "alerts"]
-    said = {(one["labels"]["alertname"], one["status"]) for one in alerts}
+    found = {(one["labels"]["alertname"], one["status"]) for one in alerts}
     names = ("Brief", "For", "Keep", "Timed", "Change")
-    assert said >= {(name, status) for name in names for status in ("firing", "resolved")}
+    assert found >= {(name, status) for name in names for status in ("firing", "resolved")}
     assert sum(topic == "retraining" for topic, _, _ in undisturbed) >= 3

@@ -12,7 +12,7 @@ from tests.unit.runner.fleet import Fleet, check_against_replay, config, inputs_
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_fleet_that_changes_says_what_a_replay_says(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fleet_that_changes_publishes_what_a_replay_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to three profile and three evaluate processes; every message is there once, in the bytes of the replay."""
     monkeypatch.setattr(loop, "MAX_RECORDS", 200)
     rng = random.Random(seed)

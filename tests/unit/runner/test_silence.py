@@ -33,7 +33,7 @@ def with_rules(run: Stall, lateness: str, idle: str = "30s") -> Stall:
     return run
 
 
-def told(run: Stall, alert: str, model: str = "m") -> list[tuple[str, float]]:
+def reported(run: Stall, alert: str, model: str = "m") -> list[tuple[str, float]]:
     """Status and time (s since the start) of the messages of an alert, by time."""
     found = []
     for event in map(msgspec.json.decode, published(run.fleet.bus)):
@@ -54,15 +54,15 @@ def test_silence_of_all_partitions_begins_and_ends(idle: str, fires: int) -> Non
     run.wait(4800, 200)
     # Judgements are at 10 s, 40 s and so on. The newest row is at 599.5 s: more than 45 s later is 670, 30 s on is 700.
     # With `off` nobody seals the panes of the last 20 s, so the newest row that is folded is at 579.5 s.
-    assert told(run, "Quiet") == [("firing", fires)]
-    ((status, begun),) = told(run, "NoData")
+    assert reported(run, "Quiet") == [("firing", fires)]
+    ((status, begun),) = reported(run, "NoData")
     assert (status, begun % 30) == ("firing", 10)
     requests = [msgspec.json.decode(value) for value in published(run.fleet.bus, "retraining")]
     assert [event["id"] for event in requests] == [f"again/m/{time_text(START + 1000 * fires)}"]
     run.send(tp, 5400, 5500)
     run.wait(60, 30)
-    assert [status for status, _ in told(run, "Quiet")] == ["firing", "resolved"]
-    assert [status for status, _ in told(run, "NoData")] == ["firing", "resolved"]
+    assert [status for status, _ in reported(run, "Quiet")] == ["firing", "resolved"]
+    assert [status for status, _ in reported(run, "NoData")] == ["firing", "resolved"]
     assert run.late() == 0
     run.check()
 
@@ -75,18 +75,18 @@ def test_a_backlog_ends_a_silence_as_soon_as_it_is_young_enough() -> None:
     run.wait(10, 20)
     run.wait(1200, 80)
     clock = max(beat.silent_to or 0 for beat in run.heartbeats()) // 30_000 * 30_000
-    assert told(run, "Quiet") == [("firing", 700.0)]
+    assert reported(run, "Quiet") == [("firing", 700.0)]
     run.send(tp, 600, 1000)
     run.wait(1, 4)
-    assert told(run, "Quiet") == [("firing", 700.0)]  # 800 s old, by the clock
+    assert reported(run, "Quiet") == [("firing", 700.0)]  # 800 s old, by the clock
     run.send(tp, 1000, 1790)
     run.wait(1, 4)
-    assert told(run, "Quiet") == [("firing", 700.0), ("resolved", (clock - START) / 1000)]
+    assert reported(run, "Quiet") == [("firing", 700.0), ("resolved", (clock - START) / 1000)]
     run.check()
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_silences_are_told_alike_live_restarted_and_replayed(seed: int) -> None:
+def test_silences_are_reported_alike_live_restarted_and_replayed(seed: int) -> None:
     """Three partitions and two topics, stalls at random, processes that stand still or are replaced."""
     rng = random.Random(seed)
     inputs = {"in.features": 3, "in.predictions": rng.choice([1, 2])}
@@ -104,7 +104,7 @@ def test_silences_are_told_alike_live_restarted_and_replayed(seed: int) -> None:
             run.fleet.join(rng.choice(["profile-1", "evaluate-1"]))
     run.wait(900, 60)
     run.wait(2, 6)
-    assert told(run, "Quiet")
+    assert reported(run, "Quiet")
     run.check()
 
 

@@ -137,7 +137,7 @@ def test_dense_traffic_brings_snapshots_sooner() -> None:
         assert not held.is_due
 
 
-def test_a_lost_commit_is_taken_back_before_anything_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_commit_is_taken_back_before_anything_is_published_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is said again need not be the same, and must not be taken for what was lost when it is torn, too."""
     commits: list[tuple[set[str], dict[bytes, int]]] = []
     commit = MemoryWriter.commit

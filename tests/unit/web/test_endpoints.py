@@ -72,7 +72,7 @@ def test_a_sample_has_the_labels_of_its_metric() -> None:
         sample("streamdrift_secret", 1)
 
 
-def test_what_a_stage_says_is_shown_with_what_the_supervisor_knows() -> None:
+def test_what_a_stage_reports_is_shown_with_what_the_supervisor_knows() -> None:
     """Ages are of now, whenever the stage wrote."""
     samples = {one.name: one.value for one in stage_samples(stage(NOW - 2), NOW)}
     assert samples["streamdrift_stage_turn_age_seconds"] == 2
