@@ -65,7 +65,7 @@ class PartitionFold:
         self._contract_at_low = self.contract.digest
         self.switches: list[Switch] = []
         self._switched = 0, 0
-        """Where the contract changed last, and how often there."""
+        """The offset at which the contract changed last, and how often there."""
         self.position = 0
         self.start: int | None = None
         self.first_watermark: int | None = None

@@ -131,7 +131,7 @@ class Outbox:
         return numbers_from(bus, tp, tail) if bus.beginning(tp) <= tail else None
 
     def _behind_stopped(self, tp: TopicPartition, models: Mapping[str, EvaluatedModel], bus: Bus) -> Iterator[int]:
-        """Where the first record is that a stopped model has there of what came behind the place where it stopped."""
+        """The offset of the first record there that each stopped model has of what came after it stopped."""
         place = _place(tp)
         for name, record in models.items():
             if record.stopped is not None:
