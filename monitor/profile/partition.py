@@ -66,6 +66,8 @@ class PartitionFold:
         self.switches: list[Switch] = []
         self._switched = 0, 0
         """The offset at which the contract changed last, and how often there."""
+        self._has_switched = False
+        """True if it has changed since a watermark was last published: a model may be new here, and wait for one."""
         self.position = 0
         self.start: int | None = None
         self.first_watermark: int | None = None
@@ -173,7 +175,7 @@ class PartitionFold:
         """Switch to another contract. The watermark of `switch` is not taken back, and new models begin there."""
         watermark = switch.watermark
         self.switches.append(switch)
-        self._switched = self.position, switch.nth
+        self._switched, self._has_switched = (self.position, switch.nth), True
         self._heartbeats.close()
         if watermark is not None:
             self.floor = max(watermark, watermark if self.floor is None else self.floor)
@@ -235,10 +237,9 @@ class PartitionFold:
         reached, held = self.watermark, self.lanes.held(self.watermark)
         watermark = None
         before = self.published_to
-        if reached is not None and (
-            before is None or held != self._published_held or self.lanes.has_end_between(before, reached)
-        ):
-            self.published_to, self._published_held = reached, held
+        is_news = self._has_switched or held != self._published_held
+        if reached is not None and (before is None or is_news or self.lanes.has_end_between(before, reached)):
+            self.published_to, self._published_held, self._has_switched = reached, held, False
             first = self._first
             firsts, again = self.lanes.firsts(first), self.lanes.lives(first)
             watermark = Watermark(*self.tp, reached, first, firsts, dict(sorted(self.lanes.gone.items())), held, again)
@@ -314,7 +315,7 @@ class PartitionFold:
         self.published_to = position.published_to
         self._heartbeats.restore(position.heartbeats, self.intake.highest, position.silent_to)
         self.position = position.position
-        self._switched = position.position, position.switched
+        self._switched, self._has_switched = (position.position, position.switched), False
         self.buckets, self.gaps = Counter(position.buckets), position.gaps
         if deleted := position.held - len(self.intake):
             self.buckets["lost"] += deleted  # rows that waited, and can't be folded again

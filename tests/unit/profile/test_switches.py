@@ -252,3 +252,20 @@ def test_rows_that_wait_behind_those_of_a_model_that_goes_wait_as_long_as_before
         assert one.task.fold.buckets["filtered"] == 4
         assert one.task.fold.account().difference == 0
     assert again.task.snapshot({}) == run.task.snapshot({})
+
+
+def test_a_model_that_is_new_in_a_partition_has_its_watermark_at_once() -> None:
+    """The partition may stand still from then on; a task that begins again there publishes no other."""
+    entries: list[Step] = [(i, "m", 1000 + i) for i in range(60)]
+    run = Run(entries, CONTRACTS[1])
+    run.go(entries, 60)
+    before = run.out.watermarks[-1]
+    run.go([CONTRACTS[0]], 1)
+    after = run.out.watermarks[-1]
+    assert (before.watermark_of("w"), after.watermark_of("w")) == (None, run.task.fold.watermark)
+    position = run.task.snapshot({})
+    again = Run(entries, BY_DIGEST[position.contract])
+    again.task.restore(position, BY_DIGEST)
+    again.go([s for s in entries if isinstance(s, tuple) and s[0] >= position.low.offset], 10)
+    again.task.reach(position.position)
+    assert again.task.drain().watermark is None
