@@ -16,7 +16,6 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.model import ModelFold
 from monitor.events import OffsetRange, Outgoing, RecordBatch, TopicPartition
 from monitor.ledger import position_records as positions
-from monitor.ledger.entries import Decision
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.activations import Activations
 from monitor.runner.announce import References, gone_decision, grown_set, wanted_of
@@ -169,7 +168,7 @@ class EvaluateStage:
             self._log.warning("alerts_yaml_older", remedy="send SIGHUP to take what alerts.yaml says")
             for model in self._models_of(held):
                 if model.contract.model not in held.stopped:
-                    held.announce(grown_set(self._fold_of(model, held), self._bus))
+                    held.decisions.announce(grown_set(self._fold_of(model, held), self._bus))
             return
         for model in self._models_of(held):
             name = model.contract.model
@@ -208,18 +207,15 @@ class EvaluateStage:
         """Say which models of the ledger partition are not in alerts.yaml any more."""
         kept = {model.contract.model for model in self._config.models}
         for name, fold in sorted(held.task.models.items()):
-            is_there = bool(fold.decisions.newest) or held.has_announced(name)
-            if name not in kept and is_there and not held.is_leaving(name):
-                held.announce([gone_decision(name, self._config.alerts_yaml_sha256)])
-
-    def _is_news(self, decision: Decision, held: LedgerPartition) -> bool:
-        """Return true if a decision is to be written: it is neither there nor on its way, or its model is back."""
-        return held.is_leaving(decision.model) or not held.is_known(decision)
+            is_there = bool(fold.decisions.newest) or held.decisions.has_any(name)
+            if name not in kept and is_there and not held.decisions.is_leaving(held.task, name):
+                held.decisions.announce([gone_decision(name, self._config.alerts_yaml_sha256)])
 
     def _fold_of(self, model: ModelConfig, held: LedgerPartition) -> ModelFold:
         """What is known of a model; of one that is gone, or about to be, nothing."""
         name = model.contract.model
-        return ModelFold(name, self._place) if held.is_leaving(name) else held.task.model(name)
+        is_leaving = held.decisions.is_leaving(held.task, name)
+        return ModelFold(name, self._place) if is_leaving else held.task.model(name)
 
     def _models_of(self, held: LedgerPartition) -> list[ModelConfig]:
         of = self._ledger.partition_of
@@ -232,9 +228,9 @@ class EvaluateStage:
         """
         wanted = wanted_of(model, self._fold_of(model, held), self._bus, self._references)
         if wanted.refusal is not None:
-            held.refuse(model.contract.model, wanted.refusal)
+            held.decisions.refuse(held.task, model.contract.model, wanted.refusal)
         # asked before any is written: what brings a model back is news as a whole
-        held.announce([decision for decision in wanted.decisions if self._is_news(decision, held)])
+        held.decisions.announce([one for one in wanted.decisions if held.decisions.is_news(held.task, one)])
 
     # ------------------------------------------------------------------ what to commit
 

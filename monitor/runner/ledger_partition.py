@@ -1,4 +1,4 @@
-"""One ledger partition of an evaluate process: its task, what it has to say, and how far folding again has to go.
+"""One ledger partition of an evaluate process: its task, what it publishes, and how far folding again has to go.
 
 It is restored from its newest snapshots and the ledger behind the lowest of them. A model whose snapshot can't be used
 is stopped: a notice in the ledger raises its alert, the other models go on, and the decision `rebuild` has it folded
@@ -7,7 +7,7 @@ again from the ledger's start (`stopped_models.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -19,7 +19,7 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.snapshots import SavedModel, committed_part
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, Record, RecordBatch, TopicPartition
-from monitor.ledger.entries import Decision, DecisionKey, Entry, Notice
+from monitor.ledger.entries import Decision, Entry, Notice
 from monitor.ledger.entry_codec import DECISION, OF_A_MODEL, decode_entry, kind_of
 from monitor.ledger.position_records import (
     EvaluatedModel,
@@ -30,7 +30,7 @@ from monitor.ledger.position_records import (
 )
 from monitor.panes.pane import Pane, RawPane
 from monitor.runner.activations import Activations
-from monitor.runner.announce import refusal
+from monitor.runner.announced_decisions import AnnouncedDecisions
 from monitor.runner.commands import Commands
 from monitor.runner.ledger_commits import Fold, LedgerCommits
 from monitor.runner.memory import uncollected
@@ -51,9 +51,6 @@ class Beside(NamedTuple):
     activations: Activations
     snapshots: Snapshots
     commands: Commands
-
-
-_GONE: DecisionKey = ("gone", "", "")
 
 
 class LedgerPartition:
@@ -78,6 +75,7 @@ class LedgerPartition:
         """True if it has come to where the ledger ended at its start, and has what alerts.yaml says."""
         self.commits = LedgerCommits(tp, outbox, snapshots, commands, place.version, log)
         self.still = StoppedModels(bus, tp, place, activations, outbox, self.commits, log)
+        self.decisions = AnnouncedDecisions(tp, outbox, log)
         self._bus = bus
         self._place = place
         self._outbox = outbox
@@ -90,8 +88,6 @@ class LedgerPartition:
         """The records of the models there."""
         self._ended_at = bus.end(tp)
         self._assembler = Assembler()
-        self._on_their_way: dict[tuple[str, DecisionKey], str] = {}
-        """Digests of the decisions announced since the task began, by model and key, read back yet or not."""
 
     # ------------------------------------------------------------------ restoring
 
@@ -346,48 +342,6 @@ class LedgerPartition:
         """Fold a slice of the models that are rebuilt, between two turns. `is_over`: asked after each step."""
         if self._target is None and self.still.go_on(self.task, self.position, is_over):
             self.announced = False  # alerts.yaml may have changed meanwhile
-
-    # ------------------------------------------------------------------ what people say
-
-    def announce(self, decisions: Iterable[Decision]) -> None:
-        """Write decisions into the ledger; they count from where they are read back."""
-        for decision in decisions:
-            self._outbox.entries.append(decision)
-            ends = (decision.model, _GONE)
-            self._on_their_way = {
-                key: digest
-                for key, digest in self._on_their_way.items()
-                if key[0] != decision.model or (decision.kind != "gone" and key != ends)
-            }
-            self._on_their_way[decision.model, decision.key] = decision.digest
-            self._log.info("decision_announced", model=decision.model, kind=decision.kind, digest=decision.digest)
-
-    def is_leaving(self, model: str) -> bool:
-        """Return true if the model is gone, or is to go by an entry on its way, and nothing brings it back."""
-        is_gone = model in self.task.models and self.task.models[model].is_gone
-        return (model, _GONE) in self._on_their_way or (is_gone and not self.has_announced(model))
-
-    def has_announced(self, model: str) -> bool:
-        """Return true if anything was announced of a model since the task began."""
-        return any(name == model for name, _ in self._on_their_way)
-
-    def refuse(self, model: str, why: str) -> None:
-        """Report that a model is not taken as alerts.yaml has it."""
-        at = max((watermark.watermark for watermark in self.task.watermarks.values()), default=0)
-        self._outbox.entries.append(refusal(model, why, self.tp, at))
-        self._log.error(
-            "model_refused", model=model, why=why, remedy="mend alerts.yaml or what it names, and send SIGHUP"
-        )
-
-    def is_known(self, decision: Decision) -> bool:
-        """Return true if that is the newest of its kind, read back or on its way."""
-        if decision.model in self.stopped:
-            return True  # announced when the model is back
-        if self.is_leaving(decision.model):
-            return decision.kind == "gone"
-        known = self.task.model(decision.model).decisions
-        active = known.newest.get(known.of_this_life(decision).key)
-        return self._on_their_way.get((decision.model, decision.key), active) == decision.digest
 
     # ------------------------------------------------------------------ what it commits
 
