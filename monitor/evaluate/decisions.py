@@ -134,20 +134,20 @@ class Decisions:
         decision, self._waiting, self._coming = self._waiting, None, None
         return None if decision is None else self._apply(decision)
 
-    def due(self, pane: int | None) -> list[Activation]:
-        """The recorded decisions that are to be taken now. `pane`: where the next begins, ms; None if there is none."""
+    def take_due(self, pane: int | None) -> list[Activation]:
+        """Take the recorded decisions that count now. `pane`: where the next begins, ms; None if there is none."""
         due = []
         while self._is_next(pane) and self._recorded[0].decision.kind not in ("begun", "gone"):
             due.append(self._recorded.pop(0))
         return due
 
-    def ends(self, pane: int | None) -> Activation | None:
-        """The recorded end of the model's life, if the next pane begins at `pane`."""
+    def take_end(self, pane: int | None) -> Activation | None:
+        """Take the recorded end of the model's life, if the next pane begins at `pane`."""
         is_due = self._is_next(pane) and self._recorded[0].decision.kind == "gone"
         return self._recorded.pop(0) if is_due else None
 
-    def begins(self) -> int | None:
-        """The begin, as recorded, of the first pane in the life of a model that came back.
+    def take_begin(self) -> int | None:
+        """Take the begin, as recorded, of the first pane in the life of a model that came back; None if there is none.
 
         What was decided of panes before it counts from there, too.
         """

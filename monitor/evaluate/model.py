@@ -11,17 +11,12 @@ the pane of the n-th, so no later than that pane is folded; and the reference co
 If the length of panes changes, the first of the new length begins where the last of the old one ended, or as soon
 behind it as one can.
 
-A model that leaves alerts.yaml is gone by a decision: its alerts are resolved at the pane of that, and all else of it
-is forgotten. One that comes back is new: it has another life, which the names of its lanes tell, and parts of lanes of
-a life before count for nothing. Its first pane is one that it has in that life from all its partitions; that is
-published as an Activation, too, because it depends on when it came back.
-
 Panes are named by where they begin, ms UTC.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 
 from monitor.contract import life_of
 from monitor.errors import FormatError
@@ -32,12 +27,13 @@ from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.lane_messages import lane_message
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model_lanes import ModelLanes, stranger
+from monitor.evaluate.model_life import ModelLife
 from monitor.evaluate.notices import Notices, notice_message
 from monitor.evaluate.open_parts import OpenParts
 from monitor.evaluate.silence_clock import SilenceClock
 from monitor.evaluate.state import DecisionState, ModelState
 from monitor.events import TopicPartition
-from monitor.ledger.entries import Activation, Decision, DecisionKey, Heartbeat, Notice, Watermark, new_decision
+from monitor.ledger.entries import Activation, Decision, DecisionKey, Heartbeat, Notice, Watermark
 from monitor.panes.pane import Pane, RawPane
 
 Output = Message | Activation
@@ -53,9 +49,7 @@ class ModelFold:
         self._lanes = ModelLanes(model)
         self._parts = OpenParts()
         self._next: int | None = None
-        self._ended: int | None = None
-        """The begin of the pane at which the model was last gone; None if it had no pane before."""
-        self._found: list[Activation] = []
+        self._life = ModelLife(model)
         self.folded = 0
         """Panes folded since this object was made."""
         self._place = place
@@ -140,15 +134,13 @@ class ModelFold:
     @property
     def _at(self) -> int | None:
         """The begin of the pane from which a decision counts now; None: from the model's first."""
-        return self._ended if self._next is None else self._next
+        return self._life.ended if self._next is None else self._next
 
     def _gone(self, decision: Decision) -> list[Output]:
-        """The model is gone here; beside the pane is written how far the silence clock has been judged."""
-        file = decision.alerts_yaml_sha256
+        """The model is gone here."""
         judged_to = self._judge.silence_judged_to
-        written = new_decision(self.model, "gone", "" if judged_to is None else str(judged_to), alerts_yaml_sha256=file)
-        activation = Activation(self.decisions.of_this_life(written), self._at)
-        return [activation, *self._end(activation)]
+        gone = self._life.end_of(self.decisions, decision.alerts_yaml_sha256, self._at, judged_to)
+        return [gone, *self._end(gone)]
 
     def _end(self, gone: Activation) -> list[Message]:
         """The model is gone from that pane on (None: it never had one)."""
@@ -159,7 +151,7 @@ class ModelFold:
         self._judge, self._notices = Judge(self.model, self._place), Notices()
         self._lanes = self._lanes.begin_anew(self.decisions.life)  # of the next life some may be there
         self._parts.keep_from(self.decisions.life)
-        self._ended, self._next = at, None
+        self._life.ended, self._next = at, None
         return messages
 
     def _noticed(self) -> Iterator[Message]:
@@ -178,7 +170,7 @@ class ModelFold:
         sealed = self._reach(watermarks)
         yield from self._show_references()
         while True:
-            yield from self._take_found()
+            yield from self._life.take_found()
             if (yield from self._end_as_recorded()):
                 sealed = self._reach(watermarks)
                 continue
@@ -230,16 +222,11 @@ class ModelFold:
 
     def _end_as_recorded(self) -> Generator[Message, None, bool]:
         """Return true if the model is gone here, as was recorded."""
-        gone = self.decisions.ends(self._at)
+        gone = self.decisions.take_end(self._at)
         if gone is not None:
             yield from self._pass_silence(int(gone.decision.content or 0))
             yield from self._end(gone)
         return gone is not None
-
-    def _take_found(self) -> list[Activation]:
-        """What has been found of the model's first pane since the last call."""
-        found, self._found = self._found, []
-        return found
 
     def _reach(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
         """What is sealed, after the decisions recorded for the next pane: they may add partitions."""
@@ -257,30 +244,8 @@ class ModelFold:
         if len(sealed) < len(partitions) or not sealed:
             return None
         if self._next is None:
-            self._find_first(known)
+            self._next = self._life.find_first_pane(decisions, known, self._pane_ms)
         return None if self._next is None else min(sealed)
-
-    def _find_first(self, known: Sequence[Watermark]) -> None:
-        """The model's first pane, once its partitions say where they begin. `known`: their newest watermarks."""
-        firsts = [first for watermark in known if (first := watermark.first_of(self.model)) is not None]
-        pane_ms = self._pane_ms
-        if not self.decisions.life:
-            self._next = min(firsts) // pane_ms * pane_ms
-            return
-        if self.decisions.is_replay:
-            self._next = self.decisions.begins()
-        else:
-            begins = [self._back_at(watermark) for watermark in known]
-            if None not in begins:
-                begun = max(self._ended or 0, *(at for at in begins if at is not None))
-                self._next = -(-begun // pane_ms) * pane_ms
-                decision = self.decisions.of_this_life(new_decision(self.model, "begun", ""))
-                self._found.append(Activation(decision, self._next))
-
-    def _back_at(self, watermark: Watermark) -> int | None:
-        """From which watermark (ms) on a partition has the model in the life that it has now; None: not yet."""
-        life, at = watermark.again.get(self.model, (0, 0))
-        return at if life == self.decisions.life else None
 
     def _end_of_run(self, sealed: int) -> int:
         """The begin of the first pane behind the next that holds something, starts a decision or follows a notice.
@@ -307,7 +272,7 @@ class ModelFold:
 
     def _take_recorded(self) -> bool:
         """Return true if a recorded decision was due, and taken."""
-        due = self.decisions.due(self._at)
+        due = self.decisions.take_due(self._at)
         for activation in due:
             self._take(activation)
         return bool(due)
@@ -363,7 +328,7 @@ class ModelFold:
             files=self.decisions.files,
             references_from=tuple(sorted(self.decisions.references_from.items())),
             life=self.decisions.life,
-            ended=self._ended,
+            ended=self._life.ended,
             next=self._next,
             lanes=self._lanes.state(),
             first_rows=self._lanes.first_rows(),
@@ -386,7 +351,7 @@ class ModelFold:
         begun = dict(state.references_from)
         for decision in self.decisions.restore(state.life, used, newest, state.files, begun, decisions):
             self._use(decision)
-        self._next, self._ended = state.next, state.ended
+        self._next, self._life.ended = state.next, state.ended
         for raw in self._lanes.restore(state.lanes, state.first_rows, blocks, self.decisions):
             self._refuse_a_stranger(raw)
         self._parts.restore(state.panes, self._refuse_a_stranger)
