@@ -67,8 +67,7 @@ class ProfileTask:
         self._marks = sorted(marks, key=lambda mark: mark.order)
         self._target: ProfilePosition | None = None
         fold.lanes.waits_to_the_end = self._waits_to_the_end
-        for model in fold.lanes.models.values():
-            model.grid = None if self._waits_to_the_end(model.contract.model, model.lane) else model.grid
+        self._keep_waiting()
         self._is_whole = True
         """True if the log has all records from the low-water mark on; else the state can't be checked."""
 
@@ -91,6 +90,12 @@ class ProfileTask:
     def switches_later(self) -> bool:
         """True if it is known to take another contract at a place that it has yet to come to."""
         return any(mark.contract is not None for mark in self._marks)
+
+    def _keep_waiting(self) -> None:
+        """Take the grid from models that are recorded to have left their lane without one."""
+        for model in self.fold.lanes.models.values():
+            if self._waits_to_the_end(model.contract.model, model.lane):
+                model.grid = None
 
     def _waits_to_the_end(self, model: str, lane: str) -> bool:
         """Return true if a lane has no grid at some later switch, and so has none before that either."""
@@ -121,6 +126,7 @@ class ProfileTask:
         arrival = Mark(position.position)
         self._marks = sorted([*switches, *beats], key=lambda mark: mark.order)
         self._marks += [arrival, *sorted(later, key=lambda mark: mark.order)]
+        self._keep_waiting()
         self.fold.go_back(position)
         self.reach(position.low.offset)
 

@@ -14,7 +14,8 @@ from monitor.errors import StateDivergence
 from monitor.events import Batch, RecordBatch, Rows
 from monitor.ledger.entries import Heartbeat
 from monitor.ledger.position_records import decode_profile, encode
-from monitor.panes.pane import RawPane
+from monitor.panes.pane import Pane, RawPane
+from monitor.profile.grids import Grids
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask, mark_of
 from tests.unit import making
@@ -106,10 +107,15 @@ class Run:
     """A task that goes through the steps, and what it has put out."""
 
     def __init__(
-        self, steps: Sequence[Step], begin: TopicContract, marks: Sequence[Mark] = (), may_cut: bool = False
+        self,
+        steps: Sequence[Step],
+        begin: TopicContract,
+        marks: Sequence[Mark] = (),
+        may_cut: bool = False,
+        grids: Grids = KNOWN,
     ) -> None:
         entries = {step[0]: step for step in steps if isinstance(step, tuple)}
-        fold = PartitionFold(TP, begin.models, KNOWN, may_cut=may_cut)
+        fold = PartitionFold(TP, begin.models, grids, may_cut=may_cut)
         fold.position = min(entries, default=0)
         self.task = ProfileTask(fold, lambda one: Decoder(entries, one), marks)
         self.out = Output()
@@ -186,6 +192,37 @@ def all_marks(steps: Sequence[Step], rng: random.Random) -> tuple[list[Heartbeat
         if rng.random() < 0.5:
             run.task.snapshot({})
     return run.beats, switches
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_grid_that_came_behind_a_switch_seals_no_pane_before_it(seed: int) -> None:
+    """Of a task that restores in front of a switch which is in the ledger: what waited for a grid there is left."""
+    rng = random.Random(seed)
+    steps = a_log(rng, ("m", "w"))
+    at, to = sorted(rng.randint(0, len(steps)) for _ in range(2))
+    whole = Run(steps, CONTRACTS[0], may_cut=True, grids=Grids())
+    whole.go(steps[:at], rng.randint(1, 30))
+    position, whole.out, whole.beats = whole.task.snapshot({}), Output(), []
+    whole.go(steps[at:to], rng.randint(1, 30))
+    beats, switch = list(whole.beats), whole.task.fold.switch_here(CONTRACTS[4])
+    whole.go([CONTRACTS[4], *steps[to:]], rng.randint(1, 30))
+
+    again = Run(steps, CONTRACTS[0], may_cut=True)
+    later = [*(Mark(beat.offset, heartbeat=beat) for beat in beats), mark_of(switch, CONTRACTS[4])]
+    again.task.restore(position, BY_DIGEST, later)
+    needed = [s for s in steps[:to] if isinstance(s, tuple) and s[0] >= position.low.offset]
+    again.go(needed, rng.randint(1, 30))
+    again.task.reach(switch.offset)
+    again.go(steps[to:], rng.randint(1, 30))
+    old = lane_of(CONTRACTS[0].models[0])
+    assert shares(again, old) == shares(whole, old)
+
+
+def shares(run: Run, lane: str) -> list[tuple[int, int, bool]]:
+    """Of each sealed pane of a lane its index, how many rows it has, and whether more than their number is sealed."""
+    sealed = [pane for pane in run.out.sealed if pane.contract == lane]
+    whole = [(pane.index, len(pane.rows), True) for pane in sealed if isinstance(pane, RawPane) and pane.complete]
+    return sorted(whole + [(pane.index, pane.events, bool(pane.grid)) for pane in sealed if isinstance(pane, Pane)])
 
 
 def test_a_longer_lateness_does_not_take_the_watermark_back() -> None:
