@@ -121,7 +121,7 @@ class Judge:
 
     # ------------------------------------------------------------------ panes
 
-    def pane(
+    def judge_pane(
         self, lanes: Lanes, merged: Mapping[StreamName, MergedPane | Passed | None], pane_end: int
     ) -> Iterator[Message]:
         """Fold one pane of all lanes, then judge where the interval says so."""
@@ -138,9 +138,9 @@ class Judge:
             and pane_end <= self._silence_at
             and any(p and p.events for p in merged.values())
         ):
-            yield from self._judge_silence(self._silence_at)  # what held by the clock may not be true any more
+            yield from self._judge_silence_at(self._silence_at)  # what held by the clock may not be true any more
 
-    def empty_run(self, lanes: Lanes, first_end: int, last_end: int) -> Iterator[Message]:
+    def judge_empty_run(self, lanes: Lanes, first_end: int, last_end: int) -> Iterator[Message]:
         """A run of panes, with these ends, that are empty in every lane."""
         self._lanes = lanes
         if self._rules is None:
@@ -158,7 +158,7 @@ class Judge:
             since = at - interval
         yield from self._skip(done, last_end)
 
-    def silence(self, lanes: Lanes, clock: int, folded_to: int) -> Iterator[Message]:
+    def judge_silence(self, lanes: Lanes, clock: int, folded_to: int) -> Iterator[Message]:
         """The silence clock has come to `clock` behind the panes that end at `folded_to`: judge what goes by it."""
         self._lanes = lanes
         if self._rules is None or self._begun_at is None:
@@ -167,12 +167,12 @@ class Judge:
         at, last = max(self._silence_at or folded_to, folded_to) // interval * interval, clock // interval * interval
         if at < last:
             at += interval  # whatever the timetable says, because the rules may be others than at the judgement before
-            yield from self._judge_silence(at)
+            yield from self._judge_silence_at(at)
         while at < last:
             alerts = [a for a in [*self._alerts.pending(), *self._alerts.firing()] if on_silence(a.rule)]
             asks_at = self._retraining.next_due(at, self._alerts.firing(), self._newest(), by_clock=True)
             at = self._timetable.next(at, Quiet(last, (), alerts, self._last_events().values(), asks_at))
-            yield from self._judge_silence(at)
+            yield from self._judge_silence_at(at)
 
     def _skip(self, done: int, end: int) -> Iterator[Message]:
         if end > done:
@@ -241,9 +241,9 @@ class Judge:
         yield from self._messages_of(self._alerts.judge(at, judged))
         yield from self._ask(at, by_clock=False)
         if self._silence_at is None or at > self._silence_at:
-            yield from self._judge_silence(at)
+            yield from self._judge_silence_at(at)
 
-    def _judge_silence(self, at: int) -> Iterator[Message]:
+    def _judge_silence_at(self, at: int) -> Iterator[Message]:
         """Judge the rules on silence, at a time of the silence clock."""
         self._silence_at = at
         silence = {s: {SILENCE: _seconds(at - last)} for s, last in self._last_events().items()}

@@ -97,7 +97,7 @@ class ModelFold:
     def read(self, entry: Pane | RawPane | Decision | Notice | Heartbeat) -> list[Output]:
         """One ledger record of this model, or a heartbeat of any partition."""
         if isinstance(entry, Decision):
-            return self._decision(entry)
+            return self._take_decision(entry)
         if isinstance(entry, Heartbeat):
             self._silence.read(entry)
             return []
@@ -105,7 +105,7 @@ class ModelFold:
             if self.is_gone:
                 return []
             self._notices.hold(entry)
-            return list(self._noticed())
+            return list(self._publish_notices())
         if life_of(entry.contract) < self.decisions.life:
             return []
         if not (isinstance(entry, RawPane) and not entry.complete):
@@ -114,12 +114,12 @@ class ModelFold:
             self._lanes.collect(entry, self.decisions)
         return []
 
-    def _decision(self, decision: Decision) -> list[Output]:
+    def _take_decision(self, decision: Decision) -> list[Output]:
         decision = self.decisions.of_this_life(decision)
         if self.decisions.is_replay or not self.decisions.is_new(decision):
             return []
         if decision.kind == "gone":
-            return self._gone(decision) if self.decisions.newest else []
+            return self._take_gone(decision) if self.decisions.newest else []
         if decision.kind == "rebuild" and not self.decisions.newest:
             return []
         activation = Activation(decision, self._at)
@@ -136,7 +136,7 @@ class ModelFold:
         """The begin of the pane from which a decision counts now; None: from the model's first."""
         return self._life.ended if self._next is None else self._next
 
-    def _gone(self, decision: Decision) -> list[Output]:
+    def _take_gone(self, decision: Decision) -> list[Output]:
         """The model is gone here."""
         judged_to = self._judge.silence_judged_to
         gone = self._life.end_of(self.decisions, decision.alerts_yaml_sha256, self._at, judged_to)
@@ -154,10 +154,10 @@ class ModelFold:
         self._life.ended, self._next = at, None
         return messages
 
-    def _noticed(self) -> Iterator[Message]:
+    def _publish_notices(self) -> Iterator[Message]:
         """The notices up to the newest pane that is folded; the others wait for their pane."""
         if self._next is not None:
-            for notice in self._notices.due(self._next):
+            for notice in self._notices.take_due(self._next):
                 yield notice_message(notice, self._place)
 
     # ------------------------------------------------------------------ folding
@@ -180,7 +180,7 @@ class ModelFold:
             folded += 1
             yield from self._begin_pane(watermarks)
             yield from self._fold_next(sealed)
-            yield from self._noticed()
+            yield from self._publish_notices()
             sealed = self._reach(watermarks)
             yield from self._make_references(watermarks)
             yield from self._show_references()
@@ -197,28 +197,30 @@ class ModelFold:
         start, pane_ms = self._next or 0, self._pane_ms
         for lane in self._lanes.by_stream.values():
             lane.begin(start)
-        yield from self._lane_messages()
+        yield from self._report_lanes()
         parts = [part for part in self._parts.take(start, start + pane_ms) if part.tp in self.decisions.inputs]
         if parts:
             self.folded += 1
-            merged = self._lanes.merged(parts, self.decisions)
+            merged = self._lanes.merge(parts, self.decisions)
             for notice in self._lanes.take_limits():
                 self._notices.hold(notice)
-            yield from self._judge.pane(self._lanes.by_stream, merged, start + pane_ms)
+            yield from self._judge.judge_pane(self._lanes.by_stream, merged, start + pane_ms)
             self._next = start + pane_ms
         else:
             stop = self._end_of_run(sealed or start)
-            yield from self._judge.empty_run(self._lanes.by_stream, start + pane_ms, stop)
+            yield from self._judge.judge_empty_run(self._lanes.by_stream, start + pane_ms, stop)
             self._next = stop
-        yield from self._lane_messages()
+        yield from self._report_lanes()
 
     def _pass_silence(self, until: int | None = None) -> Iterator[Message]:
         """Judge silence as far as its clock has come before the next pane, or `until` (ms)."""
         if self._next is None:
             return
         folded_to = self._next
-        clock = self._silence.time(folded_to, folded_to + self._pane_ms)
-        yield from self._judge.silence(self._lanes.by_stream, clock if until is None else min(clock, until), folded_to)
+        clock = self._silence.advance(folded_to, folded_to + self._pane_ms)
+        yield from self._judge.judge_silence(
+            self._lanes.by_stream, clock if until is None else min(clock, until), folded_to
+        )
 
     def _end_as_recorded(self) -> Generator[Message, None, bool]:
         """Return true if the model is gone here, as was recorded."""
@@ -300,9 +302,9 @@ class ModelFold:
         for lane in self._lanes.by_stream.values():
             if lane.has_begun and self._next is not None:
                 lane.begin(self._next)
-        yield from self._lane_messages()
+        yield from self._report_lanes()
 
-    def _lane_messages(self) -> Iterator[Message]:
+    def _report_lanes(self) -> Iterator[Message]:
         """What the lanes report of the pane that begins, or has been folded."""
         for lane in self._lanes.by_stream.values():
             yield from (lane_message(step, self._place) for step in lane.take_steps())

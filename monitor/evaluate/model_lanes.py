@@ -104,25 +104,25 @@ class ModelLanes:
             self._first_rows[pane.contract] = FirstRows(wanted)
         self._first_rows[pane.contract].add(pane)
 
-    def merged(
+    def merge(
         self, parts: Sequence[Pane | RawPane], decisions: Decisions
     ) -> dict[StreamName, MergedPane | Passed | None]:
         """What each lane has of a pane, by stream; None: nothing."""
         return {
-            stream: self._merged(lane, [part for part in parts if part.stream == stream], decisions)
+            stream: self._merge(lane, [part for part in parts if part.stream == stream], decisions)
             for stream, lane in self.by_stream.items()
         }
 
-    def _merged(self, lane: Lane, parts: Sequence[Pane | RawPane], decisions: Decisions) -> MergedPane | Passed | None:
+    def _merge(self, lane: Lane, parts: Sequence[Pane | RawPane], decisions: Decisions) -> MergedPane | Passed | None:
         if not parts:
             return None
         if any(part.contract != lane.contract or (isinstance(part, Pane) and not part.grid) for part in parts):
             return passed(parts, is_left_out=True)
         if lane.waits:
             return passed(parts)
-        return merge(self._on_grid(parts, decisions))
+        return merge(self._put_on_grid(parts, decisions))
 
-    def _on_grid(self, parts: Sequence[Pane | RawPane], decisions: Decisions) -> list[Pane]:
+    def _put_on_grid(self, parts: Sequence[Pane | RawPane], decisions: Decisions) -> list[Pane]:
         """The parts of a lane that is judged, on its grid."""
         panes = []
         for part in parts:

@@ -39,7 +39,7 @@ class Notices:
         if name not in self.published and (known is None or _order(notice) < _order(known)):
             self.held[name] = notice
 
-    def due(self, end: int) -> list[Notice]:
+    def take_due(self, end: int) -> list[Notice]:
         """Take out the notices to publish once the panes up to `end` (ms) are folded, in order."""
         due = sorted((notice for notice in self.held.values() if notice.at <= end), key=_order)
         for notice in due:

@@ -44,8 +44,8 @@ class SilenceClock:
         written = self._written.setdefault(tp, {})
         written[at] = max(silent_to, written.get(at, silent_to))
 
-    def time(self, folded_to: int, next_end: int) -> int:
-        """The clock as far as it is known, between the pane that ends at `folded_to` and the next one."""
+    def advance(self, folded_to: int, next_end: int) -> int:
+        """Give the clock as far as it is known, between the pane that ends at `folded_to` and the next one."""
         for tp, written in self._written.items():
             past = [at for at in written if at < next_end]
             if len(past) > 1:  # one value is all that counts of them from here on

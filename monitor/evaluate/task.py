@@ -51,7 +51,7 @@ class EvaluateTask:
         self._digests: dict[str, MessageDigest] = {}
         self._notices = Notices()
         for activation in self._recorded:
-            self.model(activation.decision.model)
+            self.open_model(activation.decision.model)
 
     @property
     def models(self) -> Mapping[str, ModelFold]:
@@ -67,8 +67,8 @@ class EvaluateTask:
         """The newest watermark of each input partition."""
         return self._watermarks
 
-    def model(self, name: str) -> ModelFold:
-        """The fold of a model, begun where it is not there yet."""
+    def open_model(self, name: str) -> ModelFold:
+        """Return the fold of a model; it begins here if it is not there yet."""
         if name not in self._models:
             self._models[name] = ModelFold(name, self._place, self._recorded)
         return self._models[name]
@@ -98,7 +98,7 @@ class EvaluateTask:
         if isinstance(entry, Watermark):
             self._take_watermark(entry)
             waiting = [name for name in sorted(self._models) if self._models[name].has_waiting_rules]
-            return [output for name in waiting for output in self._guarded(name, self._advance_waiting(name))]
+            return [output for name in waiting for output in self._guard(name, self._advance_waiting(name))]
         if isinstance(entry, Heartbeat):  # its watermark, if it has one, is in the watermarks
             for fold in self._models.values():
                 fold.read(entry)
@@ -107,13 +107,15 @@ class EvaluateTask:
             return []  # it is here for capture
         if isinstance(entry, Notice) and not entry.model:
             self._notices.hold(entry)
-            return self._record("", [notice_message(notice, self._place) for notice in self._notices.due(entry.at)])
+            return self._record(
+                "", [notice_message(notice, self._place) for notice in self._notices.take_due(entry.at)]
+            )
         if self.passes_over(entry.model):
             return []
-        fold = self.model(entry.model)
+        fold = self.open_model(entry.model)
         # a decision counts from the first pane that could not be folded before it, however the ledger was polled
         before = fold.advance(self._watermarks) if isinstance(entry, Decision | Notice) else ()
-        return self._guarded(entry.model, chain(before, _read(fold, entry), self._advance_waiting(entry.model)))
+        return self._guard(entry.model, chain(before, _read(fold, entry), self._advance_waiting(entry.model)))
 
     def _take_watermark(self, entry: Watermark) -> None:
         # after a torn commit a partition tells again what is below the last: it will come back to that
@@ -141,10 +143,10 @@ class EvaluateTask:
         """Fold what is sealed everywhere, model by model. `most`: panes of each; a run of empty ones is one."""
         outputs: list[Output] = []
         for name in sorted(self._models):
-            outputs += self._guarded(name, self._models[name].advance(self._watermarks, most))
+            outputs += self._guard(name, self._models[name].advance(self._watermarks, most))
         return outputs
 
-    def _guarded(self, model: str, found: Iterable[Output]) -> list[Output]:
+    def _guard(self, model: str, found: Iterable[Output]) -> list[Output]:
         """The outputs of one model; if an entry of its is damaged, those before that, and the model is stopped."""
         outputs: list[Output] = []
         try:

@@ -168,7 +168,7 @@ class EvaluateStage:
             self._log.warning("alerts_yaml_older", remedy="send SIGHUP to take what alerts.yaml says")
             for model in self._models_of(held):
                 if model.contract.model not in held.stopped:
-                    held.decisions.announce(grown_set(self._fold_of(model, held), self._bus))
+                    held.decisions.announce(grown_set(self._open_fold(model, held), self._bus))
             return
         for model in self._models_of(held):
             name = model.contract.model
@@ -211,11 +211,11 @@ class EvaluateStage:
             if name not in kept and is_there and not held.decisions.is_leaving(held.task, name):
                 held.decisions.announce([gone_decision(name, self._config.alerts_yaml_sha256)])
 
-    def _fold_of(self, model: ModelConfig, held: LedgerPartition) -> ModelFold:
+    def _open_fold(self, model: ModelConfig, held: LedgerPartition) -> ModelFold:
         """What is known of a model; of one that is gone, or about to be, nothing."""
         name = model.contract.model
         is_leaving = held.decisions.is_leaving(held.task, name)
-        return ModelFold(name, self._place) if is_leaving else held.task.model(name)
+        return ModelFold(name, self._place) if is_leaving else held.task.open_model(name)
 
     def _models_of(self, held: LedgerPartition) -> list[ModelConfig]:
         of = self._ledger.partition_of
@@ -226,7 +226,7 @@ class EvaluateStage:
 
         Rules are written last: with them the lanes begin whose references come before.
         """
-        wanted = wanted_of(model, self._fold_of(model, held), self._bus, self._references)
+        wanted = wanted_of(model, self._open_fold(model, held), self._bus, self._references)
         if wanted.refusal is not None:
             held.decisions.refuse(held.task, model.contract.model, wanted.refusal)
         # asked before any is written: what brings a model back is news as a whole

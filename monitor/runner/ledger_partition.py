@@ -179,6 +179,7 @@ class LedgerPartition:
             known[""] = target.outputs
             self._outbox.number_notices(target.numbers)
             self._outbox.go_on_behind(others)
+        self._outbox.arrive(others)
         same = self._outbox.has_reached(self._models, others)
         if not same or any(self.task.digest_of(name) != digest for name, digest in known.items()):
             raise StateDivergence(

@@ -190,16 +190,19 @@ class Outbox:
         for model in models:
             self._sequencer(model).go_on(self._there(model, {}))
 
+    def arrive(self, others: Collection[str]) -> None:
+        """End of folding again: only `others`, and models whose numbers differ from those committed, have to commit."""
+        self._spoke = {*self._unsure, *others}
+
     def has_reached(self, models: Mapping[str, EvaluatedModel], others: Collection[str]) -> bool:
         """Return true if folding again gave as many outputs as were committed, but of `others`."""
-        self._spoke = {*self._unsure, *others}
         return all(self.numbers(name) == record.numbers for name, record in models.items() if name not in others)
 
     def places(self) -> list[TopicPartition]:
         """The output partitions whose records are numbered."""
         return [self._tp, *(TopicPartition(self._topics.name(topic), self._tp.partition) for topic in OUTPUTS)]
 
-    # ------------------------------------------------------------------ saying
+    # ------------------------------------------------------------------ publishing
 
     def publish(self, outputs: Iterable[Output], known: Mapping[ActivationKey, str]) -> None:
         """Outputs of models, in each model's order. `known`: by pane the newest activation that has been written."""
@@ -221,7 +224,7 @@ class Outbox:
         numbered = self._sequencer(message.model).number(records)
         self._waiting += [(pane, part) for part in numbered if not self._is_there(part)]
 
-    def again(self, model: str, numbers: Mapping[str, int]) -> Again:
+    def begin_again(self, model: str, numbers: Mapping[str, int]) -> Again:
         """Return what is to take the outputs of a stopped model that is folded again. `numbers`: of what it published.
 
         What this process has written of it is there.

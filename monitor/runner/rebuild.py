@@ -109,7 +109,7 @@ class Rebuild:
     @property
     def fold(self) -> ModelFold:
         """The model's fold as far as it is."""
-        return self._task.model(self.model)
+        return self._task.open_model(self.model)
 
     @property
     def digest(self) -> str:

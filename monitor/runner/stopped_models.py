@@ -116,7 +116,7 @@ class StoppedModels:
         self._activations.read()
         stopped = self.stopped[model]
         mine = [activation for activation in self._activations.all if activation.decision.model == model]
-        again = self._outbox.again(model, stopped.numbers)
+        again = self._outbox.begin_again(model, stopped.numbers)
         rebuild = Rebuild(self._bus, self._tp, model, self._place, mine, stopped.position, again)
         self._rebuilds[model] = rebuild
         self._log.info("model_rebuild_begun", model=model, offset=rebuild.position, attempt=stopped.tries)

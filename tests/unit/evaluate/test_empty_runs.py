@@ -130,7 +130,7 @@ def fold_all(model: ModelConfig, panes: Sequence[Pane], ends: Sequence[int]) -> 
 
 def pane_by_pane(self: Judge, lanes: Mapping[StreamName, Lane], first_end: int, last_end: int) -> Iterator[Message]:
     for end in range(first_end, last_end + 1, PANE):
-        yield from self.pane(lanes, dict.fromkeys(lanes), end)
+        yield from self.judge_pane(lanes, dict.fromkeys(lanes), end)
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -141,7 +141,7 @@ def test_an_empty_run_publishes_what_pane_by_pane_does(seed: int, monkeypatch: p
     last = panes[-1].index + 1 + rng.choice([0, 3, 100, 500]) if panes else 600
     cuts = sorted({*(rng.randint(501, last) for _ in range(rng.randint(0, 6))), last})
     at_once, cut = fold_all(model, panes, [last]), fold_all(model, panes, cuts)
-    monkeypatch.setattr(Judge, "empty_run", pane_by_pane)
+    monkeypatch.setattr(Judge, "judge_empty_run", pane_by_pane)
     slow = fold_all(model, panes, [last])
     assert [(m.topic, m.at, m.key) for m in at_once] == [(m.topic, m.at, m.key) for m in slow]
     assert at_once == slow

@@ -102,6 +102,7 @@ def test_the_commit_after_a_restart_names_what_may_be_lost() -> None:
     say(outbox, 3)
     assert outbox.take_spoken() == {"m"}
     outbox = restored(a_bus(3), a_position(3, 1, tail=1))
+    outbox.arrive(())
     assert outbox.has_reached({}, ())
     assert outbox.take_spoken() == {"m"}
     assert outbox.take_spoken() == set()
@@ -202,7 +203,7 @@ def of_another_release() -> tuple[MemoryBus, Outbox]:
 def test_a_rebuilt_model_publishes_nothing_that_another_release_has_left() -> None:
     """By ids; what is new is numbered behind it."""
     _, outbox = of_another_release()
-    again = outbox.again("m", {ALERTS: 3})
+    again = outbox.begin_again("m", {ALERTS: 3})
     again.add(with_ids("a", "b", "c", "d"), is_new=True)
     outbox.publish_again("m", {ALERTS: 3}, again, {})
     assert [(r.value, writer_and_sequence(r.headers)[1]) for r in outbox.take()] == [(b'{"id":"d"}', 3)]
@@ -219,7 +220,7 @@ def test_a_stopped_model_had_left_some_before_another_release_came() -> None:
     outbox = Outbox("sd.evaluate", TP, TOPICS)
     outbox.restore(position, {"m": stopped}, bus, is_comparable=False)
     outbox.complete({"", "m"})
-    again = outbox.again("m", {ALERTS: 3})
+    again = outbox.begin_again("m", {ALERTS: 3})
     again.add(with_ids("a"), is_new=False)
     again.add(with_ids("b", "c", "d"), is_new=True)
     outbox.publish_again("m", {ALERTS: 3}, again, {})
