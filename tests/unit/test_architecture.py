@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -149,3 +151,30 @@ def _lint_imports(folder: Path) -> str:
         [sys.executable, "-c", command], cwd=folder, capture_output=True, text=True, check=False, env={"COLUMNS": "200"}
     )
     return result.stdout + result.stderr
+
+
+PAGE = (ROOT / "monitor/README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "folder", sorted({path.parent for path in (ROOT / "monitor").rglob("*.py")}), ids=lambda folder: folder.name
+)
+def test_the_codemap_names_every_file_and_none_that_is_gone(folder: Path) -> None:
+    """A package's row has all of its files; a file beside the packages has a row of its own."""
+    rows = [line.split("|") for line in PAGE.splitlines() if line.startswith("| `")]
+    named = {cells[1].strip().strip("`"): re.findall(r"`(\w+\.py)`", cells[3]) for cells in rows if len(cells) == 5}
+    files = sorted(path.name for path in folder.glob("*.py") if path.name != "__init__.py")
+    if folder == ROOT / "monitor":
+        assert sorted(name for name in named if name.endswith(".py")) == files
+    elif files:
+        assert sorted(named[f"{folder.name}/"]) == files
+
+
+def test_the_floors_drawn_are_those_of_the_import_contract() -> None:
+    """The picture of the house and the contract that enforces it are one."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    floors = next(contract["layers"] for contract in contracts if contract["id"] == "layers")
+    drawn = "".join(f" {floor}\n" for floor in floors)
+    assert drawn in re.sub(r" {2,}the core begins here", "", PAGE)
