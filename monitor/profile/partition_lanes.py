@@ -33,7 +33,7 @@ class PartitionLanes:
         self._grids = grids
         self._may_cut = may_cut
         self.waits_to_the_end: Callable[[str, str], bool] = lambda model, lane: False
-        """Of a model and its lane: whether that is recorded to end while it waits for its grid, which came later."""
+        """Returns true for a model and its lane if that is recorded to end while it waits for its grid."""
         self.models = {contract.model: self._panes_of(contract, None) for contract in contracts}
         self._ended: list[ModelPanes] = []
         """Lanes that the contract has left, as long as they have open panes or rows may wait for them."""

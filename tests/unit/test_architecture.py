@@ -154,11 +154,10 @@ def _lint_imports(folder: Path) -> str:
 
 
 PAGE = (ROOT / "monitor/README.md").read_text(encoding="utf-8")
+FOLDERS = sorted({path.parent for path in (ROOT / "monitor").rglob("*.py")})
 
 
-@pytest.mark.parametrize(
-    "folder", sorted({path.parent for path in (ROOT / "monitor").rglob("*.py")}), ids=lambda folder: folder.name
-)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_the_codemap_names_every_file_and_none_that_is_gone(folder: Path) -> None:
     """A package's row has all of its files; a file beside the packages has a row of its own."""
     rows = [line.split("|") for line in PAGE.splitlines() if line.startswith("| `")]
