@@ -39,7 +39,7 @@ class Problem:
 
 
 class ConfigurationError(StreamdriftError):
-    """The configuration is refused; `problems` lists every reason at once, where there are places to name."""
+    """The configuration is refused; `problems` lists every reason at once, if there are places to name."""
 
     def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(message)

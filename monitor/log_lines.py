@@ -76,7 +76,7 @@ class Limiter:
         return counts
 
     def __call__(self, logger: object, method: str, event: Event) -> Event:
-        """As a processor: by event and, where there is one, reason."""
+        """As a processor: by event and, if there is one, reason."""
         counts = self.admit(f"{event.get('event')} {event.get('reason', '')}")
         if counts is None:
             raise structlog.DropEvent

@@ -50,7 +50,7 @@ def ledger_topics(settings: Settings) -> LedgerTopics:
 
 
 def prepare(bus: Bus, config: Config, settings: Settings, stages: Sequence[str] = STAGES) -> None:
-    """Check that the stages may do what they will; create our topics where they are missing, and check the others."""
+    """Check that the stages may do what they will; create our topics if they are missing, and check the others."""
     topics, inputs = ledger_topics(settings), input_topics(config)
     members = tuple((f"{topics.prefix}{name}", instance_of(settings.instance, name)) for name in stages)
     bus.check_rights(Needs(inputs, tuple(our_topics(topics, inputs, lambda topic: 1)), members))

@@ -85,7 +85,7 @@ class KafkaClients:
 
     @contextmanager
     def translated(self, what: str) -> Iterator[None]:
-        """Tells the client's errors as ours."""
+        """Translate the client's errors into ours."""
         try:
             yield
         except kafka_errors.KafkaError as error:

@@ -62,7 +62,7 @@ class OpenTransaction(NamedTuple):
 class Needs(NamedTuple):
     """What a process is going to do on a bus, for a bus that knows users and rights.
 
-    `inputs`: topics that it reads. `outputs`: those that it reads and writes, and creates where they are missing.
+    `inputs`: topics that it reads. `outputs`: those that it reads and writes, and creates if they are missing.
     `members`: group and instance of its consumers and writers.
     """
 

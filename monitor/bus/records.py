@@ -1,4 +1,4 @@
-"""What buses share: where a record goes, how a poll is divided, and what a reader says that comes too late."""
+"""What buses share: where a record goes, how a poll is divided, and the error of a reader that comes too late."""
 
 from __future__ import annotations
 

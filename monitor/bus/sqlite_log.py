@@ -59,7 +59,7 @@ class Topic(NamedTuple):
 
 
 class SqliteLog:
-    """The file, opened (and made where there is none) by this process."""
+    """The file, opened (and made if there is none) by this process."""
 
     def __init__(self, path: str, clock: Callable[[], int]) -> None:
         self._path = path

@@ -156,7 +156,7 @@ def _label(value: str | int | bool) -> str:
 
 
 def mark(cells: Float64s, states: States) -> tuple[Float64s, States]:
-    """Tells NaN, infinite and too large apart among what is valid by its type."""
+    """Tell NaN, infinite and too large apart among what is valid by its type."""
     bad = (states == CellState.VALID) & ~(np.abs(cells) < LARGEST)
     if bad.any():
         magnitude = np.abs(cells)

@@ -194,7 +194,7 @@ class Decoder:
         return reasons.MISSING_FEATURES if _is_missing(item) else None
 
     def _pieces(self, sound: _Sound) -> Iterator[tuple[str, _Piece]]:
-        """Splits the events by model, only where there are several."""
+        """Splits the events by model, only if there are several."""
         models = set(sound.models)
         for model in self._readers:
             if model not in models:

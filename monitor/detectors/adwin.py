@@ -75,7 +75,7 @@ def _check(adwin: Any, state: Any) -> None:
 
 
 def _helper(held: Any, helper: bytes) -> Any:
-    """The part in Rust with its state set; raises FormatError where it can't read that."""
+    """The part in Rust with its state set; raises FormatError if it can't read that."""
     try:
         held.__setstate__(helper)
     except BaseException as error:

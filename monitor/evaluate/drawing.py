@@ -25,7 +25,7 @@ _AT_ONCE = 1 << 18
 """Counts that are compared at once: they fit into a processor's cache."""
 
 Spread = tuple[Float64s, Float64s]
-"""Mean and deviation of each series; NaN where there is none."""
+"""Mean and deviation of each series; NaN if there is none."""
 _Score = Callable[[Int64s, Int64s], Float64s]
 """Gives scores (pairs, members) of how many rows of reference and window lie below each cut, (pairs, members, cuts)."""
 

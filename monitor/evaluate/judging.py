@@ -52,7 +52,7 @@ class Judge:
         self._silence_at: int | None = None
 
     def use(self, rules: ModelRules, contract: ModelContract, alerts_yaml_sha256: str) -> None:
-        """New rules from the next pane on; `withdraw` what those before had raised."""
+        """Judge by new rules from the next pane on; `withdraw` what those before had raised."""
         first = self._rules is None
         self._rules = rules
         self._alerts_yaml_sha256 = alerts_yaml_sha256
@@ -124,7 +124,7 @@ class Judge:
     def judge_pane(
         self, lanes: Lanes, merged: Mapping[StreamName, MergedPane | Passed | None], pane_end: int
     ) -> Iterator[Message]:
-        """Fold one pane of all lanes, then judge where the interval says so."""
+        """Fold one pane of all lanes, then judge if an interval ends with it."""
         self._lanes = lanes
         self._begin(pane_end)
         for stream, lane in lanes.items():
@@ -141,7 +141,7 @@ class Judge:
             yield from self._judge_silence_at(self._silence_at)  # what held by the clock may not be true any more
 
     def judge_empty_run(self, lanes: Lanes, first_end: int, last_end: int) -> Iterator[Message]:
-        """A run of panes, with these ends, that are empty in every lane."""
+        """Fold a run of panes, with these ends, that are empty in every lane."""
         self._lanes = lanes
         if self._rules is None:
             return
@@ -212,7 +212,7 @@ class Judge:
             self._begun_at = pane_end - self._pane_ms + self._lateness_ms
 
     def _last_events(self) -> dict[StreamName, int]:
-        """Time of the newest row of each stream; where none has come yet, the beginning. Silence counts from there."""
+        """Time of the newest row of each stream; if none has come yet, the beginning. Silence counts from there."""
         last = dict.fromkeys(self._stream_names, self._begun_at)
         last |= {stream: lane.since for stream, lane in self._lanes.items() if lane.since is not None}
         last |= {stream: lane.last_time for stream, lane in self._lanes.items() if lane.last_time is not None}
@@ -252,7 +252,7 @@ class Judge:
         yield from self._ask(at, by_clock=True)
 
     def _ask(self, at: int, by_clock: bool) -> Iterator[Message]:
-        """Requests of the triggers that go by the silence clock, or of the others."""
+        """Publish the requests of the triggers that go by the silence clock, or of the others."""
         for request in self._retraining.judge(at, self._alerts.firing(), self._newest(), by_clock):
             value = retraining_message(request, self._place, self._past.ranges)
             basis = repr((request.trigger, self._past.ranges(request.start, request.end))).encode()

@@ -39,7 +39,7 @@ Status = Literal["firing", "resolved"]
 
 
 class Row(NamedTuple):
-    """One row of the table: where `wait` (a duration of the rule) has not passed, the state is `until` and silent."""
+    """One row of the table: if `wait` (a duration of the rule) has not passed, the state is `until` and silent."""
 
     next: State
     says: Status | None = None
@@ -180,7 +180,7 @@ class Alerts:
 def advance(
     before: AlertState | None, at: int, rule: Rule, verdict: Verdict
 ) -> tuple[AlertState | None, Status | None]:
-    """One step of the table: the state after a verdict, and what to say. None: inactive and never fired."""
+    """One step of the table: the state after a verdict, and what to publish. None: inactive and never fired."""
     alert = before
     if alert is None or (alert.state == "inactive" and verdict.violated):
         since = verdict.window.start if verdict.window is not None else None

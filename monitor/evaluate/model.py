@@ -68,12 +68,12 @@ class ModelFold:
 
     @property
     def work_us(self) -> float:
-        """About what the updates of detectors took since this object was made, µs."""
+        """About the time that updates of detectors took since this object was made, µs."""
         return sum(lane.fold.work_us for lane in self._lanes.by_stream.values() if lane.fold is not None)
 
     @property
     def standings(self) -> list[LaneStanding]:
-        """How the lanes stand, in the order of the streams."""
+        """The standing of each lane, in the order of the streams."""
         return [lane.standing for lane in self._lanes.by_stream.values()]
 
     @property
@@ -137,13 +137,13 @@ class ModelFold:
         return self._life.ended if self._next is None else self._next
 
     def _take_gone(self, decision: Decision) -> list[Output]:
-        """The model is gone here."""
+        """End the life of the model here, by a decision that was read."""
         judged_to = self._judge.silence_judged_to
         gone = self._life.end_of(self.decisions, decision.alerts_yaml_sha256, self._at, judged_to)
         return [gone, *self._end(gone)]
 
     def _end(self, gone: Activation) -> list[Message]:
-        """The model is gone from that pane on (None: it never had one)."""
+        """Resolve what fires and forget the rest: the model is gone from that pane on (None: it never had one)."""
         at, messages = gone.at, list[Message]()
         if at is not None and self._next is not None:
             messages = self._judge.end(max(at, int(gone.decision.content or 0)))
@@ -155,7 +155,7 @@ class ModelFold:
         return messages
 
     def _publish_notices(self) -> Iterator[Message]:
-        """The notices up to the newest pane that is folded; the others wait for their pane."""
+        """Publish the notices up to the newest pane that is folded; the others wait for their pane."""
         if self._next is not None:
             for notice in self._notices.take_due(self._next):
                 yield notice_message(notice, self._place)
@@ -223,7 +223,7 @@ class ModelFold:
         )
 
     def _end_as_recorded(self) -> Generator[Message, None, bool]:
-        """Return true if the model is gone here, as was recorded."""
+        """End the life of the model if that was recorded for the next pane; return true if so."""
         gone = self.decisions.take_end(self._at)
         if gone is not None:
             yield from self._pass_silence(int(gone.decision.content or 0))
@@ -231,12 +231,12 @@ class ModelFold:
         return gone is not None
 
     def _reach(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
-        """What is sealed, after the decisions recorded for the next pane: they may add partitions."""
+        """Take the decisions recorded for the next pane, which may add partitions, and return what is sealed then."""
         sealed = self._find_sealed(watermarks)  # finds the first pane
         return self._find_sealed(watermarks) if self._take_recorded() else sealed
 
     def _find_sealed(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
-        """Below which time every partition has sealed; None as long as one has no watermark for the model."""
+        """Find the time below which every partition has sealed; None as long as one has no watermark for the model."""
         decisions = self.decisions
         if decisions.partitions is None or decisions.rules is None:
             return None
@@ -273,7 +273,7 @@ class ModelFold:
     # ------------------------------------------------------------------ decisions
 
     def _take_recorded(self) -> bool:
-        """Return true if a recorded decision was due, and taken."""
+        """Take the recorded decisions that count now; return true if there was one."""
         due = self.decisions.take_due(self._at)
         for activation in due:
             self._take(activation)
@@ -305,7 +305,7 @@ class ModelFold:
         yield from self._report_lanes()
 
     def _report_lanes(self) -> Iterator[Message]:
-        """What the lanes report of the pane that begins, or has been folded."""
+        """Publish what the lanes report of the pane that begins, or has been folded."""
         for lane in self._lanes.by_stream.values():
             yield from (lane_message(step, self._place) for step in lane.take_steps())
 
@@ -372,7 +372,7 @@ class ModelFold:
         return self._lanes.prepare(self.decisions, watermarks)
 
     def _make_references(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
-        """Grid and reference of each lane whose first rows are certain, where nothing else gave them."""
+        """Publish grid and reference of each lane whose first rows are certain, if nothing else gave them."""
         for activation in self._lanes.references(self.decisions, watermarks, self._next):
             yield activation
             self._take(activation)

@@ -14,7 +14,7 @@ from monitor.panes.grid import Grid, code_table
 
 
 def rank_table(grid: Grid, reference: Reference, series: int) -> Float64s:
-    """Rank of each code of the series at that place; NaN where there is nothing to rank. See `grid.code_table`."""
+    """Rank of each code of the series at that place; NaN if there is nothing to rank. See `grid.code_table`."""
     counts = reference.total[grid.layout.bins[series]]
     table = code_table(grid, series, np.nan)
     if counts.sum() > 0:

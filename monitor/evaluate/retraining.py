@@ -108,7 +108,7 @@ class Retraining:
         return min((time for time in due if time > at), default=FOREVER)
 
     def _due_at(self, trigger: RetrainingTrigger, reasons: Sequence[AlertState], newest: int | None) -> int:
-        """From when on the trigger asks for these reasons; FOREVER where there is nothing new to ask for."""
+        """From when on the trigger asks for these reasons; FOREVER if there is nothing new to ask for."""
         asked = self._asked.get(trigger.trigger)
         if asked is None:
             return -FOREVER

@@ -95,7 +95,7 @@ class ReferenceSpread:
         self._drawn: dict[tuple[str, int], _Drawn] = {}
 
     def of(self, metric: str, columns: Sequence[str], events: int) -> Mapping[str, tuple[float, float]]:
-        """Column -> mean and deviation of the metric in windows of `events` rows; left out where there is none."""
+        """Column -> mean and deviation of the metric in windows of `events` rows; left out if there is none."""
         series = [self._measure.places[column] for column in columns if column in self._measure.places]
         spread = self._spread(metric, series, events) if series and events > 0 else None
         if spread is None:

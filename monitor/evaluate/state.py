@@ -79,7 +79,7 @@ class ClosedState(_Struct, frozen=True):
 
 
 class WindowState(_Struct, frozen=True):
-    """Windows of one specification. `columns`: series of the last one, where it is still to be judged."""
+    """Windows of one specification. `columns`: series of the last one, if it is still to be judged."""
 
     name: str
     windows: WindowsState
@@ -256,7 +256,7 @@ class SharedState(_Struct, frozen=True):
 
 
 def pack_counts(counts: Int64s, places: Int64s | None = None) -> Counts:
-    """A count vector; where `places` are given, `counts` are the counts at those."""
+    """A count vector; if `places` are given, `counts` are the counts at those."""
     if places is None:
         places = np.flatnonzero(counts)
         counts = counts[places]

@@ -61,10 +61,10 @@ class Windows(Protocol):
     """The windows of one specification over one stream. Evaluate calls it once a pane, in pane order, without gaps."""
 
     def add(self, pane_end: int, events: int, counts: Int64s | None, offsets: tuple[OffsetRange, ...]) -> Closed | None:
-        """One pane; `counts`: None if it is empty. Returns the window that closes at its end."""
+        """Add one pane; `counts`: None if it is empty. Returns the window that closes at its end."""
 
     def skip(self, first_end: int, last_end: int) -> list[Closed]:
-        """A run of empty panes with these ends, both included; returns the windows that close in it, in order.
+        """Add a run of empty panes with these ends, both included; returns the windows that close in it, in order.
 
         Of windows that hold nothing the first and the last.
         """
@@ -89,7 +89,7 @@ def open_windows(spec: WindowSpec, pane_ms: int, width: int) -> Windows:
 
 @dataclass(slots=True)
 class _Slice:
-    """A stretch of event time: what its panes hold. `counts` None: nothing so far; sparse where `places` are given."""
+    """A stretch of event time: what its panes hold. `counts` None: nothing so far; sparse if `places` are given."""
 
     start: int
     events: int = 0
@@ -105,7 +105,7 @@ class _Slice:
         _widen(self.offsets, offsets)
 
     def pack(self) -> None:
-        """No more panes come: keep the counts that are not 0, where that is shorter."""
+        """Keep only the counts that are not 0, if that is shorter, because no more panes come."""
         if self.counts is not None and self.places is None:
             places = np.flatnonzero(self.counts)
             if 2 * len(places) < len(self.counts):
@@ -200,7 +200,7 @@ class _RunningSum:
         self.counts = np.zeros(width, dtype=np.int64)
 
     def open(self, start: int) -> None:
-        """The newest slice begins at `start` from now on."""
+        """Begin a slice at `start`; it is the newest from now on."""
         if self.slices:
             if self.slices[-1].start == start:
                 return
@@ -208,13 +208,13 @@ class _RunningSum:
         self.slices.append(_Slice(start))
 
     def absorb(self, events: int, counts: Int64s, offsets: tuple[OffsetRange, ...]) -> None:
-        """One pane into the newest slice."""
+        """Add one pane to the newest slice."""
         self.slices[-1].absorb(events, counts, offsets)
         self.events += events
         self.counts += counts
 
     def drop(self) -> None:
-        """The oldest slice leaves."""
+        """Drop the oldest slice."""
         left = self.slices.popleft()
         self.events -= left.events
         left.leave(self.counts)

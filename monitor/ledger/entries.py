@@ -76,7 +76,7 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def reached(self) -> int:
-        """The partition's watermark with it, for order; before all others where there was none."""
+        """The partition's watermark with it, for order; before all others if there was none."""
         reached = self.at if self.watermark is None else self.watermark
         return BEFORE_ALL if reached is None else reached
 

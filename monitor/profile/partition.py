@@ -1,7 +1,7 @@
 """The fold of one input partition: decoded batches in, sealed panes, rejected rows and a watermark out.
 
 Rules: a row is late iff its pane had ended under the watermark before it; the watermark is the largest accepted
-time minus the lateness, or the heartbeats' floor where that is higher; a late row counts in the oldest open pane.
+time minus the lateness, or the heartbeats' floor if that is higher; a late row counts in the oldest open pane.
 While a model has no grid its panes are sent raw, at most `raw_rows` rows; then the partition waits for the grid, and
 its watermark stands still for that model alone.
 """
@@ -80,15 +80,15 @@ class PartitionFold:
         self._rejected: list[Rejected] = []
         self._left_out: list[tuple[int, int | None]] = []
         self.published_to: int | None = None
-        """Up to which panes it has published (ms)."""
+        """The watermark up to which it has published panes (ms)."""
         self._published_held: dict[str, int] = {}
-        """Which models the newest published watermark holds back, and where."""
+        """The models that the newest published watermark holds back, and the begin of the pane where (ms)."""
         self._folding_again = False
 
     # ------------------------------------------------------------------ input
 
     def join(self, activations: Sequence[Activation]) -> bool:
-        """Begin as the models' sets of partitions say; False as long as one of them has yet to name this partition."""
+        """Begin as the models' sets of partitions say; return false if one of them has yet to name this partition."""
         joined = [joined_at(self.tp, name, activations) for name in self.lanes.models]
         starts = [at for at in joined if isinstance(at, int)]
         if "not yet" in joined:
@@ -120,13 +120,13 @@ class PartitionFold:
             self._seal()
 
     def skip_to(self, offset: int) -> None:
-        """All records below `offset` have been fed: what lies between holds none (markers, or compaction)."""
+        """Pass over the offsets below `offset`, which hold no records (markers, or compaction)."""
         if self.start is not None:
             self.gaps += max(0, offset - self.position)
         self.position = max(offset, self.position)
 
     def lose(self, offset: int) -> None:
-        """All records from the position up to `offset` were deleted before they could be read."""
+        """Pass over the records below `offset`, which were deleted before they could be read."""
         if self.start is None:
             self.start = self.position
         self.buckets["lost"] += max(0, offset - self.position)
@@ -144,7 +144,7 @@ class PartitionFold:
         self._reject(reject(record, 0, QUARANTINED))
 
     def take_heartbeat(self, watermark: int | None, silent_to: int | None = None) -> Heartbeat:
-        """A wall clock moves the watermark of a still partition, or tells how long it has been silent.
+        """Take what a wall clock gives a still partition: a watermark, or the time up to which it is silent.
 
         Before that it decides on the rows that wait, as far as it can.
         """
@@ -190,7 +190,7 @@ class PartitionFold:
         return self.first_watermark if self.first_watermark is not None else self.watermark or 0
 
     def end(self) -> None:
-        """The end of a plain file: what waits is decided, what is open is sealed."""
+        """End a plain file: decide on what waits, and seal what is open."""
         self._place(self.intake.flush(Flush(None), self.position))
         ends = [end for lane in self.lanes.all if (end := lane.last_end()) is not None]
         if self.watermark is not None and ends:
@@ -309,7 +309,7 @@ class PartitionFold:
         self.quarantined = set(position.quarantined)
 
     def arrive(self, position: ProfilePosition) -> bool:
-        """End of folding again: forget what was published before; whether the state is the committed one."""
+        """End folding again, and forget what was published before; return true if the state is the committed one."""
         self._folding_again = False
         self._panes, self._rejected, self._left_out = [], [], []
         self.published_to = position.published_to

@@ -87,7 +87,7 @@ def _references(model: ModelConfig, fold: ModelFold, references: References) -> 
 
 
 def partition_set(model: ModelConfig, active: PartitionSet | None, bus: Bus) -> PartitionSet:
-    """The partitions of a model's topics now; raises ConfigurationError where some are gone."""
+    """The partitions of a model's topics now; raises ConfigurationError if some are gone."""
     streams: Streams = {s.stream: (s.topic, bus.partitions(s.topic) or 0) for s in model.contract.streams}
     before = dict(active.streams.values()) if active is not None else {}
     fewer = {topic: n for topic, n in streams.values() if n < before.get(topic, 0)}

@@ -160,7 +160,7 @@ class EvaluateStage:
     def limits(self) -> Mapping[TopicPartition, int]:
         return {}
 
-    # ------------------------------------------------------------------ what people say
+    # ------------------------------------------------------------------ what alerts.yaml says
 
     def _announce(self, held: LedgerPartition) -> None:
         """Write what alerts.yaml says and the ledger does not; nothing if the file is older than the newest one."""
@@ -204,7 +204,7 @@ class EvaluateStage:
                 self._let_go(held)
 
     def _let_go(self, held: LedgerPartition) -> None:
-        """Say which models of the ledger partition are not in alerts.yaml any more."""
+        """Announce which models of the ledger partition are not in alerts.yaml any more."""
         kept = {model.contract.model for model in self._config.models}
         for name, fold in sorted(held.task.models.items()):
             is_there = bool(fold.decisions.newest) or held.decisions.has_any(name)
@@ -212,7 +212,7 @@ class EvaluateStage:
                 held.decisions.announce([gone_decision(name, self._config.alerts_yaml_sha256)])
 
     def _open_fold(self, model: ModelConfig, held: LedgerPartition) -> ModelFold:
-        """What is known of a model; of one that is gone, or about to be, nothing."""
+        """Return what is known of a model; nothing of one that is gone, or about to be."""
         name = model.contract.model
         is_leaving = held.decisions.is_leaving(held.task, name)
         return ModelFold(name, self._place) if is_leaving else held.task.open_model(name)

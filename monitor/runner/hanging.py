@@ -82,7 +82,7 @@ class HangingWatch:
         try:
             for tp in self._take_due(tps, now):
                 self._check(tp, now)
-        except BusError as error:  # who folds and commits will fail too, and he decides what to do about it
+        except BusError as error:  # the stage will hit the same error when it folds or commits, and handles it there
             self._log.debug("hanging_not_checked", why=str(error))
         return tuple(self._found.values())
 

@@ -151,7 +151,7 @@ class LedgerPartition:
                 yield name, str(error)
 
     def start(self) -> int:
-        """The offset to read from; raises StateDivergence where the ledger has lost what is to be folded again."""
+        """The offset to read from; raises StateDivergence if the ledger has lost what is to be folded again."""
         beginning = self._bus.beginning(self.tp)
         needed = self.commits.low.position
         if self._target is not None and beginning > needed:
@@ -164,7 +164,7 @@ class LedgerPartition:
         return self.position
 
     def _arrive(self) -> None:
-        """End of folding again: what was published until here has been published before."""
+        """End folding again: what was put out until here has been published before."""
         target, self._target = self._target, None
         if target is None:
             return
@@ -201,7 +201,7 @@ class LedgerPartition:
         )
 
     def _report_reset(self, reset: Mapping[str, frozenset[str]]) -> None:
-        """One alert for each model whose detectors began again under another River, and a snapshot by this one."""
+        """Raise an alert for each model whose detectors began again under another River, and snapshot it."""
         for model, kinds in reset.items():
             self.commits.unsettle(model)
             self._log.warning("detectors_reset", model=model, detectors=sorted(kinds))
@@ -225,7 +225,7 @@ class LedgerPartition:
         self._fold(records.cut(at, len(records)))
 
     def reach(self, position: int) -> bool:
-        """All records below `position` have been fed; True once, where it knows by then what the ledger says."""
+        """Go on to `position`: all records below were fed. Return true once, when it knows what the ledger holds."""
         self.position = max(self.position, position)
         if self._target is not None and position >= self.committed:
             self._arrive()
@@ -260,7 +260,7 @@ class LedgerPartition:
             self.commits.remember(self.task, self.position)
 
     def _meet(self, entry: Entry, offset: int) -> None:
-        """A model begins with its first entry; what belongs to none does not count."""
+        """Let a model begin with its first entry; what belongs to none does not count."""
         model = entry.model if isinstance(entry, Pane | RawPane | Decision | Notice) else ""
         if model and not self.task.passes_over(model):
             self.commits.parts.meet(model, offset)
@@ -284,7 +284,7 @@ class LedgerPartition:
         return None if value is None else decode_entry(record.headers, value)
 
     def _look_for_rebuild(self, record: Record) -> None:
-        """A decision of a model that is passed over: one that stands still may be asked to be rebuilt."""
+        """Look into a decision of a model that stands still, because it may ask for its rebuild."""
         if self._target is not None or _model_of(record) not in self.stopped:
             return
         try:
@@ -295,7 +295,7 @@ class LedgerPartition:
             self.still.obey(decision)
 
     def quarantine(self, record: RecordBatch) -> None:
-        """The model of a ledger record that ends the process is stopped; a record of no model can't be left out."""
+        """Stop the model of a ledger record that ends the process; a record of no model can't be left out."""
         (found,) = records_of(record)
         self.position = found.offset + 1
         model = _model_of(found)
@@ -308,7 +308,7 @@ class LedgerPartition:
         self._stop({model: f"the ledger record at offset {found.offset} ended the process 3 times"})
 
     def _stop(self, why: Mapping[str, str]) -> None:
-        """These models are not evaluated any more, and an alert says so, once."""
+        """Stop evaluating these models, and raise an alert for each, once."""
         for model in sorted(why.keys() - self.stopped.keys()):
             known = self._models[model].numbers if self._target is not None and model in self._models else None
             numbers = self._outbox.numbers(model) if known is None else known
@@ -353,7 +353,7 @@ class LedgerPartition:
 
     @property
     def has_work(self) -> bool:
-        """Return true if a commit would say or move something."""
+        """Return true if a commit would publish or move something."""
         return self.commits.has_work(self.position)
 
     def take_early_outputs(self, most_bytes: int) -> list[Outgoing]:

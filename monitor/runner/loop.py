@@ -86,7 +86,7 @@ class Stage(Protocol):
         """What there is to commit, or None. It is handed out once, and asked for until there is no more."""
 
     def reload(self, config: Config) -> None:
-        """Another alerts.yaml from now on; raises ConfigurationError, and keeps the old one, where that can't be."""
+        """Another alerts.yaml from now on; raises ConfigurationError, and keeps the old one, if that can't be."""
 
     def begin_again(self) -> frozenset[TopicPartition]:
         """Partitions that are to be dropped and begun again, right after a commit."""

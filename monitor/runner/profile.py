@@ -188,7 +188,7 @@ class ProfileStage:
         return False
 
     def tick(self) -> None:
-        """Grids and sets that came, how far the others are, and heartbeats of partitions that stand still."""
+        """Take grids and sets that came, see how far the others are, and give still partitions their heartbeats."""
         unnamed = [held for held in self._inputs.values() if held.life.state == "unnamed"]
         if unnamed or any(held.task.fold.lanes.lacks_grid for held in self._inputs.values()):
             self._decided.read()
@@ -262,7 +262,7 @@ class ProfileStage:
         }
 
     def numbers(self) -> Iterator[Sample]:
-        """What is shown of all that."""
+        """The numbers that are shown of the stage."""
         yield from input_numbers(self.standings())
         yield from account_numbers(self.accounts())
 

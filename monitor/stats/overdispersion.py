@@ -70,7 +70,7 @@ def of_means(means: Float64s, n: Int64s, variance: Float64s) -> Estimate:
 
 
 def significant_factor(estimate: Estimate) -> Float64s:
-    """The overdispersion to reckon with: the estimate where it exceeds 1 by twice its error, else 1.
+    """The overdispersion to reckon with: the estimate if it exceeds 1 by twice its error, else 1.
 
     >>> significant_factor((np.array([1.9, 2.1, np.nan]), np.array([0.5, 0.5, np.nan]))).tolist()
     [1.0, 2.1, 1.0]
