@@ -87,6 +87,11 @@ class ProfileTask:
         return self._target.position if self._target is not None else self.fold.position
 
     @property
+    def expects_more(self) -> bool:
+        """True if something is known to happen at a place that it has yet to come to."""
+        return bool(self._marks)
+
+    @property
     def switches_later(self) -> bool:
         """True if it is known to take another contract at a place that it has yet to come to."""
         return any(mark.contract is not None for mark in self._marks)

@@ -136,9 +136,17 @@ class InputPartition:
             self.life.meet("apart")
         else:
             self.life.meet("together" if self._undone is None else "torn")
-        # a switch that is known ends the wait, and lies where it had read to before
-        is_blocked = fold.waiting and not self.task.switches_later
+        is_blocked = fold.waiting and not self._has_read_on
         self.life.meet("blocked" if is_blocked else "ahead" if is_ahead else "free")
+
+    @property
+    def _has_read_on(self) -> bool:
+        """True if it had read further before a commit was lost: what is known of that lies there, and comes first.
+
+        It may wait for a grid that nobody makes any more, and may take no other contract before.
+        """
+        fold = self.task.fold
+        return self.task.expects_more or self._present.rejects_beyond(fold.position, fold.intake.offsets())
 
     # ------------------------------------------------------------------ what it commits
 

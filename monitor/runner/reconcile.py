@@ -78,6 +78,12 @@ class Present:
         # any lane may have waited there, also one that is left by now
         return is_ahead or any(_was_open(name, position, pane_ms[str(name[1])]) for name in panes)
 
+    def rejects_beyond(self, position: int, waiting: Collection[int]) -> bool:
+        """Return true if records are rejected that have yet to be read at a position, or wait there to be decided."""
+        names = [name for names in self.names.values() for name in names]
+        offsets = self.quarantined | {int(name[1]) for name in names if name[0] == DEAD_LETTER}
+        return any(offset >= position or offset in waiting for offset in offsets)
+
     def is_beyond(
         self, position: ProfilePosition, waiting: Collection[int], lanes: Mapping[str, tuple[str, int]]
     ) -> bool:
@@ -87,11 +93,11 @@ class Present:
         with the length of its panes; a lane that is left waits for no grid.
         """
         names = [name for names in self.names.values() for name in names]
-        offsets = {switch.offset for switch in self.switches if switch not in position.switches} | self.quarantined
-        offsets |= {int(name[1]) for name in names if name[0] == DEAD_LETTER}
+        switches = [switch for switch in self.switches if switch not in position.switches]
         panes = [(name, *lanes[str(name[1])]) for name in names if name[0] in (PANE, SAMPLE) and name[1] in lanes]
         return (
-            any(offset >= position.position or offset in waiting for offset in offsets)
+            self.rejects_beyond(position.position, waiting)
+            or any(switch.offset >= position.position or switch.offset in waiting for switch in switches)
             or any(_is_behind(position, beat) for beat in self.heartbeats)
             or any(_was_open(name, position, pane_ms, waits=name[3] == lane) for name, lane, pane_ms in panes)
         )

@@ -16,6 +16,7 @@ from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.entries import PartitionSet
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import ModelPosition, ProfilePosition, RowState
+from monitor.runner.contracts import contracts_of
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
 from monitor.runner.reconcile import PANE, Present
@@ -24,14 +25,12 @@ from monitor.telemetry import get_log
 from tests.sets import name_partitions
 
 TOPICS = LedgerTopics("sd.", 1)
-CONFIG = load(
-    """
+TEXT = """
 version: 1
 models:
   m: {task: regression, streams: {features: {topic: in}}, columns: {numerical: [x]}, reference: {first: 10}}
-""",
-    "alerts.yaml",
-)
+"""
+CONFIG = load(TEXT, "alerts.yaml")
 
 
 def begun(bus: MemoryBus) -> Loop:
@@ -92,3 +91,41 @@ def test_only_panes_of_the_lane_that_waits_are_taken_for_those_to_come(lane: str
     position = ProfilePosition("", RowState(9), 30, 0, 0, 26, 26, 26, "", "", models=models)
     present = Present(names={"sd.ledger/0": {(PANE, "m", "features", lane, start, start + 4)}})
     assert present.is_beyond(position, [], {"m": ("a", 4)}) is beyond
+
+
+def test_a_partition_that_waits_for_a_grid_reads_on_to_what_it_had_rejected() -> None:
+    """The grid may be that of a lane that alerts.yaml has left: then only another contract ends the wait."""
+    bus = MemoryBus(lambda: 1_790_000_000_000)
+    bus.create("in", 1)
+    create_topics(bus, TOPICS, ("in",))
+    name_partitions(bus, TOPICS, "m", PartitionSet({"features": ("in", 1)}))
+    loop = begun(bus)
+    commit = loop._writer.commit
+
+    def torn(
+        outgoing: Sequence[Outgoing], offsets: Mapping[TopicPartition, Committed], polled: Polled | None
+    ) -> Mapping[TopicPartition, int]:
+        rejected = [o for o in outgoing if o.topic == "sd.dlq.in"]
+        if not rejected:
+            return commit(outgoing, offsets, polled)
+        commit(rejected, {}, None)
+        raise TransactionFailed("the broker crashed, and all but the dead letters with it")
+
+    loop._writer.commit = torn  # type: ignore[method-assign]
+    for second in range(200):
+        event = {"event_id": "e", "model": "m", "event_time": time_text(1_790_000_000_000 + second * 1000)}
+        bus.sender().send(Outgoing("in", 0, None, json.dumps(event | {"features": {"x": 1}}).encode()))
+    bus.sender().send(Outgoing("in", 0, None, b"{"))
+    with pytest.raises(TransactionFailed):
+        turn(loop)
+
+    loop = begun(bus)
+    stage = loop._stage
+    assert isinstance(stage, ProfileStage)
+    stage.max_records = 10
+    for _ in range(30):
+        turn(loop)
+    held = stage._inputs[TopicPartition("in", 0)]
+    assert (held.life.state, held.task.fold.position) == ("blocked", 201)
+    assert held.may_take(contracts_of(load(TEXT.replace("[x]", "[x, z]"), "alerts.yaml"))["in"])
+    assert dead_letters(bus) == [b"{"]
