@@ -32,8 +32,8 @@ class Contracts:
         """Newest ones with models in other lives, until they are read back."""
         self._begun: dict[str, TopicContract] = {}
         """By digest those of the configuration that a partition was begun under, until they are published."""
-        self._unread: dict[str, str] = {}
-        """The topics of those that this process has published, by digest, until they are read back."""
+        self._unread: dict[str, TopicContract] = {}
+        """By digest those that this process has published, until they are read back."""
 
     def add(self, contract: TopicContract) -> None:
         """The next one on the topic `decisions`."""
@@ -62,7 +62,7 @@ class Contracts:
         It is compared with what is published, and with nothing while this process has yet to read back its own.
         """
         self._own = contracts_of(config)
-        unread = set(self._unread.values())
+        unread = {contract.topic for contract in self._unread.values()}
         self._asked = {topic for topic, own in self._own.items() if topic in unread or own != self._taken.get(topic)}
         self._published = set()
 
@@ -98,10 +98,18 @@ class Contracts:
         living = [(newest, self._living(newest)) for _, newest in sorted(self._newest.items())]
         return [after for before, after in living if after != before and after.digest not in self._handed]
 
+    @property
+    def to_repeat(self) -> list[TopicContract]:
+        """Those that were published and not read back: a broker that crashes can lose them, and keep what names them.
+
+        They go with each commit till then.
+        """
+        return list(self._unread.values())
+
     def note_published(self) -> None:
         """What was to be published is committed; it is read back a little later."""
         self._handed |= {contract.digest for contract in self._revived}
-        self._unread |= {contract.digest: contract.topic for contract in self.to_publish}
+        self._unread |= {contract.digest: contract for contract in self.to_publish}
         self._published |= {own.digest for own in self._own_to_publish}
         self._begun.clear()
 

@@ -14,7 +14,7 @@ from monitor.events import OffsetRange, Outgoing, RecordBatch, TopicPartition
 from monitor.ledger import position_records as positions
 from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.ledger.position_records import decode_profile
+from monitor.ledger.position_records import ProfilePosition, decode_profile
 from monitor.profile.accounting import Account
 from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask, mark_of
@@ -81,17 +81,25 @@ class ProfileStage:
         dead_letters = dead_letters_of(self._ledger.prefix, tp.topic)
         self._dead_letters[tp.topic] = self._bus.partitions(dead_letters) or 1
         writer, position = f"{self.group}/{tp.topic}/{tp.partition}", None if value is None else decode_profile(value)
+        start = self._first_start(tp) if position is None else position.start
+        if position is not None and self._has_lost_its_beginning(position):
+            self._log.warning("outputs_lost", topic=tp.topic, partition=tp.partition, again_from=start)
+            position = None
         known = None if position is None else to_go_on_from(self._bus, writer, self._places(tp), position)
         contract = self._contracts.begin(tp.topic) if known is None else self._contract(known.position.contract)
         fold = PartitionFold(tp, contract.models, self._decided.grids, may_cut=True)
         task = ProfileTask(fold, lambda contract: Decoder(contract.topic, contract.models))
         held = self._inputs[tp] = InputPartition(task, Sequencer(writer), self._log)
         self._pace.begin(tp, self._clock())
-        return self._started(tp, held) if known is None else self._restored(tp, held, known)
+        return self._started(tp, held, start) if known is None else self._restored(tp, held, known)
 
-    def _started(self, tp: TopicPartition, held: InputPartition) -> int:
+    def _has_lost_its_beginning(self, position: ProfilePosition) -> bool:
+        """Return true if a broker has lost the contract of a first commit; the first output comes after that."""
+        return self._contracts.get(position.contract) is None and not any(position.sequences.values())
+
+    def _started(self, tp: TopicPartition, held: InputPartition, start: int) -> int:
         fold = held.task.fold
-        fold.position = start = self._first_start(tp)
+        fold.position = start
         held.begin_contract()
         if fold.join(self._decided.sets):
             held.life.meet("named")
@@ -298,8 +306,12 @@ class ProfileStage:
             outgoing += [*outputs, self.positions.outgoing(tp, value)]
             offsets[tp] = Committed(position.low.offset, positions.digest(value))
         self._handed = tuple(offsets)
-        outgoing += [encode_entry(own, self._ledger.name("decisions"), 0) for own in self._contracts.to_publish]
-        return Work(outgoing, offsets) if outgoing else None
+        new, known = self._contracts.to_publish, self._contracts.to_repeat
+        if not outgoing and not new:
+            return None
+        agreed = [*new, *(contract for contract in known if contract not in new)]
+        outgoing += [encode_entry(contract, self._ledger.name("decisions"), 0) for contract in agreed]
+        return Work(outgoing, offsets)
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
         self._contracts.note_published()

@@ -189,3 +189,7 @@ def test_what_a_partition_was_begun_under_is_published_though_a_life_has_ended_s
     assert [[model.life for model in contract.models if model.model == "m"] for contract in features] == [[0], [1]]
     contracts.note_published()
     assert contracts.to_publish == []
+    assert {contract.digest for contract in contracts.to_repeat} == {c.digest for c in [*features, predictions]}
+    for contract in [*features, predictions]:
+        contracts.add(contract)
+    assert contracts.to_repeat == []

@@ -10,17 +10,21 @@ import pytest
 from monitor.bus.memory import MemoryBus
 from monitor.bus.port import Committed, Polled
 from monitor.codec.canonical import time_text
+from monitor.codec.chunks import Assembler
 from monitor.config import load
+from monitor.config.resolved import Config
+from monitor.contract import TopicContract
 from monitor.errors import TransactionFailed
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.entries import PartitionSet
+from monitor.ledger.entry_codec import decode_agreement
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import ModelPosition, ProfilePosition, RowState
 from monitor.runner.contracts import contracts_of
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
 from monitor.runner.reconcile import PANE, Present
-from monitor.runner.topics import create_topics, read_whole
+from monitor.runner.topics import create_topics, read_whole, whole_values
 from monitor.telemetry import get_log
 from tests.sets import name_partitions
 
@@ -33,9 +37,9 @@ models:
 CONFIG = load(TEXT, "alerts.yaml")
 
 
-def begun(bus: MemoryBus) -> Loop:
+def begun(bus: MemoryBus, config: Config = CONFIG) -> Loop:
     """Profile, started anew."""
-    return Loop(bus, ProfileStage(bus, CONFIG, TOPICS, lambda: 0.0, get_log("test")), "one", lambda: 0.0, 0.0)
+    return Loop(bus, ProfileStage(bus, config, TOPICS, lambda: 0.0, get_log("test")), "one", lambda: 0.0, 0.0)
 
 
 def turn(loop: Loop) -> None:
@@ -82,6 +86,47 @@ def test_a_dead_letter_is_not_lost_where_the_process_saw_fewer_partitions(monkey
     turn(begun(bus))
     turn(begun(bus))
     assert dead_letters(bus) == [b"{"]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_first_commit_that_has_lost_its_contract_is_made_again(
+    goes_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the process that made it, if that goes on, else by the next: no output was published before it."""
+    bus = MemoryBus(lambda: 1_790_000_000_000)
+    bus.create("in", 1)
+    create_topics(bus, TOPICS, ("in",))
+    name_partitions(bus, TOPICS, "m", PartitionSet({"features": ("in", 1)}))
+    loop = begun(bus)
+    commit = loop._writer.commit
+
+    def torn(
+        outgoing: Sequence[Outgoing], offsets: Mapping[TopicPartition, Committed], polled: Polled | None
+    ) -> Mapping[TopicPartition, int]:
+        monkeypatch.undo()
+        ends = commit([o for o in outgoing if o.topic != "sd.decisions"], offsets, polled)
+        assert contracts_in(bus) == []
+        if not goes_on:
+            raise TransactionFailed("the broker crashed, and the contract with it")
+        return ends
+
+    monkeypatch.setattr(loop._writer, "commit", torn)
+    if not goes_on:
+        with pytest.raises(TransactionFailed):
+            turn(loop)
+        loop = begun(bus, load(TEXT.replace("[x]", "[x, y]"), "alerts.yaml"))
+    bus.sender().send(Outgoing("in", 0, None, b"{"))
+    turn(loop)
+    (contract,) = contracts_in(bus)
+    assert len(contract.models[0].streams[0].columns) == (1 if goes_on else 2)
+    assert len(dead_letters(bus)) == 1
+
+
+def contracts_in(bus: MemoryBus) -> list[TopicContract]:
+    assembler = Assembler(compacted=True)
+    batches = read_whole(bus, TopicPartition("sd.decisions", 0))
+    agreed = [decode_agreement(r.headers, v) for batch in batches for r, v in whole_values(assembler, batch)]
+    return [found for found in agreed if isinstance(found, TopicContract)]
 
 
 @pytest.mark.parametrize(("lane", "start", "beyond"), [("a", 20, True), ("b", 20, False), ("b", 24, True)])
