@@ -21,6 +21,8 @@ from monitor.panes.grid import Grid, decode_grid
 
 _ORDER: tuple[DecisionKind, ...] = ("set", "grid", "reference", "rules", "rebuild", "begun", "gone")
 """In which decisions are applied again: a reference stands on a grid, and what has both is opened by the rules."""
+_CHANGES: tuple[DecisionKind, ...] = ("set", "rules", "gone")
+"""Those with which lanes may end."""
 _AT_ONCE = -(1 << 62)
 _RULES: DecisionKey = ("rules", "", "")
 
@@ -87,6 +89,11 @@ class Decisions:
     def recorded(self) -> list[int]:
         """The begins of the panes for which recorded decisions wait, ms."""
         return [a.at for a in self._recorded if a.at is not None]
+
+    @property
+    def has_recorded_changes(self) -> bool:
+        """Return true if recorded rules, sets or ends wait; before them only recorded grids are made."""
+        return any(a.decision.kind in _CHANGES for a in self._recorded)
 
     def _name_lanes(self) -> None:
         contracts = [contract for contract in (self._coming, self.contract) if contract is not None]

@@ -171,6 +171,8 @@ class ModelLanes:
         self, decisions: Decisions, watermarks: Mapping[TopicPartition, Watermark]
     ) -> Iterator[tuple[str, int]]:
         """The lanes whose first rows are certain, where nothing else gave a grid, and the last row's time (ms)."""
+        if decisions.has_recorded_changes:
+            return
         for name, (contract, stream) in decisions.lanes.items():
             if decisions.partitions is None or name in decisions.grids or name not in self._first_rows:
                 continue

@@ -201,6 +201,10 @@ def test_how_the_ledger_is_polled_decides_of_no_lane_that_ends(seed: int) -> Non
         one, *others = [sorted(msgspec.json.encode(o) for o in outputs if is_of_first_rows(o)) for outputs, _ in polls]
         assert others == [one] * 5
         found.add(len(one))
+        replay = EvaluateTask(PLACE, activations(polls[0][0]))
+        for entry in changed:
+            replay.read(entry)
+        assert not any(map(is_of_first_rows, replay.advance()))  # those made before were recorded
     assert len(found) > 1  # with and without
 
 
