@@ -103,13 +103,16 @@ class ProfileTask:
                 model.grid = None
 
     def _waits_to_the_end(self, model: str, lane: str) -> bool:
-        """Return true if a lane has no grid at some later switch, and so has none before that either."""
+        """Return true if a lane is left at some later switch while it has no grid, and so has none before that either.
+
+        One that only waits there goes on, and takes its grid as soon as it is known.
+        """
         now = _lane_of(self.fold.contract, model)
         for mark in self._marks:
             if mark.contract is not None:
-                if model in mark.held and now == lane:
+                before, now = now, _lane_of(mark.contract, model)
+                if model in mark.held and before == lane != now:
                     return True
-                now = _lane_of(mark.contract, model)
         return False
 
     def restore(

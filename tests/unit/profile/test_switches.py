@@ -216,6 +216,7 @@ def test_a_grid_that_came_behind_a_switch_seals_no_pane_before_it(seed: int) -> 
     again.go(steps[to:], rng.randint(1, 30))
     old = lane_of(CONTRACTS[0].models[0])
     assert shares(again, old) == shares(whole, old)
+    assert not again.task.fold.lanes.wants_again  # w goes on: it would forget rows, and begin again for good
 
 
 def shares(run: Run, lane: str) -> list[tuple[int, int, bool]]:
