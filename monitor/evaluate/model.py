@@ -232,8 +232,10 @@ class ModelFold:
 
     def _reach(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
         """Take the decisions recorded for the next pane, which may add partitions, and return what is sealed then."""
-        sealed = self._find_sealed(watermarks)  # finds the first pane
-        return self._find_sealed(watermarks) if self._take_recorded() else sealed
+        sealed = self._find_sealed(watermarks)
+        while self._take_recorded():  # with them the first pane may be found, and others count from there
+            sealed = self._find_sealed(watermarks)
+        return sealed
 
     def _find_sealed(self, watermarks: Mapping[TopicPartition, Watermark]) -> int | None:
         """Find the time below which every partition has sealed; None as long as one has no watermark for the model."""

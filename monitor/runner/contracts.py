@@ -109,7 +109,9 @@ class Contracts:
     def note_published(self) -> None:
         """What was to be published is committed; it is read back a little later."""
         self._handed |= {contract.digest for contract in self._revived}
-        self._unread |= {contract.digest: contract for contract in self.to_publish}
+        for contract in self.to_publish:
+            self._unread.pop(contract.digest, None)  # the order is that of the newest of each
+            self._unread[contract.digest] = contract
         self._published |= {own.digest for own in self._own_to_publish}
         self._begun.clear()
 

@@ -309,7 +309,7 @@ class ProfileStage:
         new, known = self._contracts.to_publish, self._contracts.to_repeat
         if not outgoing and not new:
             return None
-        agreed = [*new, *(contract for contract in known if contract not in new)]
+        agreed = [*(contract for contract in known if contract not in new), *new]  # the last one is the newest
         outgoing += [encode_entry(contract, self._ledger.name("decisions"), 0) for contract in agreed]
         return Work(outgoing, offsets)
 

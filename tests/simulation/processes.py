@@ -123,6 +123,10 @@ class Process:
         waits = self._stage is not None and self._stage.paused()
         return "waiting for a grid" if waits else "idle"
 
+    @property
+    def has_older_file(self) -> bool:
+        return isinstance(self._stage, ProfileStage) and bool(self._stage._older)
+
     def offer(self, config: Config) -> None:
         """Another configuration before the next turn, as SIGHUP does; one that can't be taken changes nothing."""
         self._offered.append(config)

@@ -16,8 +16,9 @@ IDLE_S = 25
 """So much longer where a partition is silent: the others wait until it is idle, which begins again with each start."""
 SILENT_S = 8
 """Within that a partition that is silent gets its heartbeats, after the last start of a process."""
-ANEW_S, SIGNALS = 8, 3
-"""So often so much longer until lanes that start again have a reference of rows that have not drifted."""
+ANEW_S, SIGNALS, MOST_SIGNALS = 8, 3, 10
+"""So often so much longer until lanes that start again have a reference of rows that have not drifted; at most so often
+if a process warns that its file is an older one."""
 TURN_S, GOOD_TURN_S = 0.3, 1.0
 PATIENCE_ROUNDS, REBUILD_ROUNDS = 200, 10
 """Rounds of turns until all is folded at last, and how often an operator looks for models that stand still."""
@@ -98,7 +99,9 @@ class Schedule:
         self.service.traffic.be_good()
         self.service.rebuild()
         if self.service.changed_at >= 0:
-            for _ in range(SIGNALS):  # a process may end before it has said what it took, and then wants another one
+            signals = 0  # a process may end before it has said what it took, and then wants another one
+            while signals < SIGNALS or (signals < MOST_SIGNALS and self.service.wants_a_signal()):
+                signals += 1
                 self.service.reshape(dict.fromkeys(self.service.layout.models, Shape()))
                 self._go_on(ANEW_S)
         self._go_on(CALM_S)

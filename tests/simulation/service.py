@@ -111,6 +111,10 @@ class Service:
         self.changed_at = self.world.now
         self.reload()
 
+    def wants_a_signal(self) -> bool:
+        """Whether a process goes by an older file than the others, as it warns, and needs SIGHUP."""
+        return any(process.has_older_file for process in self.of("profile"))
+
     def may_leave(self, model: str, streams: Collection[str] = ("features", "predictions")) -> bool:
         """Whether others read the topics of these streams of a model, too, so that they may go by a reload."""
         topics = {topic for stream, topic in STREAMS[model].items() if stream in streams}

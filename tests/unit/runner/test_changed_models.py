@@ -268,3 +268,19 @@ def test_a_contract_that_comes_back_where_it_was_left_counts(times: int, turns: 
     found = {switch for switch in switches(running) if switch.nth and switch.topic == "in.features"}
     assert turns < 6 or len(found) == 2 * times
     check_against_replay(running.bus)
+
+
+@pytest.mark.parametrize("pause", [2, 4, 6, 8])
+def test_files_that_come_while_a_model_comes_back_count_in_a_replay_where_they_counted(pause: int) -> None:
+    """Some before the first pane of its new life is found, some at that pane."""
+    with capture_logs():
+        running = started(FROM)
+        traffic(running, 0, 60)
+        taken(running, Change(models="w", edition=1))
+        traffic(running, 60, 64)
+        for edition, first in enumerate([60, 50, 40, 30, 60], start=2):
+            taken(running, Change(reference=f"first: {first}", edition=edition))
+            traffic(running, 64 + (edition - 2) * pause, 64 + (edition - 1) * pause)
+        traffic(running, 64 + 5 * pause, 160)
+        running.settle()
+    check_against_replay(running.bus)

@@ -193,3 +193,15 @@ def test_what_a_partition_was_begun_under_is_published_though_a_life_has_ended_s
     for contract in [*features, predictions]:
         contracts.add(contract)
     assert contracts.to_repeat == []
+
+
+def test_what_is_repeated_ends_with_the_newest(fleet: Fleet) -> None:
+    """The last contract of a topic counts, so one that comes back is repeated behind the one in between."""
+    other = with_limits(fleet.config, lateness_ms=5000)
+    contracts = Contracts(fleet.config)
+    contracts.note_published()
+    for used in (other, fleet.config):
+        contracts.use(used)
+        contracts.note_published()
+    newest = {contract.topic: contract for contract in contracts.to_repeat}
+    assert newest == contracts_of(fleet.config)
