@@ -76,7 +76,7 @@ def _watch(phase: _Phase) -> None:
 
     for kind in (ProfileStage, EvaluateStage):
         kind.tick = joined(kind.tick)  # type: ignore[assignment, method-assign] # called after every poll
-    for name in ("begin", "reached", "drop"):
+    for name in ("begin", "reach", "drop"):
         for kind, folds_again in ((ProfileStage, _profile_folds_again), (EvaluateStage, _evaluate_folds_again)):
             setattr(kind, name, watched(getattr(kind, name), folds_again))
 
