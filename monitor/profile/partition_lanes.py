@@ -2,8 +2,8 @@
 
 If a contract changes what a lane stands on (columns, the length of panes, the reference), its open panes are left, and
 rows from there on go into panes of their own: two parts of one pane, each named by its contract. Of the part of the
-contract that was left only the number of rows is sealed, because it is judged by nobody. If another contract brings
-the lane back while some of its panes are open, it goes on with them.
+contract that was left only the number of rows is sealed, because it is judged by nobody; that stays so if another
+contract brings the lane back while some of those panes are open.
 
 A model that no contract names any more is gone, from the watermark on at which that was decided; one that comes back
 begins again.

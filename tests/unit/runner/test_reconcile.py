@@ -37,6 +37,16 @@ models:
 CONFIG = load(TEXT, "alerts.yaml")
 
 
+def a_bus(partitions: int = 1) -> MemoryBus:
+    """The topic that the model reads, with as many partitions of dead letters, and what evaluate decides of it."""
+    bus = MemoryBus(lambda: 1_790_000_000_000)
+    bus.create("in", partitions)
+    bus.create("sd.dlq.in", partitions)
+    create_topics(bus, TOPICS, ("in",))
+    name_partitions(bus, TOPICS, "m", PartitionSet({"features": ("in", partitions)}))
+    return bus
+
+
 def begun(bus: MemoryBus, config: Config = CONFIG) -> Loop:
     """Profile, started anew."""
     return Loop(bus, ProfileStage(bus, config, TOPICS, lambda: 0.0, get_log("test")), "one", lambda: 0.0, 0.0)
@@ -54,11 +64,7 @@ def dead_letters(bus: MemoryBus) -> list[bytes | None]:
 
 def test_a_dead_letter_is_not_lost_where_the_process_saw_fewer_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Brokers may tell of a topic as it was: then what is written does not go where the process before wrote."""
-    bus = MemoryBus(lambda: 1_790_000_000_000)
-    bus.create("in", 2)
-    bus.create("sd.dlq.in", 2)
-    create_topics(bus, TOPICS, ("in",))
-    name_partitions(bus, TOPICS, "m", PartitionSet({"features": ("in", 2)}))
+    bus = a_bus(partitions=2)
     good = json.dumps({"event_id": "e", "model": "m", "event_time": time_text(1_790_000_000_000), "features": {"x": 1}})
     bus.sender().send(Outgoing("in", 1, None, good.encode()))
     turn(begun(bus))
@@ -93,10 +99,7 @@ def test_a_first_commit_that_has_lost_its_contract_is_made_again(
     goes_on: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the process that made it, if that goes on, else by the next: no output was published before it."""
-    bus = MemoryBus(lambda: 1_790_000_000_000)
-    bus.create("in", 1)
-    create_topics(bus, TOPICS, ("in",))
-    name_partitions(bus, TOPICS, "m", PartitionSet({"features": ("in", 1)}))
+    bus = a_bus()
     loop = begun(bus)
     commit = loop._writer.commit
 
@@ -140,10 +143,7 @@ def test_only_panes_of_the_lane_that_waits_are_taken_for_those_to_come(lane: str
 
 def test_a_partition_that_waits_for_a_grid_reads_on_to_what_it_had_rejected() -> None:
     """The grid may be that of a lane that alerts.yaml has left: then only another contract ends the wait."""
-    bus = MemoryBus(lambda: 1_790_000_000_000)
-    bus.create("in", 1)
-    create_topics(bus, TOPICS, ("in",))
-    name_partitions(bus, TOPICS, "m", PartitionSet({"features": ("in", 1)}))
+    bus = a_bus()
     loop = begun(bus)
     commit = loop._writer.commit
 
