@@ -124,6 +124,13 @@ class Process:
         return "waiting for a grid" if waits else "idle"
 
     @property
+    def folds_again(self) -> bool:
+        """Whether it has yet to come to where it was, and may publish what it finds behind that."""
+        if self.loop is None or not isinstance(self._stage, ProfileStage | EvaluateStage):
+            return False
+        return any(standing.folding_again for standing in self._stage.standings().values())
+
+    @property
     def has_older_file(self) -> bool:
         return isinstance(self._stage, ProfileStage) and bool(self._stage._older)
 

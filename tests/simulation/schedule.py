@@ -135,7 +135,9 @@ class Schedule:
         return [bus.end(TopicPartition(topic, p)) for topic in bus.topics() for p in range(bus.partitions(topic) or 0)]
 
     def is_quiet(self) -> bool:
-        """Whether every task has committed the end of its partition."""
+        """Whether every task has committed the end of its partition, and none folds again to publish more."""
+        if any(process.folds_again for process in self.service.processes):
+            return False
         bus = self.service.bus
         tasks = [("sd.profile", tp) for tp in self.service.traffic.partitions]
         tasks += [("sd.evaluate", TopicPartition(TOPICS.name("ledger"), p)) for p in range(TOPICS.partitions)]
