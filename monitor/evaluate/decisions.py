@@ -57,6 +57,8 @@ class Decisions:
         self.used: dict[DecisionKey, str] = {}
         """Digests of those that apply."""
         self._waiting: Decision | None = None
+        self.silence_judged_to: int | None = None
+        """How far on the silence clock the rules in use had been judged when those came that wait, ms."""
         self._coming: ModelContract | None = None
         self.lanes: dict[str, tuple[ModelContract, StreamContract]] = {}
         """What the lanes stand on, by name: those of the contract in use, and of one that waits for the next pane."""
@@ -110,13 +112,15 @@ class Decisions:
         """Return true if the decision is another than the newest of its kind."""
         return self.newest.get(decision.key) != decision.digest
 
-    def take(self, decision: Decision, at: int | None = None) -> Decision | None:
-        """A decision as it comes; given back if it applies at once. `at`: where it counts from, ms."""
+    def take(self, activation: Activation) -> Decision | None:
+        """A decision as it comes; given back if it applies at once."""
+        decision, at = activation.decision, activation.at
         self.newest[decision.key] = decision.digest
         if decision.kind == "rebuild":
             return None  # for who owns the ledger partition: it changes nothing in a fold
         if decision.kind == "rules" and self.rules is not None:
             self._wait(decision)
+            self.silence_judged_to = activation.silence_judged_to
             return None
         if decision.kind == "reference":
             self.references_from[decision.lane] = _AT_ONCE if at is None else at
@@ -138,7 +142,7 @@ class Decisions:
 
     def begin_pane(self) -> Decision | None:
         """Apply the rules that waited for the next pane."""
-        decision, self._waiting, self._coming = self._waiting, None, None
+        decision, self._waiting, self._coming, self.silence_judged_to = self._waiting, None, None, None
         return None if decision is None else self._apply(decision)
 
     def take_due(self, pane: int | None) -> list[Activation]:

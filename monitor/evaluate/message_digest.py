@@ -32,7 +32,8 @@ class MessageDigest:
             self._chain = hashlib.sha256(self._chain + text.encode() + output.basis).digest()
         else:
             change = output.decision
-            text = f"{change.model}/{change.kind}/{change.stream}/{change.lane}/{change.digest}/{output.at}"
+            place = f"{output.at}/{output.silence_judged_to}"
+            text = f"{change.model}/{change.kind}/{change.stream}/{change.lane}/{change.digest}/{place}"
             added = int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
             self._activations = (self._activations + added) % _MODULUS
 

@@ -122,7 +122,8 @@ class ModelFold:
             return self._take_gone(decision) if self.decisions.newest else []
         if decision.kind == "rebuild" and not self.decisions.newest:
             return []
-        activation = Activation(decision, self._at)
+        judged_to = self._judge.silence_judged_to if decision.kind == "rules" else None
+        activation = Activation(decision, self._at, judged_to)
         self._take(activation)
         return [activation]
 
@@ -146,7 +147,7 @@ class ModelFold:
         """Resolve what fires and forget the rest: the model is gone from that pane on (None: it never had one)."""
         at, messages = gone.at, list[Message]()
         if at is not None and self._next is not None:
-            messages = self._judge.end(max(at, int(gone.decision.content or 0)))
+            messages = self._judge.end(max(at, gone.silence_judged_to or at))
         self.decisions = self.decisions.begin_anew()
         self._judge, self._notices = Judge(self.model, self._place), Notices()
         self._lanes = self._lanes.begin_anew(self.decisions.life)  # of the next life some may be there
@@ -187,10 +188,16 @@ class ModelFold:
 
     def _is_sealed(self, sealed: int | None) -> bool:
         """Return true if the next pane, of the length that it will have, ends at or below `sealed` (ms)."""
+        end = self._next_end
+        return sealed is not None and end is not None and end <= sealed
+
+    @property
+    def _next_end(self) -> int | None:
+        """The end of the next pane, of the length that it will have, ms."""
         pane_ms = self.decisions.next_pane_ms
-        if sealed is None or self._next is None or pane_ms is None:
-            return False
-        return -(-self._next // pane_ms) * pane_ms + pane_ms <= sealed
+        if self._next is None or pane_ms is None:
+            return None
+        return -(-self._next // pane_ms) * pane_ms + pane_ms
 
     def _fold_next(self, sealed: int | None) -> Iterator[Output]:
         """Fold the next pane, or the run of empty panes that begins there."""
@@ -212,21 +219,23 @@ class ModelFold:
             self._next = stop
         yield from self._report_lanes()
 
-    def _pass_silence(self, until: int | None = None) -> Iterator[Message]:
-        """Judge silence as far as its clock has come before the next pane, or `until` (ms)."""
-        if self._next is None:
-            return
-        folded_to = self._next
-        clock = self._silence.advance(folded_to, folded_to + self._pane_ms)
-        yield from self._judge.judge_silence(
-            self._lanes.by_stream, clock if until is None else min(clock, until), folded_to
-        )
+    def _pass_silence(self) -> Iterator[Message]:
+        """Judge silence as far as its clock has come before the next pane."""
+        if self._next is not None and self._next_end is not None:
+            clock = self._silence.advance(self._next, self._next_end)
+            yield from self._judge_silence(max(clock, self.decisions.silence_judged_to or clock))
+
+    def _judge_silence(self, clock: int) -> Iterator[Message]:
+        """Judge silence as far as `clock` (ms)."""
+        if self._next is not None:
+            yield from self._judge.judge_silence(self._lanes.by_stream, clock, self._next)
 
     def _end_as_recorded(self) -> Generator[Message, None, bool]:
         """End the life of the model if that was recorded for the next pane; return true if so."""
         gone = self.decisions.take_end(self._at)
         if gone is not None:
-            yield from self._pass_silence(int(gone.decision.content or 0))
+            if gone.silence_judged_to is not None:
+                yield from self._judge_silence(gone.silence_judged_to)
             yield from self._end(gone)
         return gone is not None
 
@@ -282,7 +291,7 @@ class ModelFold:
         return bool(due)
 
     def _take(self, activation: Activation) -> None:
-        if (applied := self.decisions.take(activation.decision, activation.at)) is not None:
+        if (applied := self.decisions.take(activation)) is not None:
             self._use(applied)
         self._lanes.want(self.decisions)
 

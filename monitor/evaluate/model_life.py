@@ -56,6 +56,5 @@ class ModelLife:
 
         `file`: SHA-256 of the alerts.yaml without the model; `at`: the begin of the pane, None if there is none.
         """
-        judged_to = "" if silence_judged_to is None else str(silence_judged_to)
-        gone = new_decision(self._model, "gone", judged_to, alerts_yaml_sha256=file)
-        return Activation(decisions.of_this_life(gone), at)
+        gone = new_decision(self._model, "gone", "", alerts_yaml_sha256=file)
+        return Activation(decisions.of_this_life(gone), at, silence_judged_to)

@@ -5,6 +5,9 @@ its watermark then (`at`). The clock is the larger of the end of the newest fold
 over the model's partitions. Between two panes a partition's value is the largest that it wrote before its watermark
 passed the next one. So the clock is a function of the log, whichever partition was read first, and never goes back.
 
+Where other rules wait for the next pane, that may have another length than the one that was to come, and what counted
+before may count behind it. So such rules are recorded with how far silence had been judged when they came.
+
 A new set of partitions is read between two panes, when the clock may be ahead of them. It counts for the clock once the
 next pane is folded; else a replay, which knows the pane of the set and no more, could not tell how far the clock was.
 """
@@ -47,7 +50,7 @@ class SilenceClock:
     def advance(self, folded_to: int, next_end: int) -> int:
         """Give the clock as far as it is known, between the pane that ends at `folded_to` and the next one."""
         for tp, written in self._written.items():
-            past = [at for at in written if at < next_end]
+            past = [at for at in written if at <= folded_to]
             if len(past) > 1:  # one value is all that counts of them from here on
                 largest = max(written.pop(at) for at in past)
                 self._write(tp, max(past), largest)

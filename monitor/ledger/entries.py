@@ -193,11 +193,16 @@ def new_decision(
     return Decision(model, kind, stream, digest, content, alerts_yaml_sha256, lane)
 
 
-class Activation(msgspec.Struct, frozen=True):
-    """A decision, and where the first pane begins that it counted for (ms; None: from the model's first pane)."""
+class Activation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A decision, and where the first pane begins that it counted for (ms; None: from the model's first pane).
+
+    `silence_judged_to`: of rules in the place of others, and of a model that is gone, how far on the silence clock the
+    rules before had been judged, ms; None if never.
+    """
 
     decision: Decision
     at: int | None
+    silence_judged_to: int | None = None
 
 
 class PartitionSet(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from monitor.evaluate.decisions import Decisions
+from monitor.ledger.entries import Activation
 from monitor.runner.announce import rules_decision
 from tests.determinism import logs
 
@@ -20,8 +21,8 @@ def test_a_restore_names_the_files_of_its_snapshot() -> None:
     assert first.digest == again.digest != waits.digest == waits_again.digest
 
     before, after = Decisions("m"), Decisions("m")
-    before.take(first)
-    before.take(waits)
+    before.take(Activation(first, None))
+    before.take(Activation(waits, None))
     assert before.files == ("first", "second")
     newest = {again.digest: again, waits.digest: waits_again}
     assert [d.digest for d in after.restore(0, before.used, before.newest, before.files, {}, newest)] == [first.digest]

@@ -7,12 +7,13 @@ import random
 import msgspec
 import pytest
 
+from monitor.config import load
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model import ModelFold, Output
 from monitor.events import TopicPartition
 from monitor.ledger.entries import Activation, Decision, Heartbeat, PartitionSet, Watermark, new_decision
 from monitor.runner.announce import rules_decision
-from tests.unit.evaluate.test_empty_runs import PANE, PLACE, a_config, a_log, changes
+from tests.unit.evaluate.test_empty_runs import CONFIG, PANE, PLACE, a_config, a_log, changes
 from tests.unit.making import TOPIC
 
 AHEAD = 40
@@ -61,4 +62,49 @@ def test_sets_and_rules_that_are_read_in_a_silence_count_alike_live_and_replayed
     for pane in panes:
         replay.read(pane)
     again += replay.advance(marks(last))
+    assert [o for o in again if isinstance(o, Message)] == [o for o in found if isinstance(o, Message)]
+
+
+def a_length(rng: random.Random) -> Decision:
+    """Rules on silence alone, with panes of some length."""
+    silence, length = rng.choice([4, 10, 30]), rng.choice([1, 2, 4, 10])
+    text = CONFIG.format(
+        window="{time: 20s}", other="{time: 40s}", interval=length, hold=0, keep=0, few=1, op=">", silence=silence,
+        cooldown=0, long=30,
+    ).replace("pane: 2s", f"pane: {length}s")  # fmt: skip
+    return rules_decision(load(text, "alerts.yaml").models[0])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_panes_of_another_length_in_a_silence_count_alike_live_and_replayed(seed: int) -> None:
+    """The silence that was judged before they came stays judged by the rules before, and no more than that."""
+    rng = random.Random(seed)
+    model = a_config(rng)
+    watermarks = {TopicPartition(TOPIC, p): 500 * PANE for p in range(2)}
+
+    def marks() -> dict[TopicPartition, Watermark]:
+        return {tp: Watermark(*tp, at, 500 * PANE) for tp, at in watermarks.items()}
+
+    beats = list[Heartbeat]()
+    live, found = ModelFold("m", PLACE), list[Output]()
+    for change in changes(model, 2):
+        found += live.read(change)
+    found += live.advance(marks())
+    for _ in range(40):
+        tp = rng.choice(sorted(watermarks))
+        step = rng.randrange(10)
+        if step < 4:
+            watermarks[tp] += rng.choice([300, 1100, 2000, 5000])
+        elif step < 8:
+            at = watermarks[tp]
+            beats.append(Heartbeat(*tp, len(beats), silent_to=at + rng.randrange(60_000), at=at))
+            live.read(beats[-1])
+        else:
+            found += live.read(a_length(rng))
+        found += live.advance(marks())
+
+    replay, again = ModelFold("m", PLACE, [o for o in found if isinstance(o, Activation)]), list[Output]()
+    for beat in beats:
+        replay.read(beat)
+    again += replay.advance(marks())
     assert [o for o in again if isinstance(o, Message)] == [o for o in found if isinstance(o, Message)]
