@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from monitor.codec.formats import decode_format
-from monitor.ledger.entries import Heartbeat
+from monitor.ledger.entries import ContractSwitch, Heartbeat
 
 FORMAT = "streamdrift.position/6"
 MODULUS = 1 << 256
@@ -55,6 +55,11 @@ class Switch(msgspec.Struct, frozen=True, array_like=True):
     nth: int = 0
 
 
+def switch_of(entry: ContractSwitch) -> Switch:
+    """Return an entry of the ledger as positions hold it."""
+    return Switch(entry.offset, entry.watermark, entry.digest, entry.held, entry.silent_to, entry.nth)
+
+
 class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     """The position of a profile task. `low`: state before the oldest record still needed; `position`: next to read.
 
@@ -67,6 +72,8 @@ class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     were published. `highest`: the largest accepted time; `silent_to`: the newest report of the silence since then.
     `quarantined`: offsets of those left out after `low`. `before`: the commit before this one; `tails`: the offset
     behind its records in each output partition, so that what the last commit wrote can be looked up, and done again.
+    `written_switches`, `written_heartbeats`: those that this commit writes to the ledger, wherever `low` is by now: if
+    that part of it is lost, outputs that follow from them may be there.
     `models`: only those of which there is something to say, so that a topic of many models has a small record.
     """
 
@@ -94,6 +101,8 @@ class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     sequences: dict[str, int] = {}
     tails: dict[str, int] = {}
     before: ProfilePosition | None = None
+    written_switches: tuple[Switch, ...] = ()
+    written_heartbeats: tuple[Heartbeat, ...] = ()
 
 
 class Stopped(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from monitor.events import OffsetRange, Outgoing, Rejected, TopicPartition
 from monitor.ledger.entries import ContractSwitch, Entry, Heartbeat, Notice, Watermark
 from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.ledger.position_records import ProfilePosition, Switch
+from monitor.ledger.position_records import ProfilePosition, Switch, switch_of
 from monitor.profile.notices import data_lost, record_quarantined
 from monitor.profile.task import ProfileTask
 from monitor.runner.partition_life import PartitionLife
@@ -39,6 +39,8 @@ class InputPartition:
         """The end of the newest range that was deleted and is reported."""
         self._heartbeats: list[Heartbeat] = []
         self._switches: list[ContractSwitch] = []
+        self._written: tuple[tuple[Switch, ...], tuple[Heartbeat, ...]] = (), ()
+        """The switches and heartbeats among what was taken of it last."""
         self._touched: set[str] = set()
         """Models that were let go since the last commit: their ledger partitions get its entries, too."""
         self._present = Present()
@@ -169,7 +171,10 @@ class InputPartition:
         """
         self._tails |= {name: end(p) for name, p in _names(places) if name not in self._tails}
         position, self._undone = self._undone or self.task.snapshot(self._sequencer.sequences), None
-        full = msgspec.structs.replace(position, tails=self._tails, before=self._before)
+        (switches, beats), self._written = self._written, ((), ())
+        full = msgspec.structs.replace(
+            position, tails=self._tails, before=self._before, written_switches=switches, written_heartbeats=beats
+        )
         self._before = msgspec.structs.replace(position, before=None)
         self.committed = position.position
         return full
@@ -187,6 +192,8 @@ class InputPartition:
         drained, ledger, of = self.task.drain(), topics.name("ledger"), topics.partition_of
         readers = sorted({of(model) for model in self._touched.union(self.models)})
         shared: list[Entry] = [*self._switches, *self._heartbeats]
+        switches = tuple(switch_of(entry) for entry in self._switches if entry.nth)  # 0: what it begins with
+        self._written = switches, tuple(self._heartbeats)
         notices = [*self.notices, *(record_quarantined(self.tp, offset, at) for offset, at in drained.quarantined)]
         self._switches, self._heartbeats, self._touched, self.notices = [], [], set(), []
         outgoing = [encode_entry(pane, ledger, of(pane.model)) for pane in drained.panes]

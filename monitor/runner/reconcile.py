@@ -19,7 +19,7 @@ from monitor.codec.reasons import QUARANTINED
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.entries import BEFORE_ALL, ContractSwitch, Heartbeat, Notice
 from monitor.ledger.entry_codec import KIND, decode_entry, kind_of
-from monitor.ledger.position_records import ProfilePosition, Switch
+from monitor.ledger.position_records import ProfilePosition, Switch, switch_of
 from monitor.panes.pane import Pane, RawPane
 from monitor.profile.notices import RECORD_QUARANTINED, place_quarantined
 from monitor.runner.sequences import SEQUENCE, writer_and_sequence
@@ -149,8 +149,10 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
     known, before = last, msgspec.structs.replace(last, before=None)
     if present.lacks(last) and last.before is not None:
         known = before = last.before
-    beats = present.heartbeats | (set(last.heartbeats) if known is not last else set())
-    switches = [*(last.switches if known is not last else ()), *present.switches]
+    beats, switches = set(present.heartbeats), list(present.switches)
+    if known is not last:
+        beats |= {*last.heartbeats, *last.written_heartbeats}
+        switches = [*last.written_switches, *last.switches, *switches]
     return Known(
         known,
         before,
@@ -228,7 +230,7 @@ def _remember(output: Outgoing, present: Present) -> None:
     elif isinstance(entry, Notice) and entry.name == RECORD_QUARANTINED:
         present.quarantined.add(place_quarantined(entry)[1])
     elif isinstance(entry, ContractSwitch):
-        switch = Switch(entry.offset, entry.watermark, entry.digest, entry.held, entry.silent_to, entry.nth)
+        switch = switch_of(entry)
         present.switches += [switch] if switch not in present.switches else []
 
 

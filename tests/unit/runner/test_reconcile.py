@@ -16,15 +16,15 @@ from monitor.config.resolved import Config
 from monitor.contract import TopicContract
 from monitor.errors import TransactionFailed
 from monitor.events import Outgoing, TopicPartition
-from monitor.ledger.entries import PartitionSet
-from monitor.ledger.entry_codec import decode_agreement
+from monitor.ledger.entries import ContractSwitch, PartitionSet
+from monitor.ledger.entry_codec import decode_agreement, decode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import ModelPosition, ProfilePosition, RowState
 from monitor.runner.contracts import contracts_of
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
 from monitor.runner.reconcile import PANE, Present
-from monitor.runner.topics import create_topics, read_whole, whole_values
+from monitor.runner.topics import create_topics, read_whole, records_of, whole_values
 from monitor.telemetry import get_log
 from tests.sets import name_partitions
 
@@ -123,6 +123,54 @@ def test_a_first_commit_that_has_lost_its_contract_is_made_again(
     (contract,) = contracts_in(bus)
     assert len(contract.models[0].streams[0].columns) == (1 if goes_on else 2)
     assert len(dead_letters(bus)) == 1
+
+
+def test_a_switch_that_is_lost_behind_the_low_water_mark_is_made_again_where_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was rejected behind it, because a model had gone, is there, and was under no other contract."""
+    of_one = TEXT.replace("{first: 10}", "{first: 1000}").replace("{task", "{pane: 10s, lateness: 1s, task")
+    of_two = of_one + of_one.splitlines()[-1].replace("m:", "n:") + "\n"
+    bus, now = a_bus(), [0.0]
+    name_partitions(bus, TOPICS, "n", PartitionSet({"features": ("in", 1)}))
+    stage = ProfileStage(bus, load(of_two, "alerts.yaml"), TOPICS, lambda: now[0], get_log("test"))
+    loop = Loop(bus, stage, "one", lambda: now[0], 1000.0)
+
+    def send(model: str, second: int) -> None:
+        row = {"event_id": "e", "model": model, "event_time": time_text(1_790_000_000_000 + 1000 * second)}
+        bus.sender().send(Outgoing("in", 0, None, json.dumps({**row, "features": {"x": 1}}).encode()))
+
+    send("m", 0)
+    turn(loop)
+    loop.reload(load(of_one, "alerts.yaml"))
+    turn(loop)
+    now[0] += 100.0
+    send("m", 1)
+    loop.turn(wait_ms=0)  # takes the contract of one model behind the second row
+    for model, second in [("n", 2), *(("m", second) for second in range(3, 60))]:
+        send(model, second)
+    loop.turn(wait_ms=0)
+    commit = loop._writer.commit
+
+    def torn(
+        outgoing: Sequence[Outgoing], offsets: Mapping[TopicPartition, Committed], polled: Polled | None
+    ) -> Mapping[TopicPartition, int]:
+        commit([o for o in outgoing if o.topic != "sd.ledger"], offsets, polled)
+        raise TransactionFailed("the broker crashed, and the ledger with it")
+
+    monkeypatch.setattr(loop._writer, "commit", torn)
+    with pytest.raises(TransactionFailed):
+        loop.turn(wait_ms=0)
+    assert len(dead_letters(bus)) == 1
+    turn(begun(bus, load(of_one, "alerts.yaml")))
+    assert len(dead_letters(bus)) == 1
+    assert [entry.offset for entry in switches_in(bus)] == [0, 2]
+
+
+def switches_in(bus: MemoryBus) -> list[ContractSwitch]:
+    records = (r for batch in read_whole(bus, TopicPartition("sd.ledger", 0)) for r in records_of(batch))
+    entries = [decode_entry(record.headers, record.value or b"") for record in records]
+    return [entry for entry in entries if isinstance(entry, ContractSwitch)]
 
 
 def contracts_in(bus: MemoryBus) -> list[TopicContract]:
