@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script's pa
 
 from benchmarks.throughput import broker, machine
 from monitor.bus.kafka import KafkaBus
+from monitor.bus.reading import read_whole, whole_values
 from monitor.codec.canonical import time_text
 from monitor.codec.chunks import Assembler
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.runner.topics import read_whole, whole_values
 from monitor.telemetry import configure_logging
 from tests.accounts import accounts
 from tests.kafka.service import LEDGER_PARTITIONS, Reached, Service, environment

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole, records_of, whole_values
 from monitor.codec.chunks import Assembler
 from monitor.codec.dead_letters import dead_letters_of
 from monitor.events import TopicPartition
@@ -13,7 +14,6 @@ from monitor.ledger import position_records as positions
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import ProfilePosition
 from monitor.profile.accounting import Account, account_of
-from monitor.runner.topics import read_whole, records_of, whole_values
 
 
 def accounts(bus: Bus, topics: LedgerTopics, inputs: Iterable[str]) -> dict[TopicPartition, Account]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.events import TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.replay import Replay, ReplayLog
-from monitor.runner.topics import read_whole
 from monitor.sources.control import Control, control_records, decode_control
 
 

@@ -14,12 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole, records_of
 from monitor.cli.shell import open_settings_bus, settings_of
 from monitor.codec.captured import CapturedHeader, CapturedRange, CapturedTopic
 from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
 from monitor.events import Record, TopicPartition
-from monitor.runner.topics import read_whole, records_of
 from monitor.service import ledger_topics, place_of
 from monitor.settings import Settings
 from monitor.sources.control import control_records, decode_control, is_about

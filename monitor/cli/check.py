@@ -10,6 +10,7 @@ import typer
 
 from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole, whole_values
 from monitor.cli.shell import open_settings_bus, settings_of
 from monitor.codec.chunks import Assembler
 from monitor.config.differences import Running, differences
@@ -22,7 +23,6 @@ from monitor.ledger.entries import Activation
 from monitor.ledger.entry_codec import decode_agreement
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.log_lines import escaped
-from monitor.runner.topics import read_whole, whole_values
 from monitor.service import ledger_topics
 from monitor.settings import Settings
 from monitor.web.schemas import message_schemas

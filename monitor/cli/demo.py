@@ -16,6 +16,7 @@ from rich.console import Console
 import monitor
 from monitor.alerts_file import Accepted
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole, whole_values
 from monitor.cli.produce import FRAUD_TOPICS, PARTITIONS, create_inputs, send_all
 from monitor.cli.run import stage_command
 from monitor.cli.shell import open_settings_bus
@@ -25,7 +26,6 @@ from monitor.errors import ConfigurationError
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger import position_records as positions
 from monitor.runner.positions import Positions
-from monitor.runner.topics import read_whole, whole_values
 from monitor.service import STAGES, ledger_topics, prepare
 from monitor.settings import Settings, load_settings
 from monitor.supervisor import Supervisor

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.text import Text
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole, records_of, whole_values
 from monitor.cli.shell import open_settings_bus, settings_of
 from monitor.codec.chunks import Assembler
 from monitor.codec.dead_letters import DEAD_LETTERS
 from monitor.errors import ConfigurationError, RecordsLost
 from monitor.events import Record, RecordBatch, TopicPartition
-from monitor.runner.topics import read_whole, records_of, whole_values
 
 _WAIT_MS = 200
 FIRING = "firing"

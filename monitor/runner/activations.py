@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole, whole_values
 from monitor.codec.chunks import Assembler
 from monitor.events import TopicPartition
 from monitor.ledger.entries import Activation, Decision, DecisionKey
 from monitor.ledger.entry_codec import decode_agreement
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.runner.topics import read_whole, whole_values
 
 ActivationKey = tuple[str, int, DecisionKey, int | None]
 """Model, its life and the key of a decision, and where the pane begins that it counts from."""

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import PATIENCE_MS, records_of
 from monitor.errors import FormatError, NewerRelease
 from monitor.events import Record, TopicPartition
 from monitor.ledger.entries import Command, Decision, new_decision
 from monitor.ledger.entry_codec import decode_command
-from monitor.runner.topics import PATIENCE_MS, records_of
 from monitor.telemetry import Log
 
 FOLLOW_S = 1.0

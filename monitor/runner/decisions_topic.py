@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole, whole_values
 from monitor.codec.chunks import Assembler
 from monitor.events import TopicPartition
 from monitor.ledger.entries import Activation
@@ -10,7 +11,6 @@ from monitor.ledger.entry_codec import decode_agreement
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.profile.grids import Grids
 from monitor.runner.contracts import Contracts
-from monitor.runner.topics import read_whole, whole_values
 
 
 class DecisionsTopic:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from monitor.bus.port import Bus, Committed
+from monitor.bus.reading import records_of
 from monitor.codec.chunks import Assembler
 from monitor.errors import FormatError, NewerRelease, StateDivergence
 from monitor.evaluate.alerts import Place
@@ -41,7 +42,6 @@ from monitor.runner.river_release import begun_anew, reset_notices
 from monitor.runner.sequences import writer_and_sequence
 from monitor.runner.snapshots import Snapshots, block_name
 from monitor.runner.stopped_models import StoppedModels
-from monitor.runner.topics import records_of
 from monitor.telemetry import Log
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole, whole_values
 from monitor.codec.chunks import Assembler
 from monitor.events import TopicPartition
-from monitor.runner.topics import read_whole, whole_values
 
 
 class _Event(msgspec.Struct):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from monitor.bus.port import Bus, Committed
+from monitor.bus.reading import read_whole, whole_values
 from monitor.codec.chunks import Assembler
 from monitor.errors import StateDivergence
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger import position_records as positions
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.runner.topics import read_whole, whole_values
 
 
 class Positions:

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import PATIENCE_MS, records_of
 from monitor.codec.chunks import Assembler
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
@@ -22,7 +23,6 @@ from monitor.events import Record, TopicPartition
 from monitor.ledger.entries import Activation, Decision, DecisionKey, Notice, Watermark
 from monitor.ledger.entry_codec import decode_entry, kind_of
 from monitor.runner.sequences import writer_and_sequence
-from monitor.runner.topics import PATIENCE_MS, records_of
 
 SLICE_S = 0.2
 """A slice ends before the next step would pass this, if that takes as long as the longest so far."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole, records_of
 from monitor.codec.chunks import Assembler
 from monitor.codec.reasons import QUARANTINED
 from monitor.events import Outgoing, TopicPartition
@@ -23,7 +24,6 @@ from monitor.ledger.position_records import ProfilePosition, Switch, switch_of
 from monitor.panes.pane import Pane, RawPane
 from monitor.profile.notices import RECORD_QUARANTINED, place_quarantined
 from monitor.runner.sequences import SEQUENCE, writer_and_sequence
-from monitor.runner.topics import read_whole, records_of
 
 DEAD_LETTER, PANE, SAMPLE = "dead letter", "pane", "sample"
 Name = tuple[str | int, ...]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole, records_of
 from monitor.codec.chunks import split
 from monitor.errors import FormatError
 from monitor.events import Headers, Outgoing, TopicPartition
-from monitor.runner.topics import read_whole, records_of
 
 WRITER, SEQUENCE = "sd-writer", "sd-seq"
 

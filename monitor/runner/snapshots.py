@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole, records_of
 from monitor.codec.chunks import Assembler, leftovers, split
 from monitor.codec.snapshot import digest_of_part
 from monitor.errors import FormatError
@@ -18,7 +19,6 @@ from monitor.ledger.entries import SNAPSHOT_BYTES, Notice
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import Snapshot
 from monitor.runner.parts import Rhythm
-from monitor.runner.topics import read_whole, records_of
 
 MODEL_BYTES = 64 << 20
 """Most bytes of a model's snapshot. A larger one is written all the same: without it there is no restart."""

@@ -11,6 +11,7 @@ from itertools import groupby, islice
 import msgspec
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole, records_of
 from monitor.codec.chunks import Assembler
 from monitor.contract import ModelContract, TopicContract
 from monitor.errors import FormatError
@@ -19,7 +20,6 @@ from monitor.events import Record, RecordBatch, TopicPartition
 from monitor.ledger.entries import Activation, ContractSwitch, Heartbeat, Notice, concerns, is_of_the_run
 from monitor.ledger.entry_codec import CONTRACT, decode_agreement, decode_entry, kind_of
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.runner.topics import read_whole, records_of
 
 _OF_THE_LEDGER = ("heartbeat", "contractswitch", "notice")
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole
 from monitor.codec.captured import CapturedHeader, CapturedLog, is_captured
 from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
 from monitor.evaluate.alerts import Place
 from monitor.events import Record, RecordBatch, StreamName, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.runner.topics import read_whole
 from monitor.sources.control import Control, control_records, decode_control, in_batches
 from monitor.sources.plain_files import TableRows, by_topic, events_of_table, is_table, lines_of
 from monitor.sources.references import plain_batch

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole
 from monitor.codec.decode import Decoder
 from monitor.contract import ModelContract
 from monitor.events import RecordBatch, Rows, TopicPartition
 from monitor.panes import rows as rows_of
-from monitor.runner.topics import read_whole
 
 _NEAR = 2000
 """Offsets: a range is not sought more closely than that."""

@@ -11,6 +11,7 @@ from itertools import cycle
 from structlog.testing import capture_logs
 
 from monitor.bus.memory import MemoryBus
+from monitor.bus.reading import read_whole, records_of, whole_values
 from monitor.codec.canonical import time_text
 from monitor.codec.chunks import Assembler
 from monitor.config import load
@@ -22,7 +23,7 @@ from monitor.runner.contracts import input_topics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
-from monitor.runner.topics import create_topics, read_whole, records_of, whole_values
+from monitor.runner.topics import create_topics
 from monitor.telemetry import get_log
 from tests.accounts import check_accounts
 from tests.fuzz.mutants import RECIPES, Event, mutate, plain

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from monitor.bus.kafka import KafkaBus
+from monitor.bus.reading import read_whole, records_of
 from monitor.events import Outgoing, TopicPartition
-from monitor.runner.topics import read_whole, records_of
 from tests.broker import free_ports
 from tests.kafka.certificates import needs_openssl
 from tests.kafka.scenario import CONFIG

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from monitor.bus.kafka import KafkaBus
+from monitor.bus.reading import read_whole, records_of
 from monitor.codec import reasons
 from monitor.codec.canonical import time_text
 from monitor.codec.dead_letters import MOST_BYTES, dead_letters_of
@@ -24,7 +25,7 @@ from monitor.ledger.position_records import ProfilePosition
 from monitor.runner.loop import Loop
 from monitor.runner.positions import Positions
 from monitor.runner.profile import ProfileStage
-from monitor.runner.topics import create_topics, read_whole, records_of
+from monitor.runner.topics import create_topics
 from monitor.telemetry import get_log
 from tests.sets import name_partitions
 

@@ -10,10 +10,10 @@ import pytest
 from kafka.admin import AbortTransactionSpec, KafkaAdminClient
 
 from monitor.bus.kafka import KafkaBus
+from monitor.bus.reading import read_whole
 from monitor.errors import BusError
 from monitor.events import TopicPartition
 from monitor.runner.hanging import ROUND_S, HangingWatch
-from monitor.runner.topics import read_whole
 from monitor.telemetry import get_log
 
 pytestmark = pytest.mark.kafka

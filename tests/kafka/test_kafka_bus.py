@@ -12,9 +12,9 @@ import pytest
 from monitor.bus.kafka import KafkaBus
 from monitor.bus.kafka_group import Assignment, KafkaMember
 from monitor.bus.port import Committed, Consumer, Polled
+from monitor.bus.reading import read_whole
 from monitor.errors import BusError, StaleGeneration, TransactionFailed
 from monitor.events import Outgoing, TopicPartition
-from monitor.runner.topics import read_whole
 from tests.broker import Broker
 
 pytestmark = pytest.mark.kafka

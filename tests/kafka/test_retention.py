@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 
 from monitor.bus.kafka import KafkaBus
+from monitor.bus.reading import read_whole, whole_values
 from monitor.codec.canonical import time_text
 from monitor.codec.chunks import Assembler
 from monitor.config import load
@@ -19,7 +20,7 @@ from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
-from monitor.runner.topics import create_topics, read_whole, whole_values
+from monitor.runner.topics import create_topics
 from monitor.telemetry import get_log
 from tests.accounts import accounts, check_accounts
 from tests.kafka.retention import delete_before

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from monitor.bus.kafka import KafkaBus
+from monitor.bus.reading import read_whole, records_of
 from monitor.events import Outgoing, Record, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.runner.topics import read_whole, records_of
 from producers.synthetic import numeric_traffic
 from producers.traffic import Traffic
 from tests.kafka.retention import delete_before

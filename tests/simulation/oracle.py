@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 from fastjsonschema import JsonSchemaValueException
 
+from monitor.bus.reading import read_whole, records_of
 from monitor.codec.canonical import time_text
 from monitor.codec.reasons import QUARANTINED
 from monitor.evaluate.messages import Message
@@ -20,7 +21,6 @@ from monitor.events import Record, Rejected, TopicPartition
 from monitor.ledger import position_records as positions
 from monitor.replay import Replay, ReplayLog
 from monitor.runner.sequences import writer_and_sequence
-from monitor.runner.topics import read_whole, records_of
 from monitor.sources.control import control_records, decode_control
 from tests.replaying import replay_log
 from tests.schemas import check_message

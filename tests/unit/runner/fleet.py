@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from monitor.bus.memory import MemoryBus
+from monitor.bus.reading import read_whole, whole_values
 from monitor.codec.canonical import time_text
 from monitor.codec.chunks import Assembler
 from monitor.config import load
@@ -21,7 +22,7 @@ from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop, Stage
 from monitor.runner.positions import Positions
 from monitor.runner.profile import ProfileStage
-from monitor.runner.topics import create_topics, read_whole, whole_values
+from monitor.runner.topics import create_topics
 from monitor.telemetry import get_log
 from tests import replaying
 from tests.references import AtOnce

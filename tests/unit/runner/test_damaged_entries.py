@@ -9,12 +9,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from monitor.bus.memory import MemoryBus
+from monitor.bus.reading import read_whole, records_of
 from monitor.errors import NewerRelease
 from monitor.events import Headers, Outgoing, Record, TopicPartition
 from monitor.exit_codes import ExitCode, exit_code
 from monitor.ledger.entry_codec import KIND, VERSION, VERSION_HEADER, kind_of
 from monitor.runner.sequences import SEQUENCE
-from monitor.runner.topics import read_whole, records_of
 from tests.unit.runner.fleet import TOPICS, Fleet, config, inputs_of, new_bus, published, send
 
 

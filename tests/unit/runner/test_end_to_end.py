@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from monitor.bus.memory import MemoryBus, MemoryWriter
 from monitor.bus.port import Committed, Polled
+from monitor.bus.reading import read_whole, records_of
 from monitor.codec.canonical import time_text
 from monitor.config import load
 from monitor.config.resolved import Config
@@ -28,7 +29,7 @@ from monitor.runner.loop import Loop, Stage
 from monitor.runner.parts import Rhythm
 from monitor.runner.profile import ProfileStage
 from monitor.runner.sequences import writer_and_sequence
-from monitor.runner.topics import create_topics, read_whole, records_of
+from monitor.runner.topics import create_topics
 from monitor.runner.witness import MemoryWitness
 from monitor.telemetry import get_log
 from tests import replaying

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.bus.memory import MemoryBus
+from monitor.bus.reading import read_whole
 from monitor.codec.canonical import time_text
 from monitor.codec.decode import Decoder
 from monitor.config import load
@@ -19,7 +20,7 @@ from monitor.ledger.position_records import decode_profile
 from monitor.runner.loop import Loop
 from monitor.runner.positions import Positions
 from monitor.runner.profile import ProfileStage
-from monitor.runner.topics import create_topics, read_whole
+from monitor.runner.topics import create_topics
 from monitor.runner.witness import FileWitness, MemoryWitness
 from monitor.telemetry import get_log
 from tests.sets import name_partitions

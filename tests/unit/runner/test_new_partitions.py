@@ -8,6 +8,7 @@ import random
 import pytest
 
 from monitor.bus.memory import MemoryBus
+from monitor.bus.reading import read_whole, whole_values
 from monitor.codec.canonical import time_text
 from monitor.codec.chunks import Assembler
 from monitor.config import load
@@ -23,7 +24,7 @@ from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop
 from monitor.runner.positions import Positions
 from monitor.runner.profile import ProfileStage
-from monitor.runner.topics import create_topics, read_whole, whole_values
+from monitor.runner.topics import create_topics
 from monitor.sources.control import control_records, decode_control
 from monitor.telemetry import get_log
 from tests import replaying

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import pytest
 
 from monitor.bus.memory import MemoryBus
+from monitor.bus.reading import read_whole, whole_values
 from monitor.codec.canonical import time_text
 from monitor.codec.chunks import Assembler
 from monitor.config import load
@@ -25,7 +26,7 @@ from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop
 from monitor.runner.parts import PANES, Rhythm
 from monitor.runner.profile import ProfileStage
-from monitor.runner.topics import create_topics, read_whole, whole_values
+from monitor.runner.topics import create_topics
 from monitor.telemetry import get_log
 from tests import replaying
 from tests.accounts import accounts, check_accounts, positions_of

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from monitor.bus.memory import MemoryBus
+from monitor.bus.reading import read_whole, records_of
 from monitor.evaluate.messages import Message
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, Record, TopicPartition
@@ -21,7 +22,7 @@ from monitor.runner.parts import USUAL
 from monitor.runner.sequences import Sequencer, writer_and_sequence
 from monitor.runner.snapshots import Snapshots
 from monitor.runner.stopped_models import StoppedModels
-from monitor.runner.topics import create_topics, read_whole, records_of
+from monitor.runner.topics import create_topics
 from monitor.telemetry import get_log
 from tests.unit.runner.test_end_to_end import PLACE
 

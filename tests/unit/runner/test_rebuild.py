@@ -8,10 +8,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from monitor.bus.memory import MemoryBus
+from monitor.bus.reading import read_whole, records_of
 from monitor.events import Outgoing, Record, TopicPartition
 from monitor.ledger.entry_codec import kind_of
 from monitor.runner.rebuild import Again, Rebuild
-from monitor.runner.topics import read_whole, records_of
 from tests.unit.runner import fleet
 from tests.unit.runner.fleet import Fleet
 

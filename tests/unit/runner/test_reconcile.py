@@ -9,6 +9,7 @@ import pytest
 
 from monitor.bus.memory import MemoryBus
 from monitor.bus.port import Committed, Polled
+from monitor.bus.reading import read_whole, records_of, whole_values
 from monitor.codec.canonical import time_text
 from monitor.codec.chunks import Assembler
 from monitor.config import load
@@ -24,7 +25,7 @@ from monitor.runner.contracts import contracts_of
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
 from monitor.runner.reconcile import PANE, Present
-from monitor.runner.topics import create_topics, read_whole, records_of, whole_values
+from monitor.runner.topics import create_topics
 from monitor.telemetry import get_log
 from tests.sets import name_partitions
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from monitor.bus.reading import read_whole, records_of, whole_values
 from monitor.codec.canonical import time_text
 from monitor.codec.chunks import Assembler
 from monitor.codec.times import parse_time
@@ -19,7 +20,7 @@ from monitor.evaluate.decisions import RulesContent
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.entries import Activation
 from monitor.ledger.entry_codec import decode_agreement, kind_of
-from monitor.runner.topics import create_topics, read_whole, records_of, whole_values
+from monitor.runner.topics import create_topics
 from tests.unit.runner.test_end_to_end import INPUTS, START, TOPICS, FragileBus, Service, published, replayed
 
 PANE_MS = 2000

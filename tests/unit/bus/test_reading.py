@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from monitor.bus.memory import MemoryBus
+from monitor.bus.reading import read_whole
 from monitor.cli.tail import fires, follow
 from monitor.errors import RecordsLost
 from monitor.events import Outgoing, TopicPartition
-from monitor.runner.topics import read_whole
 
 TP = TopicPartition("t", 0)
 
