@@ -13,7 +13,7 @@ from monitor.config.expression import Comparison, ExpressionError, Selector, par
 from monitor.config.inputs import InputRefused, resolve_inputs, series_of
 from monitor.config.metrics import METRICS, QUANTILES, Metric, alert_labels, selector_labels
 from monitor.config.model import AlertsFile, RuleEntry
-from monitor.config.resolve import detector_spec, effective, min_events_of, window_of
+from monitor.config.resolve import detector_spec, effective, window_of
 from monitor.config.selection import models_of
 from monitor.config.sheet import Path, Sheet
 from monitor.config.suggest import did_you_mean
@@ -95,14 +95,15 @@ def _rule(rule: RuleEntry, path: Path, watched: list[_Watched], sheet: Sheet) ->
         yield sheet.problem((*path, "expr"), str(error), error.position)
     else:
         metric = METRICS[comparison.metric]
-        yield from (sheet.problem((*path, "expr"), fault) for fault in faults(comparison, metric))
+        least = float(rule.min_events or 0) if metric.name == "events" else None
+        yield from (sheet.problem((*path, "expr"), fault) for fault in faults(comparison, metric, least))
         yield from _selection(comparison, metric, watched, (*path, "expr"), sheet)
     yield from _annotations(rule, metric, path, sheet)
 
 
 def _min_events(file: AlertsFile, models: list[str], rule: RuleEntry, path: Path, sheet: Sheet) -> Iterator[Problem]:
     windows = [window_of(rule.window or effective(file.models[model], file.defaults).window) for model in models]
-    small = [w.events for w in windows if w.events is not None and min_events_of(rule, w) > w.events]
+    small = [w.events for w in windows if w.events is not None and (rule.min_events or 0) > w.events]
     if small:
         yield sheet.problem((*path, "min_events"), f"min_events is more than the window of {min(small)} events has")
 

@@ -23,8 +23,14 @@ class _Range(NamedTuple):
     high: float
 
 
-def faults(comparison: Comparison, metric: Metric) -> Iterator[str]:
-    """What is wrong with the threshold: at most one thing."""
+def faults(comparison: Comparison, metric: Metric, least: float | None = None) -> Iterator[str]:
+    """What is wrong with the threshold: at most one thing. `least`: what `min_events` says of the number of events."""
+    if least:
+        judged = metric._replace(values=metric.values._replace(least=least))
+        yield from (
+            f"{fault}; windows with fewer than min_events are not judged" for fault in faults(comparison, judged)
+        )
+        return
     if comparison.needs_reference_spread and not metric.has_reference:
         what = "a whole stream" if metric.subject == "stream" else "a detector"
         yield f"{metric.name!r} is of {what}: it has no reference_mean or reference_std"

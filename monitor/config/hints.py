@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from monitor.config.comparison import Comparison
 from monitor.config.expression import parse
+from monitor.config.metrics import AMOUNTS
 from monitor.config.model import AlertsFile, RuleEntry
 from monitor.config.selection import models_of
 from monitor.config.sheet import Sheet
@@ -13,7 +14,6 @@ from monitor.contract import ModelContract
 from monitor.errors import Problem
 
 _SILENCE = "seconds_since_last_event"
-_AMOUNTS = ("events", "events_per_second")
 
 
 def hints(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
@@ -68,7 +68,7 @@ def _amounts_without_silence(
 
 def _is_of_few(rule: RuleEntry) -> bool:
     comparison = parse(rule.expr)
-    return comparison.metric in _AMOUNTS and comparison.op in ("<", "<=", "==")
+    return comparison.metric in AMOUNTS and comparison.op in ("<", "<=", "==")
 
 
 def _streams(comparison: Comparison, contract: ModelContract) -> list[str]:

@@ -88,6 +88,8 @@ NEEDS_LABELS = frozenset(
     }
 )
 """Metrics of the grammar that need the stream of labels, which is not built yet."""
+AMOUNTS = ("events", "events_per_second")
+"""Metrics of how much came: rules on them judge small windows, too."""
 
 
 def selector_labels(metric: Metric) -> tuple[str, ...]:

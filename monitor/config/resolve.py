@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from monitor.config.built_in import built_in_rules
+from monitor.config.comparison import Comparison
 from monitor.config.expression import parse
 from monitor.config.inputs import InputRefused, resolve_inputs
+from monitor.config.metrics import AMOUNTS
 from monitor.config.model import (
     AlertsFile,
     ColumnsEntry,
@@ -113,10 +115,12 @@ def window_of(entry: WindowEntry) -> WindowSpec:
     return WindowSpec(events=entry.events, every=entry.every)
 
 
-def min_events_of(rule: RuleEntry, window: WindowSpec) -> int:
-    """Return the fewest events that a rule judges."""
+def _min_events(rule: RuleEntry, comparison: Comparison, window: WindowSpec) -> int:
+    """Return the fewest events that a rule judges; rules on the number of events judge all windows."""
     if rule.min_events is not None:
         return rule.min_events
+    if comparison.metric in AMOUNTS:
+        return 0
     return MIN_EVENTS if window.events is None else min(MIN_EVENTS, window.events)
 
 
@@ -172,14 +176,15 @@ def _model(name: str, file: AlertsFile, digest: str) -> ModelConfig:
 
 def _rule(group: GroupEntry, rule: RuleEntry, default: WindowSpec) -> Rule:
     window = default if rule.window is None else window_of(rule.window)
+    comparison = parse(rule.expr)
     return Rule(
         group=group.name,
         alert=rule.alert,
-        comparison=parse(rule.expr),
+        comparison=comparison,
         window=window,
         for_ms=rule.for_,
         keep_firing_for_ms=rule.keep_firing_for,
-        min_events=min_events_of(rule, window),
+        min_events=_min_events(rule, comparison, window),
         labels=dict(sorted(rule.labels.items())),
         annotations=dict(sorted(rule.annotations.items())),
     )

@@ -9,11 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.config import load
 from monitor.config.check_thresholds import faults
 from monitor.config.comparison import COMPARE
 from monitor.config.expression import parse
 from monitor.config.metrics import METRICS
+from monitor.errors import ConfigurationError
 
+FILE = """\
+version: 1
+models:
+  m: {task: regression, streams: {features: {topic: f}}, columns: {numerical: [x]}}
+groups:
+  - name: g
+    models: [m]
+    rules: [%s]
+"""
+EXPRESSIONS = ("events < 5", "events_per_second < 0.01", "late_rate > 0.1", "psi > 0.2")
 THRESHOLDS = (-1e9, -1.0, -0.5, 0.0, 0.05, 0.5, 1.0, 1.5, 2.0, 1e9)
 
 
@@ -120,3 +132,37 @@ def test_whatever_the_threshold_there_is_at_most_one_fault(text: str, name: str)
         except ValueError:
             continue
         assert len(found) <= 1
+
+
+@pytest.mark.parametrize(
+    ("expr", "least", "verdict"),
+    [
+        ("events < 5", 5, "never fires"),
+        ("events <= 4", 5, "never fires"),
+        ("events == 4", 5, "never fires"),
+        ("events > 4", 5, "always holds"),
+        ("events >= 5", 5, "always holds"),
+        ("events != 4", 5, "always holds"),
+        ("events < 6", 5, None),
+        ("events <= 5", 5, None),
+        ("events > 5", 5, None),
+        ("events < 5", 0, None),
+    ],
+)
+def test_a_number_of_events_that_min_events_leaves_out_decides_nothing(
+    expr: str, least: int, verdict: str | None
+) -> None:
+    """No window with fewer is judged; the message says so."""
+    rule = f"{{alert: A, expr: '{expr}', window: {{time: 1h}}, min_events: {least}}}"
+    if verdict is None:
+        assert load(FILE % rule, "f").models
+        return
+    with pytest.raises(ConfigurationError, match=rf"f:7:\d+: .*{verdict}; windows with fewer than min_events are not"):
+        load(FILE % rule, "f")
+
+
+def test_a_rule_on_the_number_of_events_judges_small_windows() -> None:
+    """The default of `min_events` would leave out those that it is about."""
+    rules = [f"{{alert: A{i}, expr: '{expr}', window: {{time: 1h}}}}" for i, expr in enumerate(EXPRESSIONS)]
+    model = load(FILE % ", ".join(rules), "f").models[0]
+    assert [rule.min_events for rule in model.rules.rules[: len(rules)]] == [0, 0, 100, 100]
