@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from monitor.config import load
+from tests.simulation.configurations import LAYOUTS, VARIANTS, Layout, Shape, configuration, file_text
 from tests.simulation.mutations import MUTATIONS, Mutation
 from tests.simulation.schedule import Schedule
 
@@ -37,6 +40,16 @@ def test_a_seed_is_one_history() -> None:
         faults = [(strike.fault, strike.phase, strike.at) for strike in schedule.strikes]
         histories.append((faults, [[log.values for log in bus._logs[topic]] for topic in bus.topics()]))
     assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize("variant", range(VARIANTS))
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.models)
+def test_a_configuration_is_that_of_its_file(layout: Layout, variant: int) -> None:
+    """What is put together of models that were parsed alone is what the whole file says."""
+    shapes = (Shape(more=True), Shape(features=layout.models[1:2] not in "mrv"), Shape(pane="2s", first=10))
+    of = tuple(zip(layout.models, shapes, strict=False))
+    whole = load(file_text(of, variant, 3), "alerts.yaml")
+    assert configuration(layout.models, variant, shapes[: len(of)], 3) == replace(whole, hints=())
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
