@@ -19,6 +19,7 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,9 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=500
 log.cleaner.dedupe.buffer.size=4194304
 """
+
+BRIEF = ("-XX:TieredStopAtLevel=1",)
+"""Java compiles quickly and not well: where a broker lives for a minute, compiling well takes more than it gives."""
 
 LOGGING = """\
 rootLogger.level=warn
@@ -142,10 +146,11 @@ def seats(brokers: int) -> list[Seat]:
 class Broker:
     """One broker on a folder of its own; after `stop` or `kill`, `start` goes on with its data and address.
 
-    A folder that an earlier broker has left is gone on with too, under another address.
+    A folder that an earlier broker has left is gone on with too, under another address. `java`: further options.
     """
 
-    def __init__(self, folder: Path | None = None, seat: Seat | None = None) -> None:
+    def __init__(self, folder: Path | None = None, seat: Seat | None = None, java: Sequence[str] = ()) -> None:
+        self._options = java
         self._jars = jars()
         if shutil.which("java") is None:
             raise BrokerUnavailable("no java on the path")
@@ -164,14 +169,14 @@ class Broker:
         if not (data / "meta.properties").exists():
             self._java("kafka.tools.StorageTool", "format", "-t", seat.cluster_id, "-c", str(self._properties))
 
-    def _command(self, *arguments: str) -> list[str]:
+    def _command(self, options: Sequence[str], *arguments: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}"
         memory = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC"]
-        return ["java", *memory, logging, "-cp", f"{self._jars}/*", *arguments]
+        return ["java", *memory, *options, logging, "-cp", f"{self._jars}/*", *arguments]
 
     def _java(self, *arguments: str) -> None:
         try:
-            subprocess.run(self._command(*arguments), check=True, capture_output=True, timeout=START_SECONDS)
+            subprocess.run(self._command(BRIEF, *arguments), check=True, capture_output=True, timeout=START_SECONDS)
         except (subprocess.SubprocessError, OSError) as error:
             self.close()
             raise BrokerUnavailable(f"{arguments[0]} failed: {error}") from error
@@ -187,7 +192,7 @@ class Broker:
         with (self._folder / "broker.log").open("ab") as log:
             # In a session of its own: Ctrl-C is for the tests, which still talk to it while they end.
             self._process = subprocess.Popen(
-                [*launch, *self._command("kafka.Kafka", str(self._properties))],
+                [*launch, *self._command(self._options, "kafka.Kafka", str(self._properties))],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from monitor.codec.cloud_events import CloudEvent
-from tests.broker import Broker, BrokerUnavailable
+from tests.broker import BRIEF, Broker, BrokerUnavailable
 from tests.schemas import check_message
 
 CONTAINER_IMAGE = "confluentinc/cp-kafka:7.9.0"
@@ -84,7 +84,7 @@ def kafka_address() -> Iterator[str]:
         yield from _container()
     else:
         try:
-            broker = Broker().start()
+            broker = Broker(java=BRIEF).start()
         except BrokerUnavailable as error:
             _missing.append(str(error))
             (pytest.fail if REQUIRED else pytest.skip)(f"no Kafka broker: {error}")
@@ -121,7 +121,7 @@ def _container() -> Iterator[str]:
 def own_broker(tmp_path: Path) -> Iterator[Broker]:
     """A broker of the test's own, started, to be stopped and killed at will."""
     try:
-        broker = Broker(tmp_path)
+        broker = Broker(tmp_path, java=BRIEF)
     except BrokerUnavailable as error:
         (pytest.fail if REQUIRED else pytest.skip)(f"no Kafka broker of our own: {error}")
     try:

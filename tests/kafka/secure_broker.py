@@ -23,7 +23,7 @@ from kafka.admin import (
     ResourceType,
 )
 
-from tests.broker import Broker, free_ports
+from tests.broker import BRIEF, Broker, free_ports
 from tests.kafka.certificates import Authority
 
 APP, APP_PASSWORD = "app", "canary-7d1f-app-password"
@@ -83,7 +83,7 @@ class SecureBroker(Broker):
         self._ports = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True))
         self._server = self.authority.sign("broker", ("DNS:localhost", "IP:127.0.0.1"))
         self._elsewhere = self.authority.sign("elsewhere", ("DNS:elsewhere.example",))
-        super().__init__(folder)
+        super().__init__(folder, java=BRIEF)
 
     def listener(self, name: str) -> str:
         return f"127.0.0.1:{self._ports[name]}"
