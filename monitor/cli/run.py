@@ -18,7 +18,6 @@ from monitor.signals import die_with
 from monitor.supervisor import Supervisor
 from monitor.telemetry import Sample, configure_logging, get_log, sample
 from monitor.web.health import StageView
-from monitor.web.pages import pages_of
 
 
 def run(config: Path | None, bus: str | None, stages: str, instance: str | None, web: str | None) -> int:
@@ -43,7 +42,9 @@ def _supervise(names: list[str], settings: Settings, accepted: Accepted) -> int:
     supervisor = Supervisor(names, lambda name: stage_command(name, settings), accepted, get_log("service"))
     if settings.web is None:
         return supervisor.run()
-    from monitor.web.server import WebServer  # stages' processes, and services without endpoints, need none of it
+    # here, because stages' processes, and services without endpoints, start without them
+    from monitor.web.pages import pages_of
+    from monitor.web.server import WebServer
 
     pages = pages_of(lambda: _views(supervisor), lambda: _own(supervisor, settings))
     server = WebServer(settings.web, pages)

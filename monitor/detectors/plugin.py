@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.detectors.adapter import Feed, RiverDetector, feed
+from monitor.detectors.late_import import put_off
 from monitor.detectors.protocol import Detector, Reads
 from monitor.detectors.state import Codec
 
@@ -52,6 +53,7 @@ class Plugin(BaseModel):
 
     def river_class(self) -> Any:
         """River's class of that name."""
+        put_off("scipy.stats")  # else it is two thirds of River's import, and KSWIN alone needs it, at times
         from river import drift  # here, because --help and check must start without river
 
         return getattr(drift.binary if self.reads == "binary" else drift, self.class_)

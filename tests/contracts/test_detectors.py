@@ -271,6 +271,25 @@ def test_the_service_imports_river_with_its_first_detector() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_the_first_detector_does_not_import_scipy_stats() -> None:
+    """River imports it for KSWIN alone, and it is two thirds of what River's import takes."""
+    program = (
+        "import sys; from pydantic import TypeAdapter; from monitor.detectors import DetectorPlugin; "
+        "make = lambda name: TypeAdapter(DetectorPlugin).validate_python({'class': name}).river(1); "
+        "make('ADWIN'); assert 'scipy.stats._stats_py' not in sys.modules; "
+        "kswin = make('KSWIN'); [kswin.update(float(x % 7)) for x in range(300)]; "
+        "assert 'scipy.stats._stats_py' in sys.modules; "
+        "from scipy import stats; assert stats.norm.cdf(0) == 0.5; import scipy.stats; assert scipy.stats is stats"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_stage_imports_no_web_server() -> None:
+    """Its supervisor alone answers over HTTP, and that if it is asked to."""
+    program = "import sys, monitor.cli.run; sys.exit(bool({'uvicorn', 'starlette'} & sys.modules.keys()))"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_parsing_a_configuration_does_not_import_river() -> None:
     """`--help` and `check` start without river, scipy and kafka."""
     program = (
