@@ -12,6 +12,7 @@ The rules of this file:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
@@ -111,7 +112,7 @@ def _detectors(old: Running, new: Running | None, lanes: Mapping[str, Fate]) -> 
             found.append(Difference(name, "detector", _spelled(key), "starts again", "class, params or input"))
         else:
             found.append(Difference(name, "detector", _spelled(key), "kept"))
-    return [*found, *(Difference(name, "detector", _spelled(key), "new") for key in after.keys() - before.keys())]
+    return [*found, *(Difference(name, "detector", _spelled(key), "new") for key in after if key not in before)]
 
 
 def _watched(side: Running) -> dict[tuple[str, str, str], tuple[DetectorSpec, ResolvedInput]]:
@@ -146,17 +147,18 @@ def _alerts(old: Running, new: Running | None) -> list[Difference]:
     name = old.contract.model
     before = _selected(old)
     after = {} if new is None else _selected(new)
+    titles = _titles({**before, **after})
     found = []
     for key, selected in before.items():
         if key not in after:
-            found.append(Difference(name, "alert", _titled(key), "resolved", "its rule is gone"))
+            found.append(Difference(name, "alert", titles[key], "resolved", "its rule is gone"))
             continue
         if gone := sorted(selected - after[key]):
             listed = ", ".join(gone[:_LISTED]) + (f" and {len(gone) - _LISTED} more" if len(gone) > _LISTED else "")
-            found.append(Difference(name, "alert", _titled(key), "resolved", f"no longer selected: {listed}"))
+            found.append(Difference(name, "alert", titles[key], "resolved", f"no longer selected: {listed}"))
         if selected & after[key] or not selected:
-            found.append(Difference(name, "alert", _titled(key), "kept"))
-    return [*found, *(Difference(name, "alert", _titled(key), "new") for key in after if key not in before)]
+            found.append(Difference(name, "alert", titles[key], "kept"))
+    return [*found, *(Difference(name, "alert", titles[key], "new") for key in after if key not in before)]
 
 
 def _selected(side: Running) -> dict[_AlertKey, frozenset[str]]:
@@ -183,6 +185,13 @@ def _selection(rule: Rule, side: Running) -> frozenset[str]:
                 names[f"{series.stream}/{series.name}"] = {"stream": series.stream, "column": series.name}
     own = [s for s in rule.comparison.selectors if s.label in ("stream", "column", "detector")]
     return frozenset(name for name, labels in names.items() if all(s.matches(labels) for s in own))
+
+
+def _titles(keys: Iterable[_AlertKey]) -> dict[_AlertKey, str]:
+    """Return a title for each alert: its group, name and labels, and its metric if these name several."""
+    plain = {key: _titled(key) for key in keys}
+    several = {title for title, count in Counter(plain.values()).items() if count > 1}
+    return {key: f"{title} on {key[3]}" if title in several else title for key, title in plain.items()}
 
 
 def _titled(key: _AlertKey) -> str:

@@ -139,6 +139,30 @@ def test_other_labels_are_another_alert() -> None:
     }
 
 
+def test_each_line_names_one_thing() -> None:
+    """Alerts of one name and labels are told apart by their metric, such as the two of the built-in NoData."""
+    running = [Running(one.rules, one.contract) for one in load(FILE, "old").models]
+    listed = [(d.model, d.kind, d.name) for d in differences(running, load(FILE, "new"))]
+    assert len(listed) == len(set(listed))
+    assert ("m", "alert", "streamdrift/NoData{severity=warning} on vanished") in listed
+    edited = others_than("kept", found(changed('psi{stream="features"} > 0.25', 'ks{stream="features"} > 0.25')))
+    assert edited == {
+        "alert g/Drift{severity=warning} on psi!": ("resolved", "its rule is gone"),
+        "alert g/Drift{severity=warning} on ks": ("new", ""),
+    }
+
+
+def test_new_detectors_are_listed_in_order() -> None:
+    """By name, stream and column, in every run of the command."""
+    running = [Running(one.rules, one.contract) for one in load(FILE, "old").models]
+    more = changed("  gaps:", '  aa: {class: DDM, input: "missing(x)"}\n  gaps:').replace("[x, z]", "[x, z, u, v, w]")
+    new = [
+        d.name for d in differences(running, load(more, "new")) if (d.model, d.kind, d.fate) == ("m", "detector", "new")
+    ]
+    assert new == sorted(new)
+    assert len(new) >= 4
+
+
 def test_models_that_come_and_go() -> None:
     """All of a model that goes ends; of a new one there is nothing to keep."""
     without = re.sub(r"  n: .*\n", "", FILE)
