@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, JsonValue, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from monitor.errors import ConfigurationError
@@ -87,8 +88,15 @@ def load_settings(**flags: Any) -> Settings:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        problems = [f"{ENV_PREFIX}{str(detail['loc'][0]).upper()}: {detail['msg']}" for detail in found]
+        problems = [f"{ENV_PREFIX}{str(detail['loc'][0]).upper()}: {_reason(detail)}" for detail in found]
     except SettingsError:
         problems = [f"{ENV_PREFIX}KAFKA_PYTHON_OPTIONS: Input should be a JSON object"]
     # Raised here and not above, so that no chained exception carries the values.
     raise ConfigurationError("; ".join(problems))
+
+
+def _reason(detail: ErrorDetails) -> str:
+    """Return what is wrong with a setting; instead of a pattern, what the setting is."""
+    if detail["type"] != "string_pattern_mismatch":
+        return detail["msg"]
+    return f"not in the form of this setting: {Settings.model_fields[str(detail['loc'][0])].description}"

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, records_of
-from monitor.cli.shell import open_settings_bus, settings_of
+from monitor.cli.shell import open_settings_bus, settings_of, writing
 from monitor.codec.captured import CapturedHeader, CapturedRange, CapturedTopic
 from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
@@ -42,9 +42,12 @@ def capture(topics: tuple[str, ...], out: Path, config: Path | None, bus_url: st
     header = _header(bus, settings, ranges, contracts)
     kept = [record for record in records if is_about(record, {c.model for c in contracts}, set(topics))]
     partial = out.with_name(out.name + ".part")
-    with partial.open("wb") as file:
+    with writing(out):
+        opened = partial.open("wb")
+    with opened as file:
         counts = write_capture(header, _everything(bus, kept, ranges), file.write)
-    os.replace(partial, out)
+    with writing(out):
+        os.replace(partial, out)
     inputs = sum(counts[topic] for topic in topics)
     typer.echo(f"{out}: {inputs} records of {', '.join(topics)}, {len(kept)} control records", err=True)
     bus.close()

@@ -50,7 +50,8 @@ def load_drifts(file: Path | None) -> tuple[Drift, ...]:
     try:
         return load_schedule(file.read_text(encoding="utf-8"), str(file), FRAUD_COLUMNS)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ConfigurationError(f"{file}: {why}") from error
 
 
 def create_inputs(bus: Bus, topics: Sequence[str] = FRAUD_TOPICS, partitions: int = PARTITIONS) -> None:

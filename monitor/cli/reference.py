@@ -10,7 +10,7 @@ from rich.table import Table
 
 from monitor.alerts_file import load_config
 from monitor.cli.replay import chosen_model
-from monitor.cli.shell import settings_of
+from monitor.cli.shell import settings_of, writing
 from monitor.cli.tail import printable
 from monitor.codec.canonical import time_text
 from monitor.errors import ConfigurationError
@@ -26,7 +26,8 @@ def build(source: Path, out: Path, config: Path | None, model: str | None, rows:
     if not pairs:
         fields = ", ".join(c.field for stream in chosen.contract.streams for c in stream.columns)
         raise ConfigurationError(f"{source} has none of the columns of {chosen.contract.model}: {fields}")
-    out.write_bytes(write_reference_file(pairs))
+    with writing(out):
+        out.write_bytes(write_reference_file(pairs))
     for grid, reference in pairs:
         typer.echo(f"{out}: {grid.model}/{grid.stream}, {reference.events} rows, {len(grid.series)} series")
 

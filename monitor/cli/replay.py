@@ -18,7 +18,7 @@ from monitor import __version__
 from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
 from monitor.cli.replay_log import configured, left_out, recorded
-from monitor.cli.shell import open_settings_bus, settings_of
+from monitor.cli.shell import open_settings_bus, settings_of, writing
 from monitor.cli.tail import STYLES, place_of_alert, printable
 from monitor.codec.durations import parse_duration
 from monitor.codec.times import parse_time
@@ -66,6 +66,9 @@ class Outcome:
 
 def replay(options: Options) -> Outcome:
     """Replay the sources and show the outcome."""
+    if options.alerts_out is not None:
+        with writing(options.alerts_out):
+            options.alerts_out.open("ab").close()  # what can't be written is refused before the work
     settings = settings_of(options.config, options.bus)
     bus = open_settings_bus(settings) if any(source.startswith(TOPIC) for source in options.sources) else None
     recording = joined([_recording(source, options, settings, bus) for source in options.sources])
@@ -74,7 +77,8 @@ def replay(options: Options) -> Outcome:
     messages = _fold(engine, recording)
     alerts = [m for m in in_order(messages, log.ledger_partitions) if m.topic == "alerts"]
     if options.alerts_out is not None:
-        options.alerts_out.write_bytes(b"".join(message.value + b"\n" for message in alerts))
+        with writing(options.alerts_out):
+            options.alerts_out.write_bytes(b"".join(message.value + b"\n" for message in alerts))
     waiting = [lane for lane in engine.lanes() if lane.state == "waiting"]
     _show(alerts, engine.buckets(), waiting)
     if bus is not None:

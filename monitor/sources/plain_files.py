@@ -7,6 +7,7 @@ id the number of the row, its time the column of that name, or start + number * 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -52,18 +53,39 @@ def events_of_table(path: Path, rows: TableRows) -> Iterator[list[bytes]]:
 
 def columns_of_table(path: Path) -> tuple[str, ...]:
     """Names of the table's columns."""
-    return tuple(next(iter(_blocks(path))).schema.names)
+    with _named(path):
+        if _is_parquet(path):
+            return tuple(pa.parquet.ParquetFile(path).schema_arrow.names)
+        with pa.csv.open_csv(path) as reader:
+            return tuple(reader.schema.names)
+
+
+def rows_of_table(path: Path) -> int:
+    """The number of rows, if the file says it without being read; else 0."""
+    with _named(path):
+        return int(pa.parquet.ParquetFile(path).metadata.num_rows) if _is_parquet(path) else 0
 
 
 def _blocks(path: Path) -> Iterator[pa.RecordBatch]:
-    try:
-        if path.suffix.lower() == ".parquet":
+    with _named(path):
+        if _is_parquet(path):
             yield from pa.parquet.ParquetFile(path).iter_batches(batch_size=BLOCK)
-        else:
-            with pa.csv.open_csv(path) as reader:
-                for block in reader:
-                    for start in range(0, max(block.num_rows, 1), BLOCK):
-                        yield block.slice(start, BLOCK)
+            return
+        with pa.csv.open_csv(path) as reader:
+            for block in reader:
+                for start in range(0, block.num_rows, BLOCK):
+                    yield block.slice(start, BLOCK)
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What can't be read raises a ConfigurationError that names the file."""
+    try:
+        yield
     except (pa.ArrowException, OSError) as error:
         raise ConfigurationError(f"{path}: {error}") from error
 

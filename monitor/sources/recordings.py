@@ -15,7 +15,7 @@ from monitor.evaluate.alerts import Place
 from monitor.events import Record, RecordBatch, StreamName, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.sources.control import Control, control_records, decode_control, in_batches
-from monitor.sources.plain_files import TableRows, by_topic, events_of_table, is_table, lines_of
+from monitor.sources.plain_files import TableRows, by_topic, events_of_table, is_table, lines_of, rows_of_table
 from monitor.sources.references import plain_batch
 
 Progress = Callable[[int], None]
@@ -153,8 +153,4 @@ def plain(path: Path, contract: ModelContract, stream: StreamName | None, start_
 
 
 def _size(path: Path) -> int:
-    if path.suffix.lower() == ".parquet":
-        import pyarrow.parquet
-
-        return int(pyarrow.parquet.ParquetFile(path).metadata.num_rows)
-    return path.stat().st_size if not is_table(path) else 0
+    return rows_of_table(path) if is_table(path) else path.stat().st_size

@@ -65,6 +65,15 @@ def test_all_wrong_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -
         assert name in str(caught.value)
 
 
+def test_a_setting_of_the_wrong_form_is_refused_by_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not by the pattern that it does not match."""
+    monkeypatch.setenv("STREAMDRIFT_WEB", "8801")
+    with pytest.raises(
+        ConfigurationError, match=r"STREAMDRIFT_WEB: not in the form of this setting: host:port at which"
+    ):
+        load_settings()
+
+
 @pytest.mark.parametrize("text", ['{"sasl_plain_password": "hunter2"', '["hunter2"]', '"hunter2"'])
 def test_a_mistyped_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """Neither the message nor a chained exception shows what was in the variable."""

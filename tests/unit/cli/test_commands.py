@@ -83,6 +83,24 @@ def test_exit_codes(arguments: list[str], code: int, text: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    """By name and with exit code 2, by each command that writes one."""
+    out = tmp_path / "no folder" / "out.jsonl"
+    table = tmp_path / "t.csv"
+    table.write_text("amount_usd\n1.5\n")
+    bus = f"sqlite:///{tmp_path}/bus.db"
+    assert streamdrift("produce", "synthetic", "--rate", "0", "--events", "10", "--bus", bus).returncode == 0
+    for arguments in (
+        ("replay", str(table), "--stream", "features", "--config", str(ALERTS), "--alerts-out", str(out)),
+        ("reference", "build", str(table), "--config", str(ALERTS), "--out", str(out)),
+        ("capture", "ml.features", "--bus", bus, "--out", str(out)),
+    ):
+        done = streamdrift(*arguments)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.splitlines()[-1] == f"streamdrift: {out}: can't be written: No such file or directory"
+        assert "0 alert messages" not in done.stdout
+
+
 def test_the_schema_is_what_the_shipped_file_names() -> None:
     """`schema` prints the file of alerts.yaml's modeline."""
     shipped = ROOT / "monitor" / "schema" / "alerts.schema.json"

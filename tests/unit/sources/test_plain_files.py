@@ -14,7 +14,8 @@ import pytest
 from monitor.config import load
 from monitor.contract import ColumnSpec, ModelContract, StreamContract
 from monitor.errors import ConfigurationError
-from monitor.sources.plain_files import TableRows, events_of_table, lines_of
+from monitor.sources.plain_files import TableRows, columns_of_table, events_of_table, lines_of
+from monitor.sources.recordings import plain
 from monitor.sources.references import (
     read_reference_file,
     reference_decisions,
@@ -65,6 +66,31 @@ def test_files_that_can_not_be_read_are_named(tmp_path: Path) -> None:
             list(events_of_table(path, TableRows("m", STREAM)))
     with pytest.raises(ConfigurationError, match=r"no\.jsonl"):
         list(lines_of(tmp_path / "no.jsonl"))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_table_without_rows_has_columns_and_makes_no_reference(tmp_path: Path, name: str) -> None:
+    """It ends neither the command nor the thread that reads references."""
+    path = tmp_path / name
+    table = pa.table({"x": pa.array([], pa.float64()), "c": pa.array([], pa.string())})
+    (pa.csv.write_csv if name == "t.csv" else pa.parquet.write_table)(table, path)
+    assert columns_of_table(path) == ("x", "c")
+    assert list(events_of_table(path, TableRows("m", STREAM))) == []
+    assert references_of_file(path, CONTRACT) == []
+    assert plain(path, CONTRACT, "features", 0, 1000).size == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("t.csv", b""), ("t.parquet", b""), ("t.parquet", b"\xff" * 900), ("t.csv", b'x,c\n"1')]
+)
+def test_a_damaged_table_is_named_by_whoever_reads_it(tmp_path: Path, name: str, content: bytes) -> None:
+    """Replays, references and the list of its columns refuse it alike."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=name):
+        references_of_file(path, CONTRACT)
+    with pytest.raises(ConfigurationError, match=name):
+        list(plain(path, CONTRACT, "features", 0, 1000).sequences(lambda _: None)[0])
 
 
 def test_a_reference_file_gives_back_what_was_written(tmp_path: Path) -> None:
