@@ -16,7 +16,9 @@ MODULES = [
     for package in (monitor.stats, monitor.detectors)
     for module in pkgutil.iter_modules(package.__path__)
 ]
-WITHOUT_EXAMPLES = {f"monitor.detectors.{name}" for name in ("state", "protocol", "plugin", "adapter", "golden")}
+WITHOUT_EXAMPLES = {
+    f"monitor.detectors.{name}" for name in ("state", "protocol", "plugin", "adapter", "golden", "late_import")
+}
 
 
 @pytest.mark.parametrize("name", MODULES)
