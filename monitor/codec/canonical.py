@@ -32,12 +32,10 @@ def time_text(ms: int) -> str:
 
 
 def _refuse_non_finite(value: Any) -> None:
-    match value:
-        case float() if not math.isfinite(value):
+    if isinstance(value, float):
+        if not math.isfinite(value):
             raise ValueError(f"{value} has no place in JSON")
-        case dict():
-            for item in value.values():
-                _refuse_non_finite(item)
-        case list() | tuple():
-            for item in value:
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            if not isinstance(item, str):  # which most are, and a call each would take longer than the encoding
                 _refuse_non_finite(item)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class LedgerTopics:
         return ledger_partition(model, self.partitions)
 
 
+@lru_cache(maxsize=1 << 14)
 def ledger_partition(model: str, partitions: int) -> int:
     """Which of `partitions` belongs to the model."""
     return int.from_bytes(hashlib.sha256(model.encode()).digest()[:8], "big") % partitions

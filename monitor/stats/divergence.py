@@ -50,10 +50,10 @@ def js_distance(reference: Int64s, current: Int64s) -> Float64s:
     >>> round(float(js_distance(np.array([50, 50]), np.array([80, 20]))), 6)
     0.270378
     """
-    p, q = shares(reference), shares(current)
-    middle = (p + q) / 2.0
-    bits = (total(_relative_entropy(p, middle)) + total(_relative_entropy(q, middle))) / (2.0 * _LN2)
-    return np.sqrt(np.maximum(bits, 0.0))  # rounding can leave shares that nearly agree at -1e-17
+    both = np.stack(np.broadcast_arrays(shares(reference), shares(current)))
+    p, q = total(_relative_entropy(both, (both[0] + both[1]) / 2.0))
+    bits = (p + q) / (2.0 * _LN2)
+    return np.asarray(np.sqrt(np.maximum(bits, 0.0)))  # rounding can leave shares that nearly agree at -1e-17
 
 
 def _relative_entropy(p: Float64s, middle: Float64s) -> Float64s:
