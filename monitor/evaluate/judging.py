@@ -116,8 +116,13 @@ class Judge:
 
     @property
     def _folds(self) -> Mapping[StreamName, StreamFold]:
-        """Windows and detectors of the lanes that have a reference."""
-        return {stream: lane.fold for stream, lane in self._lanes.items() if lane.fold is not None}
+        """Windows and detectors of the lanes whose reference counts, whenever it became known."""
+        return {stream: lane.fold for stream, lane in self._lanes.items() if lane.fold is not None and not lane.waits}
+
+    def _judged_fold(self, verdict: Verdict) -> StreamFold | None:
+        """Windows of the lane that a verdict is of; None if that lane has begun again since, and is not judged yet."""
+        lane = self._lanes.get(verdict.stream)
+        return None if lane is None else lane.judged_fold
 
     # ------------------------------------------------------------------ panes
 
@@ -276,13 +281,13 @@ class Judge:
         )
 
     def _histogram(self, verdict: Verdict) -> Histogram | None:
-        fold = self._folds.get(verdict.stream)
+        fold = self._judged_fold(verdict)
         if fold is None or verdict.window is None or verdict.column is None:
             return None
         return fold.histogram(verdict.column, verdict.window.window)
 
     def _reference(self, verdict: Verdict) -> ReferenceInfo | None:
-        fold = self._folds.get(verdict.stream)
+        fold = self._judged_fold(verdict)
         return None if fold is None or verdict.column is None else fold.reference.info
 
 

@@ -149,6 +149,11 @@ class Lane:
         return self._state == "waiting"
 
     @property
+    def judged_fold(self) -> StreamFold | None:
+        """The windows that are judged; None as long as the lane waits, or has yet to fold a pane with rows."""
+        return self.fold if self._state == "judged" else None
+
+    @property
     def standing(self) -> LaneStanding:
         """How it stands."""
         info = self.fold.reference.info if self.fold is not None and not self.waits else None

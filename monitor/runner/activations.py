@@ -15,7 +15,7 @@ ActivationKey = tuple[str, int, DecisionKey, int | None]
 
 
 class Activations:
-    """All activations so far. `decisions`: each decision by its digest. `newest`: by pane the digest that counts there.
+    """All activations so far. `decisions`: each decision by its digest. `newest`: by pane the one that counts there.
 
     Rules may change more than once before a pane is folded, and go back: the one that was written last counts.
     """
@@ -23,7 +23,7 @@ class Activations:
     def __init__(self, bus: Bus, topics: LedgerTopics) -> None:
         self.all: list[Activation] = []
         self.decisions: dict[str, Decision] = {}
-        self.newest: dict[ActivationKey, str] = {}
+        self.newest: dict[ActivationKey, Activation] = {}
         self.files: list[str] = []
         """SHA-256 of each alerts.yaml that has decided something, in order; one that decides again comes again."""
         self._bus = bus
@@ -41,7 +41,7 @@ class Activations:
                     continue  # what profile agrees on
                 self.all.append(activation)
                 self.decisions[activation.decision.digest] = activation.decision
-                self.newest[activation_key(activation)] = activation.decision.digest
+                self.newest[activation_key(activation)] = activation
                 if (file := activation.decision.alerts_yaml_sha256) not in ("", *self.files[-1:]):
                     self.files.append(file)
 

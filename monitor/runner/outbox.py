@@ -37,6 +37,8 @@ Numbers = dict[str, int]
 
 _PaneEnd = tuple[str, int]
 """The model and the end of the pane that an output belongs to."""
+_Waiting = tuple[_PaneEnd, Outgoing]
+"""An output that has yet to be written."""
 
 
 class Numbering(NamedTuple):
@@ -56,14 +58,17 @@ class Outbox:
         self._topics = topics
         self._sequencers: dict[str, Sequencer] = {}
         self._present: dict[tuple[str, str], int] = {}
-        self._waiting: list[tuple[_PaneEnd, Outgoing]] = []
+        self._waiting: list[_Waiting] = []
         self._before: dict[str, Numbers] = {}
         self._spoke: set[str] = set()
         self._unsure: set[str] = set()
         """Models whose outputs of the last commit may be lost: the next one writes their records again."""
         self.tails: dict[str, int] = {}
         self.entries: list[Entry] = []
-        self._activated: dict[ActivationKey, str] = {}
+        self._activated: dict[ActivationKey, Activation] = {}
+        """By pane the newest activation that was taken to be written."""
+        self._activations: dict[ActivationKey, tuple[_Waiting, Activation]] = {}
+        """By pane the activation that waits, and as what."""
         self._is_comparable = True
         """False while a commit of another version of messages is folded again to: nothing is numbered."""
         self._lost: set[str] = set()
@@ -204,7 +209,7 @@ class Outbox:
 
     # ------------------------------------------------------------------ publishing
 
-    def publish(self, outputs: Iterable[Output], known: Mapping[ActivationKey, str]) -> None:
+    def publish(self, outputs: Iterable[Output], known: Mapping[ActivationKey, Activation]) -> None:
         """Outputs of models, in each model's order. `known`: by pane the newest activation that has been written."""
         for output in outputs:
             self._spoke.add(output.model if isinstance(output, Message) else output.decision.model)
@@ -239,7 +244,7 @@ class Outbox:
         return Again({topic: missing[self._topics.name(topic)] for topic in OUTPUTS})
 
     def publish_again(
-        self, model: str, numbers: Mapping[str, int], again: Again, known: Mapping[ActivationKey, str]
+        self, model: str, numbers: Mapping[str, int], again: Again, known: Mapping[ActivationKey, Activation]
     ) -> None:
         """All that a model publishes that was stopped. `numbers`: of what it had by then; what is there is muted."""
         ids, self._ids = self._ids, {}  # of what was published before it was stopped numbers alone say what is there
@@ -273,13 +278,22 @@ class Outbox:
         now = record.value if message.firing else None  # a tombstone: compaction forgets the alert
         return [record, Outgoing(self._topics.name("firing"), partition, key, now, _CLOUD_EVENT)]
 
-    def _activate(self, activation: Activation, known: Mapping[ActivationKey, str]) -> None:
+    def _activate(self, activation: Activation, known: Mapping[ActivationKey, Activation]) -> None:
+        """Let an activation wait to be written, in the place of another one of its pane.
+
+        Folding again may give several of a pane of which the last has been written. An older one that was written
+        behind it would count as news, and its file as the newest.
+        """
         # not numbered: which stream's grid is made first depends on how the ledger was polled
-        key, digest = activation_key(activation), activation.decision.digest
-        if self._activated.get(key, known.get(key)) != digest:
-            self._activated[key] = digest  # not in `known`: it may never be committed, and the task be dropped
+        key = activation_key(activation)
+        if key in self._activations:
+            waiting, _ = self._activations.pop(key)
+            self._waiting.remove(waiting)
+        if self._activated.get(key, known.get(key)) != activation:
             record = encode_entry(activation, self._topics.name("decisions"), 0)
-            self._waiting.append(((activation.decision.model, activation.at or 0), record))
+            waiting = (activation.decision.model, activation.at or 0), record
+            self._waiting.append(waiting)
+            self._activations[key] = waiting, activation
 
     def _is_there(self, record: Outgoing) -> bool:
         writer, number = writer_and_sequence(record.headers)
@@ -295,15 +309,24 @@ class Outbox:
         for i, (pane, record) in enumerate(self._waiting[:-1]):
             size += len(record.value or b"")
             if size >= most_bytes and self._waiting[i + 1][0] != pane:
-                early, self._waiting = self._waiting[: i + 1], self._waiting[i + 1 :]
-                return [record for _, record in early]
+                return self._take_waiting(i + 1)
         return []
+
+    def _take_waiting(self, number: int) -> list[Outgoing]:
+        """The first of the outputs that wait."""
+        taken, self._waiting = self._waiting[:number], self._waiting[number:]
+        places = {id(output) for output in taken}
+        for key, (waiting, activation) in list(self._activations.items()):
+            if id(waiting) in places:
+                self._activated[key] = activation  # not in `known`: it may never be committed, and the task be dropped
+                del self._activations[key]
+        return [record for _, record in taken]
 
     def take(self) -> list[Outgoing]:
         """All that is to be written now, and once."""
         entries = [encode_entry(entry, self._tp.topic, self._tp.partition) for entry in self.entries]
-        waiting, self._waiting, self.entries = self._waiting, [], []
-        return [*(record for _, record in waiting), *self._sequencer("").number(entries)]
+        waiting, self.entries = self._take_waiting(len(self._waiting)), []
+        return [*waiting, *self._sequencer("").number(entries)]
 
     @property
     def is_empty(self) -> bool:

@@ -16,6 +16,7 @@ import argparse
 import random
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -227,10 +228,19 @@ class Check:
             group, _, alert = data["config"]["rule"].partition("/")
             if group == "streamdrift":
                 continue
-            at = self._at(end)
+            at = self._at(self._judged_at(data, end))
             expected, found = _threshold(self._rules[at], alert), data["evidence"]["threshold"]
             if expected is not None and found != expected and not (data["status"] == "resolved" and self._stale(at)):
                 self._problem(f"{message['id']}: threshold {found}, not {expected}")
+
+    def _judged_at(self, data: Mapping[str, Any], end: int) -> int:
+        """When its evidence was judged (ms). What is resolved because rules go keeps the evidence of before.
+
+        Rules that are replaced before their first judgement have judged nothing.
+        """
+        window = data["evidence"]["window"]
+        is_withdrawn = data["status"] == "resolved" and end in {activation.at for activation in self._activations}
+        return parse_time(window["to"]) if is_withdrawn and window is not None else end
 
     def _stale(self, i: int) -> bool:
         """Whether lanes started again with an activation: what is resolved has the evidence of before, then."""
@@ -247,6 +257,7 @@ class Check:
             for one in m["data"]["thresholds"]
             if one["rule"].endswith("/Always")
         }
+        closed = {parse_time(m["time"]) for m in self._observations if m["data"]["stream"] == "features"}
         last = max(time for time, _ in in_force)
         for i, activation in enumerate(self._activations):
             pane_ms = self._contracts[i].pane_ms
@@ -260,6 +271,8 @@ class Check:
                 continue
             if not any(self._judged_since(first) < end <= first for end, _ in in_force):
                 continue  # lanes that start again close no window yet
+            if not any(first <= end <= at for end in closed):
+                continue  # nor do panes of two contracts
             self._report.shown += 1
             if not any((end, threshold) in in_force for end in range(first, at + 1, pane_ms)):
                 self._problem(f"at {activation.at}: the threshold {threshold} did not show at its first judgement")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -170,6 +170,24 @@ def test_alerts_of_columns_and_streams_that_go_are_resolved_and_others_are_kept(
     found = Counter((data["labels"].get("stream"), data["labels"].get("column"), data["status"]) for data in of_m)
     columns = {column: {status for (_, name, status) in found if name == column} for column in ("x", "prediction")}
     assert columns == {"x": {"firing"}, "prediction": {"firing", "resolved"}}
+
+
+@pytest.mark.parametrize("pause", [2, 4, 6, 8, 10])
+def test_an_alert_of_a_lane_that_starts_again_is_resolved_without_the_reference_of_the_next(pause: int) -> None:
+    """Whether that is known already, or is as soon as the pane is folded from which the alert has no rule."""
+    before = Change(columns="numerical: [x, z]")
+    with capture_logs():
+        running = started(before)
+        traffic(running, 0, 60)
+        traffic(running, 60, 100, shift=50.0)
+        taken(running, replace(before, columns="numerical: [x, z], categorical: [c]", edition=1))
+        traffic(running, 100, 100 + pause, shift=50.0)
+        taken(running, replace(before, columns="numerical: [x]", edition=2))
+        traffic(running, 100 + pause, 140, shift=50.0)
+        running.settle()
+    events = [msgspec.json.decode(value) for value in check_against_replay(running.bus)]
+    of_z = [e["data"] for e in events if e["data"].get("labels", {}).get("column") == "z"]
+    assert [data["status"] for data in of_z] == ["firing", "resolved"]
 
 
 def test_a_pane_with_rows_of_two_contracts_is_judged_under_neither_and_counted() -> None:

@@ -12,9 +12,11 @@ from monitor.bus.reading import read_whole, records_of
 from monitor.evaluate.messages import Message
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, Record, TopicPartition
+from monitor.ledger.entries import Activation, new_decision
+from monitor.ledger.entry_codec import decode_agreement
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import FORMAT, EvaluatedModel, EvaluatePosition, Snapshot, Stopped
-from monitor.runner.activations import Activations
+from monitor.runner.activations import Activations, activation_key
 from monitor.runner.commands import Commands
 from monitor.runner.ledger_commits import LedgerCommits
 from monitor.runner.outbox import Outbox
@@ -272,3 +274,26 @@ def test_notices_folded_again_from_the_start_end_at_the_committed_numbers(others
     outbox.publish(notices[-1:], {})
     written = [writer_and_sequence(record.headers)[1] for record in outbox.take()]
     assert written == list(range(others + found, others + 4))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_of_the_rules_of_one_pane_the_newest_is_written_and_none_behind_it(known: bool) -> None:
+    """Folding again gives all of them once more; the file of an older one must not come to be the newest."""
+    first, newest, other = (
+        Activation(new_decision("m", "rules", content, alerts_yaml_sha256=content), at)
+        for content, at in [("a", 2000), ("b", 2000), ("c", 4000)]
+    )
+    written = {activation_key(newest): newest} if known else {}
+    outbox = Outbox("sd.evaluate", TP, TOPICS)
+    outbox.publish([first], written)
+    outbox.publish([newest, other], written)
+    files = [decode_agreement(record.headers, record.value or b"") for record in outbox.take()]
+    assert files == ([other] if known else [newest, other])
+    assert outbox.is_empty
+    outbox.publish([first], written)
+    assert [record.value for record in outbox.take()] == [msgspec.json.encode(first)]
+    outbox.publish([first], written)
+    assert outbox.is_empty
+    of_another_file = msgspec.structs.replace(first.decision, alerts_yaml_sha256="d")
+    outbox.publish([newest, Activation(of_another_file, 2000)], written)
+    assert [b'"d"' in (record.value or b"") for record in outbox.take()] == [True]
