@@ -181,11 +181,11 @@ class LedgerCommits:
             outputs=fold.task.digest_of(""),
             numbers=standing.numbers,
             before=standing.before,
-            tails=dict(sorted(self._outbox.tails.items())),
+            tails=dict(sorted(self._outbox.present.tails.items())),
             models=self._records.digest,
             messages="" if self._settles else self.messages,
             previous=self._previous,
-            skipped=self._outbox.skipped,
+            skipped=self._outbox.present.skipped,
             commands=self.commands.commit(),
         )
         return position, models
@@ -209,6 +209,6 @@ class LedgerCommits:
 
     def confirm(self, ends: Mapping[TopicPartition, int]) -> None:
         """The commit is done. `ends`: of the output partitions that it wrote to, the offset behind its records."""
-        self._outbox.confirm(ends)
+        self._outbox.present.confirm(ends)
         self.commands.confirm()
         self._previous = self.committed

@@ -21,7 +21,8 @@ from monitor.ledger.entries import Decision
 from monitor.ledger.position_records import Stopped
 from monitor.runner.activations import Activations
 from monitor.runner.ledger_commits import LedgerCommits
-from monitor.runner.outbox import Numbers, Outbox
+from monitor.runner.outbox import Outbox
+from monitor.runner.present_outputs import Numbers
 from monitor.runner.rebuild import Rebuild
 from monitor.telemetry import Log
 

@@ -56,8 +56,8 @@ MUTATIONS = (
         "no mute",
         (
             (
-                "runner/outbox.py",
-                'return number < self._present.get((writer, f"{record.topic}/{record.partition}"), 0)',
+                "runner/present_outputs.py",
+                'return number < self._numbers.get((writer, f"{record.topic}/{record.partition}"), 0)',
                 "return False",
             ),
         ),
@@ -115,7 +115,7 @@ MUTATIONS = (
     ),
     Mutation(
         "reconcile skipped",
-        (("runner/outbox.py", "found = self._found(tp, target, bus)", "found = None"),),
+        (("runner/present_outputs.py", "found = self._found(tp, target, bus)", "found = None"),),
     ),
     Mutation(
         "reconcile skipped in profile",
@@ -141,7 +141,7 @@ MUTATIONS = (
         "restore to the last stable offset",
         (
             (
-                "runner/topics.py",
+                "bus/reading.py",
                 "if start is None else start, bus.end(tp)",
                 "if start is None else start, bus.last_stable(tp)",
             ),
@@ -174,10 +174,10 @@ MUTATIONS = (
         "mute ended per partition",
         (
             (
-                "runner/outbox.py",
-                'return number < self._present.get((writer, f"{record.topic}/{record.partition}"), 0)',
+                "runner/present_outputs.py",
+                'return number < self._numbers.get((writer, f"{record.topic}/{record.partition}"), 0)',
                 'here = f"{record.topic}/{record.partition}"\n'
-                "        return number < max((n for (_, at), n in self._present.items() if at == here), default=0)",
+                "        return number < max((n for (_, at), n in self._numbers.items() if at == here), default=0)",
             ),
         ),
     ),
