@@ -42,9 +42,13 @@ class _Input(NamedTuple):
 
 @dataclass(slots=True)
 class _Watch:
-    """One detector on one series: `input` is its place among the bank's inputs. `kind`: River's class."""
+    """One detector on one series: `input` is its place among the bank's inputs. `kind`: River's class.
+
+    `stands_on`: its class and parameters, as JSON, and what it reads.
+    """
 
     kind: str
+    stands_on: tuple[str, _Input]
     sighting: Sighting
     input: int
     detector: Detector
@@ -67,6 +71,7 @@ class DetectorBank:
         inputs: dict[_Input, int] = {}
         places = {name: place for place, name in enumerate(grid.series)}
         for spec in self._specs:
+            plain = spec.detector.model_dump_json(by_alias=True)
             for resolved in resolve_inputs(spec, contract):
                 if resolved.stream == grid.stream:
                     read = _input(spec, resolved, places)
@@ -75,8 +80,20 @@ class DetectorBank:
                     sighting = (spec.name, grid.stream, resolved.column)
                     place = inputs.setdefault(read, len(inputs))
                     self._row_us += spec.detector.cost_us
-                    self._watches.append(_Watch(spec.detector.class_, sighting, place, spec.detector.build(seed)))
+                    detector = spec.detector.build(seed)
+                    self._watches.append(_Watch(spec.detector.class_, (plain, read), sighting, place, detector))
         self._numbers = _Numbers([(read.series, _table(read, grid, reference)) for read in inputs])
+
+    def take_over(self, before: DetectorBank) -> frozenset[Sighting]:
+        """Go on with the detectors of another bank on the same grid and reference that are the same here.
+
+        Returns where they are: one that is new, or stands on something else, starts from nothing.
+        """
+        had = {(watch.sighting, watch.stands_on): watch.detector for watch in before._watches}
+        going_on = [watch for watch in self._watches if (watch.sighting, watch.stands_on) in had]
+        for watch in going_on:
+            watch.detector = had[watch.sighting, watch.stands_on]
+        return frozenset(watch.sighting for watch in going_on)
 
     def work_us(self, rows: int) -> float:
         """Return about what it takes to feed a trace of that many rows to all of them, µs."""

@@ -54,7 +54,7 @@ class StreamFold:
         self._bank = DetectorBank(self._specs, self.contract, self.grid, reference)
 
     def use(self, rules: ModelRules, contract: ModelContract) -> None:
-        """New rules: windows of a specification that stays go on, others begin; detectors that change start again.
+        """New rules: windows and detectors that stay go on, others begin.
 
         `contract`: that the rules came with. It may have other streams, and means the same of this one.
         """
@@ -67,7 +67,10 @@ class StreamFold:
         }
         if rules.detectors != self._specs:
             self._specs = rules.detectors
-            self._bank = DetectorBank(self._specs, self.contract, self.grid, self.reference)
+            bank = DetectorBank(self._specs, self.contract, self.grid, self.reference)
+            going_on = bank.take_over(self._bank)
+            self._bank = bank
+            self._seen = {sighting: change for sighting, change in self._seen.items() if sighting in going_on}
 
     def add(self, pane_end: int, pane: MergedPane | None) -> list[Observation]:
         """One pane (None: empty in this stream); returns the observations of the windows that close.

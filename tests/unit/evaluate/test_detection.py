@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.evaluate.detection import _Numbers
+from monitor.config import load
+from monitor.config.resolved import DetectorSpec
+from monitor.contract import ModelContract
+from monitor.evaluate.detection import DetectorBank, _Numbers
+from monitor.evaluate.reference import build_reference
 from monitor.events import Codes, Float64s
+from monitor.panes.grid import make_grid
+from tests.unit import making
 
 INVALID = 6
 """Places at the end of a table, for the states of invalid cells."""
@@ -49,3 +55,70 @@ def test_a_code_beyond_its_table_reads_no_other(code: int) -> None:
     numbers = _Numbers([(0, np.zeros(11)), (1, np.zeros(11)), (0, np.zeros(11))])
     with pytest.raises(IndexError, match="unknown to its series"):
         list(numbers.of(np.array([[0, code]], dtype=np.uint16)))
+
+
+FILE = """
+version: 1
+models:
+  m: {{task: regression, streams: {{features: {{topic: f}}}}, columns: {{numerical: [x, y], categorical: [c]}}}}
+detectors:
+{detectors}
+groups:
+  - {{name: g, models: [m], rules: [{{alert: A, expr: psi > 0.2}}]}}
+"""
+ADWIN = "  adwin: {class: ADWIN, input: '*'}"
+PAGE = "  page: {class: PageHinkley, input: x}"
+KSWIN = "  kswin: {class: KSWIN, params: {window_size: 40, stat_size: 15}, input: y}"
+
+
+def watched(*detectors: str) -> tuple[tuple[DetectorSpec, ...], ModelContract]:
+    model = load(FILE.format(detectors="\n".join(detectors)), "f").models[0]
+    return model.rules.detectors, model.contract
+
+
+def bank(*detectors: str) -> DetectorBank:
+    specs, contract = watched(*detectors)
+    rows = making.rows(range(300), range(300))
+    grid = make_grid(rows, contract.streams[0])
+    return DetectorBank(specs, contract, grid, build_reference(grid, rows, "x"))
+
+
+def traces() -> list[Codes]:
+    rng = np.random.default_rng(3)
+    return [rng.integers(0, 3, (60, 3)).astype(np.uint16) for _ in range(6)]
+
+
+def states(of: DetectorBank) -> dict[tuple[str, str, str], object]:
+    return dict(zip([watch.sighting for watch in of._watches], of.state().detectors, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "going_on"),
+    [
+        ((ADWIN, KSWIN), (ADWIN, KSWIN, PAGE), {"adwin/x", "adwin/y", "adwin/c", "kswin/y"}),
+        ((ADWIN, KSWIN, PAGE), (PAGE, ADWIN), {"adwin/x", "adwin/y", "adwin/c", "page/x"}),
+        ((ADWIN, PAGE), (ADWIN.replace("'*'", "'[xy]*'"), PAGE), {"adwin/x", "adwin/y", "page/x"}),
+        ((ADWIN, PAGE), (ADWIN.replace("ADWIN,", "ADWIN, params: {delta: 0.1},"), PAGE), {"page/x"}),
+        ((ADWIN, PAGE), (ADWIN, PAGE.replace("PageHinkley", "KSWIN")), {"adwin/x", "adwin/y", "adwin/c"}),
+        ((ADWIN, PAGE), (ADWIN, PAGE.replace("input: x", "input: missing(x)")), {"adwin/x", "adwin/y", "adwin/c"}),
+        ((ADWIN, PAGE), (ADWIN, PAGE.replace("input: x", "input: y")), {"adwin/x", "adwin/y", "adwin/c"}),
+        ((PAGE,), (PAGE.replace("page:", "other:"),), set()),
+    ],
+)
+def test_a_detector_starts_again_if_it_changes_and_no_other(
+    before: tuple[str, ...], after: tuple[str, ...], going_on: set[str]
+) -> None:
+    """Those that stay are where they would be without the change; of the rest all that was read before is forgotten."""
+    whole, first, second, fresh = bank(*before), bank(*before), bank(*after), bank(*after)
+    for codes in traces()[:4]:
+        first.feed(codes)
+        whole.feed(codes)
+    assert {f"{detector}/{column}" for detector, _, column in second.take_over(first)} == going_on
+    for codes in traces()[4:]:
+        for one in (whole, second, fresh):
+            one.feed(codes)
+    stayed, started = states(whole), states(fresh)
+    for sighting, state in states(second).items():
+        name = f"{sighting[0]}/{sighting[2]}"
+        assert state == (stayed if name in going_on else started)[sighting], name
+    assert second.state().watches == fresh.state().watches
