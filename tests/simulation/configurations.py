@@ -48,8 +48,8 @@ STREAMS = {
 }
 _DETECTORS = """
 detectors:
-  adwin: {class: ADWIN, params: {delta: 0.3, clock: 2, grace_period: 4, min_window_length: 2}, input: a}
-  page: {class: PageHinkley, params: {min_instances: 5, threshold: 1.5}, input: a}
+  adwin: {{class: ADWIN, params: {{delta: 0.3, clock: 2, grace_period: 4, min_window_length: 2}}, input: a}}
+  page: {{class: PageHinkley, params: {{min_instances: 5, threshold: {page}}}, input: a}}
 """
 _RULES = """
   - name: g{model}
@@ -119,6 +119,8 @@ class Shape(NamedTuple):
 def configuration(models: str, variant: int, shapes: tuple[Shape, ...] = (), edition: int = 0) -> Config:
     """alerts.yaml of these models, as `load` gives it but for its hints; `variant` moves thresholds.
 
+    One variant has other parameters of a detector, beside which the other goes on.
+
     `shapes`: of the models, as they stand. `edition`: a comment, so that no two files of a run are the same.
     Each model is parsed alone, and once, because parsing whole files took a fifth of a run.
     """
@@ -137,9 +139,9 @@ def _parsed(one: tuple[str, Shape], variant: int) -> ModelConfig:
 def file_text(of: tuple[tuple[str, Shape], ...], variant: int, edition: int) -> str:
     """alerts.yaml of these models in their shapes."""
     text = _HEAD.format(events=24, every=24, edition=edition) + "".join(_model(*one) for one in of)
+    psi, ks, silence, page = ((0.8, 0.4, 9, 1.5), (0.5, 0.6, 12, 1.5), (1.5, 0.3, 7, 1.2))[variant]
     if any(shape.features for _, shape in of):
-        text += _DETECTORS
-    psi, ks, silence = ((0.8, 0.4, 9), (0.5, 0.6, 12), (1.5, 0.3, 7))[variant]
+        text += _DETECTORS.format(page=page)
     text += "groups:\n"
     for model, shape in of:
         rules = _RULES if shape.features else _RULES_WITHOUT_FEATURES
