@@ -151,10 +151,11 @@ def _alerts(old: Running, new: Running | None) -> list[Difference]:
     found = []
     for key, selected in before.items():
         if key not in after:
-            found.append(Difference(name, "alert", titles[key], "resolved", "its rule is gone"))
+            gone = "its model is gone" if new is None else "its rule is gone"
+            found.append(Difference(name, "alert", titles[key], "resolved", gone))
             continue
-        if gone := sorted(selected - after[key]):
-            listed = ", ".join(gone[:_LISTED]) + (f" and {len(gone) - _LISTED} more" if len(gone) > _LISTED else "")
+        if lost := sorted(selected - after[key]):
+            listed = ", ".join(lost[:_LISTED]) + (f" and {len(lost) - _LISTED} more" if len(lost) > _LISTED else "")
             found.append(Difference(name, "alert", titles[key], "resolved", f"no longer selected: {listed}"))
         if selected & after[key] or not selected:
             found.append(Difference(name, "alert", titles[key], "kept"))
