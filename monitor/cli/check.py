@@ -23,6 +23,7 @@ from monitor.ledger.entries import Activation
 from monitor.ledger.entry_codec import decode_agreement
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.log_lines import escaped
+from monitor.runner.reloading import topics_read
 from monitor.service import ledger_topics
 from monitor.settings import Settings
 from monitor.web.schemas import message_schemas
@@ -53,6 +54,9 @@ def _compare(loaded: Config, settings: Settings) -> None:
         found = running_on(bus, ledger_topics(settings))
     finally:
         bus.close()
+    others = topics_read(r.contract for r in found) ^ topics_read(m.contract for m in loaded.models)
+    if found and others:
+        typer.echo(escaped(f"needs a restart, because other topics are read ({', '.join(sorted(others))})"))
     model = ""
     for difference in differences(found, loaded):
         if difference.model != model:

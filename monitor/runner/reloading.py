@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from monitor.config.resolved import Config
+from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
+
+
+def topics_read(contracts: Iterable[ModelContract]) -> set[str]:
+    """The topics that models read."""
+    return {stream.topic for contract in contracts for stream in contract.streams}
 
 
 def refuse_reload(old: Config, new: Config) -> None:
     """Raises ConfigurationError if other topics are read by `new`: the group joins for those of its start."""
-    topics = {stream.topic for model in old.models for stream in model.contract.streams}
-    others = topics ^ {stream.topic for model in new.models for stream in model.contract.streams}
+    others = topics_read(m.contract for m in old.models) ^ topics_read(m.contract for m in new.models)
     if others:
         raise ConfigurationError(
             f"other topics are read than before ({', '.join(sorted(others))}): restart to take that"

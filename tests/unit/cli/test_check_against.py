@@ -79,3 +79,32 @@ def test_lanes_start_again_by_what_they_stand_on(
     of_m = capsys.readouterr().out.split("\nm\n")[1].split("\nw\n")[0]
     assert f"  lane features: {features}\n" in of_m
     assert f"  lane predictions: {predictions}\n" in of_m
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "topics"),
+    [
+        ("predictions: {topic: in.predictions}}", "predictions: {topic: in.more}}", "in.more, in.predictions"),
+        (
+            ", predictions: {topic: in.predictions}}\n    columns: {numerical: [x], prediction: y}",
+            "}\n    columns: {numerical: [x]}",
+            "in.predictions",
+        ),
+        ("numerical: [x], prediction", "numerical: [x, z], prediction", ""),
+    ],
+)
+def test_what_sighup_refuses_needs_a_restart(
+    old: str,
+    new: str,
+    topics: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A file by which other topics are read is taken at a start only; the list says so first."""
+    assert old in CONFIG
+    against(running(), CONFIG.replace(old, new, 1), tmp_path / "alerts.yaml", monkeypatch)
+    shown = capsys.readouterr().out
+    line = f"needs a restart, because other topics are read ({topics})\n"
+    assert (line in shown) == bool(topics)
+    assert ("needs a restart" in shown) == bool(topics)
