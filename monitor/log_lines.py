@@ -76,7 +76,7 @@ class Limiter:
         return counts
 
     def __call__(self, logger: object, method: str, event: Event) -> Event:
-        """As a processor: by event and, if there is one, reason."""
+        """Count an event as a processor does, by its name and, if there is one, its reason."""
         counts = self.admit(f"{event.get('event')} {event.get('reason', '')}")
         if counts is None:
             raise structlog.DropEvent
@@ -84,5 +84,5 @@ class Limiter:
         return event
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """As a filter of the standard library: by logger and message before its values are put in."""
+        """Count a record as a filter of the standard library, by logger and message without its values."""
         return self.admit(f"{record.name} {record.msg}") is not None

@@ -52,7 +52,7 @@ class ReplayLog:
     filtered: frozenset[str] = frozenset()
     switches: Sequence[ContractSwitch] = ()
     topic_contracts: Mapping[str, TopicContract] = field(default_factory=dict)
-    """By digest, those that `switches` name; a partition without any has that of `contracts` from the start."""
+    """Contracts that `switches` name, by digest; a partition without any has that of `contracts` from the start."""
     notices: Sequence[Notice] = ()
     """Those that no log says again (`is_of_the_run`)."""
     time_range: tuple[int | None, int | None] = (None, None)

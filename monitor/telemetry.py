@@ -139,7 +139,7 @@ _ALL = (
         "streamdrift_hanging_transaction_seconds",
         "gauge",
         ("stage", *_INPUT),
-        "how long a hanging transaction has held the partition back; absent where none does",
+        "how long a hanging transaction has held the partition back; absent if none does",
     ),
     Family("streamdrift_ledger_position", "gauge", ("partition",), "offset that evaluate reads next"),
     Family("streamdrift_ledger_lag_records", "gauge", ("partition",), "offsets between that and the end, every 10 s"),

@@ -20,14 +20,17 @@ from monitor.events import TopicPartition
 
 
 def last_stable(admin: Any, tp: TopicPartition) -> int:
-    """As `Bus.last_stable`."""
+    """Return what `Bus.last_stable` does."""
     asked = {kafka_tp(tp): OffsetSpec.LATEST}
     found = admin.list_partition_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED)
     return int(found[kafka_tp(tp)].offset)
 
 
 def open_transactions(admin: Any, tp: TopicPartition) -> tuple[OpenTransaction, ...]:
-    """As `Bus.open_transactions`: by the partition's leader, with what the coordinators know of the same producers."""
+    """Return what `Bus.open_transactions` does.
+
+    The partition's leader names them; the coordinators know more of the same producers.
+    """
     producers = admin.describe_producers([kafka_tp(tp)])[kafka_tp(tp)].active_producers
     found = [producer for producer in producers if producer.current_transaction_start_offset >= 0]
     known = _coordinated(admin, [producer.producer_id for producer in found]) if found else {}

@@ -7,7 +7,7 @@ Three tiers, each for what the one before refuses:
    "12.5" for a number all the time costs one column's loop;
 3. one record at a time, at last with the standard library's parser, to save the row or to name what is wrong.
 
-A record's fate depends on the record alone: a tier takes a block only where each record alone would get the same
+A record's fate depends on the record alone: a tier takes a block only if each record alone would get the same
 from the later tiers. So it makes no difference how records are cut into polls and blocks. Records are decoded one
 call each: joining the poll for one `decode_lines` measures no faster, and two broken records could join into one.
 Blocks are small since what stays in the processor's cache is decoded half again as fast.

@@ -105,7 +105,7 @@ GOLDEN: Mapping[str, tuple[Trial, ...]] = {
         ),
     ),
 }
-"""By River's class."""
+"""The golden states, by River's class."""
 
 
 def release_of(name: str) -> str:

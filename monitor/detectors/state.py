@@ -18,7 +18,7 @@ import msgspec
 from monitor.errors import FormatError
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
-"""Of values or errors. River counts in doubles."""
+"""A number of values or errors. River counts in doubles."""
 Fed = Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
 """Values that came; a detector that was given none has the state `FreshState`."""
 Finite = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]

@@ -3,7 +3,7 @@
 The bytes depend on the log, the rules and the place alone: `time` is the end of the pane that decided, never a
 clock's, and `id` names fingerprint, pane end, status and episode, so a consumer that keeps ids sees each message once.
 What is not true of an alert is null: `endsAt` while it fires, the window of a rule on silence, the histogram and the
-reference where there is none.
+reference if there is none.
 """
 
 from __future__ import annotations

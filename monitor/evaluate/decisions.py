@@ -20,7 +20,7 @@ from monitor.ledger.entries import Activation, Decision, DecisionKey, DecisionKi
 from monitor.panes.grid import Grid, decode_grid
 
 _ORDER: tuple[DecisionKind, ...] = ("set", "grid", "reference", "rules", "rebuild", "begun", "gone")
-"""In which decisions are applied again: a reference stands on a grid, and what has both is opened by the rules."""
+"""The order in which decisions are applied again: a reference stands on a grid, and rules open what has both."""
 _CHANGES: tuple[DecisionKind, ...] = ("set", "rules", "gone")
 """Those with which lanes may end."""
 _AT_ONCE = -(1 << 62)
@@ -45,11 +45,11 @@ class Decisions:
         self.alerts_yaml_sha256 = ""
         """SHA-256 of the file that the rules came from."""
         self.grids: dict[str, Grid] = {}
-        """By lane (`contract.lane_contract`), of all that the model has had: a contract that comes back has its own."""
+        """Grids of all lanes that there were, by `contract.lane_contract`: a lane that comes back has its own."""
         self.references: dict[str, Reference] = {}
-        """By lane."""
+        """The newest reference of each lane."""
         self.references_from: dict[str, int] = {}
-        """By lane, where the first pane begins that its newest reference counts for, ms."""
+        """The start of the first pane that each lane's newest reference counts for, ms."""
         self.inputs: frozenset[TopicPartition] = frozenset()
         """The input partitions of the set."""
         self.newest: dict[DecisionKey, str] = {}
@@ -230,7 +230,10 @@ class Decisions:
             self._wait(self._decision_of(_RULES, rules or "", last, decisions))
 
     def _decision_of(self, key: DecisionKey, digest: str, file: str, decisions: Mapping[str, Decision]) -> Decision:
-        """By its content: models on the same topics share a set, and two files may say the same rules."""
+        """Return a decision by its content.
+
+        Models on the same topics share a set, and two files may have the same rules.
+        """
         kind, stream, lane = key
         if digest not in decisions:
             raise FormatError(f"the {kind} {digest} that the snapshot of {self._model} stands on is not there")
@@ -240,7 +243,7 @@ class Decisions:
 
 
 def _order(activation: Activation) -> tuple[int, int, int]:
-    """Of recorded decisions: life by life, as they count."""
+    """Return a key that sorts recorded decisions as they count, life by life."""
     decision, at = activation.decision, _AT_ONCE if activation.at is None else activation.at
     return decision.life, at, _ORDER.index(decision.kind)
 

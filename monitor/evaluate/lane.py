@@ -161,7 +161,7 @@ class Lane:
         return LaneStanding(*place, self._state, self._rows, self._wanted, info, self._left_out)
 
     def want(self, rows: int) -> None:
-        """Of how many rows a reference is made, unless one is given."""
+        """Set the number of rows that a reference is made of, unless one is given."""
         self._wanted = rows
 
     def follow(self, before: Lane) -> None:

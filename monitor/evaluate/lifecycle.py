@@ -101,7 +101,7 @@ class Alerts:
     def __init__(self) -> None:
         self._states: dict[str, AlertState] = {}
         self._fingerprints: dict[tuple[tuple[str, str], ...], str] = {}
-        """By labels, of all that the rules have selected: a digest takes longer than a judgement of what is quiet."""
+        """Fingerprints of all that rules have selected, by labels: a digest takes longer than a quiet judgement."""
 
     def judge(self, at: int, judged: Sequence[tuple[Rule, Verdict]]) -> list[Transition]:
         """Move every alert that has a verdict; return the transitions to publish, in the verdicts' order."""

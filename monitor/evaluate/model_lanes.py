@@ -149,7 +149,7 @@ class ModelLanes:
     def references(
         self, decisions: Decisions, watermarks: Mapping[TopicPartition, Watermark], next_pane: int | None
     ) -> Iterator[Activation]:
-        """Grid and reference of each lane whose first rows are certain, where nothing else gave them.
+        """Grid and reference of each lane whose first rows are certain, if nothing else gave them.
 
         They count from the pane behind those rows, or from the next one where that is later. Also of lanes that begin
         with the next pane: that pane may have to wait for their grid. `next_pane`: where it begins, ms.
@@ -170,7 +170,7 @@ class ModelLanes:
     def _certain(
         self, decisions: Decisions, watermarks: Mapping[TopicPartition, Watermark]
     ) -> Iterator[tuple[str, int]]:
-        """The lanes whose first rows are certain, where nothing else gave a grid, and the last row's time (ms)."""
+        """The lanes whose first rows are certain, if nothing else gave a grid, and the last row's time (ms)."""
         if decisions.has_recorded_changes:
             return
         for name, (contract, stream) in decisions.lanes.items():

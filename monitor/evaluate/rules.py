@@ -2,7 +2,7 @@
 
 The rules of this file:
 
-- A rule is judged on the last closed window of its specification, and only where that window closed since the last
+- A rule is judged on the last closed window of its specification, and only if that window closed since the last
   judgement; with fewer events than `min_events` there is no verdict, nor without a score.
 - `seconds_since_last_event` is about the judgement itself and about no window: it is judged whenever the silence clock
   passes a multiple of the interval, from the model's first pane on. `min_events` does not guard it: silence must be

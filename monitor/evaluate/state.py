@@ -1,8 +1,8 @@
 """What a snapshot holds: the structs of a model's part and of the shared part, written as msgpack in this order.
 
-Everything that later messages depend on and that neither the ledger's changes (named here by digest) nor other fields
-give: so sums of windows are not here (their slices are), nor tables made from a reference. Sets are written sorted.
-So the same state has the same bytes.
+This is all state that affects later messages, except what can be derived: sums of windows come from their slices,
+tables from the reference. Decisions are named by digest; their content is in the ledger. Sets are written sorted, so
+that the same state has the same bytes.
 """
 
 from __future__ import annotations

@@ -82,7 +82,10 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def order(self) -> tuple[int, int, int]:
-        """As heartbeats of one partition happened: the watermark rises with each that gives one, else the silence."""
+        """The order in which heartbeats of one partition happened.
+
+        The watermark rises with each that gives one, else the silence.
+        """
         return self.offset, self.reached, self.silent_to or 0
 
 

@@ -6,9 +6,9 @@ largest accepted time waits, with all rows behind it, for the next 32 rows (or t
 are as far ahead as it is, give or take `skew`, else rejected. The median of the first 32 rows is where the partition
 starts, or the first row if that is vouched for. A log may hold rows of both kinds in any order.
 
-A heartbeat decides before that, as far as it can: it accepts what is no later than it says, and what most of the rows
-so far speak against is rejected. A row that few rows agree with waits on: two broken clocks in a row are no jury, and
-after them all that is true would be late. So the answer depends on the partition's log alone, whatever the polls.
+A heartbeat decides before that, as far as it can: it accepts rows up to its own time, and rejects a row that most later
+rows contradict. Otherwise the row keeps waiting: if two wrong clocks in a row could confirm each other, every correct
+row after them would be late. So the answer depends on the partition's log alone, whatever the polls.
 """
 
 from __future__ import annotations

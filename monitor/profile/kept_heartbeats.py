@@ -40,7 +40,7 @@ class KeptHeartbeats:
         return silent_to if since == highest else None
 
     def silence_at(self, position: int) -> int | None:
-        """To which event time (ms) a heartbeat at that position gave silence last; None if none did."""
+        """The event time (ms) to which a heartbeat at that position gave silence last; None if none did."""
         given = [beat.silent_to for beat in self.beats if beat.offset == position and beat.silent_to]
         return max(given, default=None)
 

@@ -42,8 +42,10 @@ class Mark:
 
     @property
     def order(self) -> tuple[int, bool, int, int, bool, int]:
-        """As it happened: heartbeats raise the watermark or the silence, so one at the same place that is no higher
-        than a switch came before it.
+        """The order in which these happened.
+
+        Heartbeats raise the watermark or the silence, so one at the same place that is no higher than a switch came
+        before it.
         """
         beat = self.heartbeat
         if beat is not None:

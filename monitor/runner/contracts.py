@@ -1,8 +1,8 @@
 """What profile processes agree on: the contract of each topic, in the order in which contracts were published (law 9).
 
-A process publishes the contract of its alerts.yaml with its first commit where nobody has before; all take the newest
-one, those with an older file too. One that was there before counts as old, and is published again only when somebody
-lets a running process take it (SIGHUP): a process that starts with an old file must not lead the others back.
+The first process to commit a contract publishes it; every process then folds under the newest, even if its own file is
+older. An old contract is published again only on SIGHUP, so that starting a process with a stale file cannot roll the
+others back.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Contracts:
         self._handed: set[str] = set()
         """Newest ones with models in other lives, until they are read back."""
         self._begun: dict[str, TopicContract] = {}
-        """By digest those of the configuration that a partition was begun under, until they are published."""
+        """Contracts of the configuration that a partition was begun under, by digest, until they are published."""
         self._unread: dict[str, TopicContract] = {}
-        """By digest those that this process has published, until they are read back."""
+        """Contracts that this process has published, by digest, until they are read back."""
 
     def add(self, contract: TopicContract) -> None:
         """The next one on the topic `decisions`."""

@@ -154,7 +154,7 @@ class EvaluateStage:
             yield from rebuild_numbers(held.still.progress(held.position))
 
     def begin_again(self) -> frozenset[TopicPartition]:
-        """None: evaluate forgets nothing that it needs."""
+        """Return no partition, because evaluate forgets nothing that it needs."""
         return frozenset()
 
     def limits(self) -> Mapping[TopicPartition, int]:

@@ -21,7 +21,7 @@ LIMIT_S = 30.0
 """Longer than a transaction of ours stays open after its writer died."""
 _RECONCILED = ("state", "alerts", "retraining", "observations", "firing")
 MOST_LOOKS = 8
-"""In one turn; a look is two questions to the broker."""
+"""Looks of one turn; each is two questions to the broker."""
 MARGIN_S = 15.0
 """Coordinators look for transactions to abort every 10 s."""
 LONGEST_S = 900.0

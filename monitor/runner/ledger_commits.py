@@ -202,7 +202,7 @@ class LedgerCommits:
         )
 
     def _releases(self, name: str, task: EvaluateTask) -> dict[str, str]:
-        """Of River's classes that a model uses the release whose answers each gives; empty if not to be compared."""
+        """Return the release of River whose answers each class of a model gives; empty if not to be compared."""
         fold = task.models.get(name)
         found = sorted(fold.releases.items()) if fold is not None else ()
         return {kind: "" if name in self._unsettled else release for kind, release in found}

@@ -1,4 +1,4 @@
-"""In which life each model is: how often evaluate has decided that it was gone, and whether it is back."""
+"""Which life each model is in: how often evaluate has decided that it was gone, and whether it is back."""
 
 from __future__ import annotations
 

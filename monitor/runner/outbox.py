@@ -27,7 +27,7 @@ from monitor.runner.rebuild import Again
 from monitor.runner.sequences import WRITER, Sequencer
 
 _CLOUD_EVENT: Headers = (("content-type", b"application/cloudevents+json"),)
-"""By this header the readers of CloudEvents over Kafka know a message in structured JSON."""
+"""The header by which readers of CloudEvents over Kafka know a message in structured JSON."""
 _PaneEnd = tuple[str, int]
 """The model and the end of the pane that an output belongs to."""
 _Waiting = tuple[_PaneEnd, Outgoing]
@@ -47,9 +47,9 @@ class Outbox:
         self._waiting: list[_Waiting] = []
         self._spoke: set[str] = set()
         self._activated: dict[ActivationKey, Activation] = {}
-        """By pane the newest activation that was taken to be written."""
+        """The newest activation of each pane that was taken to be written."""
         self._activations: dict[ActivationKey, tuple[_Waiting, Activation]] = {}
-        """By pane the activation that waits, and as what."""
+        """The activation of each pane that waits, and as what."""
         self._is_comparable = True
         """False while a commit of another version of messages is folded again to: nothing is numbered."""
         self._of_last_commit: list[Message] | None = None

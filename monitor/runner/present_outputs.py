@@ -39,7 +39,7 @@ class PresentOutputs:
         self.tails: Numbers = {}
         """The offset behind the last commit's records in each output partition."""
         self.skipped: dict[str, tuple[int, int]] = {}
-        """By output partition the offsets between which ids are to be read."""
+        """The offsets between which ids are to be read, by output partition."""
         self.lost: set[str] = set()
         """Output partitions in which a commit of another version has written and nothing is found."""
         self.unsure: set[str] = set()
@@ -50,7 +50,7 @@ class PresentOutputs:
         self._numbers: dict[tuple[str, str], int] = {}
         self._before: dict[str, Numbers] = {}
         self._ids: dict[str, set[str]] = {}
-        """By output partition the ids of messages that are there, and not to be published again."""
+        """The ids of messages that are there, and not to be published again, by output partition."""
 
     def writer(self, model: str) -> str:
         """What the records of a model name as their writer."""

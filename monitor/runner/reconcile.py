@@ -124,10 +124,10 @@ def _was_open(name: Name, position: ProfilePosition, pane_ms: int, waits: bool =
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The commit to go on from, as the output topics say, not as the record hopes.
+    """The commit to resume from, judged by what the output topics hold and not by what the position record claims.
 
-    `heartbeats`, `switches`: behind its position, by the ledger or by a commit that is lost in part: dead letters that
-    follow from them may be there. `is_again`: whether outputs of the last commit are lost, so that it is done again
+    `heartbeats`, `switches`: those after its position, found in the ledger or in a partly lost commit; their dead
+    letters may already be written. `is_again`: true if outputs of the last commit are lost, so that it is done again
     from the one before.
     """
 

@@ -15,7 +15,7 @@ from monitor.ledger.entries import Notice
 
 
 def begun_anew(task: EvaluateTask, releases: Mapping[str, Mapping[str, str]]) -> dict[str, frozenset[str]]:
-    """By model, River's classes whose detectors began again, or answer otherwise than those of a commit.
+    """Return, by model, River's classes whose detectors began again, or answer otherwise than those of a commit.
 
     `releases`: of each model the classes in use then, and the release of River whose answers they gave.
     """

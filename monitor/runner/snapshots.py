@@ -1,8 +1,7 @@
 """Snapshots in the compacted topic `state`: one value a model of a ledger partition, and one for what belongs to none.
 
-They are written in the transaction that commits the position they stand at, and the position records say from which
-offset on each lies there and what digest it has; so a restore reads the newest ones only, and takes nothing that is not
-what was written.
+They are written in the transaction that commits the position they stand at. The position records name the first offset
+and the digest of each part, so a restore reads only those records and rejects any that differ.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class NoWitness:
 
 
 class MemoryWitness:
-    """For processes that share this one's memory, one object a name."""
+    """A witness for processes that share this one's memory, one object a name."""
 
     knows = True
 
@@ -66,7 +66,7 @@ class MemoryWitness:
 
 
 class FileWitness:
-    """In a small mapped file: the kernel keeps what was written last, however the process ends.
+    """A witness in a small mapped file: the kernel keeps what was written last, however the process ends.
 
     Raises OSError if the file can't be opened, or a symbolic link has its name.
     """

@@ -49,7 +49,7 @@ class Control:
         return Control(*(tuple(dict.fromkeys(ours + theirs)) for ours, theirs in both))
 
     def of(self, topics: Iterable[str]) -> Control:
-        """Only what is about models that read one of the topics, and about these topics."""
+        """Return what is about models that read one of the topics, and about these topics."""
         inputs = set(topics)
         models = {c.model for c in self.contracts if any(stream.topic in inputs for stream in c.streams)}
         return Control(

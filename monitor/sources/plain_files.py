@@ -1,7 +1,7 @@
 """Plain files: tables (Parquet, CSV) and JSONL files of native events, as native events in blocks.
 
 A table's row becomes an event of one model and stream: its columns are the features (or the prediction's fields), its
-id the number of the row, its time the column of that name, or start + number * step where there is none.
+id the number of the row, its time the column of that name, or start + number * step if there is none.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from monitor.sources.plain_files import TableRows, by_topic, events_of_table, is
 from monitor.sources.references import plain_batch
 
 Progress = Callable[[int], None]
-"""Told how many bytes (of files) or records (of topics) have been read since the last call."""
+"""Called with how many bytes (of files) or records (of topics) have been read since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
