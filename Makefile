@@ -49,7 +49,7 @@ demo: $(STAMP) ## show drift being found, on this machine, without a broker
 	@$(BIN)/streamdrift demo --once
 
 # pytest comes last, so that its summary is the last thing printed. Files go to the processes in their order of names, in
-# which the long ones come first.
+# which the long ones come first, but for the simulation, which is first of all (tests/conftest.py).
 test: lint ## lint, types, import contracts, and all tests
 	@echo "== pytest"
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)

@@ -130,6 +130,12 @@ def own_broker(tmp_path: Path) -> Iterator[Broker]:
         broker.close()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Shared out, the simulation comes first: it keeps a processor busy for minutes, while tests over Kafka wait."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.parent.name != "simulation")
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and not report.skipped and "kafka" in report.keywords:
         _executed.add(report.nodeid)

@@ -18,13 +18,15 @@ from tests.simulation.schedule import Schedule
 ROOT = Path(__file__).parents[2]
 SCHEDULES = int(os.environ.get("STREAMDRIFT_SCHEDULES", "500"))
 """`make simulate` runs more of them; the environment may ask for others."""
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+"""Processes that share the tests out; each has as many processors as the others."""
 
 
 @pytest.mark.slow
 def test_whatever_strikes_it_each_message_is_published_once() -> None:
     """Kills, pauses, rebalances, late markers and the rest: no message is missing, none comes twice, drift is found."""
     command = [sys.executable, "-m", "tests.simulation.run", "--schedules", str(SCHEDULES)]
-    command += ["--jobs", str(os.cpu_count() or 1)]
+    command += ["--jobs", str(max(1, (os.cpu_count() or 1) // WORKERS))]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert f"{SCHEDULES} schedules" in done.stdout
