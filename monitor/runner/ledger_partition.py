@@ -7,40 +7,32 @@ again from the ledger's start (`stopped_models.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
-
-import msgspec
 
 from monitor.bus.port import Bus, Committed
 from monitor.bus.reading import records_of
 from monitor.codec.chunks import Assembler
 from monitor.errors import FormatError, NewerRelease, StateDivergence
 from monitor.evaluate.alerts import Place
-from monitor.evaluate.snapshots import SavedModel, committed_part
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, Record, RecordBatch, TopicPartition
 from monitor.ledger.entries import Decision, Entry, Notice
 from monitor.ledger.entry_codec import DECISION, OF_A_MODEL, decode_entry, kind_of
 from monitor.ledger.position_records import (
-    EvaluatedModel,
     EvaluatePosition,
-    Snapshot,
     Stopped,
-    decode_model,
 )
 from monitor.panes.pane import Pane, RawPane
 from monitor.runner.activations import Activations
 from monitor.runner.announced_decisions import AnnouncedDecisions
 from monitor.runner.commands import Commands
 from monitor.runner.ledger_commits import Fold, LedgerCommits
-from monitor.runner.memory import uncollected
-from monitor.runner.model_records import ModelRecords
+from monitor.runner.ledger_restore import LedgerRestore, Restored
 from monitor.runner.outbox import Outbox
 from monitor.runner.rebuild import stop_notice
-from monitor.runner.river_release import begun_anew, reset_notices
 from monitor.runner.sequences import writer_and_sequence
-from monitor.runner.snapshots import Snapshots, block_name
+from monitor.runner.snapshots import Snapshots
 from monitor.runner.stopped_models import StoppedModels
 from monitor.telemetry import Log
 
@@ -82,10 +74,8 @@ class LedgerPartition:
         self._activations = activations
         self._snapshots = snapshots
         self._log = log
-        self._target: EvaluatePosition | None = None
-        """The commit up to which the ledger is folded again."""
-        self._models: Mapping[str, EvaluatedModel] = {}
-        """The records of the models there."""
+        self._restore: LedgerRestore | None = None
+        """Until the ledger is folded again up to the commit that this process goes on from."""
         self._ended_at = bus.end(tp)
         self._assembler = Assembler()
 
@@ -94,67 +84,21 @@ class LedgerPartition:
     @property
     def restoring(self) -> bool:
         """Return true if the ledger is folded again, and nothing is to be committed."""
-        return self._target is not None
+        return self._restore is not None
 
     def restore(self, target: EvaluatePosition, records: Mapping[str, bytes]) -> None:
         """Go on from a committed position, with the newest snapshots that can be used. `records`: of the models."""
-        self._models = {name: decode_model(value) for name, value in records.items()}
-        known = ModelRecords(records)
-        if known.digest != target.models:
-            raise StateDivergence(f"{self.tp.topic}/{self.tp.partition}: records of models are not those committed")
-        self.commits.restore(target, known)
-        stopped = {name: r.stopped for name, r in sorted(self._models.items()) if r.stopped is not None}
-        self.still.stopped = stopped
-        snapshots = {name: r.snapshot for name, r in self._models.items() if r.snapshot is not None}
-        wanted = snapshots if target.low is None else {**snapshots, "": target.low}
-        parts = self._snapshots.read(self.tp.partition, wanted)
-        self._target = self._restore_shared(target, parts.get(""))
-        for name in stopped:
-            self.task.stop(name)
-        with uncollected():
-            self._stop(dict(self._take_up(snapshots, parts)))
-        self._outbox.restore(self._target, self._models, self._bus, self._is_comparable)
-        self._come_to(self.commits.low.position)
-
-    @property
-    def _is_comparable(self) -> bool:
-        """Return true if all messages since the snapshots are of the version that this process writes."""
-        return self._target is None or self._target.messages == self.commits.messages
-
-    def _come_to(self, offset: int) -> None:
-        if self._target is not None and not self._is_comparable and offset >= self._target.previous:
-            self._outbox.come_to_last_commit()
-
-    def _restore_shared(self, target: EvaluatePosition, part: bytes | None) -> EvaluatePosition:
-        """Begin at the shared part; if it can't be used, what belongs to no model can be had from the ledger alone."""
-        if target.low is None:
-            return target
-        try:
-            part = committed_part("", part, target.low.digest)
-            self.task = EvaluateTask.restored(self._place, part, target.low.outputs)
-        except FormatError as error:
-            self._log.warning("snapshot_unusable", partition=self.tp.partition, why=str(error))
-            return msgspec.structs.replace(target, low=None)
-        self.commits.low.take(target.low, len(part))
-        return target
-
-    def _take_up(self, snapshots: Mapping[str, Snapshot], parts: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
-        """Have the models go on from their parts; gives those that can't, and why."""
-        for name, snapshot in sorted(snapshots.items()):
-            try:
-                part = committed_part(name, parts.get(name), snapshot.digest)
-                blocks = {block: parts[key] for block in snapshot.blocks if (key := block_name(name, block)) in parts}
-                saved = SavedModel(part, snapshot.outputs, blocks)
-                self.task.take_up(name, saved, snapshot.position, self._activations.decisions)
-                self.commits.parts.take(name, snapshot, len(part))
-            except FormatError as error:
-                yield name, str(error)
+        parts = Restored(self._outbox, self.commits, self.still, self._activations, self._snapshots)
+        self._restore = LedgerRestore(self._bus, self.tp, self._place, parts, target, records, self._log)
+        self.task, unusable = self._restore.begin(self.task)
+        self._stop(unusable)
+        self._restore.look_up()
 
     def start(self) -> int:
         """The offset to read from; raises StateDivergence if the ledger has lost what is to be folded again."""
         beginning = self._bus.beginning(self.tp)
         needed = self.commits.low.position
-        if self._target is not None and beginning > needed:
+        if self._restore is not None and beginning > needed:
             raise StateDivergence(
                 f"{self.tp.topic}/{self.tp.partition}: the ledger begins at {beginning} and has to be folded again "
                 f"from {needed} on; keep the ledger longer"
@@ -165,58 +109,20 @@ class LedgerPartition:
 
     def _arrive(self) -> None:
         """End folding again: what was put out until here has been published before."""
-        target, self._target = self._target, None
-        if target is None:
-            return
-        self.task.reach(target.position)
-        reset = begun_anew(self.task, {name: record.releases for name, record in self._models.items()})
-        others = {*self.stopped, *reset}
-        if target.messages != self.commits.messages:
-            others |= self._models.keys() | self.task.models.keys()
-            self._take_over(target, others)
-        known = {name: record.outputs for name, record in self._models.items() if name not in others}
-        if target.messages == self.commits.messages:
-            known[""] = target.outputs
-            self._outbox.number_notices(target.numbers)
-            self._outbox.go_on_behind(others)
-        self._outbox.arrive(others)
-        same = self._outbox.has_reached(self._models, others)
-        if not same or any(self.task.digest_of(name) != digest for name, digest in known.items()):
-            raise StateDivergence(
-                f"{self.tp.topic}/{self.tp.partition}: folding the ledger again to {target.position} gave other "
-                "messages than those published"
-            )
-        self._report_reset(reset)
-        self.still.resume()
-        self._log.info("ledger_restored", partition=self.tp.partition, to=target.position)
-
-    def _take_over(self, target: EvaluatePosition, names: Collection[str]) -> None:
-        """Go on from a commit of another version of messages, and snapshot every model in this one."""
-        self._outbox.complete({"", *names})
-        self.still.go_on_behind({model: self._outbox.numbers(model) for model in self.stopped})
-        self.commits.settle(self.task.models)
-        running = self.commits.messages
-        self._log.warning(
-            "messages_not_compared", partition=self.tp.partition, committed=target.messages, running=running
-        )
-
-    def _report_reset(self, reset: Mapping[str, frozenset[str]]) -> None:
-        """Raise an alert for each model whose detectors began again under another River, and snapshot it."""
-        for model, kinds in reset.items():
-            self.commits.unsettle(model)
-            self._log.warning("detectors_reset", model=model, detectors=sorted(kinds))
-        self._outbox.entries += reset_notices(reset, self.task, self.tp)
+        if self._restore is not None:
+            self._restore.arrive()
+            self._restore = None
 
     # ------------------------------------------------------------------ folding
 
     def feed(self, records: RecordBatch) -> None:
         """Fold the next records of the ledger."""
         at = 0
-        if self._target is not None:
-            if not self._is_comparable:
-                at = sum(1 for offset in records.offsets if offset < self._target.previous)
+        if self._restore is not None:
+            if not self._restore.is_comparable:
+                at = sum(1 for offset in records.offsets if offset < self._restore.last_commit)
                 self._fold(records.cut(0, at))
-                self._come_to(records.offsets[at] if at < len(records) else 0)
+                self._restore.come_to(records.offsets[at] if at < len(records) else 0)
             known = sum(1 for offset in records.offsets if offset < self.committed)
             self._fold(records.cut(at, known))
             at = known
@@ -227,9 +133,9 @@ class LedgerPartition:
     def reach(self, position: int) -> bool:
         """Go on to `position`: all records below were fed. Return true once, when it knows what the ledger holds."""
         self.position = max(self.position, position)
-        if self._target is not None and position >= self.committed:
+        if self._restore is not None and position >= self.committed:
             self._arrive()
-        if self.announced or self._target is not None or position < self._ended_at:
+        if self.announced or self._restore is not None or position < self._ended_at:
             return False
         self.announced = True
         return True
@@ -285,7 +191,7 @@ class LedgerPartition:
 
     def _look_for_rebuild(self, record: Record) -> None:
         """Look into a decision of a model that stands still, because it may ask for its rebuild."""
-        if self._target is not None or _model_of(record) not in self.stopped:
+        if self._restore is not None or _model_of(record) not in self.stopped:
             return
         try:
             decision = self._decoded(record)
@@ -310,7 +216,7 @@ class LedgerPartition:
     def _stop(self, why: Mapping[str, str]) -> None:
         """Stop evaluating these models, and raise an alert for each, once."""
         for model in sorted(why.keys() - self.stopped.keys()):
-            known = self._models[model].numbers if self._target is not None and model in self._models else None
+            known = None if self._restore is None else self._restore.numbers_of(model)
             numbers = self._outbox.numbers(model) if known is None else known
             self.still.stopped[model] = Stopped(self.committed, why[model], numbers)
             self.task.stop(model)
@@ -328,7 +234,7 @@ class LedgerPartition:
 
     def take_commands(self) -> None:
         """Make the commands that have come decisions in the ledger, once it is known what the ledger says."""
-        if not self.announced or self._target is not None:
+        if not self.announced or self._restore is not None:
             return
         for placed in self.commits.commands.read():
             model = placed.command.model
@@ -341,7 +247,7 @@ class LedgerPartition:
 
     def rebuild(self, is_over: Callable[[], bool]) -> None:
         """Fold a slice of the models that are rebuilt, between two turns. `is_over`: asked after each step."""
-        if self._target is None and self.still.go_on(self.task, self.position, is_over):
+        if self._restore is None and self.still.go_on(self.task, self.position, is_over):
             self.announced = False  # alerts.yaml may have changed meanwhile
 
     # ------------------------------------------------------------------ what it commits

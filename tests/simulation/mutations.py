@@ -253,9 +253,9 @@ MUTATIONS = (
         "a model's snapshot at another's position",
         (
             (
-                "runner/ledger_partition.py",
-                "self.task.take_up(name, saved, snapshot.position,",
-                "self.task.take_up(name, saved, min(s.position for s in snapshots.values()),",
+                "runner/ledger_restore.py",
+                "self._task.take_up(name, saved, snapshot.position,",
+                "self._task.take_up(name, saved, min(s.position for s in snapshots.values()),",
             ),
         ),
     ),
