@@ -66,7 +66,9 @@ class Replay:
         self._log = log
         self._evaluate = EvaluateTask(log.place, log.activations)
         self._grids = Grids(log.activations)
+        # a topic that no model reads any more was read under the contracts that its switches name
         read = {stream.topic for contract in log.contracts for stream in contract.streams}
+        read |= {switch.topic for switch in log.switches}
         tasks = {tp: self._task(tp) for tp in sorted(log.partitions) if tp.topic in read}
         # a partition that no set names was never read
         self._tasks = {tp: task for tp, task in tasks.items() if task.fold.join(log.activations)}

@@ -302,3 +302,44 @@ def test_files_that_come_while_a_model_comes_back_count_in_a_replay_where_they_c
         traffic(running, 64 + 5 * pause, 160)
         running.settle()
     check_against_replay(running.bus)
+
+
+READS = "features: {topic: in.features}, predictions: {topic: in.predictions}"
+ALONE = "    columns: {numerical: [x], prediction: y}\n"
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {READS: "features: {topic: in.features}", ALONE: "    columns: {numerical: [x]}\n"},
+        {READS: "features: {topic: in.features}, predictions: {topic: in.more}"},
+        {READS: "features: {topic: in.more}, predictions: {topic: in.predictions}"},
+        {READS: "features: {topic: in.more}", ALONE: "    columns: {numerical: [x]}\n"},
+    ],
+    ids=["ends", "predictions move", "features move", "both"],
+)
+@pytest.mark.parametrize("restarts", [1, 2, 3])
+def test_a_topic_that_no_model_reads_any_more_is_replayed(edits: dict[str, str], restarts: int) -> None:
+    """What was read of it counts in a replay, also if it is read again; the rest of it does no harm."""
+    text = fleet.CONFIG
+    for old, new in edits.items():
+        assert old in text
+        text = text.replace(old, new, 1)
+    inputs = {"in.features": 2, "in.predictions": 1, "in.more": 1}
+    bus, second = fleet.new_bus(inputs), 0
+    running = Fleet(bus, load(fleet.CONFIG, "alerts.yaml"))
+    with capture_logs():
+        for start in range(restarts + 1):
+            # a comment, so that no file is older than the newest that was announced
+            config = load(f"# {start}\n{text if start % 2 else fleet.CONFIG}", "alerts.yaml")
+            for name in ("evaluate-1", "profile-1"):
+                running.join(name, config)
+            for _ in range(40):
+                for tp in fleet.inputs_of(bus, inputs):
+                    fleet.send(bus, tp, [second + i * 0.2 for i in range(5)], shift=50.0 if second > 60 else 0.0)
+                second, running.now = second + 1, running.now + 1
+                running.turn()
+    live = {topic: published(bus, topic) for topic in ("alerts", "observations")}
+    read = inputs if "in.more" in text else fleet.INPUTS
+    assert live == fleet.replayed(bus, read)
+    assert len(live["observations"]) > 20
