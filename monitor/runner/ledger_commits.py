@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from monitor.codec.snapshot import digest_of_part
-from monitor.evaluate.messages import version_of_messages
+from monitor.evaluate.message_version import version_of_messages
 from monitor.evaluate.snapshots import encode_shared
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, TopicPartition

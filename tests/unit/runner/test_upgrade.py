@@ -125,12 +125,14 @@ def test_a_release_with_one_more_metric_goes_on(monkeypatch: pytest.MonkeyPatch)
     assert len({b'"energy"' in value for topic, _, value in published(service.bus) if topic == "observations"}) == 2
 
 
-def test_one_more_metric_needs_no_other_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever adds it to the table and forgets the release: its process goes on as one of another release does."""
+@pytest.mark.parametrize("in_table", [True, False])
+def test_one_more_metric_needs_no_other_version(in_table: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever adds it, in the table or not, and forgets the release: the process goes on as one of another does."""
 
     def add() -> None:
         monkeypatch.setattr(Measure, "scores", with_one_more)
-        monkeypatch.setitem(METRICS, "energy", METRICS["psi"]._replace(name="energy"))
+        if in_table:
+            monkeypatch.setitem(METRICS, "energy", METRICS["psi"]._replace(name="energy"))
 
     service = served(PLACE, 10_000, change=add)
     assert "messages_not_compared" in service.events
