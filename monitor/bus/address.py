@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 
@@ -11,11 +12,12 @@ from monitor.errors import ConfigurationError
 FORMS = "kafka://host:port[,host:port], sqlite:///path or memory:"
 
 
-def open_bus(url: str, options: Mapping[str, object] | None = None, at_once: bool = False) -> Bus:
+def open_bus(url: str, options: Mapping[str, object] | None = None, at_once: bool = False, creates: bool = True) -> Bus:
     """The bus at `url`. `options`: settings for every Kafka client, by kafka-python's names; only Kafka takes them.
 
     `sqlite:///drift.db` is relative to the working directory, `sqlite:////var/drift.db` absolute.
     `at_once`: a refusal raises at once; otherwise brokers that are just starting are waited for first.
+    `creates`: the file of a SQLite bus begins here if there is none; otherwise that is refused.
     Raises ConfigurationError for an address of no known form, BusUnreachable when nobody answers there.
     """
     scheme, _, rest = url.partition(":")
@@ -40,6 +42,8 @@ def open_bus(url: str, options: Mapping[str, object] | None = None, at_once: boo
     if scheme == "sqlite" and rest.startswith("///") and len(rest) > 3:
         from monitor.bus.embedded import EmbeddedBus
 
+        if not creates and not os.path.exists(rest[3:]):
+            raise ConfigurationError(f"{url}: there is no such file; correct the address, or start the service on it")
         return EmbeddedBus(rest[3:])
     if url == "memory:":
         from monitor.bus.memory import MemoryBus

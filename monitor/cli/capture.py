@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, records_of
-from monitor.cli.shell import open_settings_bus, settings_of, writing
+from monitor.cli.shell import open_settings_bus_to_read, settings_of, writing
 from monitor.codec.captured import CapturedHeader, CapturedRange, CapturedTopic
 from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
@@ -29,7 +29,7 @@ from producers.capture import capture as write_capture
 def capture(topics: tuple[str, ...], out: Path, config: Path | None, bus_url: str | None) -> None:
     """Record the topics from their first record to their present end, control records first."""
     settings = settings_of(config, bus_url)
-    bus = open_settings_bus(settings)
+    bus = open_settings_bus_to_read(settings)
     missing = [topic for topic in topics if bus.partitions(topic) is None]
     if missing:
         raise ConfigurationError(f"{bus.name} has no topic {', '.join(missing)}")

@@ -11,7 +11,7 @@ import typer
 from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, whole_values
-from monitor.cli.shell import open_settings_bus, settings_of
+from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.codec.chunks import Assembler
 from monitor.config.differences import Running, differences
 from monitor.config.resolved import Config, ModelRules
@@ -49,7 +49,7 @@ def check(config: Path | None, against: str | None) -> int:
 
 def _compare(loaded: Config, settings: Settings) -> None:
     """List what becomes of the lanes, detectors and alerts of the service on the settings' bus."""
-    bus = open_settings_bus(settings)
+    bus = open_settings_bus_to_read(settings)
     try:
         found = running_on(bus, ledger_topics(settings))
     finally:

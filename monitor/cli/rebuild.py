@@ -6,7 +6,7 @@ import time
 
 import typer
 
-from monitor.cli.shell import open_settings_bus, settings_of
+from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.errors import BusError, ConfigurationError
 from monitor.events import TopicPartition
 from monitor.ledger.entries import Command
@@ -22,7 +22,7 @@ PATIENCE_S = 60.0
 def rebuild(model: str, bus_url: str | None, wait: bool) -> None:
     """Write the command, and wait until the model runs again."""
     settings = settings_of(bus=bus_url)
-    bus = open_settings_bus(settings)
+    bus = open_settings_bus_to_read(settings)
     topics = ledger_topics(settings)
     commands = topics.name("commands")
     if bus.partitions(commands) is None:

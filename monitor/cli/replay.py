@@ -18,7 +18,7 @@ from monitor import __version__
 from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
 from monitor.cli.replay_log import configured, left_out, recorded
-from monitor.cli.shell import open_settings_bus, settings_of, writing
+from monitor.cli.shell import open_settings_bus_to_read, settings_of, writing
 from monitor.cli.tail import STYLES, place_of_alert, printable
 from monitor.codec.durations import parse_duration
 from monitor.codec.times import parse_time
@@ -70,7 +70,7 @@ def replay(options: Options) -> Outcome:
         with writing(options.alerts_out):
             options.alerts_out.open("ab").close()  # what can't be written is refused before the work
     settings = settings_of(options.config, options.bus)
-    bus = open_settings_bus(settings) if any(source.startswith(TOPIC) for source in options.sources) else None
+    bus = open_settings_bus_to_read(settings) if any(source.startswith(TOPIC) for source in options.sources) else None
     recording = joined([_recording(source, options, settings, bus) for source in options.sources])
     log = log_of(recording, options, settings, bus)
     engine = Replay(log)

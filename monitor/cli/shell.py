@@ -25,6 +25,11 @@ def open_settings_bus(settings: Settings, at_once: bool = False) -> Bus:
     return open_bus(settings.bus, client_options(settings), at_once)
 
 
+def open_settings_bus_to_read(settings: Settings) -> Bus:
+    """Open the bus of the settings, on which something has to be there already."""
+    return open_bus(settings.bus, client_options(settings), creates=False)
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Name the file in the error if it can't be written."""

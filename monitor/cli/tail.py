@@ -14,7 +14,7 @@ from rich.text import Text
 
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, records_of, whole_values
-from monitor.cli.shell import open_settings_bus, settings_of
+from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.codec.chunks import Assembler
 from monitor.codec.dead_letters import DEAD_LETTERS
 from monitor.errors import ConfigurationError, RecordsLost
@@ -29,7 +29,7 @@ Spans = list[str | tuple[str, str]]
 def tail(topic: str, bus_url: str | None, from_beginning: bool, most: int | None) -> None:
     """Print messages until interrupted, or `most` of them."""
     settings = settings_of(bus=bus_url)
-    bus = open_settings_bus(settings)
+    bus = open_settings_bus_to_read(settings)
     dead_letters = tuple(name for name in bus.topics() if name.startswith(settings.prefix + DEAD_LETTERS))
     names = dead_letters if topic == "dlq" else (settings.prefix + topic,)
     if not names or any(bus.partitions(name) is None for name in names):

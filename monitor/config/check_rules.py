@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from monitor.codec.durations import duration_text
 from monitor.config.built_in import GROUP, RESERVED
-from monitor.config.check_thresholds import faults
+from monitor.config.check_thresholds import Fewest, faults
 from monitor.config.expression import Comparison, ExpressionError, Selector, parse
 from monitor.config.inputs import InputRefused, resolve_inputs, series_of
 from monitor.config.metrics import METRICS, QUANTILES, Metric, alert_labels, selector_labels
 from monitor.config.model import AlertsFile, RuleEntry
 from monitor.config.resolve import detector_spec, effective, window_of
+from monitor.config.resolved import WindowSpec
 from monitor.config.selection import models_of
 from monitor.config.sheet import Path, Sheet
 from monitor.config.suggest import did_you_mean
@@ -60,7 +61,8 @@ def check_rules(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet:
             yield from _named_twice(rule, models, alerts, path, sheet)
             if rule.alert in RESERVED:
                 yield sheet.problem((*path, "alert"), f"the alert {rule.alert!r} is built in; choose another name")
-            yield from _rule(rule, path, [watched[model] for model in models] if is_whole else [], sheet)
+            known = [watched[model] for model in models] if is_whole else []
+            yield from _rule(rule, path, known, _fewest(file, models, rule), sheet)
             yield from _min_events(file, models, rule, path, sheet)
             yield from _shorter_than_a_pane(file, models, rule, path, sheet)
 
@@ -81,7 +83,21 @@ def _named_twice(
     alerts.update(keys)
 
 
-def _rule(rule: RuleEntry, path: Path, watched: list[_Watched], sheet: Sheet) -> Iterator[Problem]:
+def _fewest(file: AlertsFile, models: list[str], rule: RuleEntry) -> Fewest:
+    """The fewest events that a window of the rule may have and is judged, over its models."""
+    windows = _windows(file, models, rule)
+    held, judged = min((w.events or 0 for w in windows), default=0), rule.min_events or 0
+    if held > judged:
+        return Fewest(held, f"a window of {held} events never has fewer; give the rule a window of time")
+    return Fewest(judged, "windows with fewer than min_events are not judged")
+
+
+def _windows(file: AlertsFile, models: list[str], rule: RuleEntry) -> list[WindowSpec]:
+    """The rule's window in each of its models."""
+    return [window_of(rule.window or effective(file.models[model], file.defaults).window) for model in models]
+
+
+def _rule(rule: RuleEntry, path: Path, watched: list[_Watched], fewest: Fewest, sheet: Sheet) -> Iterator[Problem]:
     metric: Metric | None = None
     if len(rule.labels) + len(rule.annotations) > MOST_LABELS:
         found = f"{len(rule.labels)} labels and {len(rule.annotations)} annotations"
@@ -95,15 +111,16 @@ def _rule(rule: RuleEntry, path: Path, watched: list[_Watched], sheet: Sheet) ->
         yield sheet.problem((*path, "expr"), str(error), error.position)
     else:
         metric = METRICS[comparison.metric]
-        least = float(rule.min_events or 0) if metric.name == "events" else None
-        yield from (sheet.problem((*path, "expr"), fault) for fault in faults(comparison, metric, least))
+        of_threshold = faults(comparison, metric, fewest if metric.name == "events" else None)
+        yield from (sheet.problem((*path, "expr"), fault) for fault in of_threshold)
         yield from _selection(comparison, metric, watched, (*path, "expr"), sheet)
     yield from _annotations(rule, metric, path, sheet)
 
 
 def _min_events(file: AlertsFile, models: list[str], rule: RuleEntry, path: Path, sheet: Sheet) -> Iterator[Problem]:
-    windows = [window_of(rule.window or effective(file.models[model], file.defaults).window) for model in models]
-    small = [w.events for w in windows if w.events is not None and (rule.min_events or 0) > w.events]
+    small = [
+        w.events for w in _windows(file, models, rule) if w.events is not None and (rule.min_events or 0) > w.events
+    ]
     if small:
         yield sheet.problem((*path, "min_events"), f"min_events is more than the window of {min(small)} events has")
 

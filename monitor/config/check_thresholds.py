@@ -23,13 +23,18 @@ class _Range(NamedTuple):
     high: float
 
 
-def faults(comparison: Comparison, metric: Metric, least: float | None = None) -> Iterator[str]:
-    """What is wrong with the threshold: at most one thing. `least`: what `min_events` says of the number of events."""
-    if least:
-        judged = metric._replace(values=metric.values._replace(least=least))
-        yield from (
-            f"{fault}; windows with fewer than min_events are not judged" for fault in faults(comparison, judged)
-        )
+class Fewest(NamedTuple):
+    """The fewest events that a rule sees in a window, and why."""
+
+    events: int
+    why: str
+
+
+def faults(comparison: Comparison, metric: Metric, fewest: Fewest | None = None) -> Iterator[str]:
+    """What is wrong with the threshold: at most one thing. `fewest`: of a rule on the number of events."""
+    if fewest is not None and fewest.events:
+        judged = metric._replace(values=metric.values._replace(least=float(fewest.events)))
+        yield from (f"{fault}; {fewest.why}" for fault in faults(comparison, judged))
         return
     if comparison.needs_reference_spread and not metric.has_reference:
         what = "a whole stream" if metric.subject == "stream" else "a detector"

@@ -35,6 +35,13 @@ def test_memory_opens_a_place_of_its_own() -> None:
     assert second.partitions("t") is None
 
 
+def test_who_reads_begins_no_file(tmp_path: Path) -> None:
+    """A mistyped path is refused by name, and leaves nothing behind."""
+    with pytest.raises(ConfigurationError, match=r"drfit\.db: there is no such file"):
+        open_bus(f"sqlite:///{tmp_path}/drfit.db", creates=False)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("url", ["", "drift.db", "sqlite://drift.db", "sqlite:///", "kafka:host:1", "amqp://h:1"])
 def test_an_unknown_form_is_answered_with_the_known_ones(url: str) -> None:
     """The message shows what would do."""

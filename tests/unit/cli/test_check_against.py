@@ -31,7 +31,7 @@ def running() -> MemoryBus:
 
 def against(bus: MemoryBus, text: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_text(text)
-    monkeypatch.setattr(check, "open_settings_bus", lambda settings: bus)
+    monkeypatch.setattr(check, "open_settings_bus_to_read", lambda settings: bus)
     monkeypatch.setattr(check, "ledger_topics", lambda settings: TOPICS)
     monkeypatch.setattr(bus, "close", lambda: None)
     check.check(path, "kafka://localhost:1")

@@ -32,7 +32,7 @@ groups:
     models: [m]
     rules:
       - {alert: Drift, expr: 'psi{stream="features"} > 0.25', labels: {severity: warning}}
-      - {alert: Few, expr: events < 5}
+      - {alert: Few, window: {time: 2h}, expr: events < 5}
       - {alert: Silent, expr: seconds_since_last_event > 60}
       - {alert: Change, expr: 'change{detector="all"} > 0'}
 """
@@ -71,7 +71,10 @@ def test_all_of_the_same_file_is_kept() -> None:
     ("old", "new"),
     [
         ('psi{stream="features"} > 0.25', 'psi{stream="features"} > 0.5'),
-        ("alert: Few, expr: events < 5", "alert: Few, for: 5m, window: {time: 1h}, expr: events < 9"),
+        (
+            "alert: Few, window: {time: 2h}, expr: events < 5",
+            "alert: Few, for: 5m, window: {time: 1h}, expr: events < 9",
+        ),
         ("numerical: [x, z], categorical: [c]", "categorical: [c], numerical: [z, x]"),
         ("    task: regression\n", "    task: regression\n    lateness: 1m\n    idle_timeout: 10s\n"),
         ('delta: 0.01}, input: "*"}', 'delta: 0.01}, input: "[a-z]*"}'),
@@ -119,7 +122,7 @@ def test_a_detector_starts_again_alone() -> None:
 
 def test_what_goes_ends_and_its_alerts_are_resolved() -> None:
     """A rule, a column that a rule selects, a detector, a stream."""
-    listed = others_than("kept", found(changed("      - {alert: Few, expr: events < 5}\n", "")))
+    listed = others_than("kept", found(changed("      - {alert: Few, window: {time: 2h}, expr: events < 5}\n", "")))
     assert listed == {"alert g/Few!": ("resolved", "its rule is gone")}
     listed = found(changed("numerical: [x, z]", "numerical: [x]"))
     assert listed["alert g/Drift{severity=warning}!"] == ("resolved", "no longer selected: features/z")
@@ -179,6 +182,9 @@ def test_check_lists_the_differences_from_the_service_on_a_bus(
     url = f"sqlite:///{tmp_path}/bus.db"
     path = tmp_path / "alerts.yaml"
     path.write_text(changed('psi{stream="features"} > 0.25', "psi > 0.9").replace("events < 5", "events > 5"))
+    with pytest.raises(ConfigurationError, match=r"bus\.db: there is no such file"):
+        check(path, url)
+    open_bus(url, {}).close()
     with pytest.raises(ConfigurationError, match=r"no topic streamdrift\.decisions: the service never ran there"):
         check(path, url)
     bus = open_bus(url, {})

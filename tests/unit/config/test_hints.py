@@ -18,7 +18,7 @@ groups:
   - name: g
     models: [a, b]
     rules:
-      - {alert: Few, expr: 'FEW'}
+      - {alert: Few, expr: 'FEW', window: {time: 1h}}
   - name: h
     models: [OTHERS]
     rules:

@@ -158,7 +158,7 @@ NAMES = [
     (RULE, '{alert: A, expr: »\'psi{column="x",stream="predictions"} > 1\'}', "this selects no column of the model"),
     (RULE, "{alert: A, expr: 'change{»detector=\"dd\"} > 0'}", "there is no detector 'dd'; did you mean 'd'?"),
     (RULE, "{alert: A, expr: 'psi{»detector=\"d\"} > 0'}", "'psi' has no label 'detector'; there are column, stream"),
-    (RULE, "{alert: A, expr: 'events{»column=\"x\"} > 0'}", "'events' has no label 'column'; there are stream"),
+    (RULE, "{alert: A, expr: 'events{»column=\"x\"} > 6000'}", "'events' has no label 'column'; there are stream"),
     (
         RULE,
         '{alert: A, expr: psi > 1, annotations: {s: "{{ »labels.colum }}"}}',

@@ -166,3 +166,36 @@ def test_a_rule_on_the_number_of_events_judges_small_windows() -> None:
     rules = [f"{{alert: A{i}, expr: '{expr}', window: {{time: 1h}}}}" for i, expr in enumerate(EXPRESSIONS)]
     model = load(FILE % ", ".join(rules), "f").models[0]
     assert [rule.min_events for rule in model.rules.rules[: len(rules)]] == [0, 0, 100, 100]
+
+
+@pytest.mark.parametrize(
+    ("expr", "window", "verdict"),
+    [
+        ("events < 5", "{events: 5000}", "never fires"),
+        ("events <= 4999", "{events: 5000, every: 100}", "never fires"),
+        ("events > 10", "{events: 5000}", "always holds"),
+        ("events > 5000", "{events: 5000}", None),
+        ("events < 5001", "{events: 5000}", None),
+        ("events < 5", "{time: 1h}", None),
+        ("events_per_second < 5", "{events: 5000}", None),
+    ],
+)
+def test_a_window_of_events_never_has_fewer(expr: str, window: str, verdict: str | None) -> None:
+    """The message names the remedy; that holds of the model's window as of the rule's own."""
+    own, models = FILE % f"{{alert: A, expr: '{expr}', window: {window}}}", FILE % f"{{alert: A, expr: '{expr}'}}"
+    for text in (own, models.replace("models:\n", f"defaults: {{window: {window}}}\nmodels:\n", 1)):
+        if verdict is None:
+            assert load(text, "f").models
+            continue
+        with pytest.raises(ConfigurationError, match=rf"f:[78]:\d+: .*{verdict}; a window of 5000 events never has"):
+            load(text, "f")
+
+
+def test_a_rule_of_several_models_is_refused_only_if_no_window_can_have_fewer() -> None:
+    """In the model with a window of time it may fire."""
+    other = "  n: {task: regression, streams: {features: {topic: f}}, columns: {numerical: [x]}, WINDOW}"
+    text = FILE.replace("models: [m]", "models: [m, n]").replace("groups:", f"{other}\ngroups:")
+    rule = "{alert: A, expr: events < 5}"
+    assert load(text.replace("WINDOW", "window: {time: 1h}") % rule, "f").models
+    with pytest.raises(ConfigurationError, match="never fires; a window of 300 events"):
+        load(text.replace("WINDOW", "window: {events: 300}") % rule, "f")
