@@ -32,7 +32,7 @@ groups:
       - {alert: Far, expr: ks > reference_mean + 0.5 * reference_std, window: {time: 12s}, min_events: 0}
       - {alert: One, expr: 'ks{column="x"} > reference_mean', min_events: 0}
       - {alert: Median, expr: 'quantile{quantile="0.5"} > reference_mean', min_events: 0}
-      - {alert: Many, expr: events > 12, window: {time: 12s}, min_events: 20}
+      - {alert: Many, expr: events > 22, window: {time: 12s}, min_events: 20}
 """
 
 
