@@ -48,8 +48,8 @@ class Outbox:
         self._spoke: set[str] = set()
         self._activated: dict[ActivationKey, Activation] = {}
         """The newest activation of each pane that was taken to be written."""
-        self._activations: dict[ActivationKey, tuple[_Waiting, Activation]] = {}
-        """The activation of each pane that waits, and as what."""
+        self._activations: dict[ActivationKey, list[tuple[_Waiting, Activation]]] = {}
+        """The activations of each pane that wait, and as what."""
         self._is_comparable = True
         """False while a commit of another version of messages is folded again to: nothing is numbered."""
         self._of_last_commit: list[Message] | None = None
@@ -192,21 +192,23 @@ class Outbox:
         return [record, Outgoing(self._topics.name("firing"), partition, key, now, _CLOUD_EVENT)]
 
     def _activate(self, activation: Activation, known: Mapping[ActivationKey, Activation]) -> None:
-        """Let an activation wait to be written, in the place of another one of its pane.
+        """Let an activation wait to be written, unless it is there; then those of its pane that wait are there, too.
 
         Folding again may give several of a pane of which the last has been written. An older one that was written
         behind it would count as news, and its file as the newest.
         """
         # not numbered: which stream's grid is made first depends on how the ledger was polled
         key = activation_key(activation)
-        if key in self._activations:
-            waiting, _ = self._activations.pop(key)
-            self._waiting.remove(waiting)
-        if self._activated.get(key, known.get(key)) != activation:
+        before = self._activations.setdefault(key, [])
+        if self._activated.get(key, known.get(key)) == activation:
+            for waiting, _ in before:
+                self._waiting.remove(waiting)
+            before.clear()
+        elif not before or before[-1][1] != activation:
             record = encode_entry(activation, self._topics.name("decisions"), 0)
             waiting = (activation.decision.model, activation.at or 0), record
             self._waiting.append(waiting)
-            self._activations[key] = waiting, activation
+            before.append((waiting, activation))
 
     def take_early(self, most_bytes: int) -> list[Outgoing]:
         """Outputs up to the end of the pane at which they pass that size; empty if all of them are for one commit.
@@ -225,10 +227,14 @@ class Outbox:
         """The first of the outputs that wait."""
         taken, self._waiting = self._waiting[:number], self._waiting[number:]
         places = {id(output) for output in taken}
-        for key, (waiting, activation) in list(self._activations.items()):
-            if id(waiting) in places:
-                self._activated[key] = activation  # not in `known`: it may never be committed, and the task be dropped
+        for key, activations in list(self._activations.items()):
+            written = [activation for waiting, activation in activations if id(waiting) in places]
+            if written:
+                self._activated[key] = written[-1]  # not in `known`: it may never be committed, and the task be dropped
+            if len(written) == len(activations):
                 del self._activations[key]
+            else:
+                self._activations[key] = activations[len(written) :]
         return [record for _, record in taken]
 
     def take(self) -> list[Outgoing]:
