@@ -139,8 +139,7 @@ class ModelFold:
 
     def _take_gone(self, decision: Decision) -> list[Output]:
         """End the life of the model here, by a decision that was read."""
-        judged_to = self._judge.silence_judged_to
-        gone = self._life.end_of(self.decisions, decision.alerts_yaml_sha256, self._at, judged_to)
+        gone = Activation(decision, self._at, self._judge.silence_judged_to)
         return [gone, *self._end(gone)]
 
     def _end(self, gone: Activation) -> list[Message]:

@@ -50,11 +50,3 @@ class ModelLife:
         """What has been found of the model's first pane since the last call, to be published."""
         found, self._found = self._found, []
         return found
-
-    def end_of(self, decisions: Decisions, file: str, at: int | None, silence_judged_to: int | None) -> Activation:
-        """The end of this life as it is published: beside the pane, how far the silence clock has been judged.
-
-        `file`: SHA-256 of the alerts.yaml without the model; `at`: the begin of the pane, None if there is none.
-        """
-        gone = new_decision(self._model, "gone", "", alerts_yaml_sha256=file)
-        return Activation(decisions.of_this_life(gone), at, silence_judged_to)

@@ -164,8 +164,10 @@ class PresentOutputs:
     def by_numbers_alone(self) -> Iterator[None]:
         """While it lasts no id counts."""
         ids, self._ids = self._ids, {}
-        yield
-        self._ids = ids
+        try:
+            yield
+        finally:
+            self._ids = ids
 
     def forget_ids(self, messages: Iterable[bytes]) -> None:
         """These have numbers from now on. If no id is left, none are to be read again."""
