@@ -49,6 +49,11 @@ def test_a_file_that_the_service_can_take_is_listed(
     assert "model w: new" in shown
 
 
+def changed(old: str, new: str) -> str:
+    assert old in CONFIG
+    return CONFIG.replace(old, new, 1)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "features", "predictions"),
     [
@@ -74,8 +79,7 @@ def test_lanes_start_again_by_what_they_stand_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Columns, the length of panes and the reference may change; the other lanes are kept."""
-    assert old in CONFIG
-    against(running(), CONFIG.replace(old, new, 1), tmp_path / "alerts.yaml", monkeypatch)
+    against(running(), changed(old, new), tmp_path / "alerts.yaml", monkeypatch)
     of_m = capsys.readouterr().out.split("\nm\n")[1].split("\nw\n")[0]
     assert f"  lane features: {features}\n" in of_m
     assert f"  lane predictions: {predictions}\n" in of_m
@@ -102,8 +106,7 @@ def test_what_sighup_refuses_needs_a_restart(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A file by which other topics are read is taken at a start only; the list says so first."""
-    assert old in CONFIG
-    against(running(), CONFIG.replace(old, new, 1), tmp_path / "alerts.yaml", monkeypatch)
+    against(running(), changed(old, new), tmp_path / "alerts.yaml", monkeypatch)
     shown = capsys.readouterr().out
     line = f"needs a restart, because other topics are read ({topics})\n"
     assert (line in shown) == bool(topics)
