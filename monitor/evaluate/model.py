@@ -62,9 +62,12 @@ class ModelFold:
         return self._next
 
     @property
-    def has_waiting_rules(self) -> bool:
-        """Return true if rules have come that count from the next pane on."""
-        return self.decisions.has_waiting_rules
+    def goes_by_record(self) -> bool:
+        """Return true while what comes next may differ with the next record, however the ledger is polled.
+
+        So it is if rules have come that count from the next pane on, and until the first pane is found.
+        """
+        return self.decisions.has_waiting_rules or (self._next is None and self.decisions.rules is not None)
 
     @property
     def work_us(self) -> float:

@@ -97,8 +97,8 @@ class EvaluateTask:
         """One ledger record. Panes are folded by `advance`."""
         if isinstance(entry, Watermark):
             self._take_watermark(entry)
-            waiting = [name for name in sorted(self._models) if self._models[name].has_waiting_rules]
-            return [output for name in waiting for output in self._guard(name, self._advance_waiting(name))]
+            by_record = [name for name in sorted(self._models) if self._models[name].goes_by_record]
+            return [output for name in by_record for output in self._guard(name, self._advance_by_record(name))]
         if isinstance(entry, Heartbeat):  # its watermark, if it has one, is in the watermarks
             for fold in self._models.values():
                 fold.read(entry)
@@ -115,7 +115,7 @@ class EvaluateTask:
         fold = self.open_model(entry.model)
         # a decision counts from the first pane that could not be folded before it, however the ledger was polled
         before = fold.advance(self._watermarks) if isinstance(entry, Decision | Notice) else ()
-        return self._guard(entry.model, chain(before, _read(fold, entry), self._advance_waiting(entry.model)))
+        return self._guard(entry.model, chain(before, _read(fold, entry), self._advance_by_record(entry.model)))
 
     def _take_watermark(self, entry: Watermark) -> None:
         # after a torn commit a partition tells again what is below the last: it will come back to that
@@ -124,14 +124,15 @@ class EvaluateTask:
         if is_newer or (entry.watermark == known.watermark and entry.held.keys() <= known.held.keys()):
             self._watermarks[TopicPartition(entry.topic, entry.partition)] = entry
 
-    def _advance_waiting(self, model: str) -> Iterator[Output]:
-        """Fold a model record by record while rules wait for its next pane.
+    def _advance_by_record(self, model: str) -> Iterator[Output]:
+        """Fold a model record by record while rules wait for its next pane, and until its first one is found.
 
         A lane that ends with those rules gets a grid only if its first rows are certain before that pane is sealed.
+        And where the first pane begins, the newest watermarks say: profile may have left the model meanwhile.
         Which came first must not depend on how the ledger was polled.
         """
         fold = self._models[model]
-        if fold.has_waiting_rules:
+        if fold.goes_by_record:
             yield from fold.advance(self._watermarks)
 
     def prepare(self) -> Iterator[None]:

@@ -239,6 +239,21 @@ def test_a_watermark_that_is_published_again_takes_nothing_back(seed: int) -> No
         assert messages(outputs) == messages(evaluated(log.ledger, random.Random(salt))[0])
 
 
+@pytest.mark.parametrize("salt", range(6))
+def test_how_the_ledger_is_polled_decides_of_no_first_pane(salt: int) -> None:
+    """Profile leaves a model that is back, and takes it up again, before evaluate has read any of that."""
+    tps = [TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)]
+
+    def marks(at: int, again: dict[str, tuple[int, int]]) -> list[Entry]:
+        return [Watermark(*tp, at, 1000, {"m": 1000}, again=again) for tp in tps]
+
+    ledger: list[Entry] = [partition_set(tps), rules(0.5), *marks(9000, {}), new_decision("m", "gone", "")]
+    ledger += [partition_set(tps), rules(0.5), *marks(12_000, {"m": (1, 11_000)}), *marks(20_000, {})]
+    ledger += [*marks(30_000, {"m": (1, 29_000)}), *marks(40_000, {"m": (1, 29_000)})]
+    outputs, _ = evaluated(ledger, random.Random(salt))
+    assert [a.at for a in activations(outputs) if a.decision.kind == "begun"] == [12_000]
+
+
 def test_a_repeat_is_skipped_and_a_gap_stops_the_task() -> None:
     """Every writer's records are numbered without gaps."""
     task = EvaluateTask(PLACE)
