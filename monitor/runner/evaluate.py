@@ -29,6 +29,7 @@ from monitor.runner.parts import USUAL, Rhythm
 from monitor.runner.positions import Positions
 from monitor.runner.rebuild import TurnSlice
 from monitor.runner.reloading import refuse_reload
+from monitor.runner.restore_order import RestoreOrder
 from monitor.runner.snapshots import Snapshots
 from monitor.telemetry import Log, Sample
 
@@ -68,6 +69,7 @@ class EvaluateStage:
         self._activations = Activations(bus, topics)
         self._snapshots = Snapshots(bus, topics, rhythm)
         self._lane_log = LaneLog(log)
+        self._order = RestoreOrder()
         self._is_asked = False
         """True if somebody has let this process take its alerts.yaml by SIGHUP."""
         self._partitions: dict[TopicPartition, LedgerPartition] = {}
@@ -139,7 +141,7 @@ class EvaluateStage:
         return any(held.still.is_rebuilding for held in self._partitions.values())
 
     def paused(self) -> frozenset[TopicPartition]:
-        return frozenset()
+        return self._order.waiting({tp: held.position for tp, held in self._partitions.items() if held.restoring})
 
     def standings(self) -> dict[TopicPartition, PartitionStanding]:
         """The standing of each ledger partition."""
