@@ -7,8 +7,8 @@ AUDIT := $(VENV)/audit
 # PYTHON: the interpreter to make the virtual environment with; the first of these that works and is new enough.
 PYTHON ?= python3.13 python3.12 python3.11 python3 python
 PYTEST_ARGS ?=
-# make test: so many processes share the tests out, file by file; each has a broker of its own
-WORKERS ?= 2
+# make test: so many processes share the tests out, file by file; each has a broker of its own, and waits for it often
+WORKERS ?= 3
 # make determinism: so many random logs
 LOGS ?= 300
 # make reload: so many mutated files
