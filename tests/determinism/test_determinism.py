@@ -29,7 +29,7 @@ from monitor.profile.intake import Intake
 from monitor.replay import Replay
 from tests.determinism import logs, oracle
 
-LOGS = int(os.environ.get("STREAMDRIFT_DETERMINISM_LOGS", "40"))
+LOGS = int(os.environ.get("STREAMDRIFT_DETERMINISM_LOGS", "28"))
 ORACLE_LOGS = min(LOGS, 60)
 PLANTED_LOGS = min(LOGS, 24)
 ROOT = Path(__file__).parents[2]
