@@ -20,8 +20,9 @@ from rich.table import Table
 from ruamel.yaml import YAML
 
 from monitor.cli.replay import Options, replay
+from monitor.codec.canonical import time_text
 from monitor.codec.times import parse_time
-from monitor.sources.plain_files import DEFAULT_START_MS
+from monitor.sources.table_rows import DEFAULT_START_MS
 
 ROWS = 5000
 KEPT = ("FeatureNullsHigh", "FeatureInvalid", "FeatureDrift", "FeatureShift", "ChangeDetected")
@@ -85,8 +86,10 @@ def figures(stream: RealStream, file: Path) -> dict[str, object]:
         folder = Path(name)
         config, reference, out = folder / "alerts.yaml", folder / "reference.json", folder / "alerts.jsonl"
         write_config(stream, reference, config)
-        build(file, reference, config, None, ROWS)
-        outcome = replay(Options(sources=(str(file),), config=config, alerts_out=out))
+        build(file, reference, config, None, ROWS, None)
+        outcome = replay(
+            Options(sources=(str(file),), config=config, start=time_text(DEFAULT_START_MS), alerts_out=out)
+        )
         alerts = [json.loads(line)["data"] | {"at": json.loads(line)["time"]} for line in out.read_text().splitlines()]
     firing = [alert for alert in alerts if alert.get("status") == "firing"]
     rules: dict[str, int] = {}

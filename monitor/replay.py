@@ -29,6 +29,7 @@ from monitor.profile.notices import place_quarantined
 from monitor.profile.partition import Drained, PartitionFold
 from monitor.profile.task import Decode, Mark, ProfileTask, mark_of
 from monitor.sources.interleaving import interleaved
+from monitor.sources.table_rows import TableDecoder
 
 LEAD_MS = BUILT_IN.max_lead or 0
 """How far a partition may be ahead of the slowest, ms of event time: the service's default."""
@@ -87,7 +88,9 @@ class Replay:
         return ProfileTask(fold, self._decoder, [*switches, *beats])
 
     def _decoder(self, contract: TopicContract) -> Decode:
-        return TimeRange(Decoder(contract.topic, contract.models, self._log.filtered), *self._log.time_range)
+        return TimeRange(
+            TableDecoder(Decoder(contract.topic, contract.models, self._log.filtered)), *self._log.time_range
+        )
 
     def _contracts_of(self, tp: TopicPartition) -> tuple[TopicContract, list[Mark]]:
         """What a partition begins with and what it switches to, of the models that are replayed."""

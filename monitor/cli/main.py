@@ -28,6 +28,9 @@ app.add_typer(reference_app, name="reference")
 app.add_typer(produce_app, name="produce")
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="alerts.yaml [env: STREAMDRIFT_CONFIG]")]
+CsvText = Annotated[
+    str | None, typer.Option("--csv", help="How a CSV file is written, if it is not found: sep=;,decimal=, (sep=tab).")
+]
 BusUrl = Annotated[
     str | None,
     typer.Option("--bus", help="kafka://host:port[,host:port] or sqlite:///path [env: STREAMDRIFT_BUS]"),
@@ -109,7 +112,7 @@ def stage(
 @app.command()
 def replay(  # noqa: PLR0913 - one argument a flag
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="Captured log, JSONL, Parquet or CSV file, or topic:NAME.")
+        list[str], typer.Argument(metavar="SOURCE...", help="Captured log, events, table, or topic:NAME.")
     ],
     config: ConfigFile = None,
     bus: BusUrl = None,
@@ -119,6 +122,7 @@ def replay(  # noqa: PLR0913 - one argument a flag
     model: Annotated[str | None, typer.Option(help="This model only; the model of a plain table's rows.")] = None,
     start: Annotated[str | None, typer.Option(help="Time of a plain table's first row, RFC 3339.")] = None,
     step: Annotated[str, typer.Option(help="Time between rows of a plain table.")] = "1s",
+    csv: CsvText = None,
     alerts_out: Annotated[Path | None, typer.Option(help="Write the alert messages here, as JSONL.")] = None,
     fail_on: Annotated[
         FailOn | None,
@@ -138,6 +142,7 @@ def replay(  # noqa: PLR0913 - one argument a flag
         model=model,
         start=start,
         step=step,
+        csv=csv,
         alerts_out=alerts_out,
     )
     outcome = command.replay(options)
@@ -202,16 +207,17 @@ def schema(
 
 @reference_app.command("build")
 def reference_build(
-    source: Annotated[Path, typer.Argument(help="Parquet, CSV or JSONL file.")],
+    source: Annotated[Path, typer.Argument(help="Table, or file of events.")],
     out: Annotated[Path, typer.Option(help="Reference file to write.")],
     config: ConfigFile = None,
     model: Annotated[str | None, typer.Option(help="Model of alerts.yaml (default: the only one).")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="First rows only.")] = None,
+    csv: CsvText = None,
 ) -> None:
     """Make grid and reference of a model from a file."""
     from monitor.cli import reference as command
 
-    command.build(source, out, config, model, rows)
+    command.build(source, out, config, model, rows, csv)
 
 
 @reference_app.command("show")

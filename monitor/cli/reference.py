@@ -9,23 +9,24 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.alerts_file import load_config
-from monitor.cli.replay import chosen_model
+from monitor.cli.replay import chosen_model, tell
 from monitor.cli.shell import settings_of, writing
 from monitor.cli.tail import printable
 from monitor.codec.canonical import time_text
 from monitor.errors import ConfigurationError
 from monitor.evaluate.measure import Measure
 from monitor.panes.grid import CategoryBins, NumericBins
+from monitor.sources.csv_dialect import parse_csv_flags
 from monitor.sources.references import read_reference_file, references_of_file, write_reference_file
+from monitor.sources.table_rows import Unusable
 
 
-def build(source: Path, out: Path, config: Path | None, model: str | None, rows: int | None) -> None:
+def build(source: Path, out: Path, config: Path | None, model: str | None, rows: int | None, csv: str | None) -> None:
     """Make grid and reference of every stream that the file has columns of."""
     chosen = chosen_model(load_config(settings_of(config).config), model)
-    pairs = references_of_file(source, chosen.contract, rows)
-    if not pairs:
-        fields = ", ".join(c.field for stream in chosen.contract.streams for c in stream.columns)
-        raise ConfigurationError(f"{source} has none of the columns of {chosen.contract.model}: {fields}")
+    unusable = Unusable()
+    pairs = references_of_file(source, chosen.contract, rows, unusable=unusable, csv=parse_csv_flags(csv))
+    tell({str(source): unusable})
     with writing(out):
         out.write_bytes(write_reference_file(pairs))
     for grid, reference in pairs:

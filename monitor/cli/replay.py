@@ -28,12 +28,14 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.messages import Message
 from monitor.events import STREAMS, RecordBatch, StreamName, TopicPartition
+from monitor.log_lines import escaped
 from monitor.replay import Replay, ReplayLog, in_order
 from monitor.service import ledger_topics, place_of
 from monitor.settings import Settings
-from monitor.sources.plain_files import DEFAULT_START_MS
+from monitor.sources.csv_dialect import parse_csv_flags
+from monitor.sources.recordings import PlainRows, Recording, captured, is_captured_log, plain, topics_of_bus
 from monitor.sources.recordings import Progress as ReadProgress
-from monitor.sources.recordings import Recording, captured, is_captured_log, plain, topics_of_bus
+from monitor.sources.table_rows import Unusable
 
 TOPIC = "topic:"
 
@@ -51,6 +53,7 @@ class Options:
     model: str | None = None
     start: str | None = None
     step: str = "1s"
+    csv: str | None = None
     alerts_out: Path | None = None
 
 
@@ -71,10 +74,12 @@ def replay(options: Options) -> Outcome:
             options.alerts_out.open("ab").close()  # what can't be written is refused before the work
     settings = settings_of(options.config, options.bus)
     bus = open_settings_bus_to_read(settings) if any(source.startswith(TOPIC) for source in options.sources) else None
-    recording = joined([_recording(source, options, settings, bus) for source in options.sources])
+    unusable = {source: Unusable() for source in options.sources}
+    recording = joined([_recording(source, options, settings, bus, seen) for source, seen in unusable.items()])
     log = log_of(recording, options, settings, bus)
     engine = Replay(log)
     messages = _fold(engine, recording)
+    tell(unusable)
     alerts = [m for m in in_order(messages, log.ledger_partitions) if m.topic == "alerts"]
     if options.alerts_out is not None:
         with writing(options.alerts_out):
@@ -89,7 +94,14 @@ def replay(options: Options) -> Outcome:
     return Outcome(total.total(), firing, dead, len(waiting))
 
 
-def _recording(source: str, options: Options, settings: Settings, bus: Bus | None) -> Recording:
+def tell(unusable: Mapping[str, Unusable]) -> None:
+    """Print on stderr what of each table can't be used."""
+    for source, seen in unusable.items():
+        for line in seen.lines():
+            typer.echo(escaped(f"{source}: {line}"), err=True)
+
+
+def _recording(source: str, options: Options, settings: Settings, bus: Bus | None, unusable: Unusable) -> Recording:
     if source.startswith(TOPIC):
         if bus is None:
             raise ConfigurationError(f"{source}: no bus")
@@ -99,8 +111,9 @@ def _recording(source: str, options: Options, settings: Settings, bus: Bus | Non
         return captured(path)
     model = chosen_model(load_config(settings.config), options.model)
     stream: StreamName | None = next((s for s in STREAMS if s == options.stream), None)
-    start = DEFAULT_START_MS if options.start is None else _time("--start", options.start)
-    return plain(path, model.contract, stream, start, _step(options.step))
+    start = None if options.start is None else _time("--start", options.start)
+    how = PlainRows(stream, start, _step(options.step), parse_csv_flags(options.csv))
+    return plain(path, model.contract, how, unusable)
 
 
 def chosen_model(config: Config, name: str | None) -> ModelConfig:

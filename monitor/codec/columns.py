@@ -2,20 +2,24 @@
 
 What counts as what:
 
-    kind         valid                                             wrong type
-    numerical    int, float                                        bool, text, list, object
-    binary       0, 1, true, false (other numbers: out of range)   text, list, object
-    categorical  text, int, bool; "3" and 3 are one category       float, list, object, text that is no Unicode
-    text         text (its length in code points)                  all else
-    array        list of numbers (length, mean, Euclidean norm)    all else; one element that is no number
+    kind         valid                                              wrong type
+    numerical    int, float                                         bool, text, list, object
+    binary       0, 1, true, false and WORDS in any case            other text, list, object
+    categorical  text, int, bool, whole float                       other float, list, object, text that is no Unicode
+    class        as categorical; true is 1, false is 0              the same
+    text         text (its length in code points)                   all else
+    array        list of numbers (length, mean, Euclidean norm)     all else; one element that is no number
 
-Numbers of 1e150 and more in magnitude, and categories longer than 256 characters, are out of range. Integers beyond
-2**53 are rounded to the nearest float. An empty list has length 0 and neither mean nor norm (null).
+A class is what a column of predictions holds. "3", 3 and 3.0 are one category; the texts "3" and "3.0" are two
+categories and one class. Numbers of 1e150 and more in magnitude, numbers but 0 and 1 in a binary column, and categories
+longer than 256 characters are out of range. Integers beyond 2**53 are rounded to the nearest float. An empty list has
+length 0 and neither mean nor norm (null).
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -30,10 +34,18 @@ LARGEST: Final = 1e150
 
 LONGEST_CATEGORY: Final = 256
 
+WORDS: Final[Mapping[str, float]] = {
+    **dict.fromkeys(("yes", "y", "true", "t", "1", "1.0"), 1.0),
+    **dict.fromkeys(("no", "n", "false", "f", "0", "0.0"), 0.0),
+}
+"""Texts of a binary column, in lower case."""
+
 _VALID = int(CellState.VALID)
 _WRONG_TYPE = int(CellState.WRONG_TYPE)
 _NUMBERS: Final[frozenset[type]] = frozenset({int, float})
 _LABELS: Final[frozenset[type]] = frozenset({int, bool, str})
+_CLASSES: Final[Mapping[str, str]] = {"true": "1", "false": "0"}
+_WHOLE = re.compile(r"([+-]?[0-9]+)\.0+", re.ASCII)
 _NOT_VALID: Mapping[type, int] = {
     type(None): int(CellState.NULL),
     msgspec.UnsetType: int(CellState.ABSENT),
@@ -48,6 +60,8 @@ def numbers(values: Sequence[Any]) -> tuple[Float64s, States]:
 
 def flags(values: Sequence[Any]) -> tuple[Float64s, States]:
     """A binary column, as 0.0 and 1.0."""
+    if str in set(map(type, values)):
+        values = [WORDS.get(value.strip().lower(), value) if isinstance(value, str) else value for value in values]
     cells, states = _numeric(values, _NUMBERS | {bool})
     return no_flags(cells, states)
 
@@ -63,17 +77,34 @@ def no_flags(cells: Float64s, states: States) -> tuple[Float64s, States]:
 def categories(values: Sequence[Any]) -> tuple[list[str], States]:
     """A categorical column; "" where not valid."""
     kinds = set(map(type, values))
+    if float in kinds:
+        values = [_whole(value) for value in values]
+        kinds = set(map(type, values))
     if kinds <= _LABELS:
         texts = list(values) if kinds == {str} else [_label(value) for value in values]
         if max(map(len, texts), default=0) <= LONGEST_CATEGORY and is_unicode("".join(texts)):
             return texts, np.zeros(len(texts), dtype=np.uint8)
     states = _states(values, _LABELS)
+    for i, value in enumerate(values):  # a float that is no category is rare
+        if isinstance(value, float) and not math.isfinite(value):
+            states[i] = CellState.NAN if math.isnan(value) else CellState.INFINITE
     texts = [_label(value) if state == _VALID else "" for value, state in zip(values, states.tolist(), strict=True)]
     for i, text in enumerate(texts):
         if len(text) > LONGEST_CATEGORY or not is_unicode(text):
             texts[i] = ""
             states[i] = CellState.OUT_OF_RANGE if is_unicode(text) else CellState.WRONG_TYPE
     return texts, states
+
+
+def classes(values: Sequence[Any]) -> tuple[list[str], States]:
+    """A column of predicted classes; "" where not valid. 1, 1.0, true and their texts are one class.
+
+    >>> classes([1, 1.0, True, "1.0", "true", "cat"])[0]
+    ['1', '1', '1', '1', '1', 'cat']
+    """
+    texts, states = categories(values)
+    names = {text: _class(text) for text in set(texts)}
+    return [names[text] for text in texts], states
 
 
 def text_lengths(values: Sequence[Any]) -> tuple[Float64s, States]:
@@ -146,6 +177,17 @@ def _states(values: Sequence[Any], valid: frozenset[type]) -> States:
     """States as far as the types tell them."""
     table = {**_NOT_VALID, **dict.fromkeys(valid, _VALID)}
     return np.array([table.get(kind, _WRONG_TYPE) for kind in map(type, values)], dtype=np.uint8)
+
+
+def _whole(value: Any) -> Any:
+    """An integer for a whole float; what else there is stays as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _class(text: str) -> str:
+    """The class that the text of a category names."""
+    whole = _WHOLE.fullmatch(text)
+    return str(int(whole[1])) if whole else _CLASSES.get(text.lower(), text)
 
 
 def _label(value: str | int | bool) -> str:

@@ -36,6 +36,7 @@ class RowReader:
         attributes = [shapes.attributes[column.field] for column in self._typed]
         self._take = _taker(attributes, whole=shapes.features is not None and attributes == _all_of(shapes))
         self._pack = struct.Struct(f"={len(attributes)}d").pack
+        self._labels = columns.classes if stream.stream == "predictions" else columns.categories
         self._flags = [k for k, column in enumerate(self._typed) if column.kind == "binary"]
 
     def read(self, items: Sequence[Any], *, strict: bool) -> Cells:
@@ -53,7 +54,7 @@ class RowReader:
         at = 0
         for column, getter in self._getters:
             if column.kind == "categorical":
-                texts, own = columns.categories(list(map(getter, items)))
+                texts, own = self._labels(list(map(getter, items)))
                 labels.append(texts)
                 label_states.append(own)
                 continue

@@ -1,136 +1,71 @@
-"""Plain files: tables (Parquet, CSV) and JSONL files of native events, as native events in blocks.
-
-A table's row becomes an event of one model and stream: its columns are the features (or the prediction's fields), its
-id the number of the row, its time the column of that name, or start + number * step if there is none.
-"""
+"""Files of native events: lines of JSON or one array of objects, as blocks of records, by the topic of their stream."""
 
 from __future__ import annotations
 
+import codecs
+import json
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from itertools import islice
+from typing import IO, Final
 
 import msgspec
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
-from monitor.codec.canonical import time_text
 from monitor.contract import StreamContract
 from monitor.errors import ConfigurationError
 from monitor.events import StreamName
+from monitor.sources.file_content import Content, named, opened
 
-TABLES = (".parquet", ".csv")
-BLOCK = 5000
-DEFAULT_START_MS = 946_684_800_000
-"""2000-01-01T00:00:00Z: of tables without times."""
-
-
-@dataclass(frozen=True, slots=True)
-class TableRows:
-    """How the rows of a table become events. `step_ms` apart from `start_ms` on, unless the table has times."""
-
-    model: str
-    stream: StreamContract
-    start_ms: int = DEFAULT_START_MS
-    step_ms: int = 1000
+BLOCK: Final = 5000
+_CHUNK: Final = 1 << 20
+_LONGEST_ELEMENT: Final = 1 << 26
+_BETWEEN: Final = re.compile(r"[\s,]*")
 
 
-def is_table(path: Path) -> bool:
-    return path.suffix.lower() in TABLES
+def events_of(content: Content) -> Iterator[list[bytes]]:
+    """The events of a file in blocks: its lines without their ends and without empty ones, or the array's elements."""
+    with named(content.path), opened(content.path, content.compression) as file:
+        events = _elements(file, content) if content.kind == "array" else _lines(file)
+        while block := list(islice(events, BLOCK)):
+            yield block
 
 
-def events_of_table(path: Path, rows: TableRows) -> Iterator[list[bytes]]:
-    """The table's rows as native events, in blocks."""
-    number = 0
-    for block in _blocks(path):
-        values = block.to_pylist()
-        yield [_event(rows, row, number + i) for i, row in enumerate(values)]
-        number += len(values)
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    for number, line in enumerate(file):
+        text = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
+        if text.strip():
+            yield text.rstrip(b"\r\n")
 
 
-def columns_of_table(path: Path) -> tuple[str, ...]:
-    """Names of the table's columns."""
-    with _named(path):
-        if _is_parquet(path):
-            return tuple(pa.parquet.ParquetFile(path).schema_arrow.names)
-        with pa.csv.open_csv(path) as reader:
-            return tuple(reader.schema.names)
-
-
-def rows_of_table(path: Path) -> int:
-    """The number of rows, if the file says it without being read; else 0."""
-    with _named(path):
-        return int(pa.parquet.ParquetFile(path).metadata.num_rows) if _is_parquet(path) else 0
-
-
-def _blocks(path: Path) -> Iterator[pa.RecordBatch]:
-    with _named(path):
-        if _is_parquet(path):
-            yield from pa.parquet.ParquetFile(path).iter_batches(batch_size=BLOCK)
-            return
-        with pa.csv.open_csv(path) as reader:
-            for block in reader:
-                for start in range(0, block.num_rows, BLOCK):
-                    yield block.slice(start, BLOCK)
-
-
-def _is_parquet(path: Path) -> bool:
-    return path.suffix.lower() == ".parquet"
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """What can't be read raises a ConfigurationError that names the file."""
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        raise ConfigurationError(f"{path}: {error}") from error
-
-
-def _event(rows: TableRows, row: dict[str, object], number: int) -> bytes:
-    """One native event; NaN becomes null."""
-    stream = rows.stream
-    event: dict[str, object] = {"event_id": str(number), "prediction_id": str(number), "model": rows.model}
-    event[stream.time_field] = _time(row.get(stream.time_field), rows.start_ms + number * rows.step_ms)
-    values = {column.field: row[column.field] for column in stream.columns if column.field in row}
-    if stream.stream == "features":
-        event["features"] = values
-    else:
-        event.update(values)
-    return msgspec.json.encode(event)
-
-
-def _time(value: object, instead: int) -> object:
-    if value is None:
-        return time_text(instead)
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "") + ("" if _has_zone(value) else "Z")
-    return value
-
-
-def _has_zone(value: datetime) -> bool:
-    offset = value.utcoffset()
-    return offset is not None and bool(offset)
-
-
-def lines_of(path: Path) -> Iterator[list[bytes]]:
-    """The lines of a text file in blocks, without their ends; empty lines are left out."""
-    try:
-        with path.open("rb") as file:
-            block = []
-            for line in file:
-                if line.strip():
-                    block.append(line.rstrip(b"\r\n"))
-                if len(block) == BLOCK:
-                    yield block
-                    block = []
-            if block:
-                yield block
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+def _elements(file: IO[bytes], content: Content) -> Iterator[bytes]:
+    """Elements of an array, as many at a time as are in a part of the file. What is broken is the last one."""
+    scan = json.JSONDecoder().raw_decode
+    text, is_end, is_begun = "", False, False
+    decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
+    while not is_end:
+        chunk = file.read(_CHUNK)
+        is_end = not chunk
+        text += decode(chunk, is_end)
+        if not is_begun:
+            text, is_begun = text.removeprefix("\ufeff").lstrip()[1:], True
+        at = 0
+        while True:  # each element says by itself where it ends
+            found = _BETWEEN.match(text, at)
+            start = found.end() if found else at
+            try:
+                end = scan(text, start)[1]
+            except (json.JSONDecodeError, RecursionError):
+                break
+            if end == len(text) and not is_end:
+                break  # a number may go on in the next part
+            yield text[start:end].encode("utf-8", "surrogateescape")
+            at = end
+        text = text[at:]
+        if len(text) > _LONGEST_ELEMENT:
+            raise ConfigurationError(f"{content.path}: an element of the array is broken, or longer than 64 MiB")
+    rest = text.strip().lstrip(",").lstrip()
+    if rest != "]":
+        yield rest.encode("utf-8", "surrogateescape")
 
 
 class _Shape(msgspec.Struct):

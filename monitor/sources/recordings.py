@@ -15,8 +15,11 @@ from monitor.evaluate.alerts import Place
 from monitor.events import Record, RecordBatch, StreamName, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.sources.control import Control, control_records, decode_control, in_batches
-from monitor.sources.plain_files import TableRows, by_topic, events_of_table, is_table, lines_of, rows_of_table
+from monitor.sources.csv_dialect import FOUND, CsvFlags
+from monitor.sources.file_content import Content, content_of
+from monitor.sources.plain_files import by_topic, events_of
 from monitor.sources.references import plain_batch
+from monitor.sources.table_rows import TableReader, TableRows, Unusable
 
 Progress = Callable[[int], None]
 """Called with how many bytes (of files) or records (of topics) have been read since the last call."""
@@ -115,31 +118,63 @@ def topics_of_bus(bus: Bus, names: tuple[str, ...], ours: LedgerTopics, place: P
     )
 
 
-def plain(path: Path, contract: ModelContract, stream: StreamName | None, start_ms: int, step_ms: int) -> Recording:
-    """A plain file: a table of one stream, or JSONL of native events, in partition 0 of the model's topics."""
+@dataclass(frozen=True, slots=True)
+class PlainRows:
+    """How a plain file is read. `stream`: of a table, or the only one of a file of events; else what the flags say."""
+
+    stream: StreamName | None = None
+    start_ms: int | None = None
+    step_ms: int = 1000
+    csv: CsvFlags = FOUND
+
+
+def plain(path: Path, contract: ModelContract, how: PlainRows, unusable: Unusable | None = None) -> Recording:
+    """A plain file: a table of one stream, or native events, in partition 0 of the model's topics.
+
+    `unusable`: is given what of a table can't be used, while it is read.
+    """
     if not path.exists():
         raise ConfigurationError(f"{path}: no such file")
     streams = {s.stream: s for s in contract.streams}
-    if stream is not None and stream not in streams:
-        raise ConfigurationError(f"--stream {stream}: model {contract.model} has {', '.join(streams)}")
-    chosen = streams[stream] if stream is not None else contract.streams[0]
-    if is_table(path):
-        topics = [chosen.topic]
-        rows = TableRows(contract.model, chosen, start_ms, step_ms)
-        blocks: Callable[[], Iterable[list[bytes]]] = lambda: events_of_table(path, rows)  # noqa: E731 - one of two
-    else:
-        topics = [s.topic for s in contract.streams if stream in (None, s.stream)]
-        blocks = lambda: lines_of(path)  # noqa: E731 - one of two
+    if how.stream is not None and how.stream not in streams:
+        raise ConfigurationError(f"--stream {how.stream}: model {contract.model} has {', '.join(streams)}")
+    chosen = streams[how.stream] if how.stream is not None else contract.streams[0]
+    content = content_of(path)
+    if content.is_table:
+        rows = TableRows(contract, chosen, how.start_ms, how.step_ms, how.csv)
+        reader = TableReader(path, rows, unusable)
+        reader.check()
+        return _recording([chosen.topic], contract, reader.size, lambda progress: _counted(reader.batches(), progress))
+    topics = [s.topic for s in contract.streams if how.stream in (None, s.stream)]
+    return _recording(
+        topics,
+        contract,
+        path.stat().st_size,
+        lambda progress: _events(content, contract, topics, chosen.topic, progress),
+    )
 
-    def batches(progress: Progress) -> Iterator[RecordBatch]:
-        at = dict.fromkeys(topics, 0)
-        for block in blocks():
-            progress(len(block) if is_table(path) else sum(len(line) + 1 for line in block))
-            split = {chosen.topic: block} if len(topics) == 1 else by_topic(block, contract.streams)
-            for topic, values in split.items():
-                yield plain_batch(TopicPartition(topic, 0), values, at[topic])
-                at[topic] += len(values)
 
+def _counted(batches: Iterable[RecordBatch], progress: Progress) -> Iterator[RecordBatch]:
+    for batch in batches:
+        progress(len(batch))
+        yield batch
+
+
+def _events(
+    content: Content, contract: ModelContract, topics: list[str], first: str, progress: Progress
+) -> Iterator[RecordBatch]:
+    at = dict.fromkeys(topics, 0)
+    for block in events_of(content):
+        progress(sum(len(line) + 1 for line in block))
+        split = {first: block} if len(topics) == 1 else by_topic(block, contract.streams)
+        for topic, values in split.items():
+            yield plain_batch(TopicPartition(topic, 0), values, at[topic])
+            at[topic] += len(values)
+
+
+def _recording(
+    topics: Iterable[str], contract: ModelContract, size: int, batches: Callable[[Progress], Iterator[RecordBatch]]
+) -> Recording:
     return Recording(
         tuple(TopicPartition(topic, 0) for topic in topics),
         Control((), ()),
@@ -147,10 +182,6 @@ def plain(path: Path, contract: ModelContract, stream: StreamName | None, start_
         None,
         None,
         None,
-        _size(path),
+        size,
         lambda progress: [batches(progress)],
     )
-
-
-def _size(path: Path) -> int:
-    return rows_of_table(path) if is_table(path) else path.stat().st_size

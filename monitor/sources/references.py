@@ -20,8 +20,18 @@ from monitor.events import RecordBatch, Rows, TopicPartition
 from monitor.ledger.entries import Decision, new_decision
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid, decode_grid, encode_grid
-from monitor.sources.plain_files import TableRows, by_topic, columns_of_table, events_of_table, is_table, lines_of
+from monitor.sources.csv_dialect import FOUND, CsvFlags
+from monitor.sources.file_content import Content, content_of
+from monitor.sources.plain_files import by_topic, events_of
 from monitor.sources.reference_rows import Parts, grid_and_reference
+from monitor.sources.table_rows import (
+    DEFAULT_START_MS,
+    TableDecoder,
+    TableReader,
+    TableRows,
+    Unusable,
+    no_column,
+)
 from monitor.sources.topic_range import rows_between
 
 FILE_FORMAT = "streamdrift.reference-file/1"
@@ -47,8 +57,6 @@ def reference_decisions(bus: Bus | None, model: ModelConfig, check: Callable[[],
     spec, name = model.rules.reference, model.contract.model
     if spec.path is not None:
         pairs = references_of_file(Path(spec.path), model.contract, check=check)
-        if not pairs:
-            raise ConfigurationError(f"{spec.path} has no column of model {name}: nothing to make a reference from")
     elif spec.topic is not None:
         pairs = references_of_topic(bus, spec.topic, (spec.from_ms, spec.to_ms), model.contract, check)
     else:
@@ -63,20 +71,65 @@ def reference_decisions(bus: Bus | None, model: ModelConfig, check: Callable[[],
 
 
 def references_of_file(
-    path: Path, contract: ModelContract, limit: int | None = None, check: Callable[[], None] = no_check
+    path: Path,
+    contract: ModelContract,
+    limit: int | None = None,
+    check: Callable[[], None] = no_check,
+    unusable: Unusable | None = None,
+    csv: CsvFlags = FOUND,
 ) -> list[GridAndReference]:
-    """Grid and reference of every stream that the file has columns of. `limit`: first rows only."""
+    """Grid and reference of every stream that the file has columns of; raises ConfigurationError if there are none.
+
+    `limit`: first rows only. `unusable`: is given what of a table can't be used. `csv`: how a CSV file is written.
+    """
     if not path.exists():
         raise ConfigurationError(f"{path}: no such file")
-    if not is_table(path) and (ready := _ready_file(path)) is not None:
-        return [pair for pair in ready if pair[0].model == contract.model]
-    made = [
-        grid_and_reference(
-            partial(_checked, partial(_rows_of_file, path, contract, stream, limit), check), stream, f"file {path.name}"
-        )
-        for stream in contract.streams
-    ]
-    return [pair for pair in made if pair is not None]
+    content = content_of(path)
+    if content.kind == "lines" and FILE_FORMAT.encode() in content.sample[:256]:
+        return [pair for pair in read_reference_file(path.read_bytes()) if pair[0].model == contract.model]
+    seen = unusable or Unusable()
+    pairs = []
+    for stream in _streams_of(content, contract, seen, csv):
+        tally = _FirstReading(seen)
+        read = partial(_rows_of_file, content, contract, stream, limit, tally, csv)
+        found = grid_and_reference(partial(_checked, read, check), stream, f"file {path.name}")
+        if found is not None:
+            pairs.append(found)
+    if not pairs:
+        why = "; ".join(seen.lines())
+        raise ConfigurationError(f"{path} has no rows that make a reference of {contract.model}{why and ': ' + why}")
+    return pairs
+
+
+class _FirstReading:
+    """Counts what can't be used once, although rows may be read twice."""
+
+    def __init__(self, unusable: Unusable) -> None:
+        self._first: Unusable | None = unusable
+
+    def take(self) -> Unusable:
+        first, self._first = self._first, None
+        return first or Unusable()
+
+
+def _streams_of(
+    content: Content, contract: ModelContract, unusable: Unusable, csv: CsvFlags
+) -> tuple[StreamContract, ...]:
+    """The streams that the file may have rows of; of a table, those that it has a column of."""
+    if not content.is_table:
+        return contract.streams
+    readers = [(stream, _reader(content, contract, stream, unusable, csv)) for stream in contract.streams]
+    held = tuple(stream for stream, reader in readers if reader.has_columns)
+    if not held:
+        fields = sorted({column.field for stream in contract.streams for column in stream.columns})
+        raise ConfigurationError(no_column(content.path, contract.model, fields, readers[0][1].names))
+    return held
+
+
+def _reader(
+    content: Content, contract: ModelContract, stream: StreamContract, unusable: Unusable, csv: CsvFlags
+) -> TableReader:
+    return TableReader(content.path, TableRows(contract, stream, DEFAULT_START_MS, csv=csv), unusable)
 
 
 def references_of_topic(
@@ -113,30 +166,37 @@ def _rows_of_topic(
 
 
 def _rows_of_file(
-    path: Path, contract: ModelContract, stream: StreamContract, limit: int | None
+    content: Content,
+    contract: ModelContract,
+    stream: StreamContract,
+    limit: int | None,
+    tally: _FirstReading,
+    csv: CsvFlags,
 ) -> Iterator[tuple[TopicPartition, Rows]]:
-    decoder, tp = Decoder(stream.topic, [contract]), TopicPartition(stream.topic, 0)
-    number = found = 0
-    for events in _events(path, contract, stream):
-        if not events:
-            continue
-        for rows in decoder.decode(plain_batch(tp, events, number)).rows:
+    decoder, tp = TableDecoder(Decoder(stream.topic, [contract])), TopicPartition(stream.topic, 0)
+    found = 0
+    if content.is_table:
+        reader = _reader(content, contract, stream, tally.take(), csv)
+        reader.check()
+        batches = reader.batches()
+    else:
+        batches = _events(content, contract, stream)
+    for batch in batches:
+        for rows in decoder.decode(batch).rows:
             wanted = len(rows) if limit is None else min(len(rows), limit - found)
             found += wanted
             yield tp, rows_of.take(rows, np.arange(wanted))
-        number += len(events)
         if limit is not None and found >= limit:
             return
 
 
-def _events(path: Path, contract: ModelContract, stream: StreamContract) -> Iterator[list[bytes]]:
-    if not is_table(path):
-        for block in lines_of(path):
-            yield by_topic(block, contract.streams).get(stream.topic, [])
-        return
-    known = set(columns_of_table(path))
-    if any(column.field in known for column in stream.columns):
-        yield from events_of_table(path, TableRows(contract.model, stream))
+def _events(content: Content, contract: ModelContract, stream: StreamContract) -> Iterator[RecordBatch]:
+    number = 0
+    for block in events_of(content):
+        events = by_topic(block, contract.streams).get(stream.topic, [])
+        if events:
+            yield plain_batch(TopicPartition(stream.topic, 0), events, number)
+        number += len(events)
 
 
 def plain_batch(tp: TopicPartition, values: Sequence[bytes], first: int) -> RecordBatch:
@@ -159,11 +219,3 @@ def read_reference_file(value: bytes) -> list[GridAndReference]:
         grid = decode_grid(grid_text.encode())
         pairs.append((grid, decode_reference(reference_text, [grid])[0]))
     return pairs
-
-
-def _ready_file(path: Path) -> list[GridAndReference] | None:
-    """Return the pairs of a reference file of ours, or None if it is another file."""
-    with path.open("rb") as file:
-        if FILE_FORMAT.encode() not in file.read(256):
-            return None
-    return read_reference_file(path.read_bytes())

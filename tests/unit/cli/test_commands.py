@@ -87,7 +87,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path
     """By name and with exit code 2, by each command that writes one."""
     out = tmp_path / "no folder" / "out.jsonl"
     table = tmp_path / "t.csv"
-    table.write_text("amount_usd\n1.5\n")
+    table.write_text("event_time,amount_usd\n2026-03-01T00:00:00Z,1.5\n")
     bus = f"sqlite:///{tmp_path}/bus.db"
     assert streamdrift("produce", "synthetic", "--rate", "0", "--events", "10", "--bus", bus).returncode == 0
     for arguments in (

@@ -238,11 +238,17 @@ def test_tombstones_and_filtered_models_are_no_dead_letters() -> None:
         ("b", "1", CellState.VALID),
         ("b", "false", CellState.VALID),
         ("b", "0.5", CellState.OUT_OF_RANGE),
-        ("b", '"1"', CellState.WRONG_TYPE),
+        ("b", '"1"', CellState.VALID),
+        ("b", '"Yes"', CellState.VALID),
+        ("b", '"maybe"', CellState.WRONG_TYPE),
         ("c", '"a"', CellState.VALID),
         ("c", "3", CellState.VALID),
         ("c", "true", CellState.VALID),
-        ("c", "3.0", CellState.WRONG_TYPE),
+        ("c", "3.0", CellState.VALID),
+        ("c", "3.5", CellState.WRONG_TYPE),
+        ("c", "NaN", CellState.NAN),
+        ("c", "Infinity", CellState.INFINITE),
+        ("c", "1e300", CellState.OUT_OF_RANGE),
         ("c", '"' + "a" * 257 + '"', CellState.OUT_OF_RANGE),
         ("c", '"\\ud800"', CellState.WRONG_TYPE),
         ("t", '"abc"', CellState.VALID),
@@ -295,16 +301,17 @@ def test_the_last_of_duplicate_keys_wins_in_every_tier(neighbour: bytes | None) 
 
 
 def test_predictions_have_their_fields_at_the_top() -> None:
-    """Class labels that are integers or booleans become text."""
+    """Class labels become text; 1, 1.0 and true are one class."""
     kinds: dict[str, ColumnKind] = {"y_pred": "categorical", "y_pred_proba": "numerical"}
     decoder = Decoder("in", [contract("m", kinds, STREAMS[1])])
     base = {"event_id": "e", "model": "m", "event_time": TIME}
-    values = [json.dumps({**base, "y_pred": label, "y_pred_proba": 0.5}).encode() for label in (0, True, "spam", 0.5)]
+    labels = (0, True, "spam", 0.5, 1.0, "1", "1.0", "True", "01")
+    values = [json.dumps({**base, "y_pred": label, "y_pred_proba": 0.5}).encode() for label in labels]
     (rows,) = decoder.decode(batch(values)).rows
     assert rows.stream == "predictions"
-    assert rows.categorical == (["0", "true", "spam", ""],)
-    assert rows.categorical_states[:, 0].tolist() == [0, 0, 0, CellState.WRONG_TYPE]
-    assert rows.numeric[:, 0].tolist() == [0.5] * 4
+    assert rows.categorical == (["0", "1", "spam", "", "1", "1", "1", "1", "01"],)
+    assert rows.categorical_states[:, 0].tolist() == [0, 0, 0, CellState.WRONG_TYPE, 0, 0, 0, 0, 0]
+    assert rows.numeric[:, 0].tolist() == [0.5] * 9
 
 
 def test_a_record_at_the_brokers_limit_is_read() -> None:

@@ -1,9 +1,11 @@
-"""Tables and JSONL files as native events, and references from them."""
+"""Files of events, and references from files."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,8 +16,9 @@ import pytest
 from monitor.config import load
 from monitor.contract import ColumnSpec, ModelContract, StreamContract
 from monitor.errors import ConfigurationError
-from monitor.sources.plain_files import TableRows, columns_of_table, events_of_table, lines_of
-from monitor.sources.recordings import plain
+from monitor.sources.file_content import content_of
+from monitor.sources.plain_files import events_of
+from monitor.sources.recordings import PlainRows, plain
 from monitor.sources.references import (
     read_reference_file,
     reference_decisions,
@@ -29,60 +32,69 @@ STREAM = StreamContract(
 CONTRACT = ModelContract("m", 10_000, 30_000, 30_000, 60_000, 100, 2048, (STREAM,))
 
 
-@pytest.mark.parametrize("ending", [".parquet", ".csv"])
-def test_rows_become_events(tmp_path: Path, ending: str) -> None:
-    """Columns are features, the row's number is the id, NaN is null, time goes on by steps."""
-    path = tmp_path / f"table{ending}"
-    table = pa.table({"x": [1.5, float("nan"), None], "c": ["a", "b", "c"], "other": [1, 2, 3]})
-    (pa.parquet.write_table if ending == ".parquet" else pa.csv.write_csv)(table, path)
-    events = [json.loads(e) for block in events_of_table(path, TableRows("m", STREAM, step_ms=1500)) for e in block]
-    assert [event["features"] for event in events] == [
-        {"x": 1.5, "c": "a"},
-        {"x": None, "c": "b"},
-        {"x": None, "c": "c"},
-    ]
-    assert [event["event_time"] for event in events] == [
-        "2000-01-01T00:00:00Z",
-        "2000-01-01T00:00:01.500Z",
-        "2000-01-01T00:00:03Z",
-    ]
-    assert [(event["event_id"], event["model"]) for event in events] == [("0", "m"), ("1", "m"), ("2", "m")]
-
-
-def test_a_table_may_have_its_own_times(tmp_path: Path) -> None:
-    """A column named as the time field is the time; without a zone it is UTC."""
-    path = tmp_path / "t.parquet"
-    pa.parquet.write_table(pa.table({"event_time": [datetime(2026, 1, 1, 2, 3, 4, 5000)], "x": [1.0]}), path)
-    (block,) = events_of_table(path, TableRows("m", STREAM))
-    assert json.loads(block[0])["event_time"] == "2026-01-01T02:03:04.005Z"
-
-
 def test_files_that_can_not_be_read_are_named(tmp_path: Path) -> None:
     """Missing or damaged files are refused by name."""
     damaged = tmp_path / "d.parquet"
     damaged.write_bytes(b"PAR1 no")
-    for path in (tmp_path / "no.csv", damaged):
+    for path in (tmp_path / "no.csv", damaged, tmp_path):
         with pytest.raises(ConfigurationError, match=path.name):
-            list(events_of_table(path, TableRows("m", STREAM)))
-    with pytest.raises(ConfigurationError, match=r"no\.jsonl"):
-        list(lines_of(tmp_path / "no.jsonl"))
+            references_of_file(path, CONTRACT)
+
+
+def zstd(raw: bytes) -> bytes:
+    return bytes(pa.compress(raw, "zstd", asbytes=True))
+
+
+EVENTS = [{"event_id": str(i), "features": {"x": [1, "é]{,"], "n": i}} for i in range(3)]
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, bz2.compress, lambda raw: pa.compress(raw, "zstd", asbytes=True)]
+)
+def test_events_are_lines_or_an_array(tmp_path: Path, ending: str, mark: str, pack: Callable[[bytes], bytes]) -> None:
+    """Compressed or not, with a byte-order mark or not, under any name."""
+    path = tmp_path / "events"
+    for text in (ending.join(map(json.dumps, EVENTS)), json.dumps(EVENTS), json.dumps(EVENTS, indent=2)):
+        path.write_bytes(pack((mark + text + ending).encode()))
+        assert [json.loads(event) for block in events_of(content_of(path)) for event in block] == EVENTS
+
+
+@pytest.mark.parametrize("n", [0, 1, 30_000])
+def test_an_array_is_read_part_by_part(tmp_path: Path, n: int) -> None:
+    """Whatever its length, and wherever a part of the file ends."""
+    path = tmp_path / "events"
+    events = [{"i": i, "text": "ü" * (i % 90)} for i in range(n)]
+    path.write_text(json.dumps(events, ensure_ascii=False))
+    assert [json.loads(event) for block in events_of(content_of(path)) for event in block] == events
+
+
+def test_a_broken_array_gives_what_stands_before(tmp_path: Path) -> None:
+    """What is broken is one record, to be a dead letter."""
+    path = tmp_path / "events"
+    path.write_text('[{"a": 1}, {"b": 2}, {"c": oops}, {"d": 4}]')
+    assert [event for block in events_of(content_of(path)) for event in block] == [
+        b'{"a": 1}',
+        b'{"b": 2}',
+        b'{"c": oops}, {"d": 4}]',
+    ]
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 def test_a_table_without_rows_has_columns_and_makes_no_reference(tmp_path: Path, name: str) -> None:
-    """It ends neither the command nor the thread that reads references."""
+    """It is refused by name as a reference; a replay of it has no records."""
     path = tmp_path / name
-    table = pa.table({"x": pa.array([], pa.float64()), "c": pa.array([], pa.string())})
+    names = {"event_time": pa.string(), "x": pa.float64(), "c": pa.string()}
+    table = pa.table({column: pa.array([], kind) for column, kind in names.items()})
     (pa.csv.write_csv if name == "t.csv" else pa.parquet.write_table)(table, path)
-    assert columns_of_table(path) == ("x", "c")
-    assert list(events_of_table(path, TableRows("m", STREAM))) == []
-    assert references_of_file(path, CONTRACT) == []
-    assert plain(path, CONTRACT, "features", 0, 1000).size == 0
+    with pytest.raises(ConfigurationError, match=f"{name} has no rows"):
+        references_of_file(path, CONTRACT)
+    recording = plain(path, CONTRACT, PlainRows("features"))
+    assert (recording.size, list(recording.sequences(lambda _: None)[0])) == (0, [])
 
 
-@pytest.mark.parametrize(
-    ("name", "content"), [("t.csv", b""), ("t.parquet", b""), ("t.parquet", b"\xff" * 900), ("t.csv", b'x,c\n"1')]
-)
+@pytest.mark.parametrize(("name", "content"), [("t.csv", b""), ("t.parquet", b""), ("t.parquet", b"\xff" * 900)])
 def test_a_damaged_table_is_named_by_whoever_reads_it(tmp_path: Path, name: str, content: bytes) -> None:
     """Replays, references and the list of its columns refuse it alike."""
     path = tmp_path / name
@@ -90,7 +102,7 @@ def test_a_damaged_table_is_named_by_whoever_reads_it(tmp_path: Path, name: str,
     with pytest.raises(ConfigurationError, match=name):
         references_of_file(path, CONTRACT)
     with pytest.raises(ConfigurationError, match=name):
-        list(plain(path, CONTRACT, "features", 0, 1000).sequences(lambda _: None)[0])
+        list(plain(path, CONTRACT, PlainRows("features", 0)).sequences(lambda _: None)[0])
 
 
 def test_a_reference_file_gives_back_what_was_written(tmp_path: Path) -> None:

@@ -1,0 +1,150 @@
+"""Tables on the disk, whatever their format: which columns they have, and batches of those that are wanted.
+
+pyarrow reads, batch by batch, so that memory is bounded. A CSV file is read as text: what a cell is follows from the
+role of its column, never from the cells around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.orc
+import pyarrow.parquet
+
+from monitor.errors import ConfigurationError
+from monitor.sources.csv_dialect import FOUND, CsvFlags, dialect_of
+from monitor.sources.file_content import Content, content_of, named, opened
+
+BLOCK: Final = 5000
+"""Most rows of a batch."""
+_CSV_BLOCK: Final = 1 << 22
+"""Bytes that are parsed at once: a row must not be longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """A table that can be read. `rows`: 0 if only reading tells. `notes`: what was taken for granted.
+
+    `blocks`: gives the named columns, batch by batch; called with what is to be done with a line that is no row.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    rows: int
+    is_csv: bool
+    decimal: str = "."
+    notes: tuple[str, ...] = ()
+    blocks: Callable[[list[str], Callable[[], None]], Iterator[pa.RecordBatch]] = field(repr=False, kw_only=True)
+
+    def batches(self, wanted: Collection[str], on_bad_line: Callable[[], None]) -> Iterator[pa.RecordBatch]:
+        """The wanted columns that the table has, in batches of at most BLOCK rows."""
+        twice = sorted(name for name in set(wanted) if self.names.count(name) > 1)
+        if twice:
+            raise ConfigurationError(f"{self.path}: has column {twice[0]} more than once")
+        held = [name for name in dict.fromkeys(self.names) if name in wanted]
+        with named(self.path):
+            for block in self.blocks(held, on_bad_line):
+                for start in range(0, block.num_rows, BLOCK):
+                    yield block.slice(start, BLOCK)
+
+
+def open_table(path: Path, wanted: Collection[str], flags: CsvFlags = FOUND) -> TableFile:
+    """Open a table. `wanted`: names of columns by which the separator of a CSV file is found."""
+    content = content_of(path)
+    with named(path):
+        return _OPEN[content.kind](content, wanted, flags)
+
+
+def _parquet(content: Content, _wanted: Collection[str], _flags: CsvFlags) -> TableFile:
+    file = pa.parquet.ParquetFile(content.path)
+
+    def blocks(held: list[str], _on_bad_line: Callable[[], None]) -> Iterator[pa.RecordBatch]:
+        yield from file.iter_batches(batch_size=BLOCK, columns=held, use_threads=False)
+
+    names = tuple(file.schema_arrow.names)
+    return TableFile(content.path, names, int(file.metadata.num_rows), is_csv=False, blocks=blocks)
+
+
+def _orc(content: Content, _wanted: Collection[str], _flags: CsvFlags) -> TableFile:
+    file = pa.orc.ORCFile(content.path)
+
+    def blocks(held: list[str], _on_bad_line: Callable[[], None]) -> Iterator[pa.RecordBatch]:
+        for stripe in range(file.nstripes):
+            yield file.read_stripe(stripe, columns=held)
+
+    return TableFile(content.path, tuple(file.schema.names), int(file.nrows), is_csv=False, blocks=blocks)
+
+
+def _arrow_file(content: Content, _wanted: Collection[str], _flags: CsvFlags) -> TableFile:
+    with pa.ipc.open_file(pa.memory_map(str(content.path))) as reader:
+        names = tuple(reader.schema.names)
+
+    def blocks(held: list[str], _on_bad_line: Callable[[], None]) -> Iterator[pa.RecordBatch]:
+        chosen = pa.ipc.IpcReadOptions(included_fields=[names.index(name) for name in held])
+        with pa.ipc.open_file(pa.memory_map(str(content.path)), options=chosen) as reader:
+            for i in range(reader.num_record_batches):
+                yield reader.get_batch(i)
+
+    return TableFile(content.path, names, 0, is_csv=False, blocks=blocks)
+
+
+def _arrow_stream(content: Content, _wanted: Collection[str], _flags: CsvFlags) -> TableFile:
+    with pa.ipc.open_stream(pa.memory_map(str(content.path))) as reader:
+        names = tuple(reader.schema.names)
+
+    def blocks(held: list[str], _on_bad_line: Callable[[], None]) -> Iterator[pa.RecordBatch]:
+        chosen = pa.ipc.IpcReadOptions(included_fields=[names.index(name) for name in held])
+        with pa.ipc.open_stream(pa.memory_map(str(content.path)), options=chosen) as reader:
+            yield from reader
+
+    return TableFile(content.path, names, 0, is_csv=False, blocks=blocks)
+
+
+def _csv(content: Content, wanted: Collection[str], flags: CsvFlags) -> TableFile:
+    dialect = dialect_of(content, wanted, flags)
+
+    def blocks(held: list[str], on_bad_line: Callable[[], None]) -> Iterator[pa.RecordBatch]:
+        def skip(_row: object) -> str:
+            on_bad_line()
+            return "skip"
+
+        with (
+            opened(content.path, content.compression) as file,
+            pa.csv.open_csv(
+                file,
+                pa.csv.ReadOptions(use_threads=False, block_size=_CSV_BLOCK, encoding=_ENCODINGS[dialect.encoding]),
+                pa.csv.ParseOptions(
+                    delimiter=dialect.sep,
+                    newlines_in_values=True,
+                    ignore_empty_lines=len(dialect.names) > 1,
+                    invalid_row_handler=skip,
+                ),
+                pa.csv.ConvertOptions(
+                    column_types=dict.fromkeys(held, pa.string()),
+                    include_columns=held,
+                    null_values=[""],
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=True,
+                ),
+            ) as reader,
+        ):
+            yield from reader
+
+    return TableFile(
+        content.path, dialect.names, 0, is_csv=True, decimal=dialect.decimal, notes=dialect.notes, blocks=blocks
+    )
+
+
+_ENCODINGS: Final = {"utf-8": "utf8", "utf-16": "utf16", "latin-1": "latin-1"}
+_OPEN: Final[dict[str, Callable[[Content, Collection[str], CsvFlags], TableFile]]] = {
+    "parquet": _parquet,
+    "orc": _orc,
+    "arrow file": _arrow_file,
+    "arrow stream": _arrow_stream,
+    "csv": _csv,
+}
