@@ -17,7 +17,7 @@ from rich.table import Table
 from monitor import __version__
 from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
-from monitor.cli.replay_log import configured, left_out, recorded
+from monitor.cli.replay_log import configured, left_out, recorded, tell
 from monitor.cli.shell import open_settings_bus_to_read, settings_of, writing
 from monitor.cli.tail import STYLES, place_of_alert, printable
 from monitor.codec.durations import parse_duration
@@ -28,7 +28,6 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.messages import Message
 from monitor.events import STREAMS, RecordBatch, StreamName, TopicPartition
-from monitor.log_lines import escaped
 from monitor.replay import Replay, ReplayLog, in_order
 from monitor.service import ledger_topics, place_of
 from monitor.settings import Settings
@@ -92,13 +91,6 @@ def replay(options: Options) -> Outcome:
     total = sum(engine.buckets().values(), Counter())
     dead = sum(n for name, n in total.items() if name.startswith("dead:"))
     return Outcome(total.total(), firing, dead, len(waiting))
-
-
-def tell(unusable: Mapping[str, Unusable]) -> None:
-    """Print on stderr what of each table can't be used."""
-    for source, seen in unusable.items():
-        for line in seen.lines():
-            typer.echo(escaped(f"{source}: {line}"), err=True)
 
 
 def _recording(source: str, options: Options, settings: Settings, bus: Bus | None, unusable: Unusable) -> Recording:

@@ -6,10 +6,11 @@ Streams whose topic the recording does not hold are left out, because nobody wou
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
+import typer
 
 from monitor.bus.port import Bus
 from monitor.config.inputs import InputRefused, resolve_inputs
@@ -18,10 +19,12 @@ from monitor.contract import ModelContract, lane_contract
 from monitor.errors import ConfigurationError
 from monitor.evaluate.decisions import RulesContent
 from monitor.ledger.entries import Activation, Decision, PartitionSet, new_decision
+from monitor.log_lines import escaped
 from monitor.panes.grid import decode_grid
 from monitor.runner.announce import rules_decision
 from monitor.sources.recordings import Recording
 from monitor.sources.references import reference_decisions
+from monitor.sources.table_rows import Unusable
 
 Decisions = tuple[list[ModelContract], list[Activation]]
 
@@ -140,7 +143,17 @@ def _references(model: ModelConfig, recording: Recording, bus: Bus | None) -> li
 
 
 def _made(model: ModelConfig, bus: Bus | None) -> list[Activation]:
-    return [Activation(decision, None) for decision in reference_decisions(bus, model)]
+    unusable = Unusable()
+    decisions = reference_decisions(bus, model, unusable=unusable)
+    tell({str(model.rules.reference.path): unusable})
+    return [Activation(decision, None) for decision in decisions]
+
+
+def tell(unusable: Mapping[str, Unusable]) -> None:
+    """Print on stderr what of each table can't be used."""
+    for source, seen in unusable.items():
+        for line in seen.lines():
+            typer.echo(escaped(f"{source}: {line}"), err=True)
 
 
 def _reference_of(decisions: Sequence[Decision]) -> ReferenceSpec | None:

@@ -63,6 +63,10 @@ def interleaved(
         yield slowest.take()
         after = watermark_of(tp)
         moved = 0 if before is None or after is None else after - before
+        if len(left) == 1:  # nobody waits for it
+            slowest.size = MOST
+            left = [sequence for sequence in left if sequence.head is not None]
+            continue
         # half of the lead, because the size doubles only after a piece that moved little
         slowest.size = max(FEWEST, slowest.size // 2) if 4 * moved > lead_ms else min(MOST, slowest.size * 2)
         left = [sequence for sequence in left if sequence.head is not None]

@@ -49,14 +49,17 @@ def no_check() -> None:
     """Nothing is to be checked between batches of rows."""
 
 
-def reference_decisions(bus: Bus | None, model: ModelConfig, check: Callable[[], None] = no_check) -> list[Decision]:
+def reference_decisions(
+    bus: Bus | None, model: ModelConfig, check: Callable[[], None] = no_check, unusable: Unusable | None = None
+) -> list[Decision]:
     """Grid and reference decisions that the configuration of a model asks for; none for `first: n`.
 
-    `check`: called between batches of rows; it raises to end the reading.
+    `check`: called between batches of rows; it raises to end the reading. `unusable`: is given what of a table can't be
+    used.
     """
     spec, name = model.rules.reference, model.contract.model
     if spec.path is not None:
-        pairs = references_of_file(Path(spec.path), model.contract, check=check)
+        pairs = references_of_file(Path(spec.path), model.contract, check=check, unusable=unusable)
     elif spec.topic is not None:
         pairs = references_of_topic(bus, spec.topic, (spec.from_ms, spec.to_ms), model.contract, check)
     else:

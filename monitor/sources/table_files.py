@@ -6,7 +6,7 @@ role of its column, never from the cells around it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,9 +20,11 @@ from monitor.errors import ConfigurationError
 from monitor.sources.csv_dialect import FOUND, CsvFlags, dialect_of
 from monitor.sources.file_content import Content, content_of, named, opened
 
-BLOCK: Final = 5000
-"""Most rows of a batch."""
-_CSV_BLOCK: Final = 1 << 22
+_CELLS: Final = 400_000
+"""Cells of a batch: so many that the calls for a batch weigh little, and its memory is bounded."""
+_FEWEST, _MOST = 500, 50_000
+"""Rows of a batch."""
+_CSV_BLOCK: Final = 1 << 21
 """Bytes that are parsed at once: a row must not be longer."""
 
 
@@ -42,15 +44,20 @@ class TableFile:
     blocks: Callable[[list[str], Callable[[], None]], Iterator[pa.RecordBatch]] = field(repr=False, kw_only=True)
 
     def batches(self, wanted: Collection[str], on_bad_line: Callable[[], None]) -> Iterator[pa.RecordBatch]:
-        """The wanted columns that the table has, in batches of at most BLOCK rows."""
+        """The wanted columns that the table has, in batches of bounded size."""
         twice = sorted(name for name in set(wanted) if self.names.count(name) > 1)
         if twice:
             raise ConfigurationError(f"{self.path}: has column {twice[0]} more than once")
         held = [name for name in dict.fromkeys(self.names) if name in wanted]
         with named(self.path):
             for block in self.blocks(held, on_bad_line):
-                for start in range(0, block.num_rows, BLOCK):
-                    yield block.slice(start, BLOCK)
+                for start in range(0, block.num_rows, rows_of(held)):
+                    yield block.slice(start, rows_of(held))
+
+
+def rows_of(held: Sequence[str]) -> int:
+    """Return how many rows of so many columns make a batch."""
+    return min(_MOST, max(_FEWEST, _CELLS // max(1, len(held))))
 
 
 def open_table(path: Path, wanted: Collection[str], flags: CsvFlags = FOUND) -> TableFile:
@@ -64,7 +71,7 @@ def _parquet(content: Content, _wanted: Collection[str], _flags: CsvFlags) -> Ta
     file = pa.parquet.ParquetFile(content.path)
 
     def blocks(held: list[str], _on_bad_line: Callable[[], None]) -> Iterator[pa.RecordBatch]:
-        yield from file.iter_batches(batch_size=BLOCK, columns=held, use_threads=False)
+        yield from file.iter_batches(batch_size=rows_of(held), columns=held, use_threads=False)
 
     names = tuple(file.schema_arrow.names)
     return TableFile(content.path, names, int(file.metadata.num_rows), is_csv=False, blocks=blocks)
@@ -125,6 +132,7 @@ def _csv(content: Content, wanted: Collection[str], flags: CsvFlags) -> TableFil
                     invalid_row_handler=skip,
                 ),
                 pa.csv.ConvertOptions(
+                    check_utf8=False,  # the dialect says that it is
                     column_types=dict.fromkeys(held, pa.string()),
                     include_columns=held,
                     null_values=[""],

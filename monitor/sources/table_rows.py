@@ -35,6 +35,8 @@ from monitor.sources.table_files import open_table
 DEFAULT_START_MS: Final = 946_684_800_000
 """2000-01-01T00:00:00Z: of a reference without times."""
 EXAMPLES: Final = 3
+_IN_MS: Final = pa.timestamp("ms", "UTC")
+_USUAL: Final = (len("2026-03-01T00:00:00Z"), len("2026-03-01T00:00:00.000Z"))
 _MOST_NAMES: Final = 30
 _UNITS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NO_OFFSETS: Final = np.zeros(0, dtype=np.int64)
@@ -260,10 +262,24 @@ def _of_timestamps(array: pa.Array) -> TableTimes:
 
 
 def _of_texts(array: pa.Array) -> TableTimes:
+    if family_of(array.type) == "text" and _are_usual(array):
+        try:
+            return TableTimes(pc.cast(array, _IN_MS).view(pa.int64()).to_numpy(), ())
+        except pa.ArrowInvalid:
+            pass  # one at least is another form, or no time
     texts = array.to_pylist()
     if family_of(array.type) == "bytes":
         texts = [text.decode("utf-8", "replace") for text in texts]
     return read_texts([text.strip() for text in texts])
+
+
+def _are_usual(array: pa.Array) -> bool:
+    """Return true if all texts are as long as 2026-03-01T00:00:00Z, or with milliseconds, and end so.
+
+    Only of these Arrow and events mean the same by each text, and Arrow reads them fifty times as fast.
+    """
+    shortest, longest = pc.min_max(pc.binary_length(array)).as_py().values()
+    return shortest == longest and longest in _USUAL and bool(pc.all(pc.ends_with(array, "Z")).as_py())
 
 
 _READ_TIMES: Final[dict[str, Callable[[pa.Array], TableTimes]]] = {

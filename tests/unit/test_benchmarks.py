@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import rebuild
+from benchmarks import rebuild, tables
 from benchmarks.core_path import CoreRun, adwin_updates
 from benchmarks.reference_spread import METRICS, Report, run
 from benchmarks.traffic import make_traffic
@@ -20,6 +20,12 @@ def test_the_core_benchmark_folds_all_its_events_and_counts_what_adwin_is_fed_wi
     assert run.counts["alerts"] > 0
     # 5,000 rows are the reference, and what lies behind them in the pane of the last is not judged: a second's worth
     assert adwin_updates(traffic) == 5 * 14_000
+
+
+def test_the_benchmark_of_tables_reads_every_format() -> None:
+    """Each has a figure."""
+    figures = tables.run(rows=500, columns=5, repeats=1)
+    assert set(figures) == {"parquet", "orc", "csv", "events in JSON"}
 
 
 def test_the_benchmark_of_a_rebuild_folds_all_panes_of_its_model_again() -> None:

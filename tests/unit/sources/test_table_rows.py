@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.codec import reasons
+from monitor.codec.table_times import read_texts
 from monitor.errors import ConfigurationError
 from monitor.events import CellState
-from monitor.sources.table_rows import TableRows, Unusable
+from monitor.sources.table_rows import TableRows, Unusable, times_of
 from tests.unit.sources.tables import CONTRACT, STREAM, TIME, TIME_MS, cells, decoded_json, read, write
 
 NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53).map(float)
@@ -106,6 +107,21 @@ def test_a_time_is_read_in_every_form(tmp_path: Path, times: pa.Array, note: str
     assert [rows.time.tolist() for rows in batch.rows] == [[TIME_MS]]
     lines = [line for line in unusable.lines() if "no column" not in line]
     assert [note in line for line in lines] == [True] * bool(note)
+
+
+ALMOST = st.text("0123456789-:.TZtz +", min_size=20, max_size=20) | st.builds(
+    lambda text, place, letter: text[:place] + letter + text[place + 1 :],
+    st.sampled_from(["2026-03-01T00:00:00Z", "2024-02-29 23:59:59Z", "2026-03-01T00:00:00.999Z"]),
+    st.integers(0, 23),
+    st.sampled_from([*"0123456789", *"-:.TZtz +"]),
+)
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(ALMOST, min_size=1, max_size=4))
+def test_a_time_is_the_same_whatever_stands_beside_it(texts: list[str]) -> None:
+    """Arrow reads a column of usual times; what one alone gives is what it gives among others."""
+    assert times_of(pa.array(texts)).times.tolist() == [int(read_texts([text]).times[0]) for text in texts]
 
 
 @pytest.mark.parametrize(
