@@ -40,7 +40,7 @@ POLL = 5000
 
 
 def contract_of(columns: int) -> ModelContract:
-    """A model with so many columns."""
+    """A model with that number of columns."""
     kinds: list[ColumnKind] = ["categorical" if k % 5 == 0 else "numerical" for k in range(columns)]
     specs = tuple(ColumnSpec(f"c{k:03}", f"c{k:03}", kind) for k, kind in enumerate(kinds))
     stream = StreamContract("features", "in", "event_time", specs)

@@ -13,6 +13,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final, Literal
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,9 +33,12 @@ READ_AS: Final[Mapping[Family, tuple[str, str]]] = {
     "boolean": ("bool", "boolean"),
     "text": ("string, large_string, string_view", "text"),
     "bytes": ("binary, large_binary, binary_view, fixed_size_binary", "text if it is UTF-8, else invalid"),
-    "csv": ("a cell of a CSV file", "number in a numerical or binary column, else text; missing if it is empty"),
+    "csv": (
+        "a cell of a CSV file",
+        "number in a numerical or binary column, list in one of arrays, else text; missing if it is empty",
+    ),
     "time": ("date32, date64, timestamp, time32, time64", "text, as ISO 8601 writes it with a space"),
-    "list": ("list, large_list, fixed_size_list", "list"),
+    "list": ("list, large_list, fixed_size_list, list_view", "list"),
     "null": ("null", "missing"),
     "other": ("duration, struct, map, union, interval", "invalid"),
 }
@@ -97,7 +101,8 @@ def number_cells(array: pa.Array, role: Role, *, is_csv: bool = False, decimal: 
     if role == "binary" and family in _NUMERIC:
         return columns.no_flags(*_marked(_floats(array)))
     if role == "array":
-        return columns.array_parts(_values(array))
+        values = _values(array)
+        return columns.array_parts([_list_of_csv(value) for value in values] if family == "csv" else values)
     values, places = _distinct(array)
     if role == "binary" and family == "csv":
         values = [_of_csv(value) for value in values]
@@ -122,6 +127,9 @@ def plain(array: pa.Array) -> pa.Array:
     if pa.types.is_string_view(array.type) or pa.types.is_binary_view(array.type):
         # kernels have gaps for views
         return pc.cast(array, pa.string() if pa.types.is_string_view(array.type) else pa.binary())
+    if pa.types.is_list_view(array.type) or pa.types.is_large_list_view(array.type):
+        # by Python, because Arrow's own cast of a list_view gives offsets that are wrong
+        return pa.array(array.to_pylist(), pa.list_(array.type.value_type))
     return pc.run_end_decode(array) if pa.types.is_run_end_encoded(array.type) else array
 
 
@@ -234,6 +242,14 @@ def _of_csv(value: str | None) -> float | str | None:
     if value is None or not value.strip():
         return None
     return float(value) if _IS_NUMBER(value.strip()) else value
+
+
+def _list_of_csv(value: str | None) -> Any:
+    """A list, if the text is one of JSON; one by one, as lists differ in length."""
+    try:
+        return msgspec.json.decode(value) if value and value.strip() else None
+    except msgspec.DecodeError:
+        return value
 
 
 def _of_decimal(value: Decimal | None) -> int | float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from monitor.bus.port import Bus
@@ -16,10 +17,11 @@ from monitor.events import Record, RecordBatch, StreamName, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.sources.control import Control, control_records, decode_control, in_batches
 from monitor.sources.csv_dialect import FOUND, CsvFlags
-from monitor.sources.file_content import Content, content_of
+from monitor.sources.file_content import content_of
+from monitor.sources.flat_rows import flat_events, is_flat, names_of
 from monitor.sources.plain_files import by_topic, events_of
 from monitor.sources.references import plain_batch
-from monitor.sources.table_rows import TableReader, TableRows, Unusable
+from monitor.sources.table_rows import TableReader, TableRows, Unusable, check_names
 
 Progress = Callable[[int], None]
 """Called with how many bytes (of files) or records (of topics) have been read since the last call."""
@@ -145,12 +147,16 @@ def plain(path: Path, contract: ModelContract, how: PlainRows, unusable: Unusabl
         reader = TableReader(path, rows, unusable)
         reader.check()
         return _recording([chosen.topic], contract, reader.size, lambda progress: _counted(reader.batches(), progress))
-    topics = [s.topic for s in contract.streams if how.stream in (None, s.stream)]
+    topics, blocks = [s.topic for s in contract.streams if how.stream in (None, s.stream)], partial(events_of, content)
+    if is_flat(content):
+        rows, seen = TableRows(contract, chosen, how.start_ms, how.step_ms), unusable or Unusable()
+        check_names(path, rows, names_of(content), seen)
+        topics, blocks = [chosen.topic], partial(flat_events, content, rows, seen)
     return _recording(
         topics,
         contract,
         path.stat().st_size,
-        lambda progress: _events(content, contract, topics, chosen.topic, progress),
+        lambda progress: _events(blocks(), contract, topics, chosen.topic, progress),
     )
 
 
@@ -161,10 +167,10 @@ def _counted(batches: Iterable[RecordBatch], progress: Progress) -> Iterator[Rec
 
 
 def _events(
-    content: Content, contract: ModelContract, topics: list[str], first: str, progress: Progress
+    blocks: Iterator[list[bytes]], contract: ModelContract, topics: list[str], first: str, progress: Progress
 ) -> Iterator[RecordBatch]:
     at = dict.fromkeys(topics, 0)
-    for block in events_of(content):
+    for block in blocks:
         progress(sum(len(line) + 1 for line in block))
         split = {first: block} if len(topics) == 1 else by_topic(block, contract.streams)
         for topic, values in split.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid, decode_grid, encode_grid
 from monitor.sources.csv_dialect import FOUND, CsvFlags
 from monitor.sources.file_content import Content, content_of
+from monitor.sources.flat_rows import flat_events, is_flat, names_of
 from monitor.sources.plain_files import by_topic, events_of
 from monitor.sources.reference_rows import Parts, grid_and_reference
 from monitor.sources.table_rows import (
@@ -30,6 +31,7 @@ from monitor.sources.table_rows import (
     TableReader,
     TableRows,
     Unusable,
+    check_names,
     no_column,
 )
 from monitor.sources.topic_range import rows_between
@@ -92,7 +94,7 @@ def references_of_file(
         return [pair for pair in read_reference_file(path.read_bytes()) if pair[0].model == contract.model]
     seen = unusable or Unusable()
     pairs = []
-    for stream in _streams_of(content, contract, seen, csv):
+    for stream in _streams_of(content, contract, csv):
         tally = _FirstReading(seen)
         read = partial(_rows_of_file, content, contract, stream, limit, tally, csv)
         found = grid_and_reference(partial(_checked, read, check), stream, f"file {path.name}")
@@ -115,17 +117,18 @@ class _FirstReading:
         return first or Unusable()
 
 
-def _streams_of(
-    content: Content, contract: ModelContract, unusable: Unusable, csv: CsvFlags
-) -> tuple[StreamContract, ...]:
-    """The streams that the file may have rows of; of a table, those that it has a column of."""
-    if not content.is_table:
+def _streams_of(content: Content, contract: ModelContract, csv: CsvFlags) -> tuple[StreamContract, ...]:
+    """The streams that the file may have rows of; of rows without an envelope, those that they have a column of."""
+    if content.is_table:
+        names = _reader(content, contract, contract.streams[0], Unusable(), csv).names
+    elif is_flat(content):
+        names = names_of(content)
+    else:
         return contract.streams
-    readers = [(stream, _reader(content, contract, stream, unusable, csv)) for stream in contract.streams]
-    held = tuple(stream for stream, reader in readers if reader.has_columns)
+    held = tuple(stream for stream in contract.streams if any(column.field in names for column in stream.columns))
     if not held:
         fields = sorted({column.field for stream in contract.streams for column in stream.columns})
-        raise ConfigurationError(no_column(content.path, contract.model, fields, readers[0][1].names))
+        raise ConfigurationError(no_column(content.path, contract.model, fields, names))
     return held
 
 
@@ -182,8 +185,12 @@ def _rows_of_file(
         reader = _reader(content, contract, stream, tally.take(), csv)
         reader.check()
         batches = reader.batches()
+    elif is_flat(content):
+        rows_spec = TableRows(contract, stream, DEFAULT_START_MS)
+        check_names(content.path, rows_spec, names_of(content), tally.take())
+        batches = _numbered(tp, flat_events(content, rows_spec, Unusable()))
     else:
-        batches = _events(content, contract, stream)
+        batches = _numbered(tp, (by_topic(block, contract.streams).get(tp.topic, []) for block in events_of(content)))
     for batch in batches:
         for rows in decoder.decode(batch).rows:
             wanted = len(rows) if limit is None else min(len(rows), limit - found)
@@ -193,12 +200,11 @@ def _rows_of_file(
             return
 
 
-def _events(content: Content, contract: ModelContract, stream: StreamContract) -> Iterator[RecordBatch]:
+def _numbered(tp: TopicPartition, blocks: Iterable[list[bytes]]) -> Iterator[RecordBatch]:
     number = 0
-    for block in events_of(content):
-        events = by_topic(block, contract.streams).get(stream.topic, [])
+    for events in blocks:
         if events:
-            yield plain_batch(TopicPartition(stream.topic, 0), events, number)
+            yield plain_batch(tp, events, number)
         number += len(events)
 
 

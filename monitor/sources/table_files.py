@@ -21,7 +21,7 @@ from monitor.sources.csv_dialect import FOUND, CsvFlags, dialect_of
 from monitor.sources.file_content import Content, content_of, named, opened
 
 _CELLS: Final = 400_000
-"""Cells of a batch: so many that the calls for a batch weigh little, and its memory is bounded."""
+"""Cells of a batch: enough that the calls for a batch weigh little, and few enough to bound its memory."""
 _FEWEST, _MOST = 500, 50_000
 """Rows of a batch."""
 _CSV_BLOCK: Final = 1 << 21
@@ -56,7 +56,7 @@ class TableFile:
 
 
 def rows_of(held: Sequence[str]) -> int:
-    """Return how many rows of so many columns make a batch."""
+    """Return how many rows of that number of columns make a batch."""
     return min(_MOST, max(_FEWEST, _CELLS // max(1, len(held))))
 
 

@@ -122,25 +122,9 @@ class TableReader:
         """Names of the table's columns."""
         return self._file.names
 
-    @property
-    def has_columns(self) -> bool:
-        """True if the table has one of the stream's columns."""
-        return any(column.field in self._file.names for column in self._spec.stream.columns)
-
     def check(self) -> None:
         """Refuse a table that can't be used; note the columns that it has not."""
-        stream, names = self._spec.stream, self._file.names
-        missing = sorted({column.field for column in stream.columns} - set(names))
-        if not self.has_columns:
-            raise ConfigurationError(no_column(self._path, self._spec.contract.model, missing, names))
-        for field in missing:
-            self._unusable.notes[f"{self._path} has no column {field}{did_you_mean(field, names)}"] = None
-        if self._spec.start_ms is None and stream.time_field not in names:
-            raise ConfigurationError(
-                f"{self._path} has no column {stream.time_field}, the time of a row"
-                f"{did_you_mean(stream.time_field, names)}; it has {shown_names(names)}; name one as "
-                "columns: {timestamp: ...} in alerts.yaml, or count from a time on with --start 2026-01-01T00:00:00Z"
-            )
+        check_names(self._path, self._spec, self._file.names, self._unusable)
 
     def batches(self) -> Iterator[RecordBatch]:
         """The rows as records of partition 0, their offsets from 0 on."""
@@ -175,7 +159,7 @@ class TableReader:
                 cells, own = number_cells(array, self._role(column), is_csv=file.is_csv, decimal=file.decimal)
                 numeric[:, at : at + width], states[:, at : at + width] = cells.reshape(n, -1), own.reshape(n, -1)
             if array is not None:
-                self._tell(column.field, own if own.ndim == 1 else own[:, 0], first, array)
+                self._tell(column.field, own if own.ndim == 1 else own.max(axis=1), first, array)
             at += width
         rows = Rows(
             model=self._spec.contract.model,
@@ -294,6 +278,22 @@ _READ_TIMES: Final[dict[str, Callable[[pa.Array], TableTimes]]] = {
 
 def _as_numpy(array: pa.Array, kind: pa.DataType) -> Any:
     return pc.cast(array, kind, safe=False).to_numpy(zero_copy_only=False)
+
+
+def check_names(path: Path, rows: TableRows, names: Sequence[str], unusable: Unusable) -> None:
+    """Refuse rows of such names that can't be used; note the columns that they have not."""
+    stream = rows.stream
+    missing = sorted({column.field for column in stream.columns} - set(names))
+    if len(missing) == len({column.field for column in stream.columns}):
+        raise ConfigurationError(no_column(path, rows.contract.model, missing, names))
+    for field in missing:
+        unusable.notes[f"{path} has no column {field}{did_you_mean(field, names)}"] = None
+    if rows.start_ms is None and stream.time_field not in names:
+        raise ConfigurationError(
+            f"{path} has no column {stream.time_field}, the time of a row"
+            f"{did_you_mean(stream.time_field, names)}; it has {shown_names(names)}; name one as "
+            "columns: {timestamp: ...} in alerts.yaml, or count from a time on with --start 2026-01-01T00:00:00Z"
+        )
 
 
 def no_column(path: Path, model: str, missing: Sequence[str], names: Sequence[str]) -> str:

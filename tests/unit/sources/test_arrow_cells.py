@@ -101,6 +101,7 @@ def test_each_type_gives_each_role_what_json_would_give(array: pa.Array, expecte
         (pa.array([[3, 4]], pa.list_(pa.float32(), 2)), [2.0, 3.5, 5.0]),
         (pa.array([[Decimal("0.3")]], pa.list_(pa.decimal128(3, 1))), [1.0, 0.3, 0.3]),
         (pa.array([[0.1]], pa.list_(pa.float32())), [1.0, 0.1, 0.1]),
+        (pa.array([[3, 4]], pa.list_view(pa.int16())), [2.0, 3.5, 5.0]),
         (pa.array([[]], pa.list_(pa.float32())), [0.0, NULL, NULL]),
         (pa.array([[1.0, None]]), [WRONG] * 3),
         (pa.array([["a"]]), [WRONG] * 3),
@@ -112,6 +113,23 @@ def test_each_type_gives_each_role_what_json_would_give(array: pa.Array, expecte
 def test_lists_of_numbers_are_arrays(array: pa.Array, expected: list[Any]) -> None:
     """Length, mean and norm, whatever the numbers are stored as."""
     values, states = number_cells(array, "array")
+    found = [value if state == V else CellState(state) for value, state in zip(values[0], states[0], strict=True)]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[3, 4]", [2.0, 3.5, 5.0]),
+        ("[]", [0.0, NULL, NULL]),
+        ('["a"]', [WRONG] * 3),
+        ("3", [WRONG] * 3),
+        (None, [NULL] * 3),
+    ],
+)
+def test_a_cell_of_csv_may_be_a_list(text: Any, expected: list[Any]) -> None:
+    """As JSON writes it."""
+    values, states = number_cells(pa.array([text], pa.string()), "array", is_csv=True)
     found = [value if state == V else CellState(state) for value, state in zip(values[0], states[0], strict=True)]
     assert found == expected
 
