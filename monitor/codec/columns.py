@@ -103,7 +103,7 @@ def classes(values: Sequence[Any]) -> tuple[list[str], States]:
     ['1', '1', '1', '1', '1', 'cat']
     """
     texts, states = categories(values)
-    names = {text: _class(text) for text in set(texts)}
+    names = {text: class_of(text) for text in set(texts)}
     return [names[text] for text in texts], states
 
 
@@ -184,8 +184,12 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _class(text: str) -> str:
-    """The class that the text of a category names."""
+def class_of(text: str) -> str:
+    """Return the class that a text names.
+
+    >>> class_of("True"), class_of("1.0"), class_of("cat")
+    ('1', '1', 'cat')
+    """
     whole = _WHOLE.fullmatch(text)
     return str(int(whole[1])) if whole else _CLASSES.get(text.lower(), text)
 

@@ -11,6 +11,7 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from monitor.codec.columns import class_of
 from monitor.config.resolved import DetectorSpec
 from monitor.config.suggest import did_you_mean
 from monitor.contract import ColumnSpec, ModelContract, StreamContract
@@ -100,7 +101,7 @@ def _parsed(text: str) -> tuple[Form, str]:
 def _class(label: str, contract: ModelContract) -> ResolvedInput:
     for series in series_of(contract):
         if series.stream == "predictions" and series.name == "prediction" and not series.numeric:
-            return ResolvedInput(series.stream, series.name, "class", label)
+            return ResolvedInput(series.stream, series.name, "class", class_of(label))
     raise InputRefused(f"class(...) needs predicted classes, and {contract.model} has no such `prediction` column")
 
 

@@ -61,6 +61,13 @@ def test_inputs_name_series_in_the_order_of_the_contract(detector: str, given: s
     assert [found.column for found in resolve_inputs(spec(detector, given), CONTRACT)] == columns
 
 
+@pytest.mark.parametrize("label", ["1", "1.0", "true", "True"])
+def test_a_class_is_named_as_its_values_are_read(label: str) -> None:
+    """1, 1.0 and true are one class in predictions, and so they are in an input."""
+    (found,) = resolve_inputs(spec("FHDDM", f"class({label})"), CONTRACT)
+    assert found.label == "1"
+
+
 def test_the_form_and_the_label_are_reported() -> None:
     """Evaluate learns the stream, the form and the class."""
     assert resolve_inputs(spec("FHDDM", "class(1)"), CONTRACT) == (
