@@ -24,6 +24,8 @@ _CELLS: Final = 400_000
 """Cells of a batch: enough that the calls for a batch weigh little, and few enough to bound its memory."""
 _FEWEST, _MOST = 500, 50_000
 """Rows of a batch."""
+_PARQUET_BUFFER: Final = 1 << 18
+"""Bytes of a column that are held at once: else a row group would be, which may be all of a file."""
 _CSV_BLOCK: Final = 1 << 21
 """Bytes that are parsed at once: a row must not be longer."""
 
@@ -68,7 +70,7 @@ def open_table(path: Path, wanted: Collection[str], flags: CsvFlags = FOUND) -> 
 
 
 def _parquet(content: Content, _wanted: Collection[str], _flags: CsvFlags) -> TableFile:
-    file = pa.parquet.ParquetFile(content.path)
+    file = pa.parquet.ParquetFile(content.path, pre_buffer=False, buffer_size=_PARQUET_BUFFER)
 
     def blocks(held: list[str], _on_bad_line: Callable[[], None]) -> Iterator[pa.RecordBatch]:
         yield from file.iter_batches(batch_size=rows_of(held), columns=held, use_threads=False)

@@ -7,13 +7,14 @@ import gzip
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from monitor.errors import ConfigurationError
 from monitor.events import CellState
 from monitor.sources.csv_dialect import CsvFlags, parse_csv_flags
-from monitor.sources.table_rows import TableRows, Unusable
+from monitor.sources.table_rows import TableReader, TableRows, Unusable
 from tests.unit.sources.tables import CONTRACT, STREAM, TIME, TIME_MS, Row, cells, read, write
 
 TABLE = pa.table(
@@ -144,3 +145,16 @@ def test_other_files_are_refused_with_what_to_do(tmp_path: Path, content: bytes,
     with pytest.raises(ConfigurationError, match=why) as raised:
         read(path)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "stream"])
+def test_a_long_table_is_never_held(tmp_path: Path, form: str) -> None:
+    """However long it is, and also if its rows are one row group: what Arrow holds meanwhile is a small part of it."""
+    rows = 1_500_000
+    numbers = np.random.default_rng(1).normal(size=rows)
+    path = write(pa.table({"event_time": np.full(rows, TIME_MS), "x": numbers}), tmp_path / "t", form)
+    reader = TableReader(path, TableRows(CONTRACT, STREAM))
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in reader.batches():
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < rows * 16 / 2
