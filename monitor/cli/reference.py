@@ -16,7 +16,8 @@ from monitor.cli.tail import printable
 from monitor.codec.canonical import time_text
 from monitor.errors import ConfigurationError
 from monitor.evaluate.measure import Measure
-from monitor.panes.grid import CategoryBins, NumericBins
+from monitor.panes.grid import CategoryBins
+from monitor.panes.numeric_bins import NumericBins
 from monitor.sources.csv_dialect import parse_csv_flags
 from monitor.sources.references import read_reference_file, references_of_file, write_reference_file
 from monitor.sources.table_rows import Unusable

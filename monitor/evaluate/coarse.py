@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.events import Histogram, Int64s
-from monitor.panes.grid import CategoryBins, NumericBins
+from monitor.panes.grid import CategoryBins
+from monitor.panes.numeric_bins import NumericBins
 
 BINS = 10
 

@@ -63,6 +63,5 @@ class Dispersion:
         bins = measure.padded.bins(stretches)
         if kind == "ranks":
             return [(numeric, overdispersion.of_ranks(np.moveaxis(bins, 0, 1)))]
-        n = bins.sum(axis=-1)
-        means = measure.moments(stretches, n)[0]
+        n, means = measure.in_range(stretches), measure.moments(stretches)[0]
         return [(numeric, overdispersion.of_means(means.T, n.T, measure.reference_std * measure.reference_std))]

@@ -130,7 +130,7 @@ def _fine(measure: Measure, metric: str, members: list[int]) -> _Score:
     padded = measure.padded
     positions, lows, highs = (table[members] for table in (padded.positions, padded.lows, padded.highs))
     if metric == "wasserstein":
-        scale = measure.reference_std[members]
+        scale = measure.grid.spreads[members]
         return lambda r, w: area_between(r[..., 1:], w[..., 1:], positions, scale)
     if metric == "std":
         return _std(measure, positions, members)

@@ -15,7 +15,8 @@ from monitor.config.metrics import QUANTILES
 from monitor.evaluate.coarse import CoarseBins
 from monitor.evaluate.reference import Reference
 from monitor.events import Float64s, Histogram, Int64s, Series
-from monitor.panes.grid import CategoryBins, Grid, Layout, NumericBins
+from monitor.panes.grid import CategoryBins, Grid, Layout
+from monitor.panes.numeric_bins import NumericBins
 from monitor.stats.chi2 import cramers_v, statistic
 from monitor.stats.distance import ks, wasserstein
 from monitor.stats.divergence import hellinger, js_distance, psi
@@ -24,7 +25,7 @@ from monitor.stats.moments import moments
 from monitor.stats.quantiles import quantiles
 from monitor.stats.shares import ratio
 
-RATES = ("missing_rate", "invalid_rate", "new_category_rate", "out_of_grid_rate")
+RATES = ("missing_rate", "invalid_rate", "new_category_rate", "out_of_grid_rate", "beyond_rate")
 EXPECTED = 20
 """Valid values that the reference has to predict if none came: by chance that is one window in 500 million."""
 Scores = dict[str, Float64s]
@@ -104,26 +105,69 @@ class Measure:
         if width == 0:
             return {}
         bins = self.padded.bins(counts)
-        n = bins.sum(axis=-1)
-        mean, variance = self.moments(counts, n)
+        mean, variance = self.moments(counts)
+        std = np.sqrt(variance)
         with np.errstate(invalid="ignore", divide="ignore"):
             parts = {
                 "ks": ks(self.reference_bins, bins),
-                "wasserstein": wasserstein(self.reference_bins, bins, self.padded.positions, self.reference_std),
+                "wasserstein": self._wasserstein(counts, bins, mean),
                 "mean": mean,
-                "std": np.sqrt(variance),
+                "std": std,
             }
-        at = quantiles(bins, self.padded.lows, self.padded.highs, np.array(QUANTILES, dtype=np.float64))
-        parts |= {f"quantile_{q}": at[..., k] for k, q in enumerate(QUANTILES)}
+        found = self._quantiles(counts, bins, mean, std)
+        parts |= {f"quantile_{q}": values for q, values in zip(QUANTILES, found, strict=True)}
         scores = {}
         for metric, values in parts.items():
             scores[metric] = np.full(shape, np.nan)
             scores[metric][:, :width] = values
         return scores
 
-    def moments(self, counts: Int64s, n: Int64s) -> tuple[Float64s, Float64s]:
-        sums, squares = counts[:, self._layout.sums], counts[:, self._layout.squares]
-        return moments(n, sums, squares, self.grid.centers, self.grid.unit_sizes)
+    def _wasserstein(self, counts: Int64s, bins: Int64s, mean: Float64s) -> Float64s:
+        """In spreads; never below the difference of the means, if these are of all values."""
+        distance = wasserstein(self.reference_bins, bins, self.padded.positions, self.grid.spreads)
+        own = self.reference.total[np.newaxis]
+        is_all = (self._beyond(counts) == 0) & (self._beyond(own) == 0)
+        apart = np.abs(mean - self.moments(own)[0]) / self.grid.spreads
+        return np.where(is_all & (apart > distance), apart, distance)
+
+    def _quantiles(self, counts: Int64s, bins: Int64s, mean: Float64s, std: Float64s) -> list[Float64s]:
+        """Quantiles from the bins, within what mean and deviation of all values allow (Cantelli's inequality)."""
+        shares = np.array(QUANTILES, dtype=np.float64)
+        found = quantiles(bins, self.padded.lows, self.padded.highs, shares)
+        below, above = np.sqrt((1.0 - shares) / shares), np.sqrt(shares / (1.0 - shares))
+        limited = np.clip(
+            found,
+            mean[..., np.newaxis] - std[..., np.newaxis] * below,
+            mean[..., np.newaxis] + std[..., np.newaxis] * above,
+        )
+        found = np.where((self._beyond(counts) == 0)[..., np.newaxis], limited, found)
+        return [found[..., k] for k in range(len(QUANTILES))]
+
+    def moments(self, counts: Int64s) -> tuple[Float64s, Float64s]:
+        """Mean and variance of the values that are not beyond the grid, both (windows, numeric series)."""
+        return moments(self.in_range(counts), *self._layout.whole_sums(counts), self.grid.centers, self.grid.unit_sizes)
+
+    def in_range(self, counts: Int64s) -> Int64s:
+        """Values that mean and variance are taken of, (windows, numeric series)."""
+        n: Int64s = self._cells(counts)[0][:, : len(self.grid.numeric)] - self._beyond(counts)
+        return n
+
+    def _beyond(self, counts: Int64s) -> Int64s:
+        """Values in the overflow bins, (windows, numeric series)."""
+        width = len(self.grid.numeric)
+        beyond: Int64s = counts[:, self._layout.starts[:width]] + counts[:, self._stops[:width] - 1]
+        return beyond
+
+    def _out_of_grid(self, counts: Int64s) -> Int64s:
+        """Values outside the usual bins, (windows, numeric series)."""
+        width = len(self.grid.numeric)
+        usual = np.array([bins.usual for bins in self.grid.numeric], dtype=np.int64).reshape(width, 2)
+        starts = self._layout.starts[:width]
+        # behind the usual bins one at least follows, and invalid states behind that
+        cuts = np.stack([starts, starts + usual[:, 0], starts + usual[:, 1] + 1, self._stops[:width]], axis=-1)
+        parts = np.add.reduceat(counts, cuts.ravel(), axis=-1).reshape(len(counts), width, 4)
+        outside: Int64s = parts[..., 0] + parts[..., 2]
+        return outside
 
     @cached_property
     def reference_bins(self) -> Int64s:
@@ -132,8 +176,7 @@ class Measure:
 
     @cached_property
     def reference_std(self) -> Float64s:
-        n = self.reference_bins.sum(axis=-1)
-        variance = self.moments(self.reference.total[np.newaxis], n)[1][0]
+        variance = self.moments(self.reference.total[np.newaxis])[1][0]
         return np.asarray(np.sqrt(variance), dtype=np.float64)
 
     @cached_property
@@ -149,10 +192,12 @@ class Measure:
             return missing, valid + invalid + missing
         if metric == "invalid_rate":
             return invalid, valid + invalid + missing
-        last = counts[:, self._stops - 1]
         if metric == "new_category_rate":
-            return last * self._categorical, valid * self._categorical
-        return (counts[:, self._layout.starts] + last) * ~self._categorical, valid * ~self._categorical
+            return counts[:, self._stops - 1] * self._categorical, valid * self._categorical
+        outside = self._beyond(counts) if metric == "beyond_rate" else self._out_of_grid(counts)
+        hits = np.zeros_like(valid)
+        hits[:, : outside.shape[-1]] = outside
+        return hits, valid * ~self._categorical
 
     def _cells(self, counts: Int64s) -> tuple[Int64s, Int64s, Int64s]:
         """Cells (windows, series) that are valid, of another state than that, and missing (null or absent)."""

@@ -96,6 +96,7 @@ def reference_in_steps(grid: Grid, rows: Rows, order: Int64s, origin: str) -> St
         for start in range(0, len(index), at_a_time):
             counts += encode_rows(grid, take(rows, index[start : start + at_a_time]))[1]
             yield
+        grid.layout.normalise(counts)
         time = rows.time[index]
         slices.append(ReferenceSlice(len(index), int(time.min()), int(time.max()), counts.tolist()))
     return Reference(grid.model, grid.stream, grid.digest, origin, tuple(slices))

@@ -84,6 +84,7 @@ class OpenPane:
         kept = self._put_on(grid)
         counts = kept.counts.copy()
         counts[grid.layout.late] = self.late
+        grid.layout.normalise(counts)
         order = rows_of.canonical_order(kept.time, kept.offset, kept.part)
         return Pane(
             self.empty.model,

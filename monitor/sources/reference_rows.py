@@ -88,6 +88,8 @@ def _counted(parts: Parts, grid: Grid, sampled: Int64s, seen: int, origin: str) 
             events[piece] += len(mine)
             low, high = times[piece]
             times[piece] = (min(low, int(mine.time.min())), max(high, int(mine.time.max())))
+    for piece in counts:
+        grid.layout.normalise(piece)
     slices = tuple(
         ReferenceSlice(n, *times[piece], counts[piece].tolist()) for piece, n in enumerate(events.tolist()) if n > 0
     )

@@ -13,7 +13,8 @@ def moments(n: Int64s, sums: Int64s, squares: Int64s, centers: Float64s, units: 
     mean = center + unit * sum(q) / n, variance = unit**2 * (n * sum(q**2) - sum(q)**2) / n**2. The difference of two
     nearly equal numbers is taken in integers of any size and rounded once: no cancellation, never negative.
     `n`, `sums`, `squares`: number of values, sum of q, sum of q**2, broadcast with `centers` and `units`; both
-    results have that shape. NaN where n = 0. No value can be NaN: such cells are not counted.
+    results have that shape. An array of objects holds integers of any size. NaN where n = 0. No value can be NaN: such
+    cells are not counted.
 
     Chan, Golub and LeVeque, Algorithms for computing the sample variance: analysis and recommendations, 1983.
 

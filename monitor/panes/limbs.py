@@ -1,0 +1,48 @@
+"""Sums and sums of squares of large integers, as int64 vectors that may be added and subtracted.
+
+A row is worth q units, |q| <= 2**40. A sum is kept in two limbs of base 2**20, a sum of squares in three of base 2**28,
+the lowest first. Adding and subtracting goes limb by limb, without carry, and is exact as long as fewer than 2**35 rows
+are added up. `normalised` carries: then all but the highest limb are in [0, base), and the limbs are a function of the
+sum alone, however it came about.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.events import Int64s
+
+SUM_BITS, SQUARE_BITS = 20, 28
+SUM_LIMBS, SQUARE_LIMBS = 2, 3
+MOST_ROWS = 1 << 22
+"""Rows whose limbs `limbs_of` makes at once."""
+_LOW = (1 << SUM_BITS) - 1
+
+
+def limbs_of(units: Int64s) -> tuple[Int64s, Int64s]:
+    """Sum and sum of squares of `units` (n, series), n <= MOST_ROWS: limbs (2, series) and (3, series), normalised."""
+    high, low = units >> SUM_BITS, units & _LOW
+    sums = normalised(np.stack([low.sum(axis=0), high.sum(axis=0)]), SUM_BITS)
+    # (high 2**20 + low)**2 = high**2 2**40 + high low 2**21 + low**2, each put where its bits belong
+    highs, mixed, lows = ((a * b).sum(axis=0) for a, b in ((high, high), (high, low), (low, low)))
+    squares = [
+        lows + ((mixed & 0x7F) << 21),
+        (mixed >> 7) + ((highs & 0xFFFF) << 12),
+        highs >> 16,
+    ]
+    return sums, normalised(np.stack(squares), SQUARE_BITS)
+
+
+def normalised(limbs: Int64s, bits: int) -> Int64s:
+    """The same sums (limbs, series) with all but the highest limb in [0, 2**bits)."""
+    carried = limbs.copy()
+    for k in range(len(limbs) - 1):
+        carried[k + 1] += carried[k] >> bits
+        carried[k] &= (1 << bits) - 1
+    return carried
+
+
+def whole(limbs: Int64s, bits: int) -> np.ndarray:
+    """The numbers that limbs (..., limbs, series) stand for: Python's integers, an array of objects (..., series)."""
+    numbers = limbs.astype(object)
+    return np.asarray(sum(numbers[..., k, :] << (bits * k) for k in range(limbs.shape[-2])), dtype=object)
