@@ -201,6 +201,8 @@ class Histogram:
     edges: tuple[float | str, ...]
     reference: tuple[float, ...]
     current: tuple[float, ...]
+    beyond_rate: float = 0.0
+    """Share of the window's values that are beyond the grid."""
 
 
 @dataclass(frozen=True, slots=True)

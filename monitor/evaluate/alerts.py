@@ -200,6 +200,7 @@ def _histogram(histogram: Histogram | None, lengths: Lengths) -> JsonObject | No
         "edges": [_edge(edge, lengths) for edge in histogram.edges],
         "reference": [significant(share) for share in histogram.reference],
         "current": [significant(share) for share in histogram.current],
+        "beyond_rate": histogram.beyond_rate,
     }
 
 

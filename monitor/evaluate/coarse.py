@@ -31,13 +31,15 @@ class CoarseBins:
 
     def histogram(self, reference: Int64s, current: Int64s) -> Histogram:
         """Shares of both on the coarse bins, for people to look at."""
-        return Histogram(self._edges(), _shares(self.merge(reference)), _shares(self.merge(current)))
+        beyond = (current[0] + current[-1]) / max(1, current.sum()) if isinstance(self.bins, NumericBins) else 0.0
+        shares = _shares(self.merge(reference)), _shares(self.merge(current))
+        return Histogram(self._edges(), *shares, round(float(beyond), 6))
 
     def _edges(self) -> tuple[float | str, ...]:
         if isinstance(self.bins, NumericBins):
-            edges = self.bins.edges
+            edges, (first, last) = self.bins.edges, self.bins.usual
             inner = [edges[start - 1] for start in self.starts[1:]]
-            return tuple(float(edge) for edge in [edges[0], *inner, max([edges[-1], *inner])])
+            return tuple(float(e) for e in [min([edges[first - 1], *inner]), *inner, max([edges[last], *inner])])
         names = [self.bins.values[start] for start in self.starts if start < len(self.bins.values)]
         if len(self.bins.values) > len(names):
             names[-1] = "(other known)"

@@ -98,6 +98,8 @@ def _groups(measure: Measure, metric: str, series: Sequence[int]) -> Iterator[_G
     members = [j for j in series if j < len(measure.grid.numeric)]
     if members:
         counts = measure.reference_bins[members]
+        if metric == "wasserstein":
+            counts = counts * measure.padded.inner[members]
         if metric == "ks":
             yield _of_cuts(measure, members, counts, lambda r, w: largest_gap(r[..., 1:], w[..., 1:]))
         else:

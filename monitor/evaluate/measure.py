@@ -110,7 +110,7 @@ class Measure:
         with np.errstate(invalid="ignore", divide="ignore"):
             parts = {
                 "ks": ks(self.reference_bins, bins),
-                "wasserstein": self._wasserstein(counts, bins, mean),
+                "wasserstein": self._wasserstein(bins, mean),
                 "mean": mean,
                 "std": std,
             }
@@ -122,13 +122,11 @@ class Measure:
             scores[metric][:, :width] = values
         return scores
 
-    def _wasserstein(self, counts: Int64s, bins: Int64s, mean: Float64s) -> Float64s:
-        """In spreads; never below the difference of the means, if these are of all values."""
-        distance = wasserstein(self.reference_bins, bins, self.padded.positions, self.grid.spreads)
-        own = self.reference.total[np.newaxis]
-        is_all = (self._beyond(counts) == 0) & (self._beyond(own) == 0)
-        apart = np.abs(mean - self.moments(own)[0]) / self.grid.spreads
-        return np.where(is_all & (apart > distance), apart, distance)
+    def _wasserstein(self, bins: Int64s, mean: Float64s) -> Float64s:
+        """In spreads, of the values that are not beyond the grid; never below the difference of their means."""
+        inner, spreads = self.padded.inner, self.grid.spreads
+        distance = wasserstein(self.reference_bins * inner, bins * inner, self.padded.positions, spreads)
+        return np.maximum(distance, np.abs(mean - self.moments(self.reference.total[np.newaxis])[0]) / spreads)
 
     def _quantiles(self, counts: Int64s, bins: Int64s, mean: Float64s, std: Float64s) -> list[Float64s]:
         """Quantiles from the bins, within what mean and deviation of all values allow (Cantelli's inequality)."""
@@ -235,10 +233,13 @@ class Padded:
     def __init__(self, grid: Grid) -> None:
         layout, width = grid.layout, max((bins.bins for bins in grid.numeric), default=1)
         self._places = np.full((len(grid.numeric), width), layout.width)  # one past the end: a zero
+        self.inner = np.zeros((len(grid.numeric), width), dtype=np.int64)
+        """1 for bins that hold values which are not beyond the grid, else 0."""
         self.positions = np.zeros((len(grid.numeric), width))
         self.lows, self.highs = np.zeros_like(self.positions), np.zeros_like(self.positions)
         for j, bins in enumerate(grid.numeric):
             self._places[j, : bins.bins] = np.arange(layout.bins[j].start, layout.bins[j].stop)
+            self.inner[j, 1 : bins.bins - 1] = 1
             low, high = bins.bounds
             for table, values in ((self.positions, bins.positions), (self.lows, low), (self.highs, high)):
                 table[j, : bins.bins] = values

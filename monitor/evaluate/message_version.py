@@ -17,7 +17,7 @@ from monitor.evaluate.reference import build_reference
 from monitor.events import Rows
 from monitor.panes.grid import make_grid
 
-MESSAGES = 1
+MESSAGES = 2
 """Raised by a release that changes what messages mean."""
 _ROWS = 4
 _COLUMNS = (ColumnSpec("x", "x", "numerical"), ColumnSpec("c", "c", "categorical"))

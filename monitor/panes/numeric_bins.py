@@ -133,5 +133,5 @@ def _ladder(center: float, spread: float) -> Float64s:
         steps.append(steps[-1] * _GROWTH)
     distances = np.array([*steps, REACH]) * spread
     with np.errstate(over="ignore"):
-        ladder = np.concatenate([center - distances[::-1], [center], center + distances])
-    return np.clip(ladder, -_MOST, _MOST)
+        ladder: Float64s = np.concatenate([center - distances[::-1], [center], center + distances])
+    return np.minimum(np.maximum(ladder, -_MOST), _MOST)

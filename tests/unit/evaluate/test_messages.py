@@ -118,7 +118,7 @@ def test_a_firing_alert() -> None:
         f'"window":{{"name":"{WINDOW.name}","events":5000,"from":"2026-11-21T10:25:10Z","to":"2026-11-21T10:40:00Z",'
         '"offsets":[{"topic":"ml.features","partition":0,"start":242340,"end":247340}],"offsets_count":1},'
         '"reference":{"id":"sha256:5d1e","events":120000,"from":"2026-11-21T00:30:00Z","to":null},'
-        '"histogram":{"edges":[0,25,50.5],"reference":[0.75,0.25],"current":[0.5,0.5]},'
+        '"histogram":{"edges":[0,25,50.5],"reference":[0.75,0.25],"current":[0.5,0.5],"beyond_rate":0.0},'
         '"also_drifting":["tx_last_hour"],"also_drifting_count":1},'
         '"config":{"rule":"drift/FeatureDrift","alerts_yaml_sha256":"77aa","version":"0.1.0"}}}'
     )

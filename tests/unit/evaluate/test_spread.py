@@ -19,7 +19,7 @@ from monitor.panes.grid import make_grid
 from monitor.stats.distance import ks, wasserstein
 from tests.unit.making import FEATURES, rows
 
-COLUMNS = 8
+COLUMNS = 20
 
 
 @cache
@@ -206,5 +206,5 @@ def test_the_draws_are_these() -> None:
         "ks": (0.0590223251354, 0.0188082288111),
         "psi": (0.0458675578491, 0.0216374733414),
         "quantile_0.5": (7.11822857143, 0.428332715244),
-        "wasserstein": (0.0791654712271, 0.0342880073954),
+        "wasserstein": (0.062293035119, 0.0269802480265),
     }
