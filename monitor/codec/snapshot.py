@@ -16,7 +16,7 @@ import msgspec
 from monitor.errors import FormatError
 
 FORMAT = "streamdrift.snapshot"
-VERSION = "2"
+VERSION = "3"
 Kind = Literal["model", "shared"]
 
 

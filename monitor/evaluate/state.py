@@ -12,13 +12,13 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
+from monitor.codec.varints import pack, unpack, unzigzag, zigzag
 from monitor.detectors import DetectorState
 from monitor.errors import FormatError
 from monitor.evaluate.silence_clock import SilenceState
 from monitor.events import Int64s, OffsetRange, StreamName
 from monitor.ledger.entries import DecisionKind, Notice, Watermark
 
-CountType = Literal["<u1", "<u2", "<i4", "<i8"]
 DecisionState = tuple[DecisionKind, StreamName | Literal[""], str, str]
 """Kind, stream, lane and digest."""
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -29,10 +29,9 @@ class _Struct(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Counts(_Struct, frozen=True):
-    """A count vector: the places that are not 0, ascending (`<u4`), and their counts in the smallest type."""
+    """A count vector: how far each place that is not 0 lies behind the one before, and its count (`codec.varints`)."""
 
-    places: bytes
-    type: CountType
+    steps: bytes
     counts: bytes
 
 
@@ -262,28 +261,16 @@ def pack_counts(counts: Int64s, places: Int64s | None = None) -> Counts:
         counts = counts[places]
     elif not counts.all():
         places, counts = places[counts != 0], counts[counts != 0]
-    low, high = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
-    type_ = next(t for t, least, most in _TYPES if least <= low and high <= most)
-    return Counts(places.astype("<u4").tobytes(), type_, counts.astype(type_).tobytes())
-
-
-_TYPES: tuple[tuple[CountType, int, int], ...] = (
-    ("<u1", 0, (1 << 8) - 1),
-    ("<u2", 0, (1 << 16) - 1),
-    ("<i4", -(1 << 31), (1 << 31) - 1),
-    ("<i8", -(1 << 63), (1 << 63) - 1),
-)
+    return Counts(pack(np.diff(places, prepend=0)), pack(zigzag(counts)))
 
 
 def unpack_counts(packed: Counts, width: int) -> Int64s:
     """The vector of its places and counts, shape (width,); raises FormatError."""
-    if len(packed.places) % 4 or len(packed.counts) % int(packed.type[2]):
-        raise FormatError("not a snapshot: counts are cut")
-    places, counts = np.frombuffer(packed.places, dtype="<u4"), np.frombuffer(packed.counts, dtype=packed.type)
-    if len(places) != len(counts):
+    steps, counts = unpack(packed.steps), unzigzag(unpack(packed.counts))
+    if len(steps) != len(counts):
         raise FormatError("not a snapshot: counts and their places differ in number")
-    if len(places) and (int(places[-1]) >= width or (places[1:] <= places[:-1]).any()):
+    if (steps >= width).any() or (steps[1:] == 0).any() or steps.sum() >= max(width, 1):
         raise FormatError("not a snapshot: counts stand at places that are not there")
     vector = np.zeros(width, dtype=np.int64)
-    vector[places] = counts
+    vector[np.cumsum(steps)] = counts
     return vector
