@@ -34,7 +34,7 @@ _RANGES = ((250, 750, 1.349), (100, 900, 2.563), (50, 950, 3.290), (10, 990, 4.6
 _MOST = float(np.finfo(np.float64).max)
 _LARGEST = _MOST / (4 * REACH)
 _SMALLEST = float(np.finfo(np.float64).tiny) * UNITS_PER_SPREAD
-"""Of a smaller spread the unit would be 0."""
+"""The smallest spread whose unit is above 0."""
 
 
 @dataclass(frozen=True)
