@@ -142,7 +142,7 @@ def simulate(seeds: range, jobs: int, resume: Path | None, first_failure: bool =
     done = {outcome.seed for outcome in known}
     left = [seed for seed in seeds if seed not in done]
     print(f"seeds {seeds.start} to {seeds.stop - 1}: {len(done)} done before, {len(left)} to run", flush=True)
-    every = max(1, min(500, len(left) // 20))
+    every = max(1, min(50, len(left) // 20))
     for n, outcome in enumerate(run_all(left, jobs), 1):
         report.add(outcome)
         if resume is not None:
