@@ -32,7 +32,8 @@ from monitor.codec.canonical import time_text
 from monitor.codec.decode import Decoder
 from monitor.contract import ColumnKind, ColumnSpec, ModelContract, StreamContract
 from monitor.events import RecordBatch
-from monitor.sources.table_rows import TableDecoder, TableReader, TableRows
+from monitor.sources.table_rows import TableReader, TableRows
+from monitor.sources.table_values import TableDecoder
 
 FIRST_MS = 1_772_323_200_000
 WORDS = np.array(["red", "green", "blue", "amber"])

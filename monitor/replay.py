@@ -29,7 +29,7 @@ from monitor.profile.notices import place_quarantined
 from monitor.profile.partition import Drained, PartitionFold
 from monitor.profile.task import Decode, Mark, ProfileTask, mark_of
 from monitor.sources.interleaving import interleaved
-from monitor.sources.table_rows import TableDecoder
+from monitor.sources.table_values import TableDecoder
 
 LEAD_MS = BUILT_IN.max_lead or 0
 """How far a partition may be ahead of the slowest, ms of event time: the service's default."""

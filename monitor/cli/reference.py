@@ -20,7 +20,7 @@ from monitor.panes.grid import CategoryBins
 from monitor.panes.numeric_bins import NumericBins
 from monitor.sources.csv_dialect import parse_csv_flags
 from monitor.sources.references import read_reference_file, references_of_file, write_reference_file
-from monitor.sources.table_rows import Unusable
+from monitor.sources.unusable import Unusable
 
 
 def build(source: Path, out: Path, config: Path | None, model: str | None, rows: int | None, csv: str | None) -> None:

@@ -34,7 +34,7 @@ from monitor.settings import Settings
 from monitor.sources.csv_dialect import parse_csv_flags
 from monitor.sources.recordings import PlainRows, Recording, captured, is_captured_log, plain, topics_of_bus
 from monitor.sources.recordings import Progress as ReadProgress
-from monitor.sources.table_rows import Unusable
+from monitor.sources.unusable import Unusable
 
 TOPIC = "topic:"
 

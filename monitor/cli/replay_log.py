@@ -24,7 +24,7 @@ from monitor.panes.grid import decode_grid
 from monitor.runner.announce import rules_decision
 from monitor.sources.recordings import Recording
 from monitor.sources.references import reference_decisions
-from monitor.sources.table_rows import Unusable
+from monitor.sources.unusable import Unusable
 
 Decisions = tuple[list[ModelContract], list[Activation]]
 

@@ -20,7 +20,8 @@ from monitor.codec.table_times import TableTimes, read_numbers, read_texts
 from monitor.codec.times import UNREADABLE
 from monitor.sources.file_content import Content
 from monitor.sources.plain_files import events_of
-from monitor.sources.table_rows import TableRows, Unusable
+from monitor.sources.table_rows import TableRows
+from monitor.sources.unusable import Unusable
 
 _ENVELOPE: Final = frozenset({"features", "model", "event_id"})
 _LOOKED_AT: Final = 100

@@ -21,7 +21,8 @@ from monitor.sources.file_content import content_of
 from monitor.sources.flat_rows import flat_events, is_flat, names_of
 from monitor.sources.plain_files import by_topic, events_of
 from monitor.sources.references import plain_batch
-from monitor.sources.table_rows import TableReader, TableRows, Unusable, check_names
+from monitor.sources.table_rows import TableReader, TableRows, check_names
+from monitor.sources.unusable import Unusable
 
 Progress = Callable[[int], None]
 """Called with how many bytes (of files) or records (of topics) have been read since the last call."""

@@ -25,16 +25,10 @@ from monitor.sources.file_content import Content, content_of
 from monitor.sources.flat_rows import flat_events, is_flat, names_of
 from monitor.sources.plain_files import by_topic, events_of
 from monitor.sources.reference_rows import Parts, grid_and_reference
-from monitor.sources.table_rows import (
-    DEFAULT_START_MS,
-    TableDecoder,
-    TableReader,
-    TableRows,
-    Unusable,
-    check_names,
-    no_column,
-)
+from monitor.sources.table_rows import DEFAULT_START_MS, TableReader, TableRows, check_names, no_column
+from monitor.sources.table_values import TableDecoder
 from monitor.sources.topic_range import rows_between
+from monitor.sources.unusable import Unusable
 
 FILE_FORMAT = "streamdrift.reference-file/1"
 GridAndReference = tuple[Grid, Reference]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.csv
@@ -90,26 +90,22 @@ def _orc(content: Content, _wanted: Collection[str], _flags: CsvFlags) -> TableF
 
 
 def _arrow_file(content: Content, _wanted: Collection[str], _flags: CsvFlags) -> TableFile:
-    with pa.ipc.open_file(pa.memory_map(str(content.path))) as reader:
-        names = tuple(reader.schema.names)
-
-    def blocks(held: list[str], _on_bad_line: Callable[[], None]) -> Iterator[pa.RecordBatch]:
-        chosen = pa.ipc.IpcReadOptions(included_fields=[names.index(name) for name in held])
-        with pa.ipc.open_file(pa.memory_map(str(content.path)), options=chosen) as reader:
-            for i in range(reader.num_record_batches):
-                yield reader.get_batch(i)
-
-    return TableFile(content.path, names, 0, is_csv=False, blocks=blocks)
+    return _ipc(content, pa.ipc.open_file, lambda reader: map(reader.get_batch, range(reader.num_record_batches)))
 
 
 def _arrow_stream(content: Content, _wanted: Collection[str], _flags: CsvFlags) -> TableFile:
-    with pa.ipc.open_stream(pa.memory_map(str(content.path))) as reader:
+    return _ipc(content, pa.ipc.open_stream, iter)
+
+
+def _ipc(content: Content, opener: Callable[..., Any], each: Callable[[Any], Iterator[pa.RecordBatch]]) -> TableFile:
+    """A file in Arrow's own format. `opener`: makes its reader; `each`: gives a reader's batches."""
+    with opener(pa.memory_map(str(content.path))) as reader:
         names = tuple(reader.schema.names)
 
     def blocks(held: list[str], _on_bad_line: Callable[[], None]) -> Iterator[pa.RecordBatch]:
         chosen = pa.ipc.IpcReadOptions(included_fields=[names.index(name) for name in held])
-        with pa.ipc.open_stream(pa.memory_map(str(content.path)), options=chosen) as reader:
-            yield from reader
+        with opener(pa.memory_map(str(content.path)), options=chosen) as reader:
+            yield from each(reader)
 
     return TableFile(content.path, names, 0, is_csv=False, blocks=blocks)
 

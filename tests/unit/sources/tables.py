@@ -16,7 +16,9 @@ import pyarrow.parquet
 from monitor.codec.decode import Decoder
 from monitor.contract import ColumnKind, ColumnSpec, ModelContract, StreamContract
 from monitor.events import Batch, RecordBatch
-from monitor.sources.table_rows import TableDecoder, TableReader, TableRows, Unusable
+from monitor.sources.table_rows import TableReader, TableRows
+from monitor.sources.table_values import TableDecoder
+from monitor.sources.unusable import Unusable
 
 KINDS: dict[str, ColumnKind] = {"x": "numerical", "b": "binary", "c": "categorical", "t": "text"}
 STREAM = StreamContract(

@@ -13,7 +13,7 @@ from monitor.contract import ColumnSpec, ModelContract, StreamContract
 from monitor.errors import ConfigurationError
 from monitor.sources.recordings import PlainRows, plain
 from monitor.sources.references import references_of_file
-from monitor.sources.table_rows import Unusable
+from monitor.sources.unusable import Unusable
 from tests.unit.sources.tables import CONTRACT, TIME, Row, cells, decoded_json
 
 ROWS: list[dict[str, Any]] = [

@@ -14,7 +14,8 @@ import pytest
 from monitor.errors import ConfigurationError
 from monitor.events import CellState
 from monitor.sources.csv_dialect import CsvFlags, parse_csv_flags
-from monitor.sources.table_rows import TableReader, TableRows, Unusable
+from monitor.sources.table_rows import TableReader, TableRows
+from monitor.sources.unusable import Unusable
 from tests.unit.sources.tables import CONTRACT, STREAM, TIME, TIME_MS, Row, cells, read, write
 
 TABLE = pa.table(

@@ -17,7 +17,9 @@ from monitor.codec import reasons
 from monitor.codec.table_times import read_texts
 from monitor.errors import ConfigurationError
 from monitor.events import CellState
-from monitor.sources.table_rows import TableRows, Unusable, times_of
+from monitor.sources.arrow_times import times_of
+from monitor.sources.table_rows import TableRows
+from monitor.sources.unusable import Unusable
 from tests.unit.sources.tables import CONTRACT, STREAM, TIME, TIME_MS, cells, decoded_json, read, write
 
 NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53).map(float)

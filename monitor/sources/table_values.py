@@ -1,0 +1,138 @@
+"""Records of a table: rows that are decoded already, and native events only if somebody asks for their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, overload
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from monitor.codec.canonical import time_text
+from monitor.codec.dead_letters import reject
+from monitor.codec.decode import EARLIEST, TOO_LATE, Decoder
+from monitor.contract import StreamContract
+from monitor.events import Batch, CellState, RecordBatch, Rows
+from monitor.panes.rows import take
+from monitor.sources.unusable import python_value
+
+_NO_OFFSETS: Final = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of rows. `faults`: places of rows that can't be used, with the reason; `event`: a row as native event."""
+
+    rows: Rows
+    faults: dict[int, str]
+    first: int
+    event: Callable[[int], bytes]
+
+
+class TableValues(Sequence[bytes | None]):
+    """The values of a table's records: places `start` to `stop` of a block."""
+
+    def __init__(self, block: Block, start: int = 0, stop: int | None = None) -> None:
+        self._block = block
+        self._start = start
+        self._stop = len(block.rows) if stop is None else stop
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    @overload
+    def __getitem__(self, place: int) -> bytes | None: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> TableValues: ...
+
+    def __getitem__(self, place: int | slice) -> bytes | TableValues | None:
+        if isinstance(place, slice):
+            start, stop, _ = place.indices(len(self))
+            return TableValues(self._block, self._start + start, self._start + max(start, stop))
+        if not -len(self) <= place < len(self):
+            raise IndexError(place)
+        return self._block.event(self._start + place % len(self))
+
+    def decode(self, batch: RecordBatch) -> Batch:
+        """The batch that these are the values of, decoded."""
+        start, stop, faults = self._start, self._stop, self._block.faults
+        rows = _cut(self._block.rows, start, stop)
+        refused = [place for place in range(start, stop) if place in faults] if faults else []
+        if refused:
+            keep = np.ones(len(rows), dtype=bool)
+            keep[np.array(refused) - start] = False
+            rows = take(rows, keep)
+        return Batch(
+            topic=batch.topic,
+            partition=batch.partition,
+            first=batch.offsets[0],
+            last=batch.offsets[-1],
+            rows=(rows,) if len(rows) else (),
+            rejected=tuple(reject(batch, place - start, faults[place]) for place in refused),
+            tombstones=_NO_OFFSETS,
+            filtered=_NO_OFFSETS,
+            timestamp_offset=_NO_OFFSETS,
+            timestamp=_NO_OFFSETS,
+        )
+
+
+class TableDecoder:
+    """Decodes records of a topic, those of a table among them."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+
+    def decode(self, batch: RecordBatch) -> Batch:
+        return batch.values.decode(batch) if isinstance(batch.values, TableValues) else self._decoder.decode(batch)
+
+
+def _cut(rows: Rows, start: int, stop: int) -> Rows:
+    if (start, stop) == (0, len(rows)):
+        return rows
+    part = slice(start, stop)
+    return replace(
+        rows,
+        offset=rows.offset[part],
+        part=rows.part[part],
+        time=rows.time[part],
+        numeric=rows.numeric[part],
+        numeric_states=rows.numeric_states[part],
+        categorical=tuple(texts[part] for texts in rows.categorical),
+        categorical_states=rows.categorical_states[part],
+    )
+
+
+def event_of(stream: StreamContract, rows: Rows, held: dict[str, pa.Array], i: int) -> bytes:
+    """One row as native event: what can be used as it was read, what can't as its text."""
+    number = str(int(rows.offset[i]))
+    event: dict[str, Any] = {"event_id": number, "prediction_id": number, "model": rows.model}
+    time = int(rows.time[i])
+    if EARLIEST <= time < TOO_LATE:
+        event[stream.time_field] = time_text(time)
+    elif stream.time_field in held:
+        event[stream.time_field] = _as_json(python_value(held[stream.time_field][i]))
+    cells: dict[str, Any] = {}
+    numbers, labels = iter(range(rows.numeric.shape[1])), iter(range(len(rows.categorical)))
+    for column in stream.columns:
+        width = {"categorical": 0, "array": 3}.get(column.kind, 1)
+        k = next(labels) if width == 0 else min([next(numbers) for _ in range(width)])
+        state = (rows.categorical_states if width == 0 else rows.numeric_states)[i, k]
+        if state == CellState.VALID and column.kind in ("numerical", "binary"):
+            cells[column.field] = float(rows.numeric[i, k])
+        elif state == CellState.VALID and width == 0:
+            cells[column.field] = rows.categorical[k][i]
+        elif column.field in held:
+            cells[column.field] = _as_json(python_value(held[column.field][i]))
+    event.update({"features": cells} if stream.stream == "features" else cells)
+    return msgspec.json.encode(event)
+
+
+def _as_json(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if np.isfinite(value) else str(value)
+    return [_as_json(one) for one in value] if isinstance(value, list) else str(value)
