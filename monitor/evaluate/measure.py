@@ -126,7 +126,7 @@ class Measure:
         """In spreads, of the values that are not beyond the grid; never below the difference of their means."""
         inner, spreads = self.padded.inner, self.grid.spreads
         distance = wasserstein(self.reference_bins * inner, bins * inner, self.padded.positions, spreads)
-        return np.maximum(distance, np.abs(mean - self.moments(self.reference.total[np.newaxis])[0]) / spreads)
+        return np.maximum(distance, np.abs(mean - self._reference_moments[0]) / spreads)
 
     def _quantiles(self, counts: Int64s, bins: Int64s, mean: Float64s, std: Float64s) -> list[Float64s]:
         """Quantiles from the bins, within what mean and deviation of all values allow (Cantelli's inequality)."""
@@ -158,14 +158,18 @@ class Measure:
 
     def _out_of_grid(self, counts: Int64s) -> Int64s:
         """Values outside the usual bins, (windows, numeric series)."""
-        width = len(self.grid.numeric)
-        usual = np.array([bins.usual for bins in self.grid.numeric], dtype=np.int64).reshape(width, 2)
-        starts = self._layout.starts[:width]
-        # behind the usual bins one at least follows, and invalid states behind that
-        cuts = np.stack([starts, starts + usual[:, 0], starts + usual[:, 1] + 1, self._stops[:width]], axis=-1)
-        parts = np.add.reduceat(counts, cuts.ravel(), axis=-1).reshape(len(counts), width, 4)
+        parts = np.add.reduceat(counts, self._usual_cuts, axis=-1).reshape(len(counts), -1, 4)
         outside: Int64s = parts[..., 0] + parts[..., 2]
         return outside
+
+    @cached_property
+    def _usual_cuts(self) -> Int64s:
+        """Give the begins of each numeric series' bins, its usual ones, those behind them and its invalid states."""
+        width = len(self.grid.numeric)
+        usual = np.array([bins.usual for bins in self.grid.numeric], dtype=np.int64)
+        starts = self._layout.starts[:width]
+        cuts = [starts, starts + usual[:, 0], starts + usual[:, 1] + 1, self._stops[:width]]
+        return np.stack(cuts, axis=-1).ravel()
 
     @cached_property
     def reference_bins(self) -> Int64s:
@@ -174,8 +178,11 @@ class Measure:
 
     @cached_property
     def reference_std(self) -> Float64s:
-        variance = self.moments(self.reference.total[np.newaxis])[1][0]
-        return np.asarray(np.sqrt(variance), dtype=np.float64)
+        return np.asarray(np.sqrt(self._reference_moments[1][0]), dtype=np.float64)
+
+    @cached_property
+    def _reference_moments(self) -> tuple[Float64s, Float64s]:
+        return self.moments(self.reference.total[np.newaxis])
 
     @cached_property
     def valid_share(self) -> Float64s:
@@ -192,9 +199,10 @@ class Measure:
             return invalid, valid + invalid + missing
         if metric == "new_category_rate":
             return counts[:, self._stops - 1] * self._categorical, valid * self._categorical
-        outside = self._beyond(counts) if metric == "beyond_rate" else self._out_of_grid(counts)
         hits = np.zeros_like(valid)
-        hits[:, : outside.shape[-1]] = outside
+        if self.grid.numeric:
+            outside = self._beyond(counts) if metric == "beyond_rate" else self._out_of_grid(counts)
+            hits[:, : outside.shape[-1]] = outside
         return hits, valid * ~self._categorical
 
     def _cells(self, counts: Int64s) -> tuple[Int64s, Int64s, Int64s]:

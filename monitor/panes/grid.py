@@ -23,7 +23,7 @@ from monitor.contract import StreamContract
 from monitor.errors import FormatError
 from monitor.events import CellState, Codes, Float64s, Int16s, Int64s, Rows, States, StreamName
 from monitor.panes.limbs import (
-    MOST_ROWS,
+    ROWS_AT_ONCE,
     SQUARE_BITS,
     SQUARE_LIMBS,
     SUM_BITS,
@@ -137,8 +137,8 @@ class Layout:
 
     def add_units(self, counts: Int64s, units: Int64s) -> None:
         """Add rows of fixed-point integers (n, numeric series) to the sums of a count vector."""
-        for start in range(0, len(units), MOST_ROWS):
-            sums, squares = limbs_of(units[start : start + MOST_ROWS])
+        for start in range(0, len(units), ROWS_AT_ONCE):
+            sums, squares = limbs_of(units[start : start + ROWS_AT_ONCE])
             counts[self.sums] += sums.ravel()
             counts[self.squares] += squares.ravel()
 

@@ -14,13 +14,13 @@ from monitor.events import Int64s
 
 SUM_BITS, SQUARE_BITS = 20, 28
 SUM_LIMBS, SQUARE_LIMBS = 2, 3
-MOST_ROWS = 1 << 22
+ROWS_AT_ONCE = 1 << 22
 """Rows whose limbs `limbs_of` makes at once."""
 _LOW = (1 << SUM_BITS) - 1
 
 
 def limbs_of(units: Int64s) -> tuple[Int64s, Int64s]:
-    """Sum and sum of squares of `units` (n, series), n <= MOST_ROWS: limbs (2, series) and (3, series), normalised."""
+    """Sum and sum of squares of `units` (n, series), n <= ROWS_AT_ONCE: normalised limbs (2, series), (3, series)."""
     high, low = units >> SUM_BITS, units & _LOW
     sums = normalised(np.stack([low.sum(axis=0), high.sum(axis=0)]), SUM_BITS)
     # (high 2**20 + low)**2 = high**2 2**40 + high low 2**21 + low**2, each put where its bits belong
