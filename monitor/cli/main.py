@@ -112,13 +112,14 @@ def stage(
 @app.command()
 def replay(  # noqa: PLR0913 - one argument a flag
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="Captured log, events, table, or topic:NAME.")
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Captured log, events, tables, a folder or pattern, or topic:NAME."),
     ],
     config: ConfigFile = None,
     bus: BusUrl = None,
     start_at: Annotated[str | None, typer.Option("--from", help="First event time, RFC 3339.")] = None,
     end_at: Annotated[str | None, typer.Option("--to", help="End of event time (exclusive), RFC 3339.")] = None,
-    stream: Annotated[StreamChoice | None, typer.Option(help="Stream of a plain table.")] = None,
+    stream: Annotated[StreamChoice | None, typer.Option(help="Only this stream of plain files.")] = None,
     model: Annotated[str | None, typer.Option(help="This model only; the model of a plain table's rows.")] = None,
     start: Annotated[str | None, typer.Option(help="Time of a plain table's first row, RFC 3339.")] = None,
     step: Annotated[str, typer.Option(help="Time between rows of a plain table.")] = "1s",
@@ -207,7 +208,7 @@ def schema(
 
 @reference_app.command("build")
 def reference_build(
-    source: Annotated[Path, typer.Argument(help="Table, or file of events.")],
+    source: Annotated[Path, typer.Argument(help="Table, file of events, or a folder or pattern of these.")],
     out: Annotated[Path, typer.Option(help="Reference file to write.")],
     config: ConfigFile = None,
     model: Annotated[str | None, typer.Option(help="Model of alerts.yaml (default: the only one).")] = None,

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.alerts_file import load_config
-from monitor.cli.replay import chosen_model
 from monitor.cli.replay_log import tell
+from monitor.cli.replay_sources import chosen_model
 from monitor.cli.shell import settings_of, writing
 from monitor.cli.tail import printable
 from monitor.codec.canonical import time_text

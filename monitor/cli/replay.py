@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -18,25 +18,18 @@ from monitor import __version__
 from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
 from monitor.cli.replay_log import configured, left_out, recorded, tell
+from monitor.cli.replay_sources import TOPIC, FileFlags, recording_of, time_of
 from monitor.cli.shell import open_settings_bus_to_read, settings_of, writing
 from monitor.cli.tail import STYLES, place_of_alert, printable
-from monitor.codec.durations import parse_duration
-from monitor.codec.times import parse_time
-from monitor.config.resolved import Config, ModelConfig
 from monitor.errors import ConfigurationError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.messages import Message
-from monitor.events import STREAMS, RecordBatch, StreamName, TopicPartition
+from monitor.events import TopicPartition
 from monitor.replay import Replay, ReplayLog, in_order
-from monitor.service import ledger_topics, place_of
 from monitor.settings import Settings
-from monitor.sources.csv_dialect import parse_csv_flags
-from monitor.sources.recordings import PlainRows, Recording, captured, is_captured_log, plain, topics_of_bus
-from monitor.sources.recordings import Progress as ReadProgress
+from monitor.sources.recordings import Recording
 from monitor.sources.unusable import Unusable
-
-TOPIC = "topic:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +66,13 @@ def replay(options: Options) -> Outcome:
             options.alerts_out.open("ab").close()  # what can't be written is refused before the work
     settings = settings_of(options.config, options.bus)
     bus = open_settings_bus_to_read(settings) if any(source.startswith(TOPIC) for source in options.sources) else None
-    unusable = {source: Unusable() for source in options.sources}
-    recording = joined([_recording(source, options, settings, bus, seen) for source, seen in unusable.items()])
+    unusable = Unusable()
+    flags = FileFlags(options.stream, options.model, options.start, options.step, options.csv)
+    recording = recording_of(options.sources, flags, settings, bus, unusable)
     log = log_of(recording, options, settings, bus)
     engine = Replay(log)
     messages = _fold(engine, recording)
-    tell(unusable)
+    tell({options.sources[0] if len(options.sources) == 1 else "files": unusable})
     alerts = [m for m in in_order(messages, log.ledger_partitions) if m.topic == "alerts"]
     if options.alerts_out is not None:
         with writing(options.alerts_out):
@@ -91,57 +85,6 @@ def replay(options: Options) -> Outcome:
     total = sum(engine.buckets().values(), Counter())
     dead = sum(n for name, n in total.items() if name.startswith("dead:"))
     return Outcome(total.total(), firing, dead, len(waiting))
-
-
-def _recording(source: str, options: Options, settings: Settings, bus: Bus | None, unusable: Unusable) -> Recording:
-    if source.startswith(TOPIC):
-        if bus is None:
-            raise ConfigurationError(f"{source}: no bus")
-        return topics_of_bus(bus, (source.removeprefix(TOPIC),), ledger_topics(settings), place_of(bus, settings))
-    path = Path(source)
-    if is_captured_log(path):
-        return captured(path)
-    model = chosen_model(load_config(settings.config), options.model)
-    stream: StreamName | None = next((s for s in STREAMS if s == options.stream), None)
-    start = None if options.start is None else _time("--start", options.start)
-    how = PlainRows(stream, start, _step(options.step), parse_csv_flags(options.csv))
-    return plain(path, model.contract, how, unusable)
-
-
-def chosen_model(config: Config, name: str | None) -> ModelConfig:
-    """Return the model of that name, or the only one."""
-    names = [model.contract.model for model in config.models]
-    if name is None and len(names) != 1:
-        raise ConfigurationError(f"--model is needed: alerts.yaml has {', '.join(names)}")
-    for model in config.models:
-        if name in (None, model.contract.model):
-            return model
-    raise ConfigurationError(f"--model {name}: alerts.yaml has {', '.join(names)}")
-
-
-def joined(recordings: Sequence[Recording]) -> Recording:
-    """Return several sources as one log; they must not hold the same partition, nor be of two kinds."""
-    first = recordings[0]
-    for other in recordings[1:]:
-        both = sorted(set(first.partitions) & set(other.partitions))
-        if both or (other.ends is None) != (first.ends is None):
-            where = ", ".join(f"{tp.topic}/{tp.partition}" for tp in both) or "a plain file and a captured log"
-            raise ConfigurationError(f"can't replay together: {where}")
-        before = first
-        first = replace(
-            before,
-            partitions=(*before.partitions, *other.partitions),
-            control=before.control.joined(other.control),
-            contracts=tuple({c.model: c for c in before.contracts + other.contracts}.values()),
-            ends=None if before.ends is None else {**before.ends, **(other.ends or {})},
-            size=before.size + other.size,
-            sequences=_all_of(before, other),
-        )
-    return first
-
-
-def _all_of(first: Recording, second: Recording) -> Callable[[ReadProgress], list[Iterator[RecordBatch]]]:
-    return lambda progress: [*first.sequences(progress), *second.sequences(progress)]
 
 
 def log_of(recording: Recording, options: Options, settings: Settings, bus: Bus | None) -> ReplayLog:
@@ -175,8 +118,8 @@ def log_of(recording: Recording, options: Options, settings: Settings, bus: Bus 
         topic_contracts={contract.digest: contract for contract in topic_contracts},
         notices=[n for n in recording.control.notices if n.model in {"", *wanted}],
         time_range=(
-            None if options.start_at is None else _time("--from", options.start_at),
-            None if options.end_at is None else _time("--to", options.end_at),
+            None if options.start_at is None else time_of("--from", options.start_at),
+            None if options.end_at is None else time_of("--to", options.end_at),
         ),
     )
 
@@ -227,17 +170,3 @@ def _show(
     console.print(f"{len(alerts)} alert messages; {sum(total.values())} records: {shown or 'none'}")
     for lane in waiting:
         console.print(f"not judged: {lane.model} {lane.text}")
-
-
-def _time(flag: str, text: str) -> int:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{flag} {error}") from error
-
-
-def _step(text: str) -> int:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise ConfigurationError(f"--step {error}") from error

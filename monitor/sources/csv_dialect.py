@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Final
 
 from monitor.errors import ConfigurationError
-from monitor.sources.file_content import Content, named, opened
+from monitor.sources.file_content import SAMPLE, Content, named, opened
 
 SEPARATORS: Final = (",", ";", "\t", "|")
 _NAMES: Final = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
@@ -37,12 +37,13 @@ FOUND: Final = CsvFlags()
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one file is written. `names`: its header."""
+    """How one file is written. `names`: its header; `is_empty`: there is nothing behind it."""
 
     encoding: str
     sep: str
     decimal: str
     names: tuple[str, ...]
+    is_empty: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -79,7 +80,8 @@ def dialect_of(content: Content, wanted: Collection[str], flags: CsvFlags) -> Di
     found = {sep: tuple(rows[0]) if rows else () for sep, rows in headers.items()}
     sep = max(seps, key=lambda one: (len(set(wanted) & set(found[one])), len(found[one])))
     notes = ("not UTF-8: read as Latin-1",) if encoding == "latin-1" else ()
-    return Dialect(encoding, sep, flags.decimal or _decimal(text, sep), found[sep], notes)
+    is_empty = len(content.sample) < SAMPLE and len(_rows(text, sep, 2)) < 2
+    return Dialect(encoding, sep, flags.decimal or _decimal(text, sep), found[sep], is_empty, notes)
 
 
 def _encoding(content: Content) -> str:

@@ -38,7 +38,7 @@ _REFUSED: Final = (
     (b"%PDF", "a PDF document", "write the table as Parquet or CSV"),
     (b"\x80\x04\x95", "a Python pickle", "write the table as Parquet or CSV"),
 )
-_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _ARRAY: Final = re.compile(rb"\[\s*[{\]]")
 
 
@@ -97,13 +97,13 @@ def _kind(path: Path, sample: bytes) -> Kind:
     for magic, kind in _BINARY:
         if sample.startswith(magic):
             return kind
-    if not sample:
-        raise ConfigurationError(f"{path}: is empty")
     text = sample.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not text:
+        raise ConfigurationError(f"{path}: is empty")
     if text.startswith(b"{"):
         return "lines"
     if _ARRAY.match(text):
         return "array"
-    if b"\0" in sample and not sample.startswith(_UTF16):
+    if b"\0" in sample and not sample.startswith(UTF16):
         raise ConfigurationError(f"{path}: is not Parquet, Feather, ORC, CSV or JSON; write the table as one of these")
     return "csv"

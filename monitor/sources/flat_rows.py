@@ -40,9 +40,8 @@ def names_of(content: Content) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for row in rows for name in row))
 
 
-def flat_events(content: Content, rows: TableRows, unusable: Unusable) -> Iterator[list[bytes]]:
-    """Return the rows as native events, in blocks."""
-    first = 0
+def flat_events(content: Content, rows: TableRows, unusable: Unusable, first: int = 0) -> Iterator[list[bytes]]:
+    """Return the rows as native events, in blocks. `first`: number of the first row."""
     for lines in events_of(content):
         yield _events(lines, rows, first, unusable)
         first += len(lines)

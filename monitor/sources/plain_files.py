@@ -13,7 +13,7 @@ import msgspec
 
 from monitor.contract import StreamContract
 from monitor.errors import ConfigurationError
-from monitor.events import StreamName
+from monitor.events import RecordBatch, StreamName, TopicPartition
 from monitor.sources.file_content import Content, named, opened
 
 BLOCK: Final = 5000
@@ -87,3 +87,9 @@ def by_topic(lines: Sequence[bytes], streams: Sequence[StreamContract]) -> dict[
             stream = first
         found.setdefault(topic_of.get(stream, topic_of[first]), []).append(line)
     return found
+
+
+def plain_batch(tp: TopicPartition, values: Sequence[bytes | None], first: int) -> RecordBatch:
+    """Values without keys, headers or stamps, as records with offsets from `first` on."""
+    n = len(values)
+    return RecordBatch(*tp, range(first, first + n), [0] * n, [None] * n, values, [()] * n)

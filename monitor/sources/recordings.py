@@ -1,10 +1,9 @@
-"""Recordings for a replay: a captured log, topics of a bus, or a plain file, with what goes with their records."""
+"""Recordings for a replay: a captured log, or topics of a bus, with what goes with their records."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from monitor.bus.port import Bus
@@ -13,16 +12,9 @@ from monitor.codec.captured import CapturedHeader, CapturedLog, is_captured
 from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
 from monitor.evaluate.alerts import Place
-from monitor.events import Record, RecordBatch, StreamName, TopicPartition
+from monitor.events import Record, RecordBatch, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.sources.control import Control, control_records, decode_control, in_batches
-from monitor.sources.csv_dialect import FOUND, CsvFlags
-from monitor.sources.file_content import content_of
-from monitor.sources.flat_rows import flat_events, is_flat, names_of
-from monitor.sources.plain_files import by_topic, events_of
-from monitor.sources.references import plain_batch
-from monitor.sources.table_rows import TableReader, TableRows, check_names
-from monitor.sources.unusable import Unusable
 
 Progress = Callable[[int], None]
 """Called with how many bytes (of files) or records (of topics) have been read since the last call."""
@@ -118,77 +110,4 @@ def topics_of_bus(bus: Bus, names: tuple[str, ...], ours: LedgerTopics, place: P
         ends,
         sum(ends[tp] - starts[tp] for tp in tps),
         lambda progress: [batches(tp, progress) for tp in tps],
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class PlainRows:
-    """How a plain file is read. `stream`: of a table, or the only one of a file of events; else what the flags say."""
-
-    stream: StreamName | None = None
-    start_ms: int | None = None
-    step_ms: int = 1000
-    csv: CsvFlags = FOUND
-
-
-def plain(path: Path, contract: ModelContract, how: PlainRows, unusable: Unusable | None = None) -> Recording:
-    """A plain file: a table of one stream, or native events, in partition 0 of the model's topics.
-
-    `unusable`: is given what of a table can't be used, while it is read.
-    """
-    if not path.exists():
-        raise ConfigurationError(f"{path}: no such file")
-    streams = {s.stream: s for s in contract.streams}
-    if how.stream is not None and how.stream not in streams:
-        raise ConfigurationError(f"--stream {how.stream}: model {contract.model} has {', '.join(streams)}")
-    chosen = streams[how.stream] if how.stream is not None else contract.streams[0]
-    content = content_of(path)
-    if content.is_table:
-        rows = TableRows(contract, chosen, how.start_ms, how.step_ms, how.csv)
-        reader = TableReader(path, rows, unusable)
-        reader.check()
-        return _recording([chosen.topic], contract, reader.size, lambda progress: _counted(reader.batches(), progress))
-    topics, blocks = [s.topic for s in contract.streams if how.stream in (None, s.stream)], partial(events_of, content)
-    if is_flat(content):
-        rows, seen = TableRows(contract, chosen, how.start_ms, how.step_ms), unusable or Unusable()
-        check_names(path, rows, names_of(content), seen)
-        topics, blocks = [chosen.topic], partial(flat_events, content, rows, seen)
-    return _recording(
-        topics,
-        contract,
-        path.stat().st_size,
-        lambda progress: _events(blocks(), contract, topics, chosen.topic, progress),
-    )
-
-
-def _counted(batches: Iterable[RecordBatch], progress: Progress) -> Iterator[RecordBatch]:
-    for batch in batches:
-        progress(len(batch))
-        yield batch
-
-
-def _events(
-    blocks: Iterator[list[bytes]], contract: ModelContract, topics: list[str], first: str, progress: Progress
-) -> Iterator[RecordBatch]:
-    at = dict.fromkeys(topics, 0)
-    for block in blocks:
-        progress(sum(len(line) + 1 for line in block))
-        split = {first: block} if len(topics) == 1 else by_topic(block, contract.streams)
-        for topic, values in split.items():
-            yield plain_batch(TopicPartition(topic, 0), values, at[topic])
-            at[topic] += len(values)
-
-
-def _recording(
-    topics: Iterable[str], contract: ModelContract, size: int, batches: Callable[[Progress], Iterator[RecordBatch]]
-) -> Recording:
-    return Recording(
-        tuple(TopicPartition(topic, 0) for topic in topics),
-        Control((), ()),
-        (contract,),
-        None,
-        None,
-        None,
-        size,
-        lambda progress: [batches(progress)],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,19 +13,21 @@ from monitor.bus.port import Bus
 from monitor.codec.decode import Decoder
 from monitor.codec.formats import decode_format
 from monitor.config.resolved import ModelConfig
-from monitor.contract import ModelContract, StreamContract, lane_contract
+from monitor.contract import ModelContract, lane_contract
 from monitor.errors import ConfigurationError
 from monitor.evaluate.reference import Reference, decode_reference, encode_reference
-from monitor.events import RecordBatch, Rows, TopicPartition
+from monitor.events import Rows, TopicPartition
 from monitor.ledger.entries import Decision, new_decision
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid, decode_grid, encode_grid
 from monitor.sources.csv_dialect import FOUND, CsvFlags
 from monitor.sources.file_content import Content, content_of
-from monitor.sources.flat_rows import flat_events, is_flat, names_of
-from monitor.sources.plain_files import by_topic, events_of
+from monitor.sources.flat_rows import is_flat
 from monitor.sources.reference_rows import Parts, grid_and_reference
-from monitor.sources.table_rows import DEFAULT_START_MS, TableReader, TableRows, check_names, no_column
+from monitor.sources.row_files import RowFile, event_files, row_files
+from monitor.sources.source_paths import paths_of
+from monitor.sources.table_files import Room
+from monitor.sources.table_rows import DEFAULT_START_MS, TableRows
 from monitor.sources.table_values import TableDecoder
 from monitor.sources.topic_range import rows_between
 from monitor.sources.unusable import Unusable
@@ -81,55 +83,34 @@ def references_of_file(
 
     `limit`: first rows only. `unusable`: is given what of a table can't be used. `csv`: how a CSV file is written.
     """
-    if not path.exists():
-        raise ConfigurationError(f"{path}: no such file")
-    content = content_of(path)
-    if content.kind == "lines" and FILE_FORMAT.encode() in content.sample[:256]:
+    contents = [content_of(one) for one in paths_of(path)]
+    if len(contents) == 1 and contents[0].kind == "lines" and FILE_FORMAT.encode() in contents[0].sample[:256]:
         return [pair for pair in read_reference_file(path.read_bytes()) if pair[0].model == contract.model]
     seen = unusable or Unusable()
+    files = _files(contents, contract, seen, csv)
     pairs = []
-    for stream in _streams_of(content, contract, csv):
-        tally = _FirstReading(seen)
-        read = partial(_rows_of_file, content, contract, stream, limit, tally, csv)
-        found = grid_and_reference(partial(_checked, read, check), stream, f"file {path.name}")
-        if found is not None:
-            pairs.append(found)
+    for stream in contract.streams:
+        if own := [file for file in files if file.rows.stream == stream]:
+            read = partial(_rows_of_files, own, limit)
+            found = grid_and_reference(partial(_checked, read, check), stream, f"file {path.name}")
+            pairs += [] if found is None else [found]
     if not pairs:
         why = "; ".join(seen.lines())
         raise ConfigurationError(f"{path} has no rows that make a reference of {contract.model}{why and ': ' + why}")
     return pairs
 
 
-class _FirstReading:
-    """Counts what can't be used once, although rows may be read twice."""
-
-    def __init__(self, unusable: Unusable) -> None:
-        self._first: Unusable | None = unusable
-
-    def take(self) -> Unusable:
-        first, self._first = self._first, None
-        return first or Unusable()
-
-
-def _streams_of(content: Content, contract: ModelContract, csv: CsvFlags) -> tuple[StreamContract, ...]:
-    """The streams that the file may have rows of; of rows without an envelope, those that they have a column of."""
-    if content.is_table:
-        names = _reader(content, contract, contract.streams[0], Unusable(), csv).names
-    elif is_flat(content):
-        names = names_of(content)
-    else:
-        return contract.streams
-    held = tuple(stream for stream in contract.streams if any(column.field in names for column in stream.columns))
-    if not held:
-        fields = sorted({column.field for stream in contract.streams for column in stream.columns})
-        raise ConfigurationError(no_column(content.path, contract.model, fields, names))
-    return held
-
-
-def _reader(
-    content: Content, contract: ModelContract, stream: StreamContract, unusable: Unusable, csv: CsvFlags
-) -> TableReader:
-    return TableReader(content.path, TableRows(contract, stream, DEFAULT_START_MS, csv=csv), unusable)
+def _files(contents: Sequence[Content], contract: ModelContract, unusable: Unusable, csv: CsvFlags) -> list[RowFile]:
+    """The files, for each stream that they may have rows of."""
+    spec = TableRows(contract, contract.streams[0], DEFAULT_START_MS, csv=csv)
+    found = []
+    for content in contents:
+        if content.is_table or is_flat(content):
+            name = str(content.path) if len(contents) > 1 else ""
+            found += row_files(content, spec, contract.streams, unusable, name)
+        else:
+            found += event_files(content, spec, contract.streams, unusable)
+    return found
 
 
 def references_of_topic(
@@ -165,47 +146,23 @@ def _rows_of_topic(
             yield tp, rows
 
 
-def _rows_of_file(
-    content: Content,
-    contract: ModelContract,
-    stream: StreamContract,
-    limit: int | None,
-    tally: _FirstReading,
-    csv: CsvFlags,
-) -> Iterator[tuple[TopicPartition, Rows]]:
+def _rows_of_files(files: Sequence[RowFile], limit: int | None) -> Iterator[tuple[TopicPartition, Rows]]:
+    """The rows of files of one stream, one file behind the other."""
+    stream, contract = files[0].rows.stream, files[0].rows.contract
     decoder, tp = TableDecoder(Decoder(stream.topic, [contract])), TopicPartition(stream.topic, 0)
-    found = 0
-    if content.is_table:
-        reader = _reader(content, contract, stream, tally.take(), csv)
-        reader.check()
-        batches = reader.batches()
-    elif is_flat(content):
-        rows_spec = TableRows(contract, stream, DEFAULT_START_MS)
-        check_names(content.path, rows_spec, names_of(content), tally.take())
-        batches = _numbered(tp, flat_events(content, rows_spec, Unusable()))
-    else:
-        batches = _numbered(tp, (by_topic(block, contract.streams).get(tp.topic, []) for block in events_of(content)))
-    for batch in batches:
-        for rows in decoder.decode(batch).rows:
-            wanted = len(rows) if limit is None else min(len(rows), limit - found)
-            found += wanted
-            yield tp, rows_of.take(rows, np.arange(wanted))
+    number = found = 0
+    for file in files:
         if limit is not None and found >= limit:
-            return
-
-
-def _numbered(tp: TopicPartition, blocks: Iterable[list[bytes]]) -> Iterator[RecordBatch]:
-    number = 0
-    for events in blocks:
-        if events:
-            yield plain_batch(tp, events, number)
-        number += len(events)
-
-
-def plain_batch(tp: TopicPartition, values: Sequence[bytes], first: int) -> RecordBatch:
-    """Values without keys, headers or stamps, as records with offsets from `first` on."""
-    n = len(values)
-    return RecordBatch(*tp, range(first, first + n), [0] * n, [None] * n, values, [()] * n)
+            break
+        for batch in file.records(number, None, Room()):
+            number += len(batch)
+            for rows in decoder.decode(batch).rows:
+                wanted = len(rows) if limit is None else min(len(rows), limit - found)
+                found += wanted
+                yield tp, rows_of.take(rows, np.arange(wanted))
+            if limit is not None and found >= limit:
+                break
+        file.unusable.close()  # rows may be read once more
 
 
 def write_reference_file(pairs: Sequence[GridAndReference]) -> bytes:

@@ -6,7 +6,7 @@ role of its column, never from the cells around it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ import pyarrow.orc
 import pyarrow.parquet
 
 from monitor.errors import ConfigurationError
+from monitor.events import Int64s
 from monitor.sources.csv_dialect import FOUND, CsvFlags, dialect_of
 from monitor.sources.file_content import Content, content_of, named, opened
 
@@ -42,6 +43,7 @@ class TableFile:
     rows: int
     is_csv: bool
     decimal: str = "."
+    sep: str = ","
     notes: tuple[str, ...] = ()
     blocks: Callable[[list[str], Callable[[], None]], Iterator[pa.RecordBatch]] = field(repr=False, kw_only=True)
 
@@ -55,6 +57,49 @@ class TableFile:
             for block in self.blocks(held, on_bad_line):
                 for start in range(0, block.num_rows, rows_of(held)):
                     yield block.slice(start, rows_of(held))
+
+
+class Room:
+    """Bytes that may be held of rows which have to be sorted, by all files of a run together."""
+
+    def __init__(self, size: int = 1 << 62) -> None:
+        self.size = size
+        self._held = 0
+
+    def take(self, size: int) -> None:
+        """Hold as much more; raises NoRoom if that is too much."""
+        self._held += size
+        if self._held > self.size:
+            raise NoRoom
+
+    def give(self, size: int) -> None:
+        """Give back what was taken."""
+        self._held -= size
+
+
+class NoRoom(Exception):
+    """A table that has to be sorted is larger than what may be held."""
+
+
+def reordered(tables: Iterable[pa.RecordBatch], order: Int64s, room: Room) -> Iterator[pa.RecordBatch]:
+    """The rows of a table in another order, in batches of bounded size; all are held meanwhile."""
+    held, size = [], 0
+    try:
+        for table in tables:
+            held.append(table)
+            size += table.nbytes
+            room.take(table.nbytes)
+        if not held:
+            return
+        whole = pa.Table.from_batches(held)
+        held.clear()
+        for at, name in enumerate(whole.column_names):  # one after the other, because each is there twice meanwhile
+            whole = whole.set_column(at, name, whole.column(at).combine_chunks())
+        rows = rows_of(whole.column_names)
+        for start in range(0, whole.num_rows, rows):
+            yield from whole.take(pa.array(order[start : start + rows])).combine_chunks().to_batches()
+    finally:
+        room.give(size)
 
 
 def rows_of(held: Sequence[str]) -> int:
@@ -114,6 +159,9 @@ def _csv(content: Content, wanted: Collection[str], flags: CsvFlags) -> TableFil
     dialect = dialect_of(content, wanted, flags)
 
     def blocks(held: list[str], on_bad_line: Callable[[], None]) -> Iterator[pa.RecordBatch]:
+        if dialect.is_empty:
+            return
+
         def skip(_row: object) -> str:
             on_bad_line()
             return "skip"
@@ -142,7 +190,14 @@ def _csv(content: Content, wanted: Collection[str], flags: CsvFlags) -> TableFil
             yield from reader
 
     return TableFile(
-        content.path, dialect.names, 0, is_csv=True, decimal=dialect.decimal, notes=dialect.notes, blocks=blocks
+        content.path,
+        dialect.names,
+        0,
+        is_csv=True,
+        decimal=dialect.decimal,
+        sep=dialect.sep,
+        notes=dialect.notes,
+        blocks=blocks,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from monitor.codec import reasons
 from monitor.codec.decode import EARLIEST, TOO_LATE
@@ -25,7 +26,7 @@ from monitor.events import CellState, Int64s, RecordBatch, Rows, TopicPartition
 from monitor.sources.arrow_cells import Role, label_cells, number_cells, plain
 from monitor.sources.arrow_times import times_of
 from monitor.sources.csv_dialect import FOUND, CsvFlags
-from monitor.sources.table_files import open_table
+from monitor.sources.table_files import Room, TableFile, open_table, reordered
 from monitor.sources.table_values import Block, TableValues, event_of
 from monitor.sources.unusable import Unusable
 
@@ -55,15 +56,21 @@ class TableRows:
 
 
 class TableReader:
-    """Reads one table as records of one topic. `unusable`: is given what of it can't be used."""
+    """Reads one table as records of one topic. `unusable`: is given what of it can't be used.
 
-    def __init__(self, path: Path, rows: TableRows, unusable: Unusable | None = None) -> None:
+    `table`: the same one, if it has been opened. `first`: the number that its first row has among the records.
+    """
+
+    def __init__(
+        self, path: Path, rows: TableRows, unusable: Unusable | None = None, table: TableFile | None = None
+    ) -> None:
         self._spec = rows
         self._unusable = unusable or Unusable()
         self._path = path
+        self.first = 0
         stream = rows.stream
         self._wanted = {column.field for column in stream.columns} | {stream.time_field}
-        self._file = open_table(path, self._wanted, rows.csv)
+        self._file = table or open_table(path, self._wanted, rows.csv)
         self._unusable.notes.update(dict.fromkeys(self._file.notes))
         self._lane = lane_contract(rows.contract, stream)
 
@@ -77,26 +84,49 @@ class TableReader:
         """Names of the table's columns."""
         return self._file.names
 
+    @property
+    def is_timed(self) -> bool:
+        """Return true if the rows have times of their own."""
+        return self._spec.stream.time_field in self._file.names
+
     def check(self) -> None:
         """Refuse a table that can't be used; note the columns that it has not."""
         check_names(self._path, self._spec, self._file.names, self._unusable)
 
-    def batches(self) -> Iterator[RecordBatch]:
-        """The rows as records of partition 0, their offsets from 0 on."""
-        first = 0
-        tp = TopicPartition(self._spec.stream.topic, 0)
-        for table in self._file.batches(self._wanted, self._unusable.add_bad_line):
+    def times(self) -> Iterator[tuple[Int64s, NDArray[np.bool_]]]:
+        """The rows' times, block by block, and whether each can be used; no other column is read, nothing counted."""
+        field = self._spec.stream.time_field
+        row = 0
+        for table in self._file.batches({field} if self.is_timed else self._wanted, lambda: None):
             n = table.num_rows
-            if n:
-                values = TableValues(self._block(table, first))
-                yield RecordBatch(*tp, range(first, first + n), [0] * n, [None] * n, values, [()] * n)
-            first += n
+            times, faults = self._times(plain(table.column(0)) if self.is_timed else None, row, n, Unusable())
+            sound = np.ones(n, dtype=bool)
+            sound[list(faults)] = False
+            yield times, sound
+            row += n
 
-    def _block(self, table: pa.RecordBatch, first: int) -> Block:
+    def batches(self, order: Int64s | None = None, room: Room | None = None) -> Iterator[RecordBatch]:
+        """The rows as records of partition 0, their offsets from `first` on.
+
+        `order`: in which the rows come; then all are held, within `room`.
+        """
+        tables = self._file.batches(self._wanted, self._unusable.add_bad_line)
+        if order is not None:
+            self._unusable.order = order
+            tables = reordered(tables, order, room or Room())
+        tp, row = TopicPartition(self._spec.stream.topic, 0), 0
+        for table in tables:
+            n, first = table.num_rows, self.first + row
+            if n:
+                values = TableValues(self._block(table, row))
+                yield RecordBatch(*tp, range(first, first + n), [0] * n, [None] * n, values, [()] * n)
+            row += n
+
+    def _block(self, table: pa.RecordBatch, row: int) -> Block:
         n, stream, file = table.num_rows, self._spec.stream, self._file
         held = {name: plain(table.column(i)) for i, name in enumerate(table.schema.names)}
         self._unusable.add_rows(n)
-        times, faults = self._times(held.get(stream.time_field), first, n)
+        times, faults = self._times(held.get(stream.time_field), row, n, self._unusable)
         numeric = np.full((n, len(stream.numeric_series)), np.nan)
         states = np.full(numeric.shape, CellState.ABSENT, dtype=np.uint8)
         labels: list[list[str]] = []
@@ -114,13 +144,13 @@ class TableReader:
                 cells, own = number_cells(array, self._role(column), is_csv=file.is_csv, decimal=file.decimal)
                 numeric[:, at : at + width], states[:, at : at + width] = cells.reshape(n, -1), own.reshape(n, -1)
             if array is not None:
-                self._tell(column.field, own if own.ndim == 1 else own.max(axis=1), first, array)
+                self._tell(column.field, own if own.ndim == 1 else own.max(axis=1), row, array)
             at += width
         rows = Rows(
             model=self._spec.contract.model,
             stream=stream.stream,
             contract=self._lane,
-            offset=np.arange(first, first + n, dtype=np.int64),
+            offset=np.arange(self.first + row, self.first + row + n, dtype=np.int64),
             part=np.zeros(n, dtype=np.int32),
             time=times,
             numeric=numeric,
@@ -128,21 +158,22 @@ class TableReader:
             categorical=tuple(labels),
             categorical_states=np.stack(label_states, axis=1) if labels else np.zeros((n, 0), dtype=np.uint8),
         )
-        return Block(rows, faults, first, lambda i: event_of(stream, rows, held, i))
+        return Block(rows, faults, lambda i: event_of(stream, rows, held, i))
 
     def _role(self, column: ColumnSpec) -> Role:
         if column.kind == "categorical" and self._spec.stream.stream == "predictions":
             return "class"
         return column.kind
 
-    def _times(self, array: pa.Array | None, first: int, n: int) -> tuple[Int64s, dict[int, str]]:
+    def _times(self, array: pa.Array | None, row: int, n: int, unusable: Unusable) -> tuple[Int64s, dict[int, str]]:
         """Times, and the reason of each row that has none, by its place."""
         if array is None:
             start = DEFAULT_START_MS if self._spec.start_ms is None else self._spec.start_ms
-            return start + np.arange(first, first + n, dtype=np.int64) * self._spec.step_ms, {}
+            number = self.first + row
+            return start + np.arange(number, number + n, dtype=np.int64) * self._spec.step_ms, {}
         read = times_of(array)
         field = self._spec.stream.time_field
-        self._unusable.notes.update(dict.fromkeys(f"{field}: {note}" for note in read.notes))
+        unusable.notes.update(dict.fromkeys(f"{field}: {note}" for note in read.notes))
         sound = (read.times >= EARLIEST) & (read.times < TOO_LATE)
         if bool(sound.all()):
             return read.times, {}
@@ -159,16 +190,16 @@ class TableReader:
             places = np.flatnonzero(mask)
             faults.update(dict.fromkeys(places.tolist(), reason))
             if len(places):
-                self._unusable.add(field, reason, places, first, array)
+                unusable.add(field, reason, places, row, array)
         return read.times, faults
 
-    def _tell(self, field: str, states: np.ndarray, first: int, array: pa.Array) -> None:
+    def _tell(self, field: str, states: np.ndarray, row: int, array: pa.Array) -> None:
         if not bool((states > CellState.ABSENT).any()):
             return
         for state, why in _UNUSABLE.items():
             places = np.flatnonzero(states == state)
             if len(places):
-                self._unusable.add(field, why, places, first, array)
+                self._unusable.add(field, why, places, row, array)
 
 
 def check_names(path: Path, rows: TableRows, names: Sequence[str], unusable: Unusable) -> None:

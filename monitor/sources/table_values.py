@@ -9,13 +9,14 @@ from typing import Any, Final, overload
 import msgspec
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from monitor.codec.canonical import time_text
 from monitor.codec.dead_letters import reject
 from monitor.codec.decode import EARLIEST, TOO_LATE, Decoder
 from monitor.contract import StreamContract
-from monitor.events import Batch, CellState, RecordBatch, Rows
-from monitor.panes.rows import take
+from monitor.events import Batch, CellState, Int64s, RecordBatch, Rows
+from monitor.panes.rows import concat, take
 from monitor.sources.unusable import python_value
 
 _NO_OFFSETS: Final = np.zeros(0, dtype=np.int64)
@@ -27,7 +28,6 @@ class Block:
 
     rows: Rows
     faults: dict[int, str]
-    first: int
     event: Callable[[int], bytes]
 
 
@@ -35,12 +35,12 @@ class TableValues(Sequence[bytes | None]):
     """The values of a table's records: places `start` to `stop` of a block."""
 
     def __init__(self, block: Block, start: int = 0, stop: int | None = None) -> None:
-        self._block = block
-        self._start = start
-        self._stop = len(block.rows) if stop is None else stop
+        self.block = block
+        self.start = start
+        self.stop = len(block.rows) if stop is None else stop
 
     def __len__(self) -> int:
-        return self._stop - self._start
+        return self.stop - self.start
 
     @overload
     def __getitem__(self, place: int) -> bytes | None: ...
@@ -51,15 +51,16 @@ class TableValues(Sequence[bytes | None]):
     def __getitem__(self, place: int | slice) -> bytes | TableValues | None:
         if isinstance(place, slice):
             start, stop, _ = place.indices(len(self))
-            return TableValues(self._block, self._start + start, self._start + max(start, stop))
+            return TableValues(self.block, self.start + start, self.start + max(start, stop))
         if not -len(self) <= place < len(self):
             raise IndexError(place)
-        return self._block.event(self._start + place % len(self))
+        return self.block.event(self.start + place % len(self))
 
     def decode(self, batch: RecordBatch) -> Batch:
         """The batch that these are the values of, decoded."""
-        start, stop, faults = self._start, self._stop, self._block.faults
-        rows = _cut(self._block.rows, start, stop)
+        start, stop, faults = self.start, self.stop, self.block.faults
+        offsets = np.arange(batch.offsets[0], batch.offsets[0] + len(batch), dtype=np.int64)  # theirs have no gaps
+        rows = replace(_cut(self.block.rows, start, stop), offset=offsets)
         refused = [place for place in range(start, stop) if place in faults] if faults else []
         if refused:
             keep = np.ones(len(rows), dtype=bool)
@@ -77,6 +78,42 @@ class TableValues(Sequence[bytes | None]):
             timestamp_offset=_NO_OFFSETS,
             timestamp=_NO_OFFSETS,
         )
+
+    def times(self, before: int) -> Int64s:
+        """The times that order the rows: of one that can't be used that of the row before, at first `before`."""
+        rows, start, stop = self.block.rows, self.start, self.stop
+        if not self.block.faults:
+            return rows.time[start:stop]
+        sound = np.ones(len(rows), dtype=bool)
+        sound[list(self.block.faults)] = False
+        return carried(rows.time[start:stop], sound[start:stop], before)
+
+
+def carried(times: Int64s, sound: NDArray[np.bool_], before: int) -> Int64s:
+    """Times in which one that is not sound is that of the row before; of the first rows it is `before`."""
+    last = np.maximum.accumulate(np.where(sound, np.arange(len(times)), -1))
+    return np.where(last >= 0, times[last], before)
+
+
+def joined(parts: Sequence[TableValues], order: Int64s) -> TableValues:
+    """The values of tables of one stream, one part behind the other, in another order."""
+    starts = np.cumsum([0, *map(len, parts)])
+
+    def origin(at: int) -> tuple[Block, int]:
+        place = int(order[at])
+        k = int(np.searchsorted(starts, place, side="right")) - 1
+        return parts[k].block, parts[k].start + place - int(starts[k])
+
+    def event(at: int) -> bytes:
+        block, place = origin(at)
+        return block.event(place)
+
+    faults: dict[int, str] = {}
+    if any(part.block.faults for part in parts):
+        found = ((at, origin(at)) for at in range(len(order)))  # few tables have any
+        faults = {at: block.faults[place] for at, (block, place) in found if place in block.faults}
+    rows = concat([_cut(part.block.rows, part.start, part.stop) for part in parts])
+    return TableValues(Block(take(rows, order), faults, event))
 
 
 class TableDecoder:

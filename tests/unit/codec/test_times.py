@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.cli import replay
+from monitor.cli.replay_sources import time_of
 from monitor.codec.canonical import time_text
 from monitor.codec.times import TIME_PATTERN, UNREADABLE, parse_time, read_time, read_times
 from monitor.config import load
@@ -120,7 +120,7 @@ def of_the_configuration(text: str) -> int | str | None:
 
 def of_a_flag(text: str) -> int | None:
     try:
-        return replay._time("--from", text)
+        return time_of("--from", text)
     except ConfigurationError:
         return None
 

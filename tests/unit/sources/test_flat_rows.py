@@ -11,7 +11,7 @@ import pytest
 from monitor.codec.decode import Decoder
 from monitor.contract import ColumnSpec, ModelContract, StreamContract
 from monitor.errors import ConfigurationError
-from monitor.sources.recordings import PlainRows, plain
+from monitor.sources.file_recordings import PlainRows, plain
 from monitor.sources.references import references_of_file
 from monitor.sources.unusable import Unusable
 from tests.unit.sources.tables import CONTRACT, TIME, Row, cells, decoded_json
@@ -25,7 +25,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 def read(path: Path, contract: ModelContract = CONTRACT, unusable: Unusable | None = None, **how: Any) -> list[Row]:
-    batches = list(plain(path, contract, PlainRows(**how), unusable).sequences(lambda _: None)[0])
+    batches = list(plain([path], contract, PlainRows(**how), unusable).sequences(lambda _: None)[0])
     return cells([Decoder(batch.topic, [contract]).decode(batch) for batch in batches])
 
 

@@ -8,6 +8,7 @@ import pytest
 from monitor.bus.memory import MemoryBus
 from monitor.cli import replay as command
 from monitor.cli.replay_log import configured
+from monitor.cli.replay_sources import joined
 from monitor.codec.canonical import time_text
 from monitor.config import load
 from monitor.events import Outgoing, RecordBatch, TopicPartition
@@ -113,7 +114,7 @@ def test_two_topics_replayed_together_are_as_live_after_a_change_of_contract() -
         live.turn()
     traffic(60, 120)
     live.settle()
-    recording = command.joined([topics_of_bus(bus, (name,), TOPICS, PLACE) for name in fleet.INPUTS])
+    recording = joined([topics_of_bus(bus, (name,), TOPICS, PLACE) for name in fleet.INPUTS])
     engine = Replay(command.log_of(recording, command.Options(sources=()), load_settings(), bus))
     messages = [m for new in engine.fold(recording.sequences(lambda _: None)) for m in new]
     messages += engine.finish(recording.ends or {})

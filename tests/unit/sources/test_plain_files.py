@@ -17,8 +17,8 @@ from monitor.config import load
 from monitor.contract import ColumnSpec, ModelContract, StreamContract
 from monitor.errors import ConfigurationError
 from monitor.sources.file_content import content_of
+from monitor.sources.file_recordings import PlainRows, plain
 from monitor.sources.plain_files import events_of
-from monitor.sources.recordings import PlainRows, plain
 from monitor.sources.references import (
     read_reference_file,
     reference_decisions,
@@ -83,15 +83,15 @@ def test_a_broken_array_gives_what_stands_before(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 def test_a_table_without_rows_has_columns_and_makes_no_reference(tmp_path: Path, name: str) -> None:
-    """It is refused by name as a reference; a replay of it has no records."""
+    """It is refused by name as a reference, and by a replay."""
     path = tmp_path / name
     names = {"event_time": pa.string(), "x": pa.float64(), "c": pa.string()}
     table = pa.table({column: pa.array([], kind) for column, kind in names.items()})
     (pa.csv.write_csv if name == "t.csv" else pa.parquet.write_table)(table, path)
     with pytest.raises(ConfigurationError, match=f"{name} has no rows"):
         references_of_file(path, CONTRACT)
-    recording = plain(path, CONTRACT, PlainRows("features"))
-    assert (recording.size, list(recording.sequences(lambda _: None)[0])) == (0, [])
+    with pytest.raises(ConfigurationError, match=f"{name}: has no rows"):
+        plain([path], CONTRACT, PlainRows("features"))
 
 
 @pytest.mark.parametrize(("name", "content"), [("t.csv", b""), ("t.parquet", b""), ("t.parquet", b"\xff" * 900)])
@@ -102,7 +102,7 @@ def test_a_damaged_table_is_named_by_whoever_reads_it(tmp_path: Path, name: str,
     with pytest.raises(ConfigurationError, match=name):
         references_of_file(path, CONTRACT)
     with pytest.raises(ConfigurationError, match=name):
-        list(plain(path, CONTRACT, PlainRows("features", 0)).sequences(lambda _: None)[0])
+        list(plain([path], CONTRACT, PlainRows("features", 0)).sequences(lambda _: None)[0])
 
 
 def test_a_reference_file_gives_back_what_was_written(tmp_path: Path) -> None:

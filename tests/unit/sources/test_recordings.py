@@ -12,7 +12,7 @@ from monitor.cli.replay import Options, replay
 from monitor.contract import ColumnSpec, ModelContract, StreamContract
 from monitor.errors import ConfigurationError
 from monitor.events import Outgoing, TopicPartition
-from monitor.sources.recordings import PlainRows, plain
+from monitor.sources.file_recordings import PlainRows, plain
 from monitor.sources.references import references_of_file, references_of_topic
 
 FEATURES = StreamContract("features", "in", "event_time", (ColumnSpec("x", "x", "numerical"),))
@@ -52,7 +52,7 @@ def test_a_file_of_native_events_is_split_by_stream(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     lines = [event(0, features={"x": 1}), event(1, p=0.5), b"{broken", event(2, features={"x": 2})]
     path.write_bytes(b"\n".join(lines))
-    recording = plain(path, CONTRACT, PlainRows())
+    recording = plain([path], CONTRACT, PlainRows())
     found: dict[TopicPartition, list[bytes | None]] = {}
     for batch in recording.sequences(lambda _: None)[0]:
         found.setdefault(batch.tp, []).extend(batch.values)
