@@ -1,8 +1,9 @@
 """What applies to one model (partitions, grids, references, rules), as the decisions of the ledger have made it.
 
-A decision counts at once, but for rules in the place of others: of those the newest count from the next pane on. That a
-model is gone ends a life of it: what came before counts no more, and a model that comes back begins with nothing.
-A replay is given the decisions that were recorded, each with its pane, life by life.
+A decision counts at once, but for rules in the place of others: of those the newest count from the next pane on, or
+at once as long as the model has no pane. That a model is gone ends a life of it: what came before counts no more, and
+a model that comes back begins with nothing. A replay is given the decisions that were recorded, each with its pane,
+life by life.
 """
 
 from __future__ import annotations
@@ -112,13 +113,13 @@ class Decisions:
         """Return true if the decision is another than the newest of its kind."""
         return self.newest.get(decision.key) != decision.digest
 
-    def take(self, activation: Activation) -> Decision | None:
-        """A decision as it comes; given back if it applies at once."""
+    def take(self, activation: Activation, *, has_panes: bool) -> Decision | None:
+        """A decision as it comes; given back if it applies at once. `has_panes`: the model's first pane is found."""
         decision, at = activation.decision, activation.at
         self.newest[decision.key] = decision.digest
         if decision.kind == "rebuild":
             return None  # for who owns the ledger partition: it changes nothing in a fold
-        if decision.kind == "rules" and self.rules is not None:
+        if decision.kind == "rules" and self.rules is not None and has_panes:
             self._wait(decision)
             self.silence_judged_to = activation.silence_judged_to
             return None

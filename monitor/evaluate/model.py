@@ -293,7 +293,7 @@ class ModelFold:
         return bool(due)
 
     def _take(self, activation: Activation) -> None:
-        if (applied := self.decisions.take(activation)) is not None:
+        if (applied := self.decisions.take(activation, has_panes=self._next is not None)) is not None:
             self._use(applied)
         self._lanes.want(self.decisions)
 

@@ -32,7 +32,8 @@ class ModelLife:
             firsts = [first for watermark in known if (first := watermark.first_of(self._model)) is not None]
             return min(firsts) // pane_ms * pane_ms
         if decisions.is_replay:
-            return decisions.take_begin()
+            begun = decisions.take_begin()
+            return None if begun is None else -(-begun // pane_ms) * pane_ms
         begins = [self._back_at(watermark, decisions.life) for watermark in known]
         if None in begins:
             return None

@@ -62,8 +62,12 @@ class ModelPanes:
         self._ended.update(self._open)
 
     def come_back(self, contract: ModelContract, first: int | None) -> None:
-        """The contract that was left counts again, from here on."""
+        """The contract that was left counts again, from here on, and raw rows as if it were new.
+
+        How many had travelled before is in no position record, because it would count for nobody else.
+        """
         self.contract, self.first, self._is_left = contract, first, False
+        self._raw_sent, self._sampled = 0, False
 
     def add(self, rows: Rows, watermark: Int64s, state_of: Callable[[int], RowState]) -> NDArray[np.bool_]:
         """Take accepted rows; returns which were late, shape (n,).

@@ -21,8 +21,8 @@ def test_a_restore_names_the_files_of_its_snapshot() -> None:
     assert first.digest == again.digest != waits.digest == waits_again.digest
 
     before, after = Decisions("m"), Decisions("m")
-    before.take(Activation(first, None))
-    before.take(Activation(waits, None))
+    before.take(Activation(first, None), has_panes=False)
+    before.take(Activation(waits, 0), has_panes=True)
     assert before.files == ("first", "second")
     newest = {again.digest: again, waits.digest: waits_again}
     assert [d.digest for d in after.restore(0, before.used, before.newest, before.files, {}, newest)] == [first.digest]

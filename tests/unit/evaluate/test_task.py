@@ -268,3 +268,19 @@ def test_nothing_is_folded_before_every_partition_has_sealed_it() -> None:
     ledger = live(a_log(0), random.Random(0)).ledger
     silent = [e for e in ledger if not (isinstance(e, Watermark) and (e.topic, e.partition) == (TOPIC, 1))]
     assert messages(evaluated(silent, random.Random(0))[0]) == []
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_rules_that_come_before_the_first_pane_count_from_it(back: bool) -> None:
+    """However often they change by then: the newest decide where it begins, and a compacted log says no more."""
+    tp = TopicPartition(TOPIC, 0)
+    changes = [rules(0.5, 4000), rules(0.5), *([rules(0.5, 4000)] if back else [])]
+    ledger: list[Entry] = [partition_set([tp]), *changes, Watermark(*tp, 1_013_000, 1_002_500, {"m": 1_002_500})]
+    published, _ = evaluated(ledger, random.Random(1))
+    compacted = {(a.decision.digest, a.at): a for a in reversed(activations(published))}
+    assert len(compacted) == 3
+    first = min(message.at for message in messages(published))
+    assert first == (1_000_000 if back else 1_002_000)
+    recorded = list(reversed(compacted.values()))
+    again, _ = evaluated(ledger, random.Random(1), recorded)
+    assert messages(again) == messages(published)

@@ -271,6 +271,30 @@ def test_a_pane_in_which_the_columns_change_is_sealed_in_two_parts() -> None:
     assert min(index for index, lane in counts if lane == new) == 104
 
 
+def test_a_lane_that_comes_back_sends_raw_rows_as_if_it_were_new() -> None:
+    """Its open pane kept it in mind, but no commit what had travelled of it: folded again, it sends the same."""
+    before = topic_contract("m", raw_rows=20)
+    after = with_columns(before, "m", "x")
+    entries: list[Step] = [(i, "m", 1000 + 3 * i) for i in range(90)]
+    left, back = [*entries[:45], after], [*entries[45:47], before, *entries[47:]]
+    whole = Run(entries, before, grids=Grids())
+    whole.go(left, 1)
+    position = whole.task.snapshot({})
+    whole.out = Output()
+    whole.go(back, 1)
+    known = {one.digest: one for one in (before, after)}
+    again = Run(entries, known[position.contract], grids=Grids())
+    again.task.restore(position, known)
+    again.go([s for s in left if isinstance(s, tuple) and s[0] >= position.low.offset], 1)
+    again.task.reach(position.position)
+    assert not again.task.restoring
+    again.out = Output()
+    again.go(back, 1)
+    raw = [pane for pane in whole.out.sealed if isinstance(pane, RawPane)]
+    assert sum(len(pane.rows) for pane in raw if pane.contract == lane_of(before.models[0])) == 20
+    assert again.out.panes == whole.out.panes
+
+
 def test_rows_that_wait_behind_those_of_a_model_that_goes_wait_as_long_as_before() -> None:
     """Its rows are decided with theirs, and then filtered; a task that folds again finds the same ones waiting."""
     entries: list[Step] = [(i, "m", 1000 + i) for i in range(60)]
