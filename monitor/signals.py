@@ -6,6 +6,8 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 LEAVE_S = 4.5
@@ -28,6 +30,18 @@ class Stopping:
             # broker does not answer; what would have been committed is folded again
             signal.setitimer(signal.ITIMER_REAL, self._leave_s)
         self.asked = True
+
+
+@contextmanager
+def stopping_meanwhile(leave_s: float = LEAVE_S) -> Iterator[Stopping]:
+    """A request to stop what is done meanwhile; then signals do again what they did before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield Stopping(leave_s)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Reloading:

@@ -1,17 +1,17 @@
-"""A recorded log at a chosen speed: each record with the seconds to wait before it.
+"""Records at a chosen speed: each record with the seconds to wait before it.
 
 Whoever sends the records does the waiting, and so keeps the clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from monitor.codec.captured import CapturedLog
 from monitor.errors import ConfigurationError
-from monitor.events import Outgoing
+from monitor.events import Outgoing, Record
 
 Paced = tuple[float, Outgoing]
 
@@ -22,12 +22,19 @@ def captured_traffic(path: Path, topics: Collection[str], speed: float | None) -
     `speed`: 1 is as it was recorded, 2 twice as fast, by the records' stamps; None without waiting. The stamps are
     not written again: a bus that keeps records for a time would delete old ones at once.
     """
-    pace = _Pace(speed)
     with _open(path) as file:
-        for record in CapturedLog(file).records():
-            if record.topic in topics:
-                sent = Outgoing(record.topic, record.partition, record.key, record.value, record.headers)
-                yield pace.wait(record.timestamp), sent
+        records = (record for record in CapturedLog(file).records() if record.topic in topics)
+        yield from paced(((record.timestamp, _again(record)) for record in records), speed)
+
+
+def paced(records: Iterable[tuple[int | None, Outgoing]], speed: float | None) -> Iterator[Paced]:
+    """Records with their times (ms; None: that of the record before), each after its wait."""
+    pace = _Pace(speed)
+    return ((pace.wait(time), record) for time, record in records)
+
+
+def _again(record: Record) -> Outgoing:
+    return Outgoing(record.topic, record.partition, record.key, record.value, record.headers)
 
 
 class _Pace:
@@ -37,9 +44,9 @@ class _Pace:
         self._speed = speed
         self._latest: int | None = None
 
-    def wait(self, time: int) -> float:
+    def wait(self, time: int | None) -> float:
         """Seconds from the record before to one at `time` (ms)."""
-        if self._speed is None:
+        if self._speed is None or time is None:
             return 0.0
         before = time if self._latest is None else self._latest
         self._latest = max(before, time)

@@ -23,7 +23,7 @@ app = typer.Typer(
     epilog=f"Exit codes: {'; '.join(f'{code} {code.meaning}' for code in ExitCode)}.",
 )
 reference_app = typer.Typer(no_args_is_help=True, help="Grids and references as files.")
-produce_app = typer.Typer(no_args_is_help=True, help="Traffic: synthetic, or from a recorded log.")
+produce_app = typer.Typer(no_args_is_help=True, help="Traffic: synthetic, from a recorded log, or from tables.")
 app.add_typer(reference_app, name="reference")
 app.add_typer(produce_app, name="produce")
 
@@ -253,6 +253,30 @@ def produce_log(
     from monitor.cli import produce as command
 
     command.log(file, bus, speed)
+
+
+@produce_app.command("file")
+def produce_file(  # noqa: PLR0913 - one argument a flag
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Tables, events, or a folder or pattern of these.")
+    ],
+    config: ConfigFile = None,
+    bus: BusUrl = None,
+    model: Annotated[str | None, typer.Option(help="Model of alerts.yaml (default: the only one).")] = None,
+    stream: Annotated[StreamChoice | None, typer.Option(help="Only this stream of the files.")] = None,
+    speed: Annotated[
+        float, typer.Option(min=0, help="1: at the pace of the rows' times, 2: twice as fast; 0: as fast as possible.")
+    ] = 0.0,
+    start: Annotated[str | None, typer.Option(help="Time of the first row, RFC 3339, if rows have none.")] = None,
+    step: Annotated[str, typer.Option(help="Time between rows that have none.")] = "1s",
+    csv: CsvText = None,
+) -> None:
+    """Write the rows of tables as events into the topics of their model: features, predictions or both."""
+    from monitor.cli import produce_file as command
+    from monitor.cli.replay_sources import FileFlags
+
+    flags = FileFlags(stream.value if stream else None, model, start, step, csv)
+    command.produce(tuple(sources), flags, command.Target(config, bus, speed))
 
 
 @app.command()

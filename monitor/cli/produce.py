@@ -1,9 +1,10 @@
-"""`streamdrift produce`: synthetic traffic, or a recorded log, into topics."""
+"""`streamdrift produce synthetic` and `log`: seeded traffic, or a recorded log, into topics."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from monitor.bus.port import Bus
 from monitor.cli.shell import open_settings_bus, settings_of
 from monitor.errors import ConfigurationError
 from monitor.events import Outgoing
+from monitor.signals import Stopping, stopping_meanwhile
 from monitor.sources.recordings import captured, is_captured_log
 from producers.log import Paced, captured_traffic
 from producers.schedule import Drift, load_schedule
@@ -25,6 +27,9 @@ PARTITIONS = 3
 FULL_SPEED_RATE = 20.0
 """Events a second of event time if traffic is written as fast as possible."""
 _FLUSH_EVERY = 5000
+_WORTH_A_PAUSE_S = 0.02
+_LOOK_EVERY_S = 0.1
+"""While records wait for their time, a request to stop is looked for as often."""
 
 
 def synthetic(bus_url: str | None, drift: Path | None, rate: float, events: int | None, seed: int) -> None:
@@ -77,30 +82,39 @@ def log(file: Path, bus_url: str | None, speed: float) -> None:
     bus.close()
 
 
-def send(bus: Bus, paced: Iterable[Paced], total: int | None) -> None:
-    """Write records, each after its pause; with progress on a terminal, until interrupted."""
+def send(bus: Bus, paced: Iterable[Paced], total: int | None) -> Counter[str]:
+    """Write records, each after its pause, until asked to stop; return how many, by topic."""
     sender = bus.sender()
+    sent: Counter[str] = Counter()
     columns = (TextColumn("produce"), BarColumn(), MofNCompleteColumn())
     due = time.monotonic()
-    try:
-        with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-            task = bar.add_task("produce", total=total)
-            for number, (pause, record) in enumerate(paced, 1):
-                due += pause
-                if due - time.monotonic() > 0.02:
-                    sender.flush()
-                    time.sleep(max(0.0, due - time.monotonic()))
-                sender.send(record)
-                if number % _FLUSH_EVERY == 0:
-                    sender.flush()
-                if number % 100 == 0:
-                    bar.update(task, completed=number)
-            bar.update(task, completed=total)
-    except KeyboardInterrupt:
-        pass
-    finally:
+    with (
+        stopping_meanwhile() as stopping,
+        Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar,
+    ):
+        task = bar.add_task("produce", total=total)
+        for number, (pause, record) in enumerate(paced, 1):
+            due += pause
+            if due - time.monotonic() > _WORTH_A_PAUSE_S:
+                sender.flush()
+                _wait(due, stopping)
+            if stopping.asked:
+                break
+            sender.send(record)
+            sent[record.topic] += 1
+            if number % _FLUSH_EVERY == 0:
+                sender.flush()
+            if number % 100 == 0:
+                bar.update(task, completed=number)
         sender.flush()
-        sender.close()
+        bar.update(task, completed=sent.total())
+    sender.close()
+    return sent
+
+
+def _wait(due: float, stopping: Stopping) -> None:
+    while not stopping.asked and (left := due - time.monotonic()) > 0:
+        time.sleep(min(left, _LOOK_EVERY_S))
 
 
 def send_all(bus: Bus, records: Iterable[Outgoing]) -> int:

@@ -76,6 +76,7 @@ def plain(
         sum(file.seen.rows for files in tables.values() for file in files)
         + sum(content.path.stat().st_size for content in events),
         lambda progress: [sequence(progress) for sequence in sequences],
+        counts_records=not events,
     )
 
 

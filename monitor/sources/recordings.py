@@ -26,7 +26,7 @@ class Recording:
 
     `sequences`: batches of disjoint partitions, each sequence in its order; which goes first is the replay's choice.
     `ends`: positions where a capture ended; a plain file has none, and its end seals what is open. `size`: what
-    progress counts up to.
+    progress counts up to: records, else bytes.
     """
 
     partitions: tuple[TopicPartition, ...]
@@ -37,6 +37,7 @@ class Recording:
     ends: dict[TopicPartition, int] | None
     size: int
     sequences: Callable[[Progress], list[Iterator[RecordBatch]]] = field(repr=False)
+    counts_records: bool = False
 
 
 def captured(path: Path) -> Recording:
@@ -110,4 +111,5 @@ def topics_of_bus(bus: Bus, names: tuple[str, ...], ours: LedgerTopics, place: P
         ends,
         sum(ends[tp] - starts[tp] for tp in tps),
         lambda progress: [batches(tp, progress) for tp in tps],
+        counts_records=True,
     )

@@ -30,7 +30,7 @@ groups: [{name: g, model: m, rules: [{alert: Drift, expr: psi > 0.25}]}]
 """
 
 
-def replayed(config: Path, *sources: Path, **options: Any) -> tuple[set[str], Outcome]:
+def replayed(config: Path, *sources: Path | str, **options: Any) -> tuple[set[str], Outcome]:
     """The columns that drift, and the outcome."""
     out = config.parent / "alerts.jsonl"
     outcome = replay(Options(tuple(map(str, sources)), config, alerts_out=out, **options))
