@@ -15,19 +15,39 @@ import msgspec
 
 from monitor.events import StreamName
 
+Field = str | tuple[str, ...]
+"""A field of the event by its name, literally; or the path to a value within objects."""
 ColumnKind = Literal["numerical", "binary", "categorical", "text", "array"]
+
+
+def path_of(field: Field) -> tuple[str, ...]:
+    """Return the names that lead to a field, the first among the event's own."""
+    return (field,) if isinstance(field, str) else field
+
+
+def field_text(field: Field) -> str:
+    """Return a field as people write it.
+
+    >>> field_text("a.b"), field_text(("address", "city"))
+    ('a.b', '[address, city]')
+    """
+    return field if isinstance(field, str) else f"[{', '.join(field)}]"
 
 
 class ColumnSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """One column of a stream.
 
     `name`: what rules and messages call it. `field`: its key in the event (inside `features` for the features
-    stream, at the top level for predictions).
+    stream, at the top level for predictions). `true`: of a binary column, the flag that counts as 1
+    (`codec/columns.py`), while every other one is 0; "": the usual words do. `as_number`: of a categorical column,
+    whether its values are numbers, so that 1.0, 1 and 01 are one category.
     """
 
     name: str
-    field: str
+    field: Field
     kind: ColumnKind
+    true: str = ""
+    as_number: bool = False
 
 
 class StreamContract(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -35,9 +55,19 @@ class StreamContract(msgspec.Struct, frozen=True, omit_defaults=True):
 
     stream: StreamName
     topic: str
-    time_field: str
+    time_field: Field
     columns: tuple[ColumnSpec, ...]
     format: Literal["native"] = "native"
+
+    @property
+    def roots(self) -> frozenset[str]:
+        """Names of the event's own that its columns are in."""
+        return frozenset(path_of(column.field)[0] for column in self.columns)
+
+    @property
+    def time_root(self) -> str:
+        """The name of the event's own that its time is in."""
+        return path_of(self.time_field)[0]
 
     @property
     def numeric_series(self) -> tuple[str, ...]:

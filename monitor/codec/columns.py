@@ -6,14 +6,16 @@ What counts as what:
     numerical    int, float                                         bool, text, list, object
     binary       0, 1, true, false and WORDS in any case            other text, list, object
     categorical  text, int, bool, whole float                       other float, list, object, text that is no Unicode
+    as number    int, whole or other float, text of a number        bool, other text, list, object
     class        as categorical; true is 1, false is 0              the same
     text         text (its length in code points)                   all else
     array        list of numbers (length, mean, Euclidean norm)     all else; one element that is no number
 
 A class is what a column of predictions holds. "3", 3 and 3.0 are one category; the texts "3" and "3.0" are two
-categories and one class. Numbers of 1e150 and more in magnitude, numbers but 0 and 1 in a binary column, and categories
-longer than 256 characters are out of range. Integers beyond 2**53 are rounded to the nearest float. An empty list has
-length 0 and neither mean nor norm (null).
+categories and one class, and one category of a column that is read as numbers. A binary column whose true value is
+named is 1 if it is that value, and 0 at any other text, number or boolean. Numbers of 1e150 and more in magnitude,
+numbers but 0 and 1 in a binary column, and categories longer than 256 characters are out of range. Integers beyond
+2**53 are rounded to the nearest float. An empty list has length 0 and neither mean nor norm (null).
 """
 
 from __future__ import annotations
@@ -21,12 +23,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from monitor.codec.lenient import Huge
+from monitor.codec.lenient import HUGE, Huge
 from monitor.events import CellState, Float64s, States
 
 LARGEST: Final = 1e150
@@ -46,6 +49,9 @@ _NUMBERS: Final[frozenset[type]] = frozenset({int, float})
 _LABELS: Final[frozenset[type]] = frozenset({int, bool, str})
 _CLASSES: Final[Mapping[str, str]] = {"true": "1", "false": "0"}
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0+", re.ASCII)
+NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(?i:nan|inf|infinity)"
+"""The text of a number, for `re` and for RE2."""
+_IS_NUMBER: Final = re.compile(NUMBER, re.ASCII).fullmatch
 _NOT_VALID: Mapping[type, int] = {
     type(None): int(CellState.NULL),
     msgspec.UnsetType: int(CellState.ABSENT),
@@ -58,12 +64,31 @@ def numbers(values: Sequence[Any]) -> tuple[Float64s, States]:
     return _numeric(values, _NUMBERS)
 
 
-def flags(values: Sequence[Any]) -> tuple[Float64s, States]:
-    """A binary column, as 0.0 and 1.0."""
+def flags(values: Sequence[Any], true: str = "") -> tuple[Float64s, States]:
+    """A binary column, as 0.0 and 1.0. `true`: the flag that is 1, as `flag_of` gives it, if it is named."""
+    if true:
+        return _numeric([_is_true(value, true) for value in values], _NUMBERS)
     if str in set(map(type, values)):
         values = [WORDS.get(value.strip().lower(), value) if isinstance(value, str) else value for value in values]
     cells, states = _numeric(values, _NUMBERS | {bool})
     return no_flags(cells, states)
+
+
+def flag_of(value: str | float | bool) -> str:
+    """Return the flag that a value stands for: "1" and "0" for the usual words, else the class in lower case.
+
+    >>> flag_of("Yes"), flag_of(False), flag_of(2.0), flag_of(" Ja")
+    ('1', '0', '2', 'ja')
+    """
+    text = _label(_whole(value)).strip().lower()
+    return class_of(text) if text not in WORDS else "1" if WORDS[text] else "0"
+
+
+def _is_true(value: Any, true: str) -> Any:
+    """1.0 or 0.0 for a value of a flag; what else there is stays as it is."""
+    if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+        return value
+    return float(flag_of(value) == true)
 
 
 def no_flags(cells: Float64s, states: States) -> tuple[Float64s, States]:
@@ -74,8 +99,14 @@ def no_flags(cells: Float64s, states: States) -> tuple[Float64s, States]:
     return cells, states
 
 
-def categories(values: Sequence[Any]) -> tuple[list[str], States]:
-    """A categorical column; "" where not valid."""
+def categories(values: Sequence[Any], *, as_number: bool = False) -> tuple[list[str], States]:
+    """A categorical column; "" where not valid. `as_number`: its values are numbers, however they are written.
+
+    >>> categories(["1.0", "01", 1, 1.50, "-"], as_number=True)[0]
+    ['1', '1', '1', '1.5', '']
+    """
+    if as_number:
+        values = [_as_number(value) for value in values]
     kinds = set(map(type, values))
     if float in kinds:
         values = [_whole(value) for value in values]
@@ -179,6 +210,26 @@ def _states(values: Sequence[Any], valid: frozenset[type]) -> States:
     return np.array([table.get(kind, _WRONG_TYPE) for kind in map(type, values)], dtype=np.uint8)
 
 
+def _as_number(value: Any) -> Any:
+    """The text of a number as it is shortest; itself, if it is no number, in a type that says why."""
+    if isinstance(value, str):
+        text = value.strip()
+        return _shortest(text) if _IS_NUMBER(text) else [value]
+    if isinstance(value, bool):
+        return [value]
+    return _shortest(str(value)) if isinstance(value, int | float) else value
+
+
+def _shortest(text: str) -> str | float | Huge:
+    number = float(text)
+    if not math.isfinite(number):
+        return number if "n" in text.lower() else HUGE
+    if abs(number) >= LARGEST:
+        return HUGE
+    exact = Decimal(text)
+    return str(int(exact)) if exact == exact.to_integral_value() or number == 0 else repr(number)
+
+
 def _whole(value: Any) -> Any:
     """An integer for a whole float; what else there is stays as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -194,7 +245,7 @@ def class_of(text: str) -> str:
     return str(int(whole[1])) if whole else _CLASSES.get(text.lower(), text)
 
 
-def _label(value: str | int | bool) -> str:
+def _label(value: str | float | bool) -> str:
     """The category of a value; booleans as JSON writes them."""
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -31,12 +31,12 @@ class RowReader:
 
     def __init__(self, stream: StreamContract, shapes: Shapes) -> None:
         self._width = len(stream.numeric_series)
-        self._getters = [(column, attrgetter(shapes.attributes[column.field])) for column in stream.columns]
+        self._getters = [(column, shapes.getter(column.field)) for column in stream.columns]
         self._typed, self._places = _typed(stream, shapes)
-        attributes = [shapes.attributes[column.field] for column in self._typed]
+        attributes = [shapes.attributes[str(column.field)] for column in self._typed]
         self._take = _taker(attributes, whole=shapes.features is not None and attributes == _all_of(shapes))
         self._pack = struct.Struct(f"={len(attributes)}d").pack
-        self._labels = columns.classes if stream.stream == "predictions" else columns.categories
+        self._is_classes = stream.stream == "predictions"
         self._flags = [k for k, column in enumerate(self._typed) if column.kind == "binary"]
 
     def read(self, items: Sequence[Any], *, strict: bool) -> Cells:
@@ -54,13 +54,13 @@ class RowReader:
         at = 0
         for column, getter in self._getters:
             if column.kind == "categorical":
-                texts, own = self._labels(list(map(getter, items)))
+                texts, own = labels_of(column, list(map(getter, items)), is_class=self._is_classes)
                 labels.append(texts)
                 label_states.append(own)
                 continue
             width = 3 if column.kind == "array" else 1
             if column not in typed:
-                cells, own = _NUMERIC[column.kind](list(map(getter, items)))
+                cells, own = numbers_of(column, list(map(getter, items)))
                 numeric[:, at : at + width] = cells.reshape(n, width)
                 states[:, at : at + width] = own.reshape(n, width)
             at += width
@@ -93,9 +93,18 @@ class RowReader:
         return cells, states
 
 
+def labels_of(column: ColumnSpec, values: Sequence[Any], *, is_class: bool) -> tuple[list[str], States]:
+    """Return the cells of a categorical column. `is_class`: whether they are predicted classes."""
+    return columns.classes(values) if is_class else columns.categories(values, as_number=column.as_number)
+
+
+def numbers_of(column: ColumnSpec, values: Sequence[Any]) -> tuple[Float64s, States]:
+    """Return the cells of any other column: shape (n,), or (n, 3) of an array column."""
+    return columns.flags(values, column.true) if column.kind == "binary" else _NUMERIC[column.kind](values)
+
+
 _NUMERIC: dict[str, Callable[[Sequence[Any]], tuple[Float64s, States]]] = {
     "numerical": columns.numbers,
-    "binary": columns.flags,
     "text": columns.text_lengths,
     "array": columns.array_parts,
 }

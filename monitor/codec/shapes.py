@@ -3,7 +3,7 @@
 Two shapes of the same event. *Strict*: every number is typed, so that a whole poll becomes arrays without a look at
 its values; one value of a wrong type refuses the record. *Loose*: every value is taken as it is, to be looked at
 column by column. Both skip fields that no model declares, both let the last of duplicate keys win, and what strict
-accepts loose reads as the same values.
+accepts loose reads as the same values. An object that a path leads into is taken as it is in both.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from typing import Any, Final
 
 import msgspec
 
-from monitor.contract import ColumnSpec, ModelContract, StreamContract
+from monitor.contract import ColumnSpec, Field, ModelContract, StreamContract, path_of
 
 FEATURES: Final = "features"
 ENVELOPE: Final = "envelope"
-"""What an envelope's field is used as, beside the kinds of columns."""
+FLAGS: Final = "flags"
+OBJECT: Final = "object"
+"""How a field is used, beside the kinds: in the envelope, as flags whose true value is named, as an object."""
 
 _STRICT: Mapping[frozenset[str], tuple[Any, Any]] = {
     frozenset({ENVELOPE}): (str, msgspec.UNSET),
@@ -36,7 +38,8 @@ class Shapes:
     """Decoders of one topic, and where they put what.
 
     `envelope` gives model, event id and time of an event; `features` the object that holds its columns. `attributes`:
-    of the columns' fields. `typed`: fields that the strict shape holds as numbers, NaN where absent.
+    of the fields that the columns' paths begin with. `typed`: fields that the strict shape holds as numbers, NaN where
+    absent.
     """
 
     strict: Callable[[bytes], Any]
@@ -46,6 +49,10 @@ class Shapes:
     features: Callable[[Any], Any] | None
     attributes: Mapping[str, str]
     typed: frozenset[str]
+
+    def getter(self, field: Field) -> Callable[[Any], Any]:
+        """Return what takes the value of a column's field out of an object."""
+        return _getter(self.attributes, field)
 
 
 def stream_on(contract: ModelContract, topic: str) -> StreamContract:
@@ -60,7 +67,8 @@ def shapes_of(streams: tuple[StreamContract, ...]) -> Shapes:
     Kept, because every partition of a topic needs the same ones, and a type takes long to generate.
     """
     nested = streams[0].stream == FEATURES
-    names = ("model", "event_id", streams[0].time_field)
+    time_field = streams[0].time_field
+    names = ("model", "event_id", path_of(time_field)[0])
     columns = _uses(column for stream in streams for column in stream.columns)
     top: dict[str, set[str]] = {name: {ENVELOPE} for name in names}
     if not nested:
@@ -76,7 +84,7 @@ def shapes_of(streams: tuple[StreamContract, ...]) -> Shapes:
         strict=msgspec.json.Decoder(strict).decode,
         loose=msgspec.json.Decoder(loose).decode,
         from_object=_builder(loose, of_envelope, loose_inner, attributes),
-        envelope=attrgetter(*[of_envelope[name] for name in names]),
+        envelope=_envelope(of_envelope, names, time_field),
         features=attrgetter(FEATURES) if nested else None,
         attributes=attributes,
         typed=frozenset(field for field in columns if _is_typed(columns[field] if nested else top[field])),
@@ -87,8 +95,37 @@ def _uses(columns: Iterable[ColumnSpec]) -> dict[str, set[str]]:
     """Field -> the kinds of the columns that read it; two models may read one field differently."""
     uses: dict[str, set[str]] = {}
     for column in columns:
-        uses.setdefault(column.field, set()).add(column.kind)
+        first, *rest = path_of(column.field)
+        uses.setdefault(first, set()).add(OBJECT if rest else FLAGS if column.true else column.kind)
     return uses
+
+
+def _getter(attributes: Mapping[str, str], field: Field) -> Callable[[Any], Any]:
+    first, *rest = path_of(field)
+    take = attrgetter(attributes[first])
+    return (lambda item: value_at(take(item), rest)) if rest else take
+
+
+def value_at(found: Any, names: Iterable[str]) -> Any:
+    """Return the value that names lead to within objects; absent, if there is something else on the way."""
+    for name in names:
+        found = found.get(name, msgspec.UNSET) if isinstance(found, dict) else msgspec.UNSET
+    return found
+
+
+def _envelope(
+    attributes: Mapping[str, str], names: tuple[str, str, str], time_field: Field
+) -> Callable[[Any], tuple[Any, Any, Any]]:
+    plain = attrgetter(*[attributes[name] for name in names])
+    _, *rest = path_of(time_field)
+    if not rest:
+        return plain
+
+    def envelope(event: Any) -> tuple[Any, Any, Any]:
+        model, event_id, first = plain(event)
+        return model, event_id, value_at(first, rest)
+
+    return envelope
 
 
 def _is_typed(kinds: set[str]) -> bool:

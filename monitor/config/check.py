@@ -12,10 +12,11 @@ from monitor.config.check_rules import check_rules
 from monitor.config.inputs import InputRefused, resolve_inputs, series_of
 from monitor.config.model import AlertsFile, ModelEntry, WindowEntry
 from monitor.config.resolve import contract_of, detector_spec, effective
+from monitor.config.roles import FieldEntry
 from monitor.config.selection import models_of, unmatched
 from monitor.config.sheet import Path, Sheet
 from monitor.config.suggest import did_you_mean
-from monitor.contract import ModelContract
+from monitor.contract import Field, ModelContract, field_text, path_of
 from monitor.errors import Problem
 
 Contracts = dict[str, ModelContract]
@@ -55,8 +56,8 @@ def _columns(name: str, model: ModelEntry, contract: ModelContract, sheet: Sheet
         yield from _streams(name, {stream.stream for stream in contract.streams}, sheet)
     if model.task == "regression" and model.streams.predictions and model.columns.probability:
         yield sheet.problem((*path, "probability"), "a regression has no probability; its predictions are `prediction`")
-    if model.columns.timestamp in _ENVELOPE:
-        yield sheet.problem((*path, "timestamp"), f"{model.columns.timestamp!r} has its own meaning in every event")
+    if (root := path_of(model.columns.timestamp.at)[0]) in _ENVELOPE:
+        yield sheet.problem((*path, "timestamp"), f"{root!r} has its own meaning in every event")
     yield from _prediction_fields(path, model, sheet)
     names = Counter(series.name for series in series_of(contract))
     repeated = sorted(name for name, count in names.items() if count > 1)
@@ -77,14 +78,14 @@ def _streams(name: str, there: AbstractSet[str], sheet: Sheet) -> Iterator[Probl
 
 
 def _prediction_fields(path: Path, model: ModelEntry, sheet: Sheet) -> Iterator[Problem]:
-    taken = {*_ENVELOPE, model.columns.timestamp}
+    taken: set[Field] = {*_ENVELOPE, model.columns.timestamp.at}
     for role in _ROLES["predictions"]:
-        field = getattr(model.columns, role)
-        if field is None:
+        entry: FieldEntry | None = getattr(model.columns, role)
+        if entry is None:
             continue
-        if field in taken:
-            yield sheet.problem((*path, role), f"{field!r} is taken: it is another field of every event")
-        taken.add(field)
+        if entry.at in taken or path_of(entry.at)[0] in _ENVELOPE:
+            yield sheet.problem((*path, role), f"{field_text(entry.at)!r} is taken: it is another field of every event")
+        taken.add(entry.at)
 
 
 def _place_of_column(path: Path, model: ModelEntry, series: str) -> Path:
@@ -92,7 +93,7 @@ def _place_of_column(path: Path, model: ModelEntry, series: str) -> Path:
     places: list[Path] = [
         (*path, role, index)
         for role in _ROLES["features"]
-        for index, column in enumerate(getattr(model.columns, role))
+        for index, column in enumerate(entry.called for entry in getattr(model.columns, role))
         if series == column or (role in ("text", "arrays") and series.rpartition(".")[0] == column)
     ]
     return places[-1] if places else path

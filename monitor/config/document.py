@@ -65,12 +65,14 @@ class Node:
     """One value. `content`: entries by key, items, or a scalar.
 
     `inside`: column of the first character of a scalar that stands on one line without escapes, so that places inside
-    it are known; else None. `lost`: keys (or "[]" for items) of children that were taken out because they are wrong.
+    it are known; else None. `written`: a scalar as it stands in the file. `lost`: keys (or "[]" for items) of children
+    that were taken out because they are wrong.
     """
 
     place: Location
     content: dict[str, KeyedNode] | list[Node] | Scalar
     inside: int | None = None
+    written: str = ""
     lost: set[str] = field(default_factory=set)
 
     def child(self, key: str | int) -> Node | None:
@@ -167,7 +169,7 @@ class _Composer:
         if isinstance(event, SequenceStartEvent):
             return Node(place, self._items(events, depth))
         if isinstance(event, ScalarEvent):
-            return Node(place, _scalar(event), _inside(event))
+            return Node(place, _scalar(event), _inside(event), str(event.value))
         return Node(place, None)
 
     def _check(self, event: Event) -> None:

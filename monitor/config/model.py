@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -17,9 +16,10 @@ from pydantic import (
     model_validator,
 )
 
+from monitor.config.entry import Shape
+from monitor.config.roles import ColumnsEntry
 from monitor.config.scalars import (
     DURATION_SCHEMA,
-    Column,
     Count,
     Duration,
     DurationOrOff,
@@ -35,14 +35,6 @@ from monitor.config.scalars import (
     positive,
 )
 from monitor.detectors import DetectorPlugin
-
-
-class Shape(BaseModel):
-    """Base of everything in alerts.yaml."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, use_attribute_docstrings=True
-    )
 
 
 class WindowEntry(Shape):
@@ -120,25 +112,6 @@ class StreamsEntry(Shape):
     predictions: StreamEntry | None = None
 
 
-class ColumnsEntry(Shape):
-    """The columns of a model by their role, each by its key in the events."""
-
-    timestamp: Column = "event_time"
-    """Field of the event time."""
-    prediction: Column | None = None
-    """Field of the prediction; rules call the column `prediction`."""
-    probability: Column | None = None
-    """Field of the probability; rules call the column `probability`."""
-    numerical: list[Column] = []
-    binary: list[Column] = []
-    """Columns of 0 and 1, or false and true."""
-    categorical: list[Column] = []
-    text: list[Column] = []
-    """Watched by their length, as `NAME.length`."""
-    arrays: list[Column] = []
-    """Lists of numbers, watched as `NAME.length`, `NAME.mean` and `NAME.norm`."""
-
-
 class ReferenceEntry(Shape):
     """What is normal: a file, a range of a topic, or the first n events."""
 
@@ -200,8 +173,8 @@ class RuleEntry(Shape):
     """How long the alert goes on firing after the rule was last violated."""
     min_events: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
     """A window with fewer events gives no verdict."""
-    labels: dict[LabelName, str] = {}
-    annotations: dict[LabelName, str] = {}
+    labels: dict[LabelName, str] = Field(default_factory=dict)
+    annotations: dict[LabelName, str] = Field(default_factory=dict)
     """Texts with {{ labels.column }}, {{ value | percent }}, {{ threshold }}, {{ reference }} and {{ events }}."""
 
 
@@ -273,6 +246,6 @@ class AlertsFile(Shape):
     limits: LimitsEntry = Field(default_factory=LimitsEntry)
     defaults: ModelSettings = Field(default_factory=ModelSettings)
     models: dict[Name, ModelEntry]
-    detectors: dict[Identifier, DetectorEntry] = {}
-    groups: list[GroupEntry] = []
-    retraining: list[RetrainingEntry] = []
+    detectors: dict[Identifier, DetectorEntry] = Field(default_factory=dict)
+    groups: list[GroupEntry] = Field(default_factory=list)
+    retraining: list[RetrainingEntry] = Field(default_factory=list)

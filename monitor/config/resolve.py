@@ -11,7 +11,6 @@ from monitor.config.inputs import InputRefused, resolve_inputs
 from monitor.config.metrics import AMOUNTS
 from monitor.config.model import (
     AlertsFile,
-    ColumnsEntry,
     DetectorEntry,
     GroupEntry,
     ModelEntry,
@@ -31,6 +30,7 @@ from monitor.config.resolved import (
     Rule,
     WindowSpec,
 )
+from monitor.config.roles import ColumnEntry, ColumnsEntry
 from monitor.config.scalars import DurationOrOff, Start
 from monitor.config.selection import is_for
 from monitor.contract import ColumnKind, ColumnSpec, ModelContract, StreamContract
@@ -100,7 +100,7 @@ def contract_of(name: str, model: ModelEntry, defaults: ModelSettings) -> ModelC
         raw_rows=model.reference.first or settings.grid_rows,
         trace_points=settings.trace_points,
         streams=tuple(
-            StreamContract(stream, entry.topic, model.columns.timestamp, columns)
+            StreamContract(stream, entry.topic, model.columns.timestamp.at, columns)
             for stream, entry, columns in streams
             if entry is not None
         ),
@@ -131,14 +131,16 @@ def detector_spec(name: str, entry: DetectorEntry) -> DetectorSpec:
 
 def _features(columns: ColumnsEntry) -> tuple[ColumnSpec, ...]:
     """Return the columns by name, because their order in the file means nothing."""
-    kinds: dict[ColumnKind, list[str]] = {
+    plain: dict[ColumnKind, list[ColumnEntry]] = {
         "numerical": columns.numerical,
-        "binary": columns.binary,
-        "categorical": columns.categorical,
         "text": columns.text,
         "array": columns.arrays,
     }
-    found = [ColumnSpec(name, name, kind) for kind, names in kinds.items() for name in names]
+    found = [ColumnSpec(one.called, one.at, kind) for kind, entries in plain.items() for one in entries]
+    found += [ColumnSpec(one.called, one.at, "binary", one.true or "") for one in columns.binary]
+    found += [
+        ColumnSpec(one.called, one.at, "categorical", as_number=one.as_ == "number") for one in columns.categorical
+    ]
     return tuple(sorted(found, key=lambda column: column.name))
 
 
@@ -146,9 +148,9 @@ def _predictions(model: ModelEntry) -> tuple[ColumnSpec, ...]:
     columns = []
     if model.columns.prediction is not None:
         kind: ColumnKind = "numerical" if model.task == "regression" else "categorical"
-        columns.append(ColumnSpec("prediction", model.columns.prediction, kind))
+        columns.append(ColumnSpec("prediction", model.columns.prediction.at, kind))
     if model.columns.probability is not None:
-        columns.append(ColumnSpec("probability", model.columns.probability, "numerical"))
+        columns.append(ColumnSpec("probability", model.columns.probability.at, "numerical"))
     return tuple(columns)
 
 

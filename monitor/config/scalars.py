@@ -57,7 +57,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Glob = Annotated[str, Field(pattern=r"^[A-Za-z0-9._*?!\[\]-]{1,128}$")]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
-Column = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
+COLUMN_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]{1,128}$"
+"""Names of columns and fields are compared byte by byte: nothing is folded, trimmed or composed."""
+Column = Annotated[str, Field(pattern=COLUMN_PATTERN)]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 

@@ -62,10 +62,8 @@ def _object(schema: JsonSchema, node: JsonSchema, plugin_class: str) -> JsonSche
     mapping = node.get("discriminator", {}).get("mapping", {})
     if mapping:
         return _resolved(schema, {"$ref": mapping.get(plugin_class, next(iter(mapping.values())))})
-    for choice in node.get("anyOf", ()):
-        if choice.get("type") != "null":
-            return _object(schema, choice, plugin_class)
-    return node
+    choices = [choice for choice in node.get("anyOf", ()) if choice.get("type") not in ("null", "string")]
+    return _object(schema, choices[0], plugin_class) if choices else node
 
 
 def _resolved(schema: JsonSchema, reference: JsonSchema) -> JsonSchema:

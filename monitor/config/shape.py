@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from monitor.config.document import KeyedNode, Location, Node, Scalar
 from monitor.config.model import AlertsFile
+from monitor.config.scalars import COLUMN_PATTERN
 from monitor.config.schema import known_keys
 from monitor.config.sheet import Sheet
 from monitor.config.suggest import did_you_mean, nearest
@@ -184,6 +185,8 @@ def _not_one_of(spot: _Spot, context: Mapping[str, Any]) -> str:
         return f"{str(spot.path[-1])!r}: {found!r} is not supported yet"
     if spot.path and (str(spot.path[-1]), found) in REFUSED_VALUES:
         return f"{found!r} is not a {spot.path[-1]}: {REFUSED_VALUES[str(spot.path[-1]), found]}"
+    if isinstance(spot.node.content, str) and found.strip() == context["expected"]:
+        return f"{str(spot.path[-1])!r} is the number {found.strip()}, without quotes"
     return _choice(found, context["expected"])
 
 
@@ -207,13 +210,15 @@ def _not_a_name(spot: _Spot, context: Mapping[str, Any]) -> str:
     found = str(spot.path[-1]) if spot.rest[-1:] == ("[key]",) else _shown(spot.node)
     if spot.path[-1] == "model" and spot.path[0] in ("groups", "retraining") and set(found) & set("*?["):
         return f"{found!r} is not a name: globs stand in a list, `models: [{found!r}]`"
+    if context["pattern"] == COLUMN_PATTERN:
+        return f"{found!r} is not a column here: 1 to 128 characters, no control characters among them"
     return f"{found!r} is not a name here: it has to match {context['pattern']}"
 
 
 def _not_text(spot: _Spot, _: Mapping[str, Any]) -> str:
     if isinstance(spot.node.content, dict | list):
         return "should be text"
-    return f"should be text: write it in quotes, '{_shown(spot.node)}'"
+    return f"should be text: write it in quotes, '{_cut(spot.node.written)}'"
 
 
 def _not_a_mapping(spot: _Spot, _: Mapping[str, Any]) -> str:
@@ -225,7 +230,11 @@ def _shown(node: Node) -> str:
     if isinstance(node.content, dict | list):
         return "a mapping" if isinstance(node.content, dict) else "a list"
     text = str(node.content).lower() if isinstance(node.content, bool) else str(node.content)
-    return "null" if node.content is None else text if len(text) <= 64 else text[:61] + "..."
+    return "null" if node.content is None else _cut(text)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 64 else text[:61] + "..."
 
 
 _MESSAGES: dict[str, Callable[[_Spot, Mapping[str, Any]], str]] = {

@@ -8,10 +8,10 @@ value is looked at once. A null is missing, whatever its type.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.codec import columns
+from monitor.codec.rows import labels_of, numbers_of
+from monitor.contract import ColumnSpec, Field, path_of
 from monitor.events import CellState, Float64s, States
 
 Family = Literal["integer", "float", "decimal", "boolean", "text", "bytes", "csv", "time", "list", "null", "other"]
-Role = Literal["numerical", "binary", "categorical", "class", "text", "array"]
 NumberCells = tuple[Float64s, States]
 LabelCells = tuple[list[str], States]
 
@@ -64,8 +65,8 @@ _FAMILIES: Final[tuple[tuple[Callable[[pa.DataType], bool], Family], ...]] = (
     (pa.types.is_fixed_size_list, "list"),
     (pa.types.is_null, "null"),
 )
-_NUMBER: Final = r"^([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(?i:nan|inf|infinity))$"
-_IS_NUMBER: Final = re.compile(_NUMBER.replace("(?i:", "(?:"), re.ASCII | re.IGNORECASE).match
+_NUMBER: Final = f"^({columns.NUMBER})$"
+_IS_NUMBER: Final = re.compile(columns.NUMBER, re.ASCII).fullmatch
 _NUMERIC: Final = ("integer", "float", "decimal")
 _SHORT: Final = (pa.types.is_decimal, pa.types.is_float32)
 """Types whose text is read: their value as a double would have digits that nobody wrote."""
@@ -89,31 +90,41 @@ def family_of(kind: pa.DataType) -> Family:
     return next((family for check, family in _FAMILIES if check(kind)), "other")
 
 
-def number_cells(array: pa.Array, role: Role, *, is_csv: bool = False, decimal: str = ".") -> NumberCells:
-    """The cells of a numerical, binary, text or array column: shape (n,), or (n, 3) of an array column.
+class CsvCells(NamedTuple):
+    """That the arrays hold the texts of a CSV file. `decimal`: the sign before the decimals of its numbers."""
 
-    `is_csv`, `decimal`: whether they are the texts of a CSV file, and the sign before the decimals.
-    """
+    decimal: str = "."
+
+
+def number_cells(array: pa.Array, column: ColumnSpec, csv: CsvCells | None = None) -> NumberCells:
+    """The cells of a numerical, binary, text or array column: shape (n,), or (n, 3) of an array column."""
     array = plain(array)
-    family = "csv" if is_csv else family_of(array.type)
-    if role == "numerical" and family in (*_NUMERIC, "csv"):
-        return _csv_numbers(array, decimal) if family == "csv" else _marked(_floats(array))
-    if role == "binary" and family in _NUMERIC:
+    family = family_of(array.type) if csv is None else "csv"
+    if column.kind == "numerical" and csv is not None:
+        return _csv_numbers(array, csv.decimal)
+    if column.kind == "numerical" and family in _NUMERIC:
+        return _marked(_floats(array))
+    if column.kind == "binary" and family in _NUMERIC and not column.true:
         return columns.no_flags(*_marked(_floats(array)))
-    if role == "array":
+    if column.kind == "array":
         values = _values(array)
         return columns.array_parts([_list_of_csv(value) for value in values] if family == "csv" else values)
     values, places = _distinct(array)
-    if role == "binary" and family == "csv":
-        values = [_of_csv(value) for value in values]
-    cells, states = _OF_VALUES[role](values)
+    if column.kind == "binary" and csv is not None:
+        values = [_flag_of_csv(value, column) for value in values]
+    cells, states = numbers_of(column, values)
     return cells[places], states[places]
 
 
-def label_cells(array: pa.Array, role: Role) -> LabelCells:
-    """The cells of a categorical column, or of one of classes."""
+def label_cells(
+    array: pa.Array, column: ColumnSpec, csv: CsvCells | None = None, *, is_class: bool = False
+) -> LabelCells:
+    """The cells of a categorical column. `is_class`: whether they are predicted classes."""
     values, places = _distinct(plain(array))
-    texts, states = (columns.classes if role == "class" else columns.categories)(values)
+    if csv is not None and csv.decimal == "," and column.as_number:
+        # what has a point is no number here
+        values = [value and value.replace(".", "?").replace(",", ".") for value in values]
+    texts, states = labels_of(column, values, is_class=is_class)
     # an array of the texts themselves: one look-up a cell, in C
     return np.array(texts, dtype=object)[places].tolist(), states[places]
 
@@ -133,11 +144,15 @@ def plain(array: pa.Array) -> pa.Array:
     return pc.run_end_decode(array) if pa.types.is_run_end_encoded(array.type) else array
 
 
-_OF_VALUES: Final[Mapping[str, Callable[[Sequence[Any]], NumberCells]]] = {
-    "numerical": columns.numbers,
-    "binary": columns.flags,
-    "text": columns.text_lengths,
-}
+def value_in(held: Mapping[str, pa.Array], field: Field) -> pa.Array | None:
+    """Return the array of a field among a table's columns; None if it has no such one."""
+    first, *rest = path_of(field)
+    array = held.get(first)
+    for name in rest:
+        if array is None or not pa.types.is_struct(array.type) or array.type.get_field_index(name) < 0:
+            return None
+        array = plain(pc.struct_field(array, [array.type.get_field_index(name)]))
+    return array
 
 
 def _floats(array: pa.Array) -> pa.Array:
@@ -237,11 +252,11 @@ def _texts(array: pa.Array) -> list[Any]:
         return [text for i in range(len(array)) for text in _texts(array.slice(i, 1))]
 
 
-def _of_csv(value: str | None) -> float | str | None:
-    """A number, if the text is one."""
+def _flag_of_csv(value: str | None, column: ColumnSpec) -> float | str | None:
+    """A number, if the text is one and the column's true value is not named."""
     if value is None or not value.strip():
         return None
-    return float(value) if _IS_NUMBER(value.strip()) else value
+    return float(value) if not column.true and _IS_NUMBER(value.strip()) else value
 
 
 def _list_of_csv(value: str | None) -> Any:

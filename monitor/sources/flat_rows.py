@@ -16,8 +16,10 @@ import numpy as np
 
 from monitor.codec.canonical import time_text
 from monitor.codec.lenient import read_lenient
+from monitor.codec.shapes import value_at
 from monitor.codec.table_times import TableTimes, read_numbers, read_texts
 from monitor.codec.times import UNREADABLE
+from monitor.contract import path_of
 from monitor.sources.file_content import Content
 from monitor.sources.plain_files import events_of
 from monitor.sources.table_rows import TableRows
@@ -60,7 +62,7 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 
 def _events(lines: Sequence[bytes], rows: TableRows, first: int, unusable: Unusable) -> list[bytes]:
-    field = rows.stream.time_field
+    field, *rest = path_of(rows.stream.time_field)
     shape = msgspec.defstruct("Row", [("time", Any, msgspec.UNSET)], rename={"time": field})
     decode, time_of = msgspec.json.Decoder(shape).decode, attrgetter("time")
     events = []
@@ -71,10 +73,12 @@ def _events(lines: Sequence[bytes], rows: TableRows, first: int, unusable: Unusa
             time = (_object(line) or {}).get(field, msgspec.UNSET)
         if time is msgspec.UNSET and rows.start_ms is not None:
             time = time_text(rows.start_ms + number * rows.step_ms)
-        read = _read(time)
+        read = _read(value_at(time, rest))
         unusable.notes.update(dict.fromkeys(f"{field}: {note}" for note in read.notes))
         if read.times[0] != UNREADABLE:
             time = time_text(int(read.times[0]))
+            for name in reversed(rest):
+                time = {name: time}
         events.append(_event(line, rows, number, time))
     return events
 
@@ -94,7 +98,7 @@ def _event(line: bytes, rows: TableRows, number: int, time: Any) -> bytes:
         return line
     envelope: dict[str, Any] = {"event_id": str(number), "model": rows.contract.model}
     if time is not msgspec.UNSET:
-        envelope[rows.stream.time_field] = time
+        envelope[path_of(rows.stream.time_field)[0]] = time
     head = msgspec.json.encode(envelope)[:-1]
     if rows.stream.stream == "features":
         return head + b',"features":' + text + b"}"

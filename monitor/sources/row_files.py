@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.codec.decode import Decoder
-from monitor.contract import StreamContract
+from monitor.contract import StreamContract, field_text
 from monitor.errors import ConfigurationError
 from monitor.events import Int64s, RecordBatch, TopicPartition
 from monitor.sources.file_content import Content
@@ -102,8 +102,9 @@ class RowFile:
         """Read the times. `number`: of the first row among those of all files; returns that behind the last row."""
         self.number, self.seen = number, look(self.times())
         if self.seen.misplaced:
+            field = field_text(self.rows.stream.time_field)
             self.unusable.notes[
-                f"{self.content.path}: sorted by {self.rows.stream.time_field}, because {self.seen.misplaced} of "
+                f"{self.content.path}: sorted by {field}, because {self.seen.misplaced} of "
                 f"{self.seen.rows} rows come after a later one"
             ] = None
         return number + self.seen.rows
@@ -124,7 +125,7 @@ class RowFile:
             room.give(_ROW_BYTES * len(order))
 
     def _too_large(self, room: Room) -> str:
-        field = self.rows.stream.time_field
+        field = field_text(self.rows.stream.time_field)
         return (
             f"{self.content.path}: its rows are not in order of {field}, and too large to be sorted here in "
             f"{room.size >> 20} MiB (half of STREAMDRIFT_MEMORY_MB); sort them with: "
@@ -159,8 +160,8 @@ def row_files(
     `name`: of the file, if what of several can't be used is counted together.
     """
     if content.is_table:
-        fields = {column.field for stream in wanted for column in stream.columns}
-        table = open_table(content.path, fields | {stream.time_field for stream in wanted}, rows.csv)
+        fields = {name for stream in wanted for name in stream.roots | {stream.time_root}}
+        table = open_table(content.path, fields, rows.csv)
         names, make = table.names, partial(_table_file, content, table)
     else:
         names, make = names_of(content), partial(_flat_file, content)
@@ -170,9 +171,9 @@ def row_files(
 
 def streams_of(path: Path, names: Sequence[str], model: str, wanted: Sequence[StreamContract]) -> list[StreamContract]:
     """The streams that a file with these columns may have rows of; refused if there is none."""
-    held = [stream for stream in wanted if any(column.field in names for column in stream.columns)]
+    held = [stream for stream in wanted if not stream.roots.isdisjoint(names)]
     if not held:
-        fields = sorted({column.field for stream in wanted for column in stream.columns})
+        fields = sorted({name for stream in wanted for name in stream.roots})
         raise ConfigurationError(no_column(path, model, fields, names))
     return held
 

@@ -20,10 +20,10 @@ from monitor.codec import reasons
 from monitor.codec.decode import EARLIEST, TOO_LATE
 from monitor.codec.times import UNREADABLE
 from monitor.config.suggest import did_you_mean
-from monitor.contract import ColumnSpec, ModelContract, StreamContract, lane_contract
+from monitor.contract import ModelContract, StreamContract, field_text, lane_contract
 from monitor.errors import ConfigurationError
 from monitor.events import CellState, Int64s, RecordBatch, Rows, TopicPartition
-from monitor.sources.arrow_cells import Role, label_cells, number_cells, plain
+from monitor.sources.arrow_cells import CsvCells, label_cells, number_cells, plain, value_in
 from monitor.sources.arrow_times import times_of
 from monitor.sources.csv_dialect import FOUND, CsvFlags
 from monitor.sources.table_files import Room, TableFile, open_table, reordered
@@ -69,7 +69,7 @@ class TableReader:
         self._path = path
         self.first = 0
         stream = rows.stream
-        self._wanted = {column.field for column in stream.columns} | {stream.time_field}
+        self._wanted = stream.roots | {stream.time_root}
         self._file = table or open_table(path, self._wanted, rows.csv)
         self._unusable.notes.update(dict.fromkeys(self._file.notes))
         self._lane = lane_contract(rows.contract, stream)
@@ -87,7 +87,7 @@ class TableReader:
     @property
     def is_timed(self) -> bool:
         """Return true if the rows have times of their own."""
-        return self._spec.stream.time_field in self._file.names
+        return self._spec.stream.time_root in self._file.names
 
     def check(self) -> None:
         """Refuse a table that can't be used; note the columns that it has not."""
@@ -95,11 +95,10 @@ class TableReader:
 
     def times(self) -> Iterator[tuple[Int64s, NDArray[np.bool_]]]:
         """The rows' times, block by block, and whether each can be used; no other column is read, nothing counted."""
-        field = self._spec.stream.time_field
-        row = 0
-        for table in self._file.batches({field} if self.is_timed else self._wanted, lambda: None):
+        stream, row = self._spec.stream, 0
+        for table in self._file.batches({stream.time_root} if self.is_timed else self._wanted, lambda: None):
             n = table.num_rows
-            times, faults = self._times(plain(table.column(0)) if self.is_timed else None, row, n, Unusable())
+            times, faults = self._times(value_in(_held(table), stream.time_field), row, n, Unusable())
             sound = np.ones(n, dtype=bool)
             sound[list(faults)] = False
             yield times, sound
@@ -124,9 +123,11 @@ class TableReader:
 
     def _block(self, table: pa.RecordBatch, row: int) -> Block:
         n, stream, file = table.num_rows, self._spec.stream, self._file
-        held = {name: plain(table.column(i)) for i, name in enumerate(table.schema.names)}
+        held = _held(table)
+        is_class = stream.stream == "predictions"
+        csv = CsvCells(file.decimal) if file.is_csv else None
         self._unusable.add_rows(n)
-        times, faults = self._times(held.get(stream.time_field), row, n, self._unusable)
+        times, faults = self._times(value_in(held, stream.time_field), row, n, self._unusable)
         numeric = np.full((n, len(stream.numeric_series)), np.nan)
         states = np.full(numeric.shape, CellState.ABSENT, dtype=np.uint8)
         labels: list[list[str]] = []
@@ -134,17 +135,17 @@ class TableReader:
         at = 0
         for column in stream.columns:
             width = {"categorical": 0, "array": 3}.get(column.kind, 1)
-            array = held.get(column.field)
+            array = value_in(held, column.field)
             if column.kind == "categorical":
                 absent = [""] * n, np.full(n, CellState.ABSENT, dtype=np.uint8)
-                texts, own = absent if array is None else label_cells(array, self._role(column))
+                texts, own = absent if array is None else label_cells(array, column, csv, is_class=is_class)
                 labels.append(texts)
                 label_states.append(own)
             elif array is not None:
-                cells, own = number_cells(array, self._role(column), is_csv=file.is_csv, decimal=file.decimal)
+                cells, own = number_cells(array, column, csv)
                 numeric[:, at : at + width], states[:, at : at + width] = cells.reshape(n, -1), own.reshape(n, -1)
             if array is not None:
-                self._tell(column.field, own if own.ndim == 1 else own.max(axis=1), row, array)
+                self._tell(field_text(column.field), own if own.ndim == 1 else own.max(axis=1), row, array)
             at += width
         rows = Rows(
             model=self._spec.contract.model,
@@ -160,19 +161,16 @@ class TableReader:
         )
         return Block(rows, faults, lambda i: event_of(stream, rows, held, i))
 
-    def _role(self, column: ColumnSpec) -> Role:
-        if column.kind == "categorical" and self._spec.stream.stream == "predictions":
-            return "class"
-        return column.kind
-
     def _times(self, array: pa.Array | None, row: int, n: int, unusable: Unusable) -> tuple[Int64s, dict[int, str]]:
         """Times, and the reason of each row that has none, by its place."""
+        if array is None and self.is_timed:
+            return np.full(n, UNREADABLE, dtype=np.int64), dict.fromkeys(range(n), reasons.MISSING_TIME)
         if array is None:
             start = DEFAULT_START_MS if self._spec.start_ms is None else self._spec.start_ms
             number = self.first + row
             return start + np.arange(number, number + n, dtype=np.int64) * self._spec.step_ms, {}
         read = times_of(array)
-        field = self._spec.stream.time_field
+        field = field_text(self._spec.stream.time_field)
         unusable.notes.update(dict.fromkeys(f"{field}: {note}" for note in read.notes))
         sound = (read.times >= EARLIEST) & (read.times < TOO_LATE)
         if bool(sound.all()):
@@ -202,18 +200,22 @@ class TableReader:
                 self._unusable.add(field, why, places, row, array)
 
 
+def _held(table: pa.RecordBatch) -> dict[str, pa.Array]:
+    return {name: plain(table.column(i)) for i, name in enumerate(table.schema.names)}
+
+
 def check_names(path: Path, rows: TableRows, names: Sequence[str], unusable: Unusable) -> None:
     """Refuse rows of such names that can't be used; note the columns that they have not."""
     stream = rows.stream
-    missing = sorted({column.field for column in stream.columns} - set(names))
-    if len(missing) == len({column.field for column in stream.columns}):
+    missing = sorted(stream.roots - set(names))
+    if len(missing) == len(stream.roots):
         raise ConfigurationError(no_column(path, rows.contract.model, missing, names))
     for field in missing:
         unusable.notes[f"{path} has no column {field}{did_you_mean(field, names)}"] = None
-    if rows.start_ms is None and stream.time_field not in names:
+    if rows.start_ms is None and stream.time_root not in names:
         raise ConfigurationError(
-            f"{path} has no column {stream.time_field}, the time of a row"
-            f"{did_you_mean(stream.time_field, names)}; it has {shown_names(names)}; name one as "
+            f"{path} has no column {stream.time_root}, the time of a row"
+            f"{did_you_mean(stream.time_root, names)}; it has {shown_names(names)}; name one as "
             "columns: {timestamp: ...} in alerts.yaml, or count from a time on with --start 2026-01-01T00:00:00Z"
         )
 

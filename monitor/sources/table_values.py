@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from monitor.codec.canonical import time_text
 from monitor.codec.dead_letters import reject
 from monitor.codec.decode import EARLIEST, TOO_LATE, Decoder
-from monitor.contract import StreamContract
+from monitor.contract import Field, StreamContract, path_of
 from monitor.events import Batch, CellState, Int64s, RecordBatch, Rows
 from monitor.panes.rows import concat, take
+from monitor.sources.arrow_cells import value_in
 from monitor.sources.unusable import python_value
 
 _NO_OFFSETS: Final = np.zeros(0, dtype=np.int64)
@@ -148,23 +149,29 @@ def event_of(stream: StreamContract, rows: Rows, held: dict[str, pa.Array], i: i
     event: dict[str, Any] = {"event_id": number, "prediction_id": number, "model": rows.model}
     time = int(rows.time[i])
     if EARLIEST <= time < TOO_LATE:
-        event[stream.time_field] = time_text(time)
-    elif stream.time_field in held:
-        event[stream.time_field] = _as_json(python_value(held[stream.time_field][i]))
-    cells: dict[str, Any] = {}
+        _put(event, stream.time_field, time_text(time))
+    elif (times := value_in(held, stream.time_field)) is not None:
+        _put(event, stream.time_field, _as_json(python_value(times[i])))
+    cells: dict[str, Any] = event.setdefault("features", {}) if stream.stream == "features" else event
     numbers, labels = iter(range(rows.numeric.shape[1])), iter(range(len(rows.categorical)))
     for column in stream.columns:
         width = {"categorical": 0, "array": 3}.get(column.kind, 1)
         k = next(labels) if width == 0 else min([next(numbers) for _ in range(width)])
         state = (rows.categorical_states if width == 0 else rows.numeric_states)[i, k]
-        if state == CellState.VALID and column.kind in ("numerical", "binary"):
-            cells[column.field] = float(rows.numeric[i, k])
+        if state == CellState.VALID and column.kind in ("numerical", "binary") and not column.true:
+            _put(cells, column.field, float(rows.numeric[i, k]))
         elif state == CellState.VALID and width == 0:
-            cells[column.field] = rows.categorical[k][i]
-        elif column.field in held:
-            cells[column.field] = _as_json(python_value(held[column.field][i]))
-    event.update({"features": cells} if stream.stream == "features" else cells)
+            _put(cells, column.field, rows.categorical[k][i])
+        elif (array := value_in(held, column.field)) is not None:
+            _put(cells, column.field, _as_json(python_value(array[i])))
     return msgspec.json.encode(event)
+
+
+def _put(cells: dict[str, Any], field: Field, value: Any) -> None:
+    *way, last = path_of(field)
+    for name in way:
+        cells = cells.setdefault(name, {})
+    cells[last] = value
 
 
 def _as_json(value: Any) -> Any:

@@ -191,7 +191,7 @@ def test_a_fault_hides_no_fault_elsewhere() -> None:
 
 def test_what_was_left_out_is_not_missed_elsewhere() -> None:
     """A detector, a column or an alert with a fault of its own is not called unknown where it is used."""
-    text = GOOD.replace("class: ADWIN", "class: XX").replace("numerical: [x, z]", "numerical: [x, z/]")
+    text = GOOD.replace("class: ADWIN", "class: XX").replace("numerical: [x, z]", "numerical: [x, '']")
     rules = [
         "{alert: A, expr: psi > 0.25, for: x}",
         "{alert: B, expr: 'change{detector=\"d\"} > 0'}",

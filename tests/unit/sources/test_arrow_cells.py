@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from monitor.codec.columns import flag_of
+from monitor.codec.rows import labels_of, numbers_of
+from monitor.contract import ColumnKind, ColumnSpec
 from monitor.events import CellState
-from monitor.sources.arrow_cells import READ_AS, Role, family_of, label_cells, number_cells
+from monitor.sources.arrow_cells import READ_AS, CsvCells, family_of, label_cells, number_cells
 from tests.unit.pages import MESSAGES
 
 V, NULL, WRONG, NAN, INF, RANGE = (
@@ -23,7 +26,7 @@ V, NULL, WRONG, NAN, INF, RANGE = (
     CellState.OUT_OF_RANGE,
 )
 LONG = "1234567890123456789"
-ROLES: tuple[Role, ...] = ("numerical", "binary", "categorical", "class", "text")
+ROLES: tuple[str, ...] = ("numerical", "binary", "categorical", "class", "text")
 ARRAYS: list[tuple[pa.Array, tuple[Any, ...]]] = [
     # values, then what their first one gives as numerical, binary, categorical, class, text: a value, or a state
     *[
@@ -76,9 +79,17 @@ ARRAYS: list[tuple[pa.Array, tuple[Any, ...]]] = [
 ]
 
 
-def first_of(array: pa.Array, role: Role) -> Any:
+def column(kind: ColumnKind, **what: Any) -> ColumnSpec:
+    return ColumnSpec("v", "v", kind, **what)
+
+
+def first_of(array: pa.Array, role: str) -> Any:
     """The first cell: its value, or its state if it is not valid; asserts that nulls are missing."""
-    values, states = label_cells(array, role) if role in ("categorical", "class") else number_cells(array, role)
+    values: Any
+    if role in ("categorical", "class"):
+        values, states = label_cells(array, column("categorical"), is_class=role == "class")
+    else:
+        values, states = number_cells(array, column(cast(ColumnKind, role)))
     assert all(state == NULL for state, null in zip(states.tolist(), array.is_null().to_pylist(), strict=True) if null)
     return CellState(states[0]) if states[0] != V else values[0]
 
@@ -112,7 +123,7 @@ def test_each_type_gives_each_role_what_json_would_give(array: pa.Array, expecte
 )
 def test_lists_of_numbers_are_arrays(array: pa.Array, expected: list[Any]) -> None:
     """Length, mean and norm, whatever the numbers are stored as."""
-    values, states = number_cells(array, "array")
+    values, states = number_cells(array, column("array"))
     found = [value if state == V else CellState(state) for value, state in zip(values[0], states[0], strict=True)]
     assert found == expected
 
@@ -129,7 +140,7 @@ def test_lists_of_numbers_are_arrays(array: pa.Array, expected: list[Any]) -> No
 )
 def test_a_cell_of_csv_may_be_a_list(text: Any, expected: list[Any]) -> None:
     """As JSON writes it."""
-    values, states = number_cells(pa.array([text], pa.string()), "array", is_csv=True)
+    values, states = number_cells(pa.array([text], pa.string()), column("array"), CsvCells())
     found = [value if state == V else CellState(state) for value, state in zip(values[0], states[0], strict=True)]
     assert found == expected
 
@@ -156,7 +167,7 @@ def test_a_cell_of_csv_is_a_number_whatever_stands_beside_it(
     text: str | None, expected: Any, beside: list[Any]
 ) -> None:
     """One dash costs its cell alone."""
-    values, states = number_cells(pa.array([text, *beside], pa.string()), "numerical", is_csv=True)
+    values, states = number_cells(pa.array([text, *beside], pa.string()), column("numerical"), CsvCells())
     assert (values[0] if states[0] == V else CellState(states[0])) == expected
     assert states[1] == {"-": WRONG, None: NULL}.get(beside[0], V)
 
@@ -166,7 +177,7 @@ def test_a_cell_of_csv_is_a_number_whatever_stands_beside_it(
 )
 def test_a_decimal_comma_is_one(text: str, expected: Any) -> None:
     """Where the comma is the decimal sign, a point is none."""
-    values, states = number_cells(pa.array([text]), "numerical", is_csv=True, decimal=",")
+    values, states = number_cells(pa.array([text]), column("numerical"), CsvCells(","))
     assert (values[0] if states[0] == V else CellState(states[0])) == expected
 
 
@@ -175,3 +186,58 @@ def test_the_documentation_has_the_table_of_types() -> None:
     text = MESSAGES.read_text()
     for types, meaning in READ_AS.values():
         assert f"| {types} | {meaning} |" in text
+
+
+LARGEST = 2**64 - 1
+ODD = [
+    # a value, then what it is as a flag whose true value is "ja", or "2", and as a number among categories
+    *[("JA", 1.0, 0.0, WRONG), (" ja ", 1.0, 0.0, WRONG), ("nein", 0.0, 0.0, WRONG), ("", 0.0, 0.0, WRONG)],
+    *[("2", 0.0, 1.0, "2"), ("2.0", 0.0, 1.0, "2"), ("02", 0.0, 0.0, "2"), ("1e3", 0.0, 0.0, "1000")],
+    *[(2, 0.0, 1.0, "2"), (2.0, 0.0, 1.0, "2"), (2.5, 0.0, 0.0, "2.5"), (-0.0, 0.0, 0.0, "0")],
+    *[(2**64 - 1, 0.0, 0.0, str(2**64 - 1)), (str(2**64 - 1) + ".0", 0.0, 0.0, str(2**64 - 1))],
+    *[("2.50", 0.0, 0.0, "2.5"), ("1e400", 0.0, 0.0, RANGE), ("nan", 0.0, 0.0, NAN), ("-inf", 0.0, 0.0, INF)],
+    *[(True, 0.0, 0.0, WRONG), (None, NULL, NULL, NULL), (float("nan"), NAN, NAN, NAN), (float("inf"), INF, INF, INF)],
+    *[([1], WRONG, WRONG, WRONG), ("\u0662", 0.0, 0.0, WRONG), ("1_0", 0.0, 0.0, WRONG), ("0x1", 0.0, 0.0, WRONG)],
+]
+
+
+@pytest.mark.parametrize(("value", "ja", "two", "number"), ODD, ids=repr)
+def test_a_true_value_that_is_named_and_numbers_as_categories(value: Any, ja: Any, two: Any, number: Any) -> None:
+    """The same from a value of JSON, from Arrow, and from the text of a CSV file."""
+    flag, second = column("binary", true="ja"), column("binary", true="2")
+    category, array = (
+        column("categorical", as_number=True),
+        pa.array([value], pa.uint64() if value == LARGEST else None),
+    )
+    readings: list[Any] = [lambda one: numbers_of(one, [value]), lambda one: number_cells(array, one)]
+    labels: list[Any] = [
+        lambda: labels_of(category, [value], is_class=False),
+        lambda: label_cells(array, category),
+    ]
+    if isinstance(value, str) and value:
+        readings.append(lambda one: number_cells(pa.array([value]), one, CsvCells()))
+        labels.append(lambda: label_cells(pa.array([value]), category, CsvCells()))
+    for read in readings:
+        for one, expected in ((flag, ja), (second, two)):
+            values, states = read(one)
+            assert (values[0] if states[0] == V else CellState(states[0])) == expected
+    for read in labels:
+        texts, states = read()
+        assert (texts[0] if states[0] == V else CellState(states[0])) == number
+
+
+@pytest.mark.parametrize(
+    "word", ["yes", "Y", "TRUE", "t", "1", 1, 1.0, True, "no", "N", "False", "f", "0", 0, 0.0, False]
+)
+@pytest.mark.parametrize("true", [True, "yes", "NO", 0])
+def test_the_usual_words_name_each_other(word: Any, true: Any) -> None:
+    """`true: yes` is what stands there without it, and `true: no` turns it round."""
+    plain, turned = numbers_of(column("binary"), [word]), numbers_of(column("binary", true=flag_of(true)), [word])
+    assert turned[0][0] == (plain[0][0] if true in (True, "yes") else 1 - plain[0][0])
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1,0", "1"), ("01", "1"), ("1,50", "1.5"), ("1.5", WRONG)])
+def test_numbers_of_categories_take_the_decimal_comma(text: str, expected: Any) -> None:
+    """Of a file that has it."""
+    texts, states = label_cells(pa.array([text]), column("categorical", as_number=True), CsvCells(","))
+    assert (texts[0] if states[0] == V else CellState(states[0])) == expected
