@@ -32,6 +32,7 @@ from monitor.settings import Settings
 from monitor.signals import LEAVE_S, Stopping, ignore_hangups
 from monitor.sources.reference_thread import Check, Make, ReferenceThread
 from monitor.sources.references import reference_decisions
+from monitor.sources.unusable import Unusable
 from monitor.telemetry import Log
 
 STAGES = ("profile", "evaluate")
@@ -62,7 +63,7 @@ def run_stage(name: str, bus: Bus, settings: Settings, log: Log, channel: Channe
     stopping = Stopping(LEAVE_S)
     ignore_hangups()
     followed = Followed(channel, settings.config, log)
-    references = ReferenceThread(_make_references(settings), log)
+    references = ReferenceThread(make_references(settings, log), log)
     stage = _stage(name, bus, followed.config, settings, references, log)
     loop = _opened(stage, name, bus, settings, log, stopping)
     if loop is None:
@@ -117,15 +118,23 @@ def _witness(bus: Bus, settings: Settings, instance: str, log: Log) -> Witness:
         return NoWitness()
 
 
-def _make_references(settings: Settings) -> Make:
-    """What makes references, each on a bus of its own, because one thread uses a bus."""
+def make_references(settings: Settings, log: Log) -> Make:
+    """What makes references, each on a bus of its own, because one thread uses a bus.
+
+    What of a file can't be used is logged: columns, reasons and counts, and no values.
+    """
 
     def make(model: ModelConfig, check: Check) -> list[Decision]:
         bus = open_bus(settings.bus, client_options(settings))
+        unusable = Unusable()
         try:
-            return reference_decisions(bus, model, check)
+            return reference_decisions(bus, model, check, unusable)
         finally:
             bus.close()
+            for note in unusable.notes:
+                log.info("reference_note", model=model.contract.model, note=note)
+            for unused in unusable.counts():
+                log.warning("reference_values_unused", model=model.contract.model, **unused._asdict())
 
     return make
 

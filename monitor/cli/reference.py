@@ -27,8 +27,10 @@ def build(source: Path, out: Path, config: Path | None, model: str | None, rows:
     """Make grid and reference of every stream that the file has columns of."""
     chosen = chosen_model(load_config(settings_of(config).config), model)
     unusable = Unusable()
-    pairs = references_of_file(source, chosen.contract, rows, unusable=unusable, csv=parse_csv_flags(csv))
-    tell({str(source): unusable})
+    try:
+        pairs = references_of_file(source, chosen.contract, rows, unusable=unusable, csv=parse_csv_flags(csv))
+    finally:
+        tell({str(source): unusable})
     with writing(out):
         out.write_bytes(write_reference_file(pairs))
     for grid, reference in pairs:

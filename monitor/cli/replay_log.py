@@ -144,8 +144,10 @@ def _references(model: ModelConfig, recording: Recording, bus: Bus | None) -> li
 
 def _made(model: ModelConfig, bus: Bus | None) -> list[Activation]:
     unusable = Unusable()
-    decisions = reference_decisions(bus, model, unusable=unusable)
-    tell({str(model.rules.reference.path): unusable})
+    try:
+        decisions = reference_decisions(bus, model, unusable=unusable)
+    finally:
+        tell({str(model.rules.reference.path): unusable})
     return [Activation(decision, None) for decision in decisions]
 
 

@@ -95,7 +95,7 @@ def references_of_file(
             found = grid_and_reference(partial(_checked, read, check), stream, f"file {path.name}")
             pairs += [] if found is None else [found]
     if not pairs:
-        why = "; ".join(seen.lines())
+        why = "; ".join(seen.lines(shows_values=False))
         raise ConfigurationError(f"{path} has no rows that make a reference of {contract.model}{why and ': ' + why}")
     return pairs
 

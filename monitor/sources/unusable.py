@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -21,6 +21,15 @@ class _Tally:
     bad_lines: int = 0
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Unused(NamedTuple):
+    """Values of one column that were not used for one reason, without any of them. `rows`: that were read."""
+
+    column: str
+    reason: str
+    values: int
+    rows: int
 
 
 class Unusable:
@@ -69,26 +78,29 @@ class Unusable:
             row = first + place if self.order is None else int(self.order[first + place])
             examples.append(f"{self._file}{' ' if self._file else ''}row {row + 1}: {_shown(values[place])}")
 
-    def counts(self) -> list[tuple[str, str, int, int]]:
-        """Return what was not used, as (column, reason, values, rows), without any value."""
-        found = {
-            (column, why): (column, why, n, tally.rows)
-            for tally in self._tallies.values()
-            for column, counts in tally.counts.items()
-            for why, n in sorted(counts.items())
-        }
-        return list(found.values())
+    def counts(self) -> list[Unused]:
+        """Return what was not used, once for all streams of a table."""
+        found: dict[Unused, None] = {}
+        for tally in self._tallies.values():
+            if tally.bad_lines:
+                found[Unused("", "another number of cells than the header", tally.bad_lines, tally.rows)] = None
+            for column, counts in tally.counts.items():
+                found.update((Unused(column, why, n, tally.rows), None) for why, n in sorted(counts.items()))
+        return list(found)
 
-    def lines(self) -> list[str]:
-        """What to print, a line each, once for all streams of a table; rows are counted from 1."""
+    def lines(self, shows_values: bool = True) -> list[str]:
+        """What to print, a line each, once for all streams of a table; rows are counted from 1.
+
+        `shows_values`: with examples; never where the line leaves this process.
+        """
         lines = list(self.notes)
         for tally in self._tallies.values():
             if tally.bad_lines:
                 lines.append(f"{tally.bad_lines} lines left out: they have not as many cells as the header")
             for column, counts in tally.counts.items():
                 what = ", ".join(f"{n} {why}" for why, n in sorted(counts.items()))
-                some = ", ".join(tally.examples[column])
-                lines.append(f"column {column}: {counts.total()} of {tally.rows} values not used ({what}; {some})")
+                some = f"; {', '.join(tally.examples[column])}" if shows_values else ""
+                lines.append(f"column {column}: {counts.total()} of {tally.rows} values not used ({what}{some})")
         return list(dict.fromkeys(lines))
 
 
