@@ -14,7 +14,7 @@ from monitor.profile.partition import PartitionFold
 from monitor.profile.task import ProfileTask
 from monitor.runner.profile import ProfileStage
 from tests.unit.making import TP, Entry, batch, contract, records
-from tests.unit.profile.test_partition import Output
+from tests.unit.profile.feeding import Output
 from tests.unit.runner import fleet
 
 SKEW = contract().max_clock_skew_ms

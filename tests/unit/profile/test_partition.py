@@ -3,122 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
 from monitor.contract import ModelContract
-from monitor.events import Rejected
-from monitor.ledger.entries import Activation, Heartbeat, Watermark
 from monitor.ledger.position_records import ProfilePosition, decode_profile, encode
 from monitor.panes.grid import Grid
 from monitor.panes.open_pane import summarise
-from monitor.panes.pane import Pane, RawPane, encode_pane, encode_raw
+from monitor.panes.pane import Pane, RawPane, encode_pane
 from monitor.profile.partition import PartitionFold
-from tests.unit.making import TP, Entry, batch, contract, grid, grid_decision, records
-
-PANE, LATENESS, SKEW = 10, 25, 100
-GRIDS = {"m": grid("m"), "w": grid("w", range(7, 90))}
-Step = Entry | int
-"""A record, or a heartbeat's watermark, or a silence."""
-
-
-class Silence(int):
-    """The event time to which a heartbeat says that the partition has been silent."""
-
-
-def a_log(rng: random.Random, models: Sequence[str] = ("m",)) -> list[Step]:
-    """Times that go up with disorder and late rows, a few far ahead, dead records, gaps, and heartbeats."""
-    steps: list[Step] = []
-    offset, now = rng.randint(0, 5), 1000
-    kinds = "r" * rng.choice([12, 60]) + "lljdtfb"
-    for _ in range(rng.choice([3, 30, 60, 160])):
-        kind = rng.choice(kinds)
-        if kind == "b":
-            beat = now - LATENESS + rng.randint(-20, 90)
-            steps.append(Silence(now + rng.randint(-20, 400)) if rng.random() < 0.4 else beat)
-            continue
-        now += rng.randint(0, 6)
-        time = now + rng.randint(-12, 0)
-        if kind == "l":
-            time = now - rng.randint(20, 90)
-        if kind == "j":
-            time = now + rng.choice([90, 150, 5000])
-            now = rng.choice([now, now, time])
-        what = {"d": "dead", "t": "tombstone", "f": "filtered"}.get(kind) or rng.choice(models)
-        steps.append((offset, what, time))
-        offset += rng.choice([1, 1, 1, 1, 3])
-    return steps
-
-
-@dataclass
-class Output:
-    """What a fold has put out. `panes`: those of `sealed` as bytes."""
-
-    panes: list[bytes] = field(default_factory=list)
-    sealed: list[Pane | RawPane] = field(default_factory=list, compare=False)
-    rejected: list[Rejected] = field(default_factory=list)
-    watermarks: list[Watermark] = field(default_factory=list)
-
-    def take(self, fold: PartitionFold) -> None:
-        drained = fold.drain()
-        self.sealed += drained.panes
-        self.panes += [as_bytes(pane) for pane in drained.panes]
-        self.rejected += drained.rejected
-        self.watermarks += [drained.watermark] if drained.watermark else []
-
-
-def as_bytes(pane: Pane | RawPane) -> bytes:
-    return encode_pane(pane) if isinstance(pane, Pane) else encode_raw(pane)
-
-
-def new_fold(contracts: Sequence[ModelContract], grids: Sequence[Grid] = ()) -> PartitionFold:
-    fold = PartitionFold(TP, contracts)
-    for one in grids:
-        use_grid(fold, one)
-    return fold
-
-
-def use_grid(fold: PartitionFold, one: Grid) -> None:
-    """The grid of a model's lane becomes known."""
-    fold.lanes._grids.add(Activation(grid_decision(one, fold.lanes.models[one.model].lane), None))
-    fold.use_grids()
-
-
-def chunks(steps: Sequence[Step], sizes: Callable[[], int]) -> list[list[Entry] | int]:
-    """The steps as batches of at most `sizes()` records, with heartbeats between them where they stand."""
-    out: list[list[Entry] | int] = []
-    room = 0
-    for step in steps:
-        if isinstance(step, int):
-            out.append(step)
-            room = 0
-        elif room and isinstance(last := out[-1], list):
-            last.append(step)
-            room -= 1
-        else:
-            out.append([step])
-            room = sizes() - 1
-    return out
-
-
-def feed(fold: PartitionFold, piece: list[Entry] | int) -> None:
-    if isinstance(piece, Silence):
-        fold.take_heartbeat(None, int(piece))
-    elif isinstance(piece, int):
-        fold.take_heartbeat(piece)
-    else:
-        fold.feed(batch(piece, under=fold.contract), records(piece))
-
-
-def step_of(beat: Heartbeat) -> int:
-    """The heartbeat as a step."""
-    if beat.watermark is not None:
-        return beat.watermark
-    assert beat.silent_to is not None
-    return Silence(beat.silent_to)
+from tests.unit.making import TP, Entry, batch, contract, records
+from tests.unit.profile.feeding import GRIDS, PANE, Output, Step, a_log, chunks, feed, new_fold, step_of, use_grid
+from tests.unit.profile.row_by_row import oracle_of
 
 
 def told_panes(out: Output) -> list[tuple[int, int]]:
@@ -129,91 +27,6 @@ def told_panes(out: Output) -> list[tuple[int, int]]:
 def by_pane(panes: Sequence[bytes]) -> list[bytes]:
     """Panes of several models leave in batches' order; of one model they leave in order of index."""
     return sorted(panes)
-
-
-# ---------------------------------------------------------------------- an oracle, row by row
-
-
-class Oracle:
-    """Laws 2, 3 and 7 in plain Python, one row at a time."""
-
-    def __init__(self) -> None:
-        self.highest: int | None = None
-        self.floor: int | None = None
-        self.reach: int | None = None
-        self.waiting: list[tuple[int, int]] = []
-        self.rows: dict[int, list[int]] = defaultdict(list)
-        self.late: Counter[int] = Counter()
-        self.rejected: list[int] = []
-
-    @property
-    def watermark(self) -> int | None:
-        known = [w for w in (None if self.highest is None else self.highest - LATENESS, self.floor) if w is not None]
-        return max(known, default=None)
-
-    def row(self, offset: int, time: int) -> None:
-        self.waiting.append((offset, time))
-        self._decide(None, flush=False)
-
-    def heartbeat(self, watermark: int) -> None:
-        self._decide(watermark + LATENESS + SKEW, flush=True)
-        self.floor = watermark if self.floor is None else max(self.floor, watermark)
-
-    def silence(self, silent_to: int) -> None:
-        self._decide(silent_to + SKEW, flush=True)
-
-    def end(self) -> None:
-        self._decide(None, flush=True)
-
-    def _decide(self, plausible: int | None, *, flush: bool) -> None:
-        while self.waiting:
-            if self.reach is None:
-                if len(self.waiting) < 32 and not flush:
-                    return
-                first = sorted(time for _, time in self.waiting[:32])
-                median = first[(len(first) - 1) // 2]
-                if len(first) < 32 and plausible is not None and median > plausible:
-                    return
-                self.reach = median
-            offset, time = self.waiting[0]
-            if time > self.reach + SKEW:
-                jury = [t for _, t in self.waiting[1:33]]
-                if len(jury) < 32 and not flush:
-                    return
-                votes = 2 * sum(t >= time - SKEW for t in jury) > len(jury)
-                if len(jury) < 32 and plausible is not None and time <= plausible:
-                    votes = True
-                elif len(jury) < 32 and plausible is not None and (votes or not jury):
-                    return
-                elif not jury:
-                    votes = True
-                if not votes:
-                    self.rejected.append(offset)
-                    self.waiting.pop(0)
-                    continue
-            self.waiting.pop(0)
-            self.reach = max(self.reach, time)
-            self._place(offset, time)
-
-    def _place(self, offset: int, time: int) -> None:
-        watermark = self.watermark
-        if watermark is not None and (time // PANE + 1) * PANE <= watermark:
-            self.late[watermark // PANE] += 1
-        else:
-            self.rows[time // PANE].append(offset)
-        self.highest = time if self.highest is None else max(self.highest, time)
-
-
-def oracle_of(steps: Sequence[Step]) -> Oracle:
-    oracle = Oracle()
-    for step in steps:
-        if isinstance(step, Silence):
-            oracle.silence(step)
-        elif isinstance(step, int):
-            oracle.heartbeat(step)
-        elif step[1] == "m":
-            oracle.row(step[0], step[2])
-    return oracle
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -14,7 +14,7 @@ from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask
 from tests.unit import making
 from tests.unit.making import TP, Entry, contract, grid, records
-from tests.unit.profile.test_partition import Output, Silence, feed, new_fold, step_of, use_grid
+from tests.unit.profile.feeding import Output, Silence, feed, new_fold, step_of, use_grid
 
 BEATS = 1500
 """Heartbeats of four hours, one a pane of 10 s."""

@@ -20,7 +20,7 @@ from monitor.profile.partition import PartitionFold
 from monitor.profile.task import Mark, ProfileTask, mark_of
 from tests.unit import making
 from tests.unit.making import TOPIC, TP, contract, grids_of, lane_of, records
-from tests.unit.profile.test_partition import GRIDS, Output, Silence, a_log
+from tests.unit.profile.feeding import GRIDS, Output, Silence, a_log
 
 RAW_ROWS = 4
 """So few that panes are cut."""
