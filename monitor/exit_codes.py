@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
         return member
 
     DONE = 0, "done"
-    FOUND = 1, "found what --fail-on named"
+    FOUND = 1, "found what --fail-on named, or what doctor calls failed"
     USAGE = 2, "wrong usage, alerts.yaml or setting, or a file of ours that can't be read", True
     BUS = 3, "the bus can't be reached, or failed"
     DIVERGED = 4, "state divergence", True

@@ -52,10 +52,15 @@ def ledger_topics(settings: Settings) -> LedgerTopics:
 
 def prepare(bus: Bus, config: Config, settings: Settings, stages: Sequence[str] = STAGES) -> None:
     """Check that the stages may do what they will; create our topics if they are missing, and check the others."""
+    bus.check_rights(needs_of(config, settings, stages))
+    create_topics(bus, ledger_topics(settings), input_topics(config))
+
+
+def needs_of(config: Config, settings: Settings, stages: Sequence[str] = STAGES) -> Needs:
+    """What the stages are going to do on a bus."""
     topics, inputs = ledger_topics(settings), input_topics(config)
     members = tuple((f"{topics.prefix}{name}", instance_of(settings.instance, name)) for name in stages)
-    bus.check_rights(Needs(inputs, tuple(our_topics(topics, inputs, lambda topic: 1)), members))
-    create_topics(bus, topics, inputs)
+    return Needs(inputs, tuple(our_topics(topics, inputs, lambda topic: 1)), members)
 
 
 def run_stage(name: str, bus: Bus, settings: Settings, log: Log, channel: Channel) -> None:

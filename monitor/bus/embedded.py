@@ -5,6 +5,7 @@ A group is served by one process at a time: the holder of its lease, who gets al
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -100,6 +101,9 @@ class EmbeddedBus:
     def cluster_id(self) -> str:
         with self._log.reading():
             return str(self._log.db.execute("SELECT id FROM place").fetchone()[0])
+
+    def release(self) -> str:
+        return f"SQLite {sqlite3.sqlite_version}"
 
     def consumer(self, group: str, topics: Sequence[str], instance: str) -> EmbeddedConsumer:
         consumer = EmbeddedConsumer(self._log, Lease(self._log, self._clock, group, instance), group, topics)

@@ -118,6 +118,12 @@ class KafkaBus:
         with self._clients.translated("asking for the cluster's id"):
             return str(self._admin.describe_cluster()["cluster_id"])
 
+    def release(self) -> str:
+        with self._clients.translated("asking for the brokers' release"):
+            brokers = [broker["broker_id"] for broker in self._admin.describe_cluster()["brokers"]]
+            found = min(self._admin.get_broker_version_data(broker).broker_version for broker in brokers)
+        return "Kafka " + ".".join(map(str, found))
+
     def consumer(self, group: str, topics: Sequence[str], instance: str) -> KafkaMember:
         member = KafkaMember(self._clients, group, topics, instance)
         self._given.callback(member.close)

@@ -104,6 +104,9 @@ class MemoryBus:
     def cluster_id(self) -> str:
         return "memory"
 
+    def release(self) -> str:
+        return "memory of this process"
+
     def consumer(self, group: str, topics: Sequence[str], instance: str) -> MemoryConsumer:
         return MemoryConsumer(self, self.group(group), topics, instance)
 

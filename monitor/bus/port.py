@@ -191,6 +191,9 @@ class Bus(Protocol):
     def cluster_id(self) -> str:
         """Identifies the place, for messages."""
 
+    def release(self) -> str:
+        """What keeps the log there, and its release: `Kafka 4.1`."""
+
     def consumer(self, group: str, topics: Sequence[str], instance: str) -> Consumer: ...
 
     def writer(self, group: str, instance: str) -> Writer: ...

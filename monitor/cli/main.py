@@ -194,6 +194,18 @@ def check(
 
 
 @app.command()
+def doctor(
+    config: ConfigFile = None,
+    bus: BusUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Examine settings, host, alerts.yaml, bus, topics, records and references; exit with 1 if something failed."""
+    from monitor.cli import doctor as command
+
+    raise typer.Exit(command.doctor(config, bus, as_json))
+
+
+@app.command()
 def schema(
     message: Annotated[
         str | None,

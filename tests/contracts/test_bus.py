@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -632,6 +633,11 @@ def test_what_a_sender_lost_is_reported(place: Place) -> None:
 def test_a_place_has_one_id(place: Place) -> None:
     """The same for everybody who opens it."""
     assert place.bus.cluster_id() == place.open().cluster_id() != ""
+
+
+def test_a_place_tells_what_keeps_its_log(place: Place) -> None:
+    """A name and a release."""
+    assert re.fullmatch(r"Kafka \d+(\.\d+)+|SQLite \d+(\.\d+)+|memory of this process", place.bus.release())
 
 
 def test_the_newest_of_a_key_stays_in_a_compacted_topic(place: Place) -> None:
