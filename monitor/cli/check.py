@@ -13,6 +13,7 @@ from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, whole_values
 from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.codec.chunks import Assembler
+from monitor.config.built_in import GROUP
 from monitor.config.differences import Running, differences
 from monitor.config.resolved import Config, ModelRules
 from monitor.config.schema import alerts_schema
@@ -39,9 +40,10 @@ def check(config: Path | None, against: str | None) -> int:
     loaded = load_config(path)
     for hint in loaded.hints:
         typer.echo(escaped(f"{hint.file}:{hint.line}:{hint.column}: hint: {hint.message}"), err=True)
-    rules = sum(len(model.rules.rules) for model in loaded.models)
+    # a rule of several models stands in the file once
+    own = {(r.group, r.alert, str(r.comparison)) for m in loaded.models for r in m.rules.rules if r.group != GROUP}
     names = ", ".join(model.contract.model for model in loaded.models)
-    typer.echo(f"{path}: ok, {len(loaded.models)} model(s) ({names}), {rules} rule(s)")
+    typer.echo(f"{path}: ok, {len(loaded.models)} model(s) ({names}), {len(own)} rule(s) beside the built-in ones")
     if against is not None:
         _compare(loaded, settings)
     return 0

@@ -8,7 +8,6 @@ file without its trailer was cut off, and is refused after its last good line.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -108,7 +107,7 @@ def is_captured(first_line: bytes) -> bool:
     """Return true if a file that begins with this line claims to be a captured log, of whatever version."""
     try:
         found = msgspec.json.decode(first_line)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and str(found.get("format")).startswith(FORMAT.partition("/")[0] + "/")
 
@@ -128,7 +127,7 @@ class CapturedLog:
             number += 1
             try:
                 record = _record(_LINE(line))
-            except (msgspec.DecodeError, binascii.Error) as error:
+            except (ValueError, RecursionError) as error:
                 self._end(line, number, counts, error)
                 return
             counts[record.topic] += 1
@@ -140,14 +139,14 @@ class CapturedLog:
         for line in self._lines:
             try:
                 yield _record(_LINE(line))
-            except (msgspec.DecodeError, binascii.Error):
+            except (ValueError, RecursionError):
                 continue  # `records()` over the whole file names it
 
     def _end(self, line: bytes, number: int, counts: Counter[str], problem: Exception) -> None:
         """Takes a line that is no record: the trailer, or the flaw of the file."""
         try:
             trailer = _TRAILER(line)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             raise FormatError(
                 f"line {number} of the captured log is not a record ({problem}); the last good line is {number - 1}"
             ) from problem
@@ -167,7 +166,7 @@ def _read_header(line: bytes) -> CapturedHeader:
         raise FormatError(f"the captured log has format {found!r}; this version reads {FORMAT!r}: capture it again")
     try:
         return _HEADER(line)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"line 1, the header of the captured log: {error}") from error
 
 

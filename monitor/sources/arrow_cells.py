@@ -263,7 +263,7 @@ def _list_of_csv(value: str | None) -> Any:
     """A list, if the text is one of JSON; one by one, as lists differ in length."""
     try:
         return msgspec.json.decode(value) if value and value.strip() else None
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return value
 
 

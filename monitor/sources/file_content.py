@@ -61,8 +61,8 @@ def named(path: Path) -> Iterator[None]:
     """What can't be read raises a ConfigurationError that names the file."""
     try:
         yield
-    except (pa.ArrowException, OSError, EOFError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
         raise ConfigurationError(f"{path}: {why}") from error
 
 

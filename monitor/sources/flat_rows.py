@@ -6,6 +6,7 @@ are and get an envelope: the row's number as id, and its time as tables have it,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
@@ -69,7 +70,7 @@ def _events(lines: Sequence[bytes], rows: TableRows, first: int, unusable: Unusa
     for number, line in enumerate(lines, first):  # each line is an object of its own
         try:
             time = time_of(decode(line))
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             time = (_object(line) or {}).get(field, msgspec.UNSET)
         if time is msgspec.UNSET and rows.start_ms is not None:
             time = time_text(rows.start_ms + number * rows.step_ms)
@@ -99,7 +100,7 @@ def _event(line: bytes, rows: TableRows, number: int, time: Any) -> bytes:
     envelope: dict[str, Any] = {"event_id": str(number), "model": rows.contract.model}
     if time is not msgspec.UNSET:
         envelope[path_of(rows.stream.time_field)[0]] = time
-    head = msgspec.json.encode(envelope)[:-1]
+    head = json.dumps(envelope).encode()[:-1]  # escapes half a surrogate pair, which is no UTF-8
     if rows.stream.stream == "features":
         return head + b',"features":' + text + b"}"
     # behind the row, because the last of two values of one name counts

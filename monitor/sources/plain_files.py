@@ -83,7 +83,7 @@ def by_topic(lines: Sequence[bytes], streams: Sequence[StreamContract]) -> dict[
     for line in lines:  # each line says by itself what it is
         try:
             stream: StreamName = "predictions" if decode(line).features is msgspec.UNSET else "features"
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             stream = first
         found.setdefault(topic_of.get(stream, topic_of[first]), []).append(line)
     return found

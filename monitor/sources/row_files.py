@@ -125,10 +125,10 @@ class RowFile:
             room.give(_ROW_BYTES * len(order))
 
     def _too_large(self, room: Room) -> str:
-        field = field_text(self.rows.stream.time_field)
+        field = self.rows.stream.time_field
         return (
-            f"{self.content.path}: its rows are not in order of {field}, and too large to be sorted here in "
-            f"{room.size >> 20} MiB (half of STREAMDRIFT_MEMORY_MB); sort them with: "
+            f"{self.content.path}: its rows are not in order of {field_text(field)}, and too large to be sorted here, "
+            f"in {room.size >> 20} MiB (half of STREAMDRIFT_MEMORY_MB); sort them with: "
             f"{sort_command(self.content, field, self.sep)}"
         )
 

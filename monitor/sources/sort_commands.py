@@ -8,6 +8,7 @@ import re
 import shlex
 from typing import Final
 
+from monitor.contract import Field, path_of
 from monitor.sources.file_content import UTF16, Content, Kind
 
 _UNPACK: Final = {None: "cat", "gzip": "gzip -cd", "zstd": "zstd -cdq", "bz2": "bzip2 -cd"}
@@ -34,12 +35,12 @@ _PYTHON: Final[dict[Kind, tuple[str, str]]] = {
 _PIPED: Final[dict[Kind, tuple[str, str]]] = {
     "lines": (
         "import json, sys; rows = map(str.strip, sys.stdin); "
-        "print(*sorted(rows, key=lambda row: str(json.loads(row)[{field!r}]).rstrip({z!r})), sep={end!r})",
+        "print(*sorted(rows, key=lambda row: str(json.loads(row){keys}).rstrip({z!r})), sep={end!r})",
         "sorted.jsonl",
     ),
     "array": (
         "import json, sys; json.dump("
-        "sorted(json.load(sys.stdin), key=lambda row: str(row[{field!r}]).rstrip({z!r})), sys.stdout)",
+        "sorted(json.load(sys.stdin), key=lambda row: str(row{keys}).rstrip({z!r})), sys.stdout)",
         "sorted.json",
     ),
     "csv": (
@@ -53,8 +54,9 @@ _PIPED: Final[dict[Kind, tuple[str, str]]] = {
 _NUMBER = re.compile(r"\s*-?\d+(\.\d+)?\s*")
 
 
-def sort_command(content: Content, field: str, sep: str) -> str:
-    """Return a command of a shell. `field`: the column of times; `sep`: what separates the columns of a CSV file."""
+def sort_command(content: Content, time_field: Field, sep: str) -> str:
+    """Return a command of a shell. `time_field`: of the times; `sep`: what separates the columns of a CSV file."""
+    field, keys = path_of(time_field)[0], "".join(f"[{name!r}]" for name in path_of(time_field))
     file = shlex.quote(str(content.path))
     if content.kind in _PYTHON:
         program, out = _PYTHON[content.kind]
@@ -74,5 +76,5 @@ def sort_command(content: Content, field: str, sep: str) -> str:
             sort = f"LC_ALL=C sort {flags} -t {shlex.quote(sep)} -k {place + 1},{place + 1}"
             return f"{unpack} | (IFS= read -r names; printf '%s\\n' \"$names\"; {sort}) > sorted.csv"
     program, out = _PIPED[content.kind]
-    filled = program.format(field=field, sep=sep, place=place, z="Z", end="\n")
+    filled = program.format(keys=keys, sep=sep, place=place, z="Z", end="\n")
     return f"{unpack} | python -c {shlex.quote(filled)} > {out}"

@@ -20,8 +20,10 @@ def paths_of(source: str | Path) -> list[Path]:
             if not found:
                 raise ConfigurationError(f"{path}: is a folder without files")
             return found
-        if path.exists():
+        if path.is_file():
             return [path]
+        if path.exists():
+            raise ConfigurationError(f"{path}: is a pipe or a device, which can't be read twice; save it as a file")
         matches = sorted({Path(name) for name in glob.glob(str(source), recursive=True)})
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error

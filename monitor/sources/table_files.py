@@ -54,9 +54,32 @@ class TableFile:
             raise ConfigurationError(f"{self.path}: has column {twice[0]} more than once")
         held = [name for name in dict.fromkeys(self.names) if name in wanted]
         with named(self.path):
-            for block in self.blocks(held, on_bad_line):
+            for raw in self.blocks(held, on_bad_line):
+                block = raw if self.is_csv else _sound(raw)
                 for start in range(0, block.num_rows, rows_of(held)):
                     yield block.slice(start, rows_of(held))
+
+
+def _sound(block: pa.RecordBatch) -> pa.RecordBatch:
+    """The block, its texts as bytes if there is one that is not UTF-8; raises ArrowException if it is damaged.
+
+    What reads cells trusts lengths and texts, and would end the process.
+    """
+    try:
+        block.validate(full=True)
+    except pa.ArrowInvalid:
+        columns = [_as_bytes(column) for column in block.columns]
+        block = pa.RecordBatch.from_arrays(columns, block.schema.names)
+        block.validate(full=True)
+    return block
+
+
+def _as_bytes(array: pa.Array) -> pa.Array:
+    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        return array
+    array.validate()
+    return array.cast(pa.large_binary() if pa.types.is_large_string(kind) else pa.binary(), safe=False)
 
 
 class Room:
@@ -91,7 +114,8 @@ def reordered(tables: Iterable[pa.RecordBatch], order: Int64s, room: Room) -> It
             room.take(table.nbytes)
         if not held:
             return
-        whole = pa.Table.from_batches(held)
+        # permissive: a batch may hold as bytes what others hold as text
+        whole = pa.concat_tables(map(pa.table, held), promote_options="permissive")
         held.clear()
         for at, name in enumerate(whole.column_names):  # one after the other, because each is there twice meanwhile
             whole = whole.set_column(at, name, whole.column(at).combine_chunks())

@@ -45,10 +45,11 @@ def test_help_is_quick(arguments: list[str]) -> None:
 
 
 def test_a_good_configuration_is_reported_in_one_line() -> None:
-    """`check` says what there is, and exits with 0."""
+    """`check` says what there is, the file's own rules apart from those of every model, and exits with 0."""
     done = streamdrift("check", "--config", str(ALERTS))
     assert done.returncode == 0
-    assert "alerts.yaml: ok, 1 model(s) (fraud-scorer)" in done.stdout
+    own = ALERTS.read_text().count("alert:")
+    assert f"alerts.yaml: ok, 1 model(s) (fraud-scorer), {own} rule(s) beside the built-in ones" in done.stdout
 
 
 def test_a_bad_configuration_is_exit_code_2_with_every_place(tmp_path: Path) -> None:
