@@ -50,14 +50,26 @@ class ColumnSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     as_number: bool = False
 
 
+class TimeForm(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How event times are written, as far as alerts.yaml says it.
+
+    `unit`: of numbers since 1970. `format`: of texts, as strptime has it. `zone`: of times without offset; "": UTC.
+    """
+
+    unit: Literal["", "s", "ms", "us", "ns"] = ""
+    format: str = ""
+    zone: str = ""
+
+
 class StreamContract(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One stream of a model: its topic, the field of its event time, its columns by name, its format."""
+    """One stream of a model: its topic, the field of its event time and its form, its columns by name, its format."""
 
     stream: StreamName
     topic: str
     time_field: Field
     columns: tuple[ColumnSpec, ...]
     format: Literal["native"] = "native"
+    times: TimeForm = TimeForm()
 
     @property
     def roots(self) -> frozenset[str]:
@@ -132,7 +144,8 @@ def life_of(lane: str) -> int:
 class TopicContract(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """What profile must know of one topic: the contracts of the models that read it, with their stream on it alone.
 
-    They agree in lateness, clock skew, idle timeout and time field. Sorted by model. Positions name it by digest.
+    They agree in lateness, clock skew, idle timeout, and field and form of the time. Sorted by model. Positions name it
+    by digest.
     """
 
     topic: str

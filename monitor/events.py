@@ -147,6 +147,7 @@ class Batch:
 
     `tombstones`, `filtered`: offsets, shape (k,). `first`, `last`: first and last offset of the batch.
     `timestamp_offset`, `timestamp`: the broker's stamps by offset, kept only under LogAppendTime (else empty).
+    `assumed`: what was taken for granted of the form of its times.
     """
 
     topic: str
@@ -159,6 +160,7 @@ class Batch:
     filtered: Int64s
     timestamp_offset: Int64s
     timestamp: Int64s
+    assumed: tuple[str, ...] = ()
 
 
 class OffsetRange(NamedTuple):

@@ -50,7 +50,8 @@ class ReplayLog:
     place: Place
     ends: bool
     ledger_partitions: int
-    filtered: frozenset[str] = frozenset()
+    filtered: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The models that read a topic and are not replayed, by topic."""
     switches: Sequence[ContractSwitch] = ()
     topic_contracts: Mapping[str, TopicContract] = field(default_factory=dict)
     """Contracts that `switches` name, by digest; a partition without any has that of `contracts` from the start."""
@@ -89,7 +90,8 @@ class Replay:
 
     def _decoder(self, contract: TopicContract) -> Decode:
         return TimeRange(
-            TableDecoder(Decoder(contract.topic, contract.models, self._log.filtered)), *self._log.time_range
+            TableDecoder(Decoder(contract.topic, contract.models, self._log.filtered.get(contract.topic, frozenset()))),
+            *self._log.time_range,
         )
 
     def _contracts_of(self, tp: TopicPartition) -> tuple[TopicContract, list[Mark]]:
@@ -189,6 +191,13 @@ class Replay:
     def lanes(self) -> list[LaneStanding]:
         """How the lanes of all models stand."""
         return [lane for _, fold in sorted(self._evaluate.models.items()) for lane in fold.standings]
+
+    def assumed(self) -> dict[str, list[str]]:
+        """Return, by topic, what was taken for granted of the form of its times."""
+        found: dict[str, dict[str, None]] = {}
+        for tp, task in self._tasks.items():
+            found.setdefault(tp.topic, {}).update(task.assumed)
+        return {topic: list(notes) for topic, notes in found.items() if notes}
 
     def buckets(self) -> dict[TopicPartition, Counter[str]]:
         """Return, by partition, how many records ended in each bucket."""

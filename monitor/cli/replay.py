@@ -21,11 +21,13 @@ from monitor.cli.replay_log import configured, left_out, recorded, tell
 from monitor.cli.replay_sources import TOPIC, FileFlags, recording_of, time_of
 from monitor.cli.shell import open_settings_bus_to_read, settings_of, writing
 from monitor.cli.tail import STYLES, place_of_alert, printable
+from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.messages import Message
 from monitor.events import TopicPartition
+from monitor.log_lines import escaped
 from monitor.replay import Replay, ReplayLog, in_order
 from monitor.settings import Settings
 from monitor.sources.recordings import Recording
@@ -72,6 +74,9 @@ def replay(options: Options) -> Outcome:
     log = log_of(recording, options, settings, bus)
     engine = Replay(log)
     messages = _fold(engine, recording)
+    for topic, notes in engine.assumed().items():
+        for note in notes:
+            typer.echo(escaped(f"{topic}: {note}"), err=True)
     tell({options.sources[0] if len(options.sources) == 1 else "files": unusable})
     alerts = [m for m in in_order(messages, log.ledger_partitions) if m.topic == "alerts"]
     if options.alerts_out is not None:
@@ -113,7 +118,7 @@ def log_of(recording: Recording, options: Options, settings: Settings, bus: Bus 
         place=recording.place or Place(settings.source, settings.links_url, __version__, ""),
         ends=recording.ends is None,
         ledger_partitions=recording.ledger_partitions or settings.ledger_partitions,
-        filtered=frozenset(models) - wanted,
+        filtered=_filtered([c for c in contracts if c.model not in wanted]),
         switches=switches,
         topic_contracts={contract.digest: contract for contract in topic_contracts},
         notices=[n for n in recording.control.notices if n.model in {"", *wanted}],
@@ -122,6 +127,12 @@ def log_of(recording: Recording, options: Options, settings: Settings, bus: Bus 
             None if options.end_at is None else time_of("--to", options.end_at),
         ),
     )
+
+
+def _filtered(contracts: Sequence[ModelContract]) -> dict[str, frozenset[str]]:
+    """Return, by topic, the models that are not replayed."""
+    topics = {stream.topic for contract in contracts for stream in contract.streams}
+    return {t: frozenset(c.model for c in contracts if t in {s.topic for s in c.streams}) for t in topics}
 
 
 def _fold(engine: Replay, recording: Recording) -> list[Message]:

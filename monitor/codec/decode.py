@@ -28,10 +28,11 @@ import numpy as np
 from monitor.codec import reasons
 from monitor.codec.columns import is_unicode
 from monitor.codec.dead_letters import reject
+from monitor.codec.event_times import is_missing, read_values
 from monitor.codec.lenient import MAX_DEPTH, flaw, read_lenient
 from monitor.codec.rows import Cells, RowReader
 from monitor.codec.shapes import Shapes, shapes_of, stream_on
-from monitor.codec.times import UNREADABLE, read_time, read_times
+from monitor.codec.times import UNREADABLE
 from monitor.contract import ModelContract, lane_contract
 from monitor.events import Batch, Int64s, RecordBatch, Rows
 
@@ -68,6 +69,7 @@ class _Sound(NamedTuple):
     times: Int64s
     items: list[Any]
     strict: bool
+    assumed: tuple[str, ...] = ()
 
 
 class _Piece(NamedTuple):
@@ -79,25 +81,32 @@ class _Piece(NamedTuple):
 
 
 class Decoder:
-    """Decodes one topic. All `contracts` have a stream on it, of one kind and with one time field.
+    """Decodes one topic. All `contracts` have a stream on it, of one kind, and with one field and form of the time.
+
+    If there is one model, and no other was left out, events need not name it.
 
     `filtered`: models whose records are left out on purpose, and not dead letters.
     """
 
     def __init__(self, topic: str, contracts: Sequence[ModelContract], filtered: frozenset[str] = frozenset()) -> None:
         streams = {contract.model: stream_on(contract, topic) for contract in contracts}
-        self._stream = next(iter(streams.values())).stream
+        first = next(iter(streams.values()))
+        self._stream, self._form = first.stream, first.times
         self._shapes: Shapes = shapes_of(tuple(streams.values()))
         self._contracts = {c.model: lane_contract(c, streams[c.model]) for c in contracts}
         self._readers = {model: RowReader(stream, self._shapes) for model, stream in streams.items()}
         self._filtered = filtered
+        self._only = next(iter(streams)) if len(streams) == 1 and not filtered else None
+        """The model of events that name none."""
 
     def decode(self, batch: RecordBatch) -> Batch:
         """The batch (not empty) with each record in exactly one of rows, rejected, tombstones and filtered."""
         pieces: dict[str, list[_Piece]] = {model: [] for model in self._readers}
+        assumed: dict[str, None] = {}
         refused: list[tuple[int, str]] = []
         for start, end in _blocks(batch.values):
             events = self._sound(self._block(batch.values[start:end], start, refused), refused)
+            assumed.update(dict.fromkeys(events.assumed))
             for model, piece in self._pieces(events):
                 pieces[model].append(piece)
         refused.sort()
@@ -114,6 +123,7 @@ class Decoder:
             filtered=offsets[[i for i, reason in refused if reason == _FILTERED]],
             timestamp_offset=offsets if stamped else offsets[:0],
             timestamp=np.array(batch.timestamps if stamped else [], dtype=np.int64),
+            assumed=tuple(assumed),
         )
 
     def _block(self, some: Sequence[bytes | None], start: int, refused: list[tuple[int, str]]) -> _Decoded:
@@ -159,36 +169,34 @@ class Decoder:
             return _Sound([], [], np.zeros(0, dtype=np.int64), [], strict)
         models, ids, texts = map(list, zip(*map(self._shapes.envelope, events), strict=True))
         items = events if self._shapes.features is None else list(map(self._shapes.features, events))
-        if self._all_known(models, items) and _all_ids(ids):
-            times = _all_times(texts)
-            if times is not None:
-                return _Sound(places, models, times, items, strict)
-        faults = [self._fault(*envelope) for envelope in zip(models, ids, texts, items, strict=True)]
+        if self._only is not None and set(map(type, models)) != {str}:
+            models = [self._only if _is_missing(model) else model for model in models]
+        times, assumed = read_values(texts, self._form)
+        if self._all_known(models, items) and _all_ids(ids) and bool(((times >= EARLIEST) & (times < TOO_LATE)).all()):
+            return _Sound(places, models, times, items, strict, assumed)
+        envelopes = zip(models, ids, texts, times.tolist(), items, strict=True)
+        faults = [self._fault(*envelope) for envelope in envelopes]
         refused += [(place, reason) for place, reason in zip(places, faults, strict=True) if reason is not None]
         good = [reason is None for reason in faults]
-        times = read_times(list(compress(texts, good)))
-        return _Sound(
-            list(compress(places, good)), list(compress(models, good)), times, list(compress(items, good)), strict
-        )
+        kept = (list(compress(some, good)) for some in (places, models, items))
+        places, models, items = kept
+        return _Sound(places, models, times[good], items, strict, assumed)
 
     def _all_known(self, models: list[Any], items: list[Any]) -> bool:
         if set(map(type, models)) != {str} or not self._readers.keys() >= set(models):
             return False
         return not {type(None), msgspec.UnsetType} & set(map(type, items))
 
-    def _fault(self, model: Any, event_id: Any, time: Any, item: Any) -> str | None:
+    def _fault(self, model: Any, event_id: Any, time: Any, ms: int, item: Any) -> str | None:
         """Why an event is no row: the first reason that holds, or None."""
         if _is_missing(model):
             return reasons.MISSING_MODEL
         if not isinstance(model, str) or model not in self._readers:
             return _FILTERED if isinstance(model, str) and model in self._filtered else reasons.UNKNOWN_MODEL
-        if _is_missing(event_id):
-            return reasons.MISSING_ID
-        if not _is_id(event_id):
+        if not _is_missing(event_id) and not _is_id(event_id):
             return reasons.INVALID_ID
-        if _is_missing(time):
+        if is_missing(time):
             return reasons.MISSING_TIME
-        ms = read_time(time) if isinstance(time, str) else UNREADABLE
         if not EARLIEST <= ms < TOO_LATE:
             return reasons.INVALID_TIME if ms == UNREADABLE else reasons.TIME_OUT_OF_RANGE
         return reasons.MISSING_FEATURES if _is_missing(item) else None
@@ -257,18 +265,16 @@ def _is_plain(values: list[bytes]) -> bool:
 
 
 def _all_ids(ids: list[Any]) -> bool:
-    if set(map(type, ids)) != {str} or not "".join(ids).isprintable():
+    if set(map(type, ids)) != {str}:
+        ids = [one for one in ids if not _is_missing(one)]
+        if not set(map(type, ids)) <= {str}:
+            return False
+    if not "".join(ids).isprintable():
         return False
+    if not ids:
+        return True
     lengths = set(map(len, ids))
     return min(lengths) >= 1 and max(lengths) <= LONGEST_ID
-
-
-def _all_times(texts: list[Any]) -> Int64s | None:
-    """Return all times, or None if one is missing, unreadable or out of range."""
-    if set(map(type, texts)) != {str}:
-        return None
-    times = read_times(texts)
-    return times if bool(((times >= EARLIEST) & (times < TOO_LATE)).all()) else None
 
 
 def _is_id(value: Any) -> bool:

@@ -8,7 +8,6 @@ JSON_TOO_DEEP = "json_too_deep"
 NOT_AN_OBJECT = "not_an_object"
 MISSING_MODEL = "missing_model"
 UNKNOWN_MODEL = "unknown_model"
-MISSING_ID = "missing_id"
 INVALID_ID = "invalid_id"
 MISSING_TIME = "missing_time"
 INVALID_TIME = "invalid_time"
@@ -22,12 +21,11 @@ SENTENCES = {
     INVALID_JSON: "The value is not one whole JSON text.",
     JSON_TOO_DEEP: "Arrays and objects are nested more than 500 levels deep.",
     NOT_AN_OBJECT: "The value is JSON, but no object.",
-    MISSING_MODEL: "There is no `model`, or it is null.",
+    MISSING_MODEL: "There is no `model`, or it is null, and several models read this topic.",
     UNKNOWN_MODEL: "alerts.yaml declares no such model on this topic.",
-    MISSING_ID: "There is no `event_id`, or it is null.",
-    INVALID_ID: "`event_id` is no text of 1 to 256 characters without control characters.",
-    MISSING_TIME: "The field of the event time is missing or null.",
-    INVALID_TIME: "The event time is no RFC 3339 text with Z or a numeric offset.",
+    INVALID_ID: "`event_id` is there, and no text of 1 to 256 characters without control characters.",
+    MISSING_TIME: "The field of the event time is missing, null or an empty text.",
+    INVALID_TIME: "The event time is in none of the forms that times may have.",
     TIME_OUT_OF_RANGE: "The event time is before 2000 or not before 2100.",
     MISSING_FEATURES: "`features` is missing or no object.",
     TIME_AHEAD: "The event time is too far ahead of the broker's stamp, or of its neighbours.",

@@ -9,7 +9,7 @@ the year 0000 or after 9999 in UTC, because it could not be written as RFC 3339 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -33,19 +33,27 @@ _DAYS_OF_MONTH = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _MONTH_DAYS = np.array(_DAYS_OF_MONTH)
 
 
-class _Form:
-    """A usual form of the text. `weights` turn its digits into year, month, day, hour, minute, second, millisecond."""
+class Form:
+    """A usual form of the text: digits stand where the template has 0, and all else as it has it.
 
-    def __init__(self, template: bytes) -> None:
+    `weights` turn the digits into year, month, day, hour, minute, second, millisecond; `fields` say where these are.
+    """
+
+    def __init__(self, template: bytes, fields: Sequence[tuple[int, int]] = _FIELDS) -> None:
         self.template = np.frombuffer(template, dtype=np.uint8)
         self.most = np.where(self.template == ord("0"), 9, 0).astype(np.uint8)
-        self.weights = np.zeros((len(template), len(_FIELDS)))
-        for k, (start, end) in enumerate(_FIELDS):
-            if end < len(template):
+        self.weights = np.zeros((len(template), len(fields)))
+        for k, (start, end) in enumerate(fields):
+            if end <= len(template):
                 self.weights[start:end, k] = [10.0**power for power in range(end - start - 1, -1, -1)]
 
 
-_FORMS = {20: _Form(b"0000-00-00T00:00:00Z"), 24: _Form(b"0000-00-00T00:00:00.000Z")}
+_FORMS = {
+    len(template): Form(template, _FIELDS if b"." in template else _FIELDS[:-1])
+    for digits in (b"", b".000", b".000000", b".000000000")
+    for template in (b"0000-00-00T00:00:00" + digits + b"Z",)
+}
+_OFFSET = re.compile(r"([+-])(\d\d):(\d\d)", re.ASCII)
 
 
 def read_times(texts: Sequence[str]) -> Int64s:
@@ -54,14 +62,36 @@ def read_times(texts: Sequence[str]) -> Int64s:
         return np.array([read_time(text) for text in texts], dtype=np.int64)
     lengths = sorted(set(map(len, texts)))
     if len(lengths) == 1 and lengths[0] in _FORMS:
-        return _read_alike(texts, _FORMS[lengths[0]])
+        return read_alike(texts, _FORMS[lengths[0]])
     times = np.empty(len(texts), dtype=np.int64)
     own = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     for length in lengths:
         where = np.flatnonzero(own == length)
         some = [texts[i] for i in where.tolist()]
-        times[where] = _read_alike(some, _FORMS[length]) if length in _FORMS else [read_time(text) for text in some]
+        if length in _FORMS:
+            times[where] = read_alike(some, _FORMS[length])
+        else:
+            form = _FORMS.get(length - len("+01:00") + 1)
+            times[where] = [read_time(text) for text in some] if form is None else _read_with_offsets(some, form)
     return times
+
+
+def _read_with_offsets(texts: Sequence[str], form: Form) -> Int64s:
+    """Read texts of a usual form whose offset is not Z: as if it were, and then by what the offset says."""
+    away = {ending: _away(ending) for ending in {text[-6:] for text in texts}}
+    if None in away.values():
+        return np.array([read_time(text) for text in texts], dtype=np.int64)
+    times = read_alike([text[:-6] + "Z" for text in texts], form)
+    shifted = times - np.array([away[text[-6:]] for text in texts], dtype=np.int64)
+    return np.where((times == UNREADABLE) | (shifted < _LEAST) | (shifted > _MOST), UNREADABLE, shifted)
+
+
+def _away(ending: str) -> int | None:
+    """How far an offset is from UTC, ms; None if it is none."""
+    found = _OFFSET.fullmatch(ending)
+    if found is None or found[2] > "23" or found[3] > "59":
+        return None
+    return (int(found[2]) * 60 + int(found[3])) * (-60_000 if found[1] == "-" else 60_000)
 
 
 def read_time(text: str) -> int:
@@ -92,23 +122,29 @@ def parse_time(text: str) -> int:
     return time
 
 
-def _read_alike(texts: Sequence[str], form: _Form) -> Int64s:
-    """Read texts of a usual length as one matrix of bytes, and those of another form one by one."""
+def read_alike(texts: Sequence[str], form: Form, one: Callable[[str], int] | None = None) -> Int64s:
+    """Read texts of the form's length as one matrix of bytes. `one`: reads each of those that are of another form."""
     joined = "".join(texts)
     if not joined.isascii():
-        return np.array([read_time(text) for text in texts], dtype=np.int64)
+        return np.array([(one or read_time)(text) for text in texts], dtype=np.int64)
     raw = np.frombuffer(joined.encode(), dtype=np.uint8).reshape(len(texts), -1)
     digits = raw - form.template  # unsigned: what is below "0" becomes large
     # float64 products of digits and powers of ten are exact, and BLAS is faster than integer sums
     fields = (digits.astype(np.float64) @ form.weights).astype(np.int64)
-    year, month, day, hour, minute, second, milli = fields.T
-    good = (digits <= form.most).all(axis=1) & (fields <= _LIMITS).all(axis=1) & (month >= 1) & (day >= 1)
+    year, month, day, hour, minute, second, *rest = fields.T
+    milli = rest[0] if rest else 0
+    good = (digits <= form.most).all(axis=1) & (fields <= _LIMITS[: fields.shape[1]]).all(axis=1)
+    good &= (month >= 1) & (day >= 1)
     month = np.where(good, month, 1)
     good &= day <= _MONTH_DAYS[month] + ((month == 2) & _is_leap(year))
     seconds = (_days(year, month, day) * 24 + hour) * 3600 + minute * 60 + second
     times: Int64s = seconds * 1000 + milli
-    for i in np.flatnonzero(~good).tolist():  # lower-case letters, leap seconds and nonsense are rare
-        times[i] = read_time(texts[i])
+    others = np.flatnonzero(~good).tolist()
+    if one is None and len(others) > _FEW and all(texts[i][10] == " " for i in others):
+        times[others] = read_alike([f"{texts[i][:10]}T{texts[i][11:]}" for i in others], form)
+        return times
+    for i in others:  # lower-case letters, leap seconds and nonsense are rare
+        times[i] = (one or read_time)(texts[i])
     return times
 
 

@@ -148,7 +148,8 @@ def _topics(contracts: Contracts, sheet: Sheet) -> Iterator[Problem]:
     for model, contract in contracts.items():
         for stream in contract.streams:
             path: Path = ("models", model, "streams", stream.stream, "topic")
-            clock = (contract.lateness_ms, contract.idle_timeout_ms, contract.max_clock_skew_ms, stream.time_field)
+            when = (stream.time_field, stream.times)
+            clock = (contract.lateness_ms, contract.idle_timeout_ms, contract.max_clock_skew_ms, when)
             owner, kind, known = first.setdefault(stream.topic, (model, stream.stream, clock))
             if kind != stream.stream:
                 message = f"topic {stream.topic!r} is the {kind} of {owner!r}: a topic carries one kind of stream"

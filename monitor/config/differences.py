@@ -85,7 +85,7 @@ def _changes_of_a_lane(old: Running, new: Running, stream: str) -> list[str]:
     pairs = {
         "pane": (old.contract.pane_ms, new.contract.pane_ms),
         "topic": (one.topic, other.topic),
-        "timestamp": (one.time_field, other.time_field),
+        "timestamp": ((one.time_field, one.times), (other.time_field, other.times)),
         "columns": (one.columns, other.columns),
         "format": (one.format, other.format),
         "reference": (old.rules.reference, new.rules.reference),

@@ -30,6 +30,7 @@ from monitor.config.scalars import (
     PositiveDuration,
     Start,
     Time,
+    TimeZone,
     Topic,
     duration,
     positive,
@@ -94,6 +95,8 @@ class ModelSettings(Shape):
     """Place where a first start begins: earliest, latest, or a time."""
     grid_rows: Annotated[int, Field(ge=10, le=100_000)] | None = None
     """Most rows that a partition sends raw while it waits for a grid from a file or topic; `first: n` sets it to n."""
+    timezone: TimeZone | None = None
+    """Time zone of event times without offset, such as Europe/Berlin."""
     trace_points: Annotated[int, Field(ge=16, le=65_536)] | None = None
     """Most rows of a pane that the detectors read."""
 

@@ -33,7 +33,7 @@ from monitor.config.resolved import (
 from monitor.config.roles import ColumnEntry, ColumnsEntry
 from monitor.config.scalars import DurationOrOff, Start
 from monitor.config.selection import is_for
-from monitor.contract import ColumnKind, ColumnSpec, ModelContract, StreamContract
+from monitor.contract import ColumnKind, ColumnSpec, ModelContract, StreamContract, TimeForm
 from monitor.events import StreamName
 
 BUILT_IN = ModelSettings.model_validate(
@@ -49,6 +49,7 @@ BUILT_IN = ModelSettings.model_validate(
         "start": "earliest",
         "grid_rows": 5000,
         "trace_points": 2048,
+        "timezone": "UTC",
     }
 )
 """These settings hold if alerts.yaml sets nothing else."""
@@ -100,12 +101,18 @@ def contract_of(name: str, model: ModelEntry, defaults: ModelSettings) -> ModelC
         raw_rows=model.reference.first or settings.grid_rows,
         trace_points=settings.trace_points,
         streams=tuple(
-            StreamContract(stream, entry.topic, model.columns.timestamp.at, columns)
+            StreamContract(stream, entry.topic, model.columns.timestamp.at, columns, times=_times(model, defaults))
             for stream, entry, columns in streams
             if entry is not None
         ),
         reference=_reference(model.reference).model_dump_json(exclude_none=True),
     )
+
+
+def _times(model: ModelEntry, defaults: ModelSettings) -> TimeForm:
+    written = model.columns.timestamp
+    zone = written.timezone or model.timezone or defaults.timezone
+    return TimeForm(written.unit or "", written.format or "", zone or "")
 
 
 def window_of(entry: WindowEntry) -> WindowSpec:

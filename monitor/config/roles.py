@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema
 
 from monitor.codec.columns import flag_of
 from monitor.config.entry import Shape
-from monitor.config.scalars import COLUMN_PATTERN, Column
+from monitor.config.scalars import COLUMN_PATTERN, Column, TimeFormat, TimeZone
 from monitor.contract import Field as FieldOf
 
 _COLUMN_SCHEMA = {"type": "string", "pattern": COLUMN_PATTERN}
@@ -117,6 +117,23 @@ class FieldEntry(_Named):
         return field_of(self.field)
 
 
+class TimestampEntry(FieldEntry):
+    """The field of the event time: its name, or a mapping with its form."""
+
+    unit: Literal["s", "ms", "us", "ns"] | None = None
+    """Unit of times that are numbers since 1970."""
+    format: TimeFormat | None = None
+    """Format of times that are texts, with the directives of strptime: %d.%m.%Y %H:%M."""
+    timezone: TimeZone | None = None
+    """Time zone of times without offset, such as Europe/Berlin."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.unit is not None and self.format is not None:
+            raise ValueError("`unit` is for times that are numbers, `format` for texts: leave out one of them")
+        return self
+
+
 def field_of(path: list[str]) -> FieldOf:
     """Return a field as the contract has it: one name is plain."""
     return path[0] if len(path) == 1 else tuple(path)
@@ -133,7 +150,7 @@ ONE_OR_MORE = BeforeValidator(_listed)
 class ColumnsEntry(Shape):
     """The columns of a model by their role."""
 
-    timestamp: FieldEntry = FieldEntry(field=["event_time"])
+    timestamp: TimestampEntry = TimestampEntry(field=["event_time"])
     """Field of the event time."""
     prediction: FieldEntry | None = None
     """Field of the prediction; rules call the column `prediction`."""

@@ -10,7 +10,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from monitor.codec.durations import DURATION_PATTERN, parse_duration
+from monitor.codec.formats_of_time import check_format
 from monitor.codec.times import TIME_PATTERN, parse_time
+from monitor.codec.zones import UnknownZone, zone_names, zone_of
+from monitor.config.suggest import did_you_mean
 
 OFF = "off"
 
@@ -35,6 +38,21 @@ def _time(value: object) -> int:
     return parse_time(value)
 
 
+def _zone(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            zone_of(value)
+        except UnknownZone as error:
+            raise ValueError(f"{error}{did_you_mean(value, zone_names())}") from None
+    return value
+
+
+def _format(value: object) -> object:
+    if isinstance(value, str):
+        check_format(value)
+    return value
+
+
 def _start(value: object) -> str | int:
     if value in ("earliest", "latest"):
         return str(value)
@@ -52,6 +70,10 @@ Duration = Annotated[int, BeforeValidator(duration), WithJsonSchema(DURATION_SCH
 PositiveDuration = Annotated[int, BeforeValidator(duration), AfterValidator(positive), WithJsonSchema(DURATION_SCHEMA)]
 Time = Annotated[int, BeforeValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
 Start = Annotated[Literal["earliest", "latest"] | int, BeforeValidator(_start), WithJsonSchema(_START_SCHEMA)]
+
+TimeZone = Annotated[str, BeforeValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Berlin"]})]
+_FORMAT_SCHEMA = {"type": "string", "examples": ["%d.%m.%Y %H:%M"]}
+TimeFormat = Annotated[str, BeforeValidator(_format), WithJsonSchema(_FORMAT_SCHEMA)]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Glob = Annotated[str, Field(pattern=r"^[A-Za-z0-9._*?!\[\]-]{1,128}$")]

@@ -68,6 +68,8 @@ class ProfileTask:
         self._decoder = decoder_of(fold.contract)
         self._marks = sorted(marks, key=lambda mark: mark.order)
         self._target: ProfilePosition | None = None
+        self.assumed: dict[str, None] = {}
+        """What was taken for granted of the times so far, as notes for people."""
         fold.lanes.waits_to_the_end = self._waits_to_the_end
         self._keep_waiting()
         self._is_whole = True
@@ -154,7 +156,9 @@ class ProfileTask:
             stops += [offset for offset in self.fold.quarantined if offset > offsets[at]]
             end = bisect_left(offsets, min(stops), at) if stops else len(offsets)
             part = records if at == 0 and end == len(offsets) else records.cut(at, end)
-            self.fold.feed(self._decoder.decode(part), part)
+            decoded = self._decoder.decode(part)
+            self.assumed.update(dict.fromkeys(decoded.assumed))
+            self.fold.feed(decoded, part)
             at = end
         if offsets:
             self.reach(offsets[-1] + 1)

@@ -41,6 +41,8 @@ class InputPartition:
         self._switches: list[ContractSwitch] = []
         self._written: tuple[tuple[Switch, ...], tuple[Heartbeat, ...]] = (), ()
         """The switches and heartbeats among what was taken of it last."""
+        self._reported: set[str] = set()
+        """What is logged of the form of its times."""
         self._touched: set[str] = set()
         """Models that were let go since the last commit: their ledger partitions get its entries, too."""
         self._present = Present()
@@ -203,7 +205,16 @@ class InputPartition:
             outgoing += [encode_entry(entry, ledger, partition) for entry in [*shared, *sealed]]
         outgoing += [dead_letter(rejected, dead_letters) for rejected in drained.rejected]
         self._log_rejected(drained.rejected)
+        self._log_assumed()
         return outgoing
+
+    def _log_assumed(self) -> None:
+        """Log once what is taken for granted of the form of its times."""
+        for note in self.task.assumed:
+            if note not in self._reported:
+                self._reported.add(note)
+                remedy = "say it in alerts.yaml: columns: {timestamp: {field: ..., timezone: UTC}}, or unit, or format"
+                self._log.warning("times_taken_for_granted", form=note, remedy=remedy, **self.tp._asdict())
 
     def _log_rejected(self, rejected: Sequence[Rejected]) -> None:
         counts = Counter(record.reason for record in rejected)

@@ -13,12 +13,11 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
 from monitor.codec.canonical import time_text
+from monitor.codec.event_times import read_values
 from monitor.codec.lenient import read_lenient
 from monitor.codec.shapes import value_at
-from monitor.codec.table_times import TableTimes, read_numbers, read_texts
 from monitor.codec.times import UNREADABLE
 from monitor.contract import path_of
 from monitor.sources.file_content import Content
@@ -74,7 +73,7 @@ def _events(lines: Sequence[bytes], rows: TableRows, first: int, unusable: Unusa
             time = (_object(line) or {}).get(field, msgspec.UNSET)
         if time is msgspec.UNSET and rows.start_ms is not None:
             time = time_text(rows.start_ms + number * rows.step_ms)
-        read = _read(value_at(time, rest))
+        read = read_values([value_at(time, rest)], rows.stream.times)
         unusable.notes.update(dict.fromkeys(f"{field}: {note}" for note in read.notes))
         if read.times[0] != UNREADABLE:
             time = time_text(int(read.times[0]))
@@ -82,14 +81,6 @@ def _events(lines: Sequence[bytes], rows: TableRows, first: int, unusable: Unusa
                 time = {name: time}
         events.append(_event(line, rows, number, time))
     return events
-
-
-def _read(time: Any) -> TableTimes:
-    if isinstance(time, str):
-        return read_texts([time.strip()])
-    if isinstance(time, int | float) and not isinstance(time, bool) and abs(time) < -UNREADABLE:
-        return read_numbers(np.array([time]))
-    return TableTimes(np.array([UNREADABLE]), ())
 
 
 def _event(line: bytes, rows: TableRows, number: int, time: Any) -> bytes:

@@ -23,7 +23,7 @@ from monitor.config.suggest import did_you_mean
 from monitor.contract import ModelContract, StreamContract, field_text, lane_contract
 from monitor.errors import ConfigurationError
 from monitor.events import CellState, Int64s, RecordBatch, Rows, TopicPartition
-from monitor.sources.arrow_cells import CsvCells, label_cells, number_cells, plain, value_in
+from monitor.sources.arrow_cells import CsvCells, family_of, label_cells, number_cells, plain, value_in
 from monitor.sources.arrow_times import times_of
 from monitor.sources.csv_dialect import FOUND, CsvFlags
 from monitor.sources.table_files import Room, TableFile, open_table, reordered
@@ -169,14 +169,14 @@ class TableReader:
             start = DEFAULT_START_MS if self._spec.start_ms is None else self._spec.start_ms
             number = self.first + row
             return start + np.arange(number, number + n, dtype=np.int64) * self._spec.step_ms, {}
-        read = times_of(array)
+        read = times_of(array, self._spec.stream.times)
         field = field_text(self._spec.stream.time_field)
         unusable.notes.update(dict.fromkeys(f"{field}: {note}" for note in read.notes))
         sound = (read.times >= EARLIEST) & (read.times < TOO_LATE)
         if bool(sound.all()):
             return read.times, {}
         missing = array.is_null().to_numpy(zero_copy_only=False)
-        if self._file.is_csv:
+        if family_of(array.type) == "text":
             missing |= pc.fill_null(pc.equal(pc.utf8_trim_whitespace(array), ""), False).to_numpy(zero_copy_only=False)
         unread = ~missing & (read.times == UNREADABLE)
         faults: dict[int, str] = {}

@@ -71,7 +71,7 @@ BAD = (
     (reasons.INVALID_JSON, event(1)[:-9]),
     (reasons.JSON_TOO_DEEP, event(1)[:-1] + b',"deep":' + b"[" * 600 + b"]" * 600 + b"}"),
     (reasons.UNKNOWN_MODEL, event(1, model="nobody")),
-    (reasons.MISSING_ID, event(1, event_id=None)),
+    (reasons.INVALID_ID, event(1, event_id=5)),
     (reasons.MISSING_TIME, event(1, event_time=None)),
     (reasons.TIME_OUT_OF_RANGE, event(1, event_time="1999-12-31T23:59:59Z")),
     (reasons.TIME_AHEAD, event(1, event_time=time_text(START + 30 * DAY))),

@@ -35,6 +35,7 @@ SECTIONS = {
     "Streams": "StreamsEntry",
     "Stream": "StreamEntry",
     "Columns": "ColumnsEntry",
+    "Timestamp": "TimestampEntry",
     "Column": "ColumnEntry BinaryEntry CategoricalEntry FieldEntry",
     "Reference": "ReferenceEntry",
     "Windows": "WindowEntry",
@@ -79,7 +80,7 @@ def test_the_defaults_of_the_settings_are_those_that_hold() -> None:
     for name, reported, _ in rows(section(ALERTS, "Settings")):
         value = getattr(BUILT_IN, name.strip("`"))
         shown = YAML(typ="safe").load(reported.strip("`"))
-        if name != "`start`" and isinstance(shown, str):
+        if name not in ("`start`", "`timezone`") and isinstance(shown, str):
             shown = parse_duration(shown)
         assert shown == (value.model_dump(exclude_none=True) if name == "`window`" else value), name
 

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.codec import reasons
-from monitor.codec.table_times import read_texts
+from monitor.codec.event_times import read_texts
+from monitor.contract import TimeForm
 from monitor.errors import ConfigurationError
 from monitor.events import CellState
 from monitor.sources.arrow_times import times_of
@@ -123,7 +124,9 @@ ALMOST = st.text("0123456789-:.TZtz +", min_size=20, max_size=20) | st.builds(
 @given(st.lists(ALMOST, min_size=1, max_size=4))
 def test_a_time_is_the_same_whatever_stands_beside_it(texts: list[str]) -> None:
     """Arrow reads a column of usual times; what one alone gives is what it gives among others."""
-    assert times_of(pa.array(texts)).times.tolist() == [int(read_texts([text]).times[0]) for text in texts]
+    assert times_of(pa.array(texts), TimeForm()).times.tolist() == [
+        int(read_texts([text], TimeForm()).times[0]) for text in texts
+    ]
 
 
 @pytest.mark.parametrize(
