@@ -73,12 +73,12 @@ def replay(options: Options) -> Outcome:
     recording = recording_of(options.sources, flags, settings, bus, unusable)
     log = log_of(recording, options, settings, bus)
     engine = Replay(log)
-    messages = _fold(engine, recording)
+    messages = _alerts(engine, recording)
     for topic, notes in engine.assumed().items():
         for note in notes:
             typer.echo(escaped(f"{topic}: {note}"), err=True)
     tell({options.sources[0] if len(options.sources) == 1 else "files": unusable})
-    alerts = [m for m in in_order(messages, log.ledger_partitions) if m.topic == "alerts"]
+    alerts = in_order(messages, log.ledger_partitions)
     if options.alerts_out is not None:
         with writing(options.alerts_out):
             options.alerts_out.write_bytes(b"".join(message.value + b"\n" for message in alerts))
@@ -135,8 +135,9 @@ def _filtered(contracts: Sequence[ModelContract]) -> dict[str, frozenset[str]]:
     return {t: frozenset(c.model for c in contracts if t in {s.topic for s in c.streams}) for t in topics}
 
 
-def _fold(engine: Replay, recording: Recording) -> list[Message]:
-    messages: list[Message] = []
+def _alerts(engine: Replay, recording: Recording) -> list[Message]:
+    """Fold the recording; nothing else of what it says is kept, because there may be an observation for every pane."""
+    alerts: list[Message] = []
     columns = (
         TextColumn("replay"),
         BarColumn(),
@@ -146,13 +147,11 @@ def _fold(engine: Replay, recording: Recording) -> list[Message]:
     )
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task("replay", total=recording.size or None, alerts=0)
-        alerts = 0
         for new in engine.fold(recording.sequences(lambda n: bar.advance(task, n))):
-            messages += new
-            alerts += sum(1 for message in new if message.topic == "alerts")
-            bar.update(task, alerts=alerts)
-        messages += engine.finish(recording.ends or {})
-    return messages
+            alerts += (message for message in new if message.topic == "alerts")
+            bar.update(task, alerts=len(alerts))
+        alerts += (message for message in engine.finish(recording.ends or {}) if message.topic == "alerts")
+    return alerts
 
 
 def _show(

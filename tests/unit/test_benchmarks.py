@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import rebuild, tables
+from benchmarks import rebuild, table_replay, tables
 from benchmarks.core_path import CoreRun, adwin_updates
 from benchmarks.reference_spread import METRICS, Report, run
 from benchmarks.traffic import make_traffic
@@ -26,6 +26,20 @@ def test_the_benchmark_of_tables_reads_every_format() -> None:
     """Each has a figure."""
     figures = tables.run(rows=500, columns=5, repeats=1)
     assert set(figures) == {"parquet", "orc", "csv", "events in JSON"}
+
+
+def test_the_benchmark_of_replays_of_tables_has_a_rate_for_every_path_and_a_memory() -> None:
+    """Rows that were lost would raise, and so would a replay that ends with an error."""
+    figures = table_replay.rates(rows=7000, columns=3, repeats=1)
+    assert set(figures) == {
+        "profile + evaluate alone",
+        "replay of parquet",
+        "replay of csv",
+        "replay of events in JSON",
+    }
+    peaks = table_replay.memory(columns=3, budget_mb=256, times=0.01)
+    assert {form: rows for form, (_, _, rows) in peaks.items()} == {"parquet": 100_000, "csv": 100_000}
+    assert all(size > 2 and peak > 20 for size, peak, _ in peaks.values())
 
 
 def test_the_benchmark_of_a_rebuild_folds_all_panes_of_its_model_again() -> None:
