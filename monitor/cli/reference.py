@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from monitor.alerts_file import load_config
 from monitor.cli.replay_log import tell
@@ -57,7 +58,7 @@ def show(file: Path) -> None:
             series = columns[bins.name]
             kind = "numeric" if isinstance(bins, NumericBins) else "categorical"
             scores = [_number(series.get(name)) for name in ("mean", "std", "quantile_0.5", "missing_rate")]
-            table.add_row(printable(bins.name).replace("[", "\\["), kind, str(bins.bins), *scores)
+            table.add_row(Text(printable(bins.name)), kind, str(bins.bins), *scores)
         console.print(table)
 
 

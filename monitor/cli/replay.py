@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from monitor import __version__
 from monitor.alerts_file import load_config
@@ -169,7 +170,7 @@ def _show(
             f"[{STYLES[status]}]{status}[/]",
             labels["alertname"],
             labels.get("model", ""),
-            printable(place_of_alert(labels)).replace("[", "\\["),
+            Text(printable(place_of_alert(labels))),
             f"{evidence['value']:.6g}" if evidence else "",
             f"{evidence['op']} {evidence['threshold']:.6g}" if evidence else "",
         )

@@ -138,7 +138,7 @@ def _alert(data: Data) -> Spans:
         (f"{status:<8}", STYLES[status]),
         " ",
         (labels["alertname"], "bold"),
-        f" {'/'.join(filter(None, (labels.get('model'), place_of_alert(labels))))}  ",
+        f" {printable('/'.join(filter(None, (labels.get('model'), place_of_alert(labels)))))}  ",
         printable(text),
     ]
 

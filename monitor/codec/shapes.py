@@ -80,14 +80,19 @@ def shapes_of(streams: tuple[StreamContract, ...]) -> Shapes:
     loose_inner = _struct("Features", columns, attributes, strict=False) if nested else None
     strict = _struct("Event", top, of_envelope, strict=True, features=strict_inner)
     loose = _struct("Event", top, of_envelope, strict=False, features=loose_inner)
+    from_object = _builder(loose, of_envelope, loose_inner, attributes)
+    is_nameable = all(map(_is_nameable, [*columns, *top]))
+    by_hand = _by_hand(from_object)
     return Shapes(
-        strict=msgspec.json.Decoder(strict).decode,
-        loose=msgspec.json.Decoder(loose).decode,
-        from_object=_builder(loose, of_envelope, loose_inner, attributes),
+        strict=msgspec.json.Decoder(strict).decode if is_nameable else by_hand,
+        loose=msgspec.json.Decoder(loose).decode if is_nameable else by_hand,
+        from_object=from_object,
         envelope=_envelope(of_envelope, names, time_field),
         features=attrgetter(FEATURES) if nested else None,
         attributes=attributes,
-        typed=frozenset(field for field in columns if _is_typed(columns[field] if nested else top[field])),
+        typed=frozenset(
+            field for field in columns if is_nameable and _is_typed(columns[field] if nested else top[field])
+        ),
     )
 
 
@@ -146,8 +151,23 @@ def _struct(
         fields.append((attributes[field], kind, default))
     if features is not None:
         fields.append((FEATURES, features if strict else features | None, msgspec.UNSET))
-    rename = {attribute: field for field, attribute in attributes.items() if field in uses}
+    rename = {attribute: field for field, attribute in attributes.items() if field in uses and _is_nameable(field)}
     return msgspec.defstruct(name, fields, rename=rename, gc=False)
+
+
+def _is_nameable(field: str) -> bool:
+    """Return false for a name that msgspec takes for no field of a type: then objects are taken apart one by one."""
+    return not {'"', "\\"} & set(field)
+
+
+def _by_hand(from_object: Callable[[Mapping[str, Any]], Any]) -> Callable[[bytes], Any]:
+    def read(value: bytes) -> Any:
+        found = msgspec.json.decode(value)
+        if not isinstance(found, dict):
+            raise msgspec.DecodeError("no object")
+        return from_object(found)
+
+    return read
 
 
 def _builder(

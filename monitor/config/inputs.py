@@ -1,12 +1,14 @@
 """Inputs of detectors: from `COLUMN`, `missing(COLUMN)` or `class(LABEL)` to the series of a model.
 
 A detector of ranks reads the rank of any series, and anything that is 0 or 1. A detector of 0 and 1 reads the value
-of a binary column, `missing(...)` and `class(...)`. A glob stands for those columns that the detector can read.
+of a binary column, `missing(...)` and `class(...)`. A glob stands for those columns that the detector can read. In
+quotes a name is literal, and so is one that is written out: `area (m²)` is the column of this name, if there is one.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fnmatch import translate
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -18,7 +20,9 @@ from monitor.contract import ColumnSpec, ModelContract, StreamContract
 from monitor.events import StreamName
 
 Form = Literal["value", "missing", "class"]
-_FUNCTION = re.compile(r"\s*(?P<form>[A-Za-z_]+)\s*\(\s*(?P<argument>[^()]*?)\s*\)\s*")
+_QUOTED = r"""\s*(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\s*"""
+_FUNCTION = re.compile(rf"\s*(?P<form>[A-Za-z_]+)\s*\((?P<argument>{_QUOTED}|[^()]*)\)\s*")
+_IS_QUOTED = re.compile(_QUOTED).fullmatch
 
 
 class ResolvedInput(NamedTuple):
@@ -60,17 +64,19 @@ def series_of(contract: ModelContract) -> tuple[SeriesOf, ...]:
 
 def resolve_inputs(spec: DetectorSpec, contract: ModelContract) -> tuple[ResolvedInput, ...]:
     """Return the series that a detector watches, in the order of the contract; raises InputRefused without any."""
-    form, argument = _parsed(spec.input)
+    names = [series.name for series in series_of(contract)]
+    form, argument = _parsed(spec.input, names)
+    written = _unquoted(argument)
     if form == "class":
-        return (_class(argument, contract),)
-    matches = re.compile(translate(argument)).match
+        return (_class(written, contract),)
+    is_literal = argument in names or written != argument
+    matches = re.compile(re.escape(written) + r"\Z" if is_literal else translate(argument)).match
     matching = [series for series in series_of(contract) if matches(series.name)]
     readable = [s for s in matching if form == "missing" or spec.detector.reads == "rank" or s.column.kind == "binary"]
     if not matching and argument == "error":
         raise InputRefused("the input 'error' needs labels, not supported yet")
     if not matching:
-        names = [series.name for series in series_of(contract)]
-        raise InputRefused(f"no column of {contract.model} is {argument!r}{did_you_mean(argument, names)}")
+        raise InputRefused(f"no column of {contract.model} is {written!r}{did_you_mean(written, names)}")
     if not readable:
         raise InputRefused(_not_binary(spec, matching[0]))
     return tuple(ResolvedInput(series.stream, series.name, form, None) for series in readable)
@@ -82,20 +88,28 @@ def _names(stream: StreamContract, column: ColumnSpec) -> tuple[str, ...]:
     return alone.numeric_series + alone.categorical_series
 
 
-def _parsed(text: str) -> tuple[Form, str]:
+def _parsed(text: str, names: Sequence[str]) -> tuple[Form, str]:
+    if text in names:
+        return "value", text
     match = _FUNCTION.fullmatch(text)
     if match is None:
         return "value", text.strip()
-    if not match["argument"]:
+    argument = match["argument"].strip()
+    if not argument:
         raise InputRefused(f"{match['form']}() needs a name in its brackets")
     if match["form"] == "missing":
-        return "missing", match["argument"]
+        return "missing", argument
     if match["form"] == "class":
-        return "class", match["argument"]
+        return "class", argument
     raise InputRefused(
         f"unknown input {match['form']!r}{did_you_mean(match['form'], ('missing', 'class'))}; "
         "there are COLUMN, missing(COLUMN) and class(LABEL)"
     )
+
+
+def _unquoted(text: str) -> str:
+    """The name within quotes, in which a backslash stands before a quote and before a backslash."""
+    return re.sub(r"\\([\"'\\])", r"\1", text.strip()[1:-1]) if _IS_QUOTED(text) else text
 
 
 def _class(label: str, contract: ModelContract) -> ResolvedInput:
@@ -105,8 +119,16 @@ def _class(label: str, contract: ModelContract) -> ResolvedInput:
     raise InputRefused(f"class(...) needs predicted classes, and {contract.model} has no such `prediction` column")
 
 
+def _written(name: str) -> str:
+    """A name as it may stand within brackets."""
+    if re.fullmatch(r"[\w.-]+", name):
+        return name
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}"'
+
+
 def _not_binary(spec: DetectorSpec, series: SeriesOf) -> str:
     return (
         f"{spec.detector.class_} reads 0 or 1; {series.name!r} is a {series.column.kind} column: "
-        f"use missing({series.name}), a binary column or class(...)"
+        f"use missing({_written(series.name)}), a binary column or class(...)"
     )

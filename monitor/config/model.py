@@ -150,7 +150,7 @@ class DetectorEntry(Shape):
 
     detector: DetectorPlugin
     input: Annotated[str, Field(min_length=1, max_length=300)]
-    """COLUMN, missing(COLUMN) or class(LABEL); COLUMN may be a glob such as "*" or "amount_*"."""
+    """COLUMN, missing(COLUMN) or class(LABEL); COLUMN may be in quotes, or a glob such as "*" or "amount_*"."""
     model: Name | None = None
 
     @model_validator(mode="before")

@@ -140,7 +140,7 @@ def _page(verdict: Verdict, place: Place) -> str:
     page = ""
     for part in ("models", dict(verdict.labels)["model"]), (kind, name):
         longer = f"{page}/{part[0]}/{quote(part[1], safe='')}"
-        if len(longer) > _PAGE:
+        if len(longer) > _PAGE or part[1] in (".", ".."):  # these two would lead upwards
             break
         page = longer
     return place.links_url + page
