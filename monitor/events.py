@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Int64s = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 Float64s = NDArray[np.float64]
 Codes = NDArray[np.uint16]
 Int32s = NDArray[np.int32]

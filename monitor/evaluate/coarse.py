@@ -1,10 +1,19 @@
-"""Ten bins of about equal reference mass, merged from the grid's: what PSI and its kin are taken on.
+"""The coarse bins of a series, at most ten as a rule, merged from the grid's: what PSI and its kin are taken on.
 
 On 256 bins PSI passes 0.25 by chance alone in a quarter of all windows of 2,000. A grid bin is never cut, so an atom
-stays whole. Of a categorical series the nine most frequent values, the other known ones, and the unknown ones.
+stays whole.
+
+- Numeric series: bins of about equal reference mass.
+- Categorical series: a value that the reference has at least 30 times and in 5 % of its rows has a bin of its own.
+  The other known ones are spread by a digest of the value over the bins that are left; such a bin holds at least
+  twenty rows of the reference, or is merged with the next. The last bin counts the values that the grid does not know.
+  (By their counts the rare values would go to bins that the reference has chosen: among rare values the frequent ones
+  are those that chance made so, and no window has them as often.)
 """
 
 from __future__ import annotations
+
+import hashlib
 
 import numpy as np
 
@@ -13,21 +22,44 @@ from monitor.panes.grid import CategoryBins
 from monitor.panes.numeric_bins import NumericBins
 
 BINS = 10
+ROWS_A_BIN = 20
+"""Rows of the reference that a bin of several values has at least."""
+_OWN_ROWS, _OWN_SHARE = 30, 20
+"""A value has a bin of its own if the reference has it this many times, and in one of this many rows."""
 
 
 class CoarseBins:
-    """The coarse bins of one series. `starts`: first grid bin of each, ascending, the first is 0."""
+    """The coarse bins of one series. `order`: grid bins, those of each coarse bin side by side; `starts`: in it."""
 
     def __init__(self, bins: NumericBins | CategoryBins, reference: Int64s) -> None:
         self.bins = bins
-        self.starts = _equal_mass(reference) if isinstance(bins, NumericBins) else _frequent(len(bins.values))
+        if isinstance(bins, NumericBins):
+            self.order = np.arange(bins.bins)
+            self.starts = _equal_mass(reference)
+        else:
+            parts, self._own = _by_digest(bins, reference)
+            self.order = np.concatenate(parts)
+            self.starts = np.cumsum([0, *map(len, parts[:-1])])
+
+    def excess(self, reference: Int64s) -> float:
+        """Return the factor by which the reference's shares vary more than those of as many rows.
+
+        That moves rows between the known values that share bins and the new ones: its variance, in units of that of the
+        shares, over the degrees of freedom. 1 for numbers.
+        """
+        if isinstance(self.bins, NumericBins) or len(self) < 2:
+            return 1.0
+        merged = self.merge(reference)
+        shared = merged[len(self._own) : -1]
+        parts = len(shared) / max(1, int(shared.sum())) + 1 / max(1, int(merged[-1]))
+        return 1.0 + self.bins.doubt * parts / (len(self) - 1)
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def merge(self, counts: Int64s) -> Int64s:
         """Counts of the coarse bins from those of the grid's, along the last axis."""
-        return np.add.reduceat(counts, self.starts, axis=-1)
+        return np.add.reduceat(counts[..., self.order], self.starts, axis=-1)
 
     def histogram(self, reference: Int64s, current: Int64s) -> Histogram:
         """Shares of both on the coarse bins, for people to look at."""
@@ -40,10 +72,10 @@ class CoarseBins:
             edges, (first, last) = self.bins.edges, self.bins.usual
             inner = [edges[start - 1] for start in self.starts[1:]]
             return tuple(float(e) for e in [min([edges[first - 1], *inner]), *inner, max([edges[last], *inner])])
-        names = [self.bins.values[start] for start in self.starts if start < len(self.bins.values)]
-        if len(self.bins.values) > len(names):
-            names[-1] = "(other known)"
-        return (*names, "(new)")
+        own = [self.bins.values[code] for code in self._own]
+        others = len(self) - len(own) - 1
+        shared = [f"(other known, {number} of {others})" for number in range(1, others + 1)]
+        return (*own, *(shared if others > 1 else ["(other known)"] * others), "(new)")
 
 
 def _equal_mass(reference: Int64s) -> Int64s:
@@ -56,10 +88,30 @@ def _equal_mass(reference: Int64s) -> Int64s:
     return np.flatnonzero(np.diff(tenth, prepend=-1))
 
 
-def _frequent(known: int) -> Int64s:
-    single = min(known, BINS - 1 if known > BINS - 1 else known)
-    starts = list(range(single)) + ([single] if known > single else []) + [known]
-    return np.array(starts, dtype=np.int64)
+def _by_digest(bins: CategoryBins, reference: Int64s) -> tuple[list[Int64s], list[int]]:
+    """The grid bins of each coarse bin, and the codes of the values that have one of their own, which come first."""
+    known = reference[:-1]
+    is_own = (known >= _OWN_ROWS) & (known * _OWN_SHARE >= reference.sum())
+    own, others = np.flatnonzero(is_own), np.flatnonzero(~is_own)
+    left = max(1, BINS - 1 - len(own))
+    place = np.array([_digest(bins.values[code]) % left for code in others], dtype=np.int64)
+    shared: list[Int64s] = []
+    waiting = np.zeros(0, dtype=np.int64)
+    for number in range(left):
+        waiting = np.concatenate([waiting, others[place == number]])
+        if known[waiting].sum() >= ROWS_A_BIN:
+            shared.append(waiting)
+            waiting = waiting[:0]
+    new = np.array([len(known)])
+    if shared:
+        shared[-1] = np.concatenate([shared[-1], waiting])
+    else:  # all rare values together are too few for a bin
+        new = np.concatenate([waiting, new])
+    return [*(own[k : k + 1] for k in range(len(own))), *shared, new], own.tolist()
+
+
+def _digest(value: str) -> int:
+    return int.from_bytes(hashlib.sha256(value.encode()).digest()[:8], "big")
 
 
 def _shares(counts: Int64s) -> tuple[float, ...]:

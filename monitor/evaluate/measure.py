@@ -14,7 +14,7 @@ import numpy as np
 from monitor.config.metrics import QUANTILES
 from monitor.evaluate.coarse import CoarseBins
 from monitor.evaluate.reference import Reference
-from monitor.events import Float64s, Histogram, Int64s, Series
+from monitor.events import Bools, Float64s, Histogram, Int64s, Series
 from monitor.panes.grid import CategoryBins, Grid, Layout
 from monitor.panes.numeric_bins import NumericBins
 from monitor.stats.chi2 import cramers_v, statistic
@@ -28,6 +28,8 @@ from monitor.stats.shares import ratio
 RATES = ("missing_rate", "invalid_rate", "new_category_rate", "out_of_grid_rate", "beyond_rate")
 EXPECTED = 20
 """Valid values that the reference has to predict if none came: by chance that is one window in 500 million."""
+LEAST = 100
+"""Valid values that the reference of a categorical column needs; fewer differ from any window by chance."""
 Scores = dict[str, Float64s]
 """Metric -> scores, shape (windows, series); NaN where a series has no such score."""
 DIVERGENCES: Mapping[str, Callable[[Int64s, Int64s], Float64s]] = {
@@ -87,7 +89,40 @@ class Measure:
             current = group.merge(counts)
             for metric, divergence in DIVERGENCES.items():
                 scores[metric][:, group.members] = divergence(reference, current)
+        for values in scores.values():
+            values[:, self.has_few | self.has_one_bin] = np.nan
         return scores
+
+    @cached_property
+    def has_few(self) -> Bools:
+        """True for categorical series of which the reference has fewer than `LEAST` valid values, shape (series,)."""
+        return np.asarray((self._cells(self.reference.total[np.newaxis])[0][0] < LEAST) & self._categorical)
+
+    @cached_property
+    def has_one_bin(self) -> Bools:
+        """True for series whose reference lies in one coarse bin, shape (series,): there are no shares to compare."""
+        of_reference = [coarse.merge(self._of(self.reference.total, j)) for j, coarse in enumerate(self._coarse)]
+        return np.array([np.count_nonzero(bins) < 2 for bins in of_reference], dtype=bool)
+
+    @cached_property
+    def excess(self) -> Float64s:
+        """The factor by which the shares of each series' reference vary more than those of as many rows, (series,)."""
+        return np.array([c.excess(self._of(self.reference.total, j)) for j, c in enumerate(self._coarse)])
+
+    @cached_property
+    def doubt(self) -> Float64s:
+        """What the reference's number of new values varies more than a binomial one, as a variance, (series,)."""
+        none = [0.0] * len(self.grid.numeric)
+        return np.array([*none, *(float(bins.doubt) for bins in self.grid.categorical)])
+
+    def why_undefined(self, metric: str, column: str) -> str | None:
+        """Why a column has no such score, or no reference_mean and reference_std of it, whatever the window."""
+        j = self.places[column]
+        if self.has_few[j] and metric in DIVERGENCES:
+            return f"fewer than {LEAST} valid values in the reference"
+        if self.has_one_bin[j] and metric in DIVERGENCES:
+            return "all values of the reference lie in one bin"
+        return None
 
     @cached_property
     def groups(self) -> list[tuple[Group, Int64s]]:
@@ -225,14 +260,16 @@ class Group:
 
     def __init__(self, members: list[int], coarse: Sequence[CoarseBins], layout: Layout) -> None:
         self.members = members
-        # behind each series' bins its invalid states begin: cut there too, and leave that part out
-        cuts = [[*(layout.bins[j].start + coarse[j].starts), layout.bins[j].stop] for j in members]
-        self._cuts = np.array(cuts, dtype=np.int64)
+        self._places = np.concatenate([layout.bins[j].start + coarse[j].order for j in members])
+        ends = np.cumsum([len(coarse[j].order) for j in members])
+        self._cuts = np.stack(
+            [end - len(coarse[j].order) + coarse[j].starts for j, end in zip(members, ends, strict=True)]
+        )
 
     def merge(self, counts: Int64s) -> Int64s:
         """Coarse bins (windows, members, bins) of count vectors (windows, width)."""
-        merged = np.add.reduceat(counts, self._cuts.ravel(), axis=-1)
-        return merged.reshape(len(counts), *self._cuts.shape)[..., :-1]
+        merged = np.add.reduceat(counts[:, self._places], self._cuts.ravel(), axis=-1)
+        return merged.reshape(len(counts), *self._cuts.shape)
 
 
 class Padded:

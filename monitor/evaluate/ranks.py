@@ -1,7 +1,8 @@
 """Ranks: where a value stands in the reference, in [0, 1], by grid code.
 
-Numeric series: mid-rank of the value's bin. Categorical series: mid-rank of the category's surprisal, so that 1 is
-what the reference has never seen. So thresholds are scale-free, and one outlier can't mask a drift.
+Numeric series: mid-rank of the value's bin. Categorical series: mid-rank of the category's surprisal; categories that
+the grid does not know come last, so 1 is what the reference has never seen. So thresholds are scale-free, and one
+outlier can't mask a drift.
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ def mid_ranks(counts: Int64s) -> Float64s:
 
 
 def surprisal_ranks(counts: Int64s) -> Float64s:
-    """Share of the reference in more frequent categories, plus half the share of those as frequent, per category."""
-    _distinct, inverse = np.unique(counts, return_inverse=True)
+    """Share of the reference in more frequent categories, plus half the share of those as frequent, per category.
+
+    The last one counts all categories that the grid does not know; each of them is rarer than a known one.
+    """
+    _distinct, inverse = np.unique(counts[:-1], return_inverse=True)
+    inverse = np.append(inverse + 1, 0)
     mass = np.bincount(inverse, weights=counts).astype(np.int64)
     more = mass.sum() - np.cumsum(mass)
     return np.asarray(((2 * more + mass) / (2 * mass.sum()))[inverse], dtype=np.float64)

@@ -17,7 +17,7 @@ import numpy as np
 from monitor.codec.formats import decode_format
 from monitor.errors import FormatError
 from monitor.events import Int64s, ReferenceInfo, Rows, StreamName
-from monitor.panes.grid import Grid, encode_rows
+from monitor.panes.grid import Grid, encode_rows, leave_one_out
 from monitor.panes.rows import take
 from monitor.panes.steps import Steps, at_once
 
@@ -82,12 +82,12 @@ class Reference:
 
 
 def build_reference(grid: Grid, rows: Rows, origin: str) -> Reference:
-    """Return the reference of rows (at least one, in canonical order) on their grid."""
+    """Return the reference of rows (at least one, in canonical order) on the grid that was made of them."""
     return at_once(reference_in_steps(grid, rows, np.arange(len(rows)), origin))
 
 
 def reference_in_steps(grid: Grid, rows: Rows, order: Int64s, origin: str) -> Steps[Reference]:
-    """Make the reference of rows on their grid; `order`: their places in canonical order."""
+    """Make the reference of rows on the grid that was made of them; `order`: their places in canonical order."""
     pieces = max(1, min(MOST_SLICES, len(rows) // ROWS_PER_SLICE))
     at_a_time = max(1, CELLS_A_STEP // max(1, len(grid.series)))
     slices = []
@@ -97,6 +97,7 @@ def reference_in_steps(grid: Grid, rows: Rows, order: Int64s, origin: str) -> St
             counts += encode_rows(grid, take(rows, index[start : start + at_a_time]))[1]
             yield
         grid.layout.normalise(counts)
+        leave_one_out(grid, counts, counts)
         time = rows.time[index]
         slices.append(ReferenceSlice(len(index), int(time.min()), int(time.max()), counts.tolist()))
     return Reference(grid.model, grid.stream, grid.digest, origin, tuple(slices))

@@ -10,7 +10,12 @@ This is what `reference_mean` and `reference_std` in a rule mean. The rules of t
   1/n + 1/m, or the root of it.
 - n and m are divided by the overdispersion of the reference (`evaluate.dispersion`). Both by the same number, so that
   scales the result alike.
-- `mean` and the rates need no draws: their deviations are sigma / sqrt(n), and that of a binomial share.
+- A reference of categories varies more than its rows say, because each was counted as if it had not chosen the grid;
+  divergences are scaled by that factor (`CoarseBins.excess`) on the reference's side.
+- `mean` and the rates need no draws: their deviations are sigma / sqrt(n), and that of a binomial share. That of
+  `new_category_rate` has the reference's own error, too, because most of its hits are values that chance left out.
+- A categorical column has none if its reference has fewer than 100 valid values, and no column, but for rates, if its
+  reference lies in one coarse bin: a deviation of 0 would make a threshold of any difference.
 """
 
 from __future__ import annotations
@@ -97,6 +102,7 @@ class ReferenceSpread:
     def of(self, metric: str, columns: Sequence[str], events: int) -> Mapping[str, tuple[float, float]]:
         """Column -> mean and deviation of the metric in windows of `events` rows; left out if there is none."""
         series = [self._measure.places[column] for column in columns if column in self._measure.places]
+        series = [j for j in series if self._is_enough(metric, j)]
         spread = self._spread(metric, series, events) if series and events > 0 else None
         if spread is None:
             return {}
@@ -106,6 +112,15 @@ class ReferenceSpread:
             for j in series
             if mean[j] == mean[j]  # not NaN
         }
+
+    def _is_enough(self, metric: str, series: int) -> bool:
+        """Return true if the reference has enough of what the metric counts."""
+        measure = self._measure
+        if metric in ("missing_rate", "invalid_rate", "vanished"):
+            return True
+        if metric in RATES:
+            return not measure.has_few[series]
+        return not (measure.has_few[series] or measure.has_one_bin[series])
 
     def _spread(self, metric: str, series: Sequence[int], events: int) -> Spread | None:
         if metric in _LAWS:
@@ -125,6 +140,8 @@ class ReferenceSpread:
         share = 0.0 if low.size == high.size else (1 / size - 1 / high.size) / (1 / low.size - 1 / high.size)
         mean, deviation = (b + share * (a - b) for a, b in ((low.mean, high.mean), (low.deviation, high.deviation)))
         factor = self._dispersion.of(law.kind, events)
+        if law.kind == "shares":
+            factor = factor * (1 / events + self._measure.excess / self._rows) / (1 / events + 1 / self._rows)
         sizes = law.size(events, self._rows) / law.size(size, min(self._rows, MOST_ROWS))
         scale = (factor if law.squared else np.sqrt(factor)) * sizes
         return mean if law.own else mean * scale, deviation * scale
@@ -157,8 +174,13 @@ class ReferenceSpread:
     def _of_rate(self, metric: str, events: int) -> Spread:
         hits, cells = (side[0] for side in self._measure.rate(metric, self._measure.reference.total[np.newaxis]))
         share = ratio(hits, cells)
-        n = ratio(cells * (events / self._rows), self._dispersion.of(metric, events))
-        return share, np.sqrt(ratio(share * (1.0 - share), n))
+        dispersion = self._dispersion.of(metric, events)
+        n = ratio(cells * (events / self._rows), dispersion)
+        variance = ratio(share * (1.0 - share), n)
+        if metric == "new_category_rate":
+            own = share * (1.0 - share) * dispersion + ratio(self._measure.doubt, cells)
+            variance = variance + ratio(own, cells)
+        return share, np.sqrt(variance)
 
     def _of_vanished(self, events: int) -> Spread:
         expects = self._measure.valid_share * events >= EXPECTED

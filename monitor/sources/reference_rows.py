@@ -13,9 +13,9 @@ import numpy as np
 
 from monitor.contract import StreamContract
 from monitor.evaluate.reference import MOST_SLICES, ROWS_PER_SLICE, Reference, ReferenceSlice, build_reference
-from monitor.events import Int64s, Rows, TopicPartition
+from monitor.events import Rows, TopicPartition
 from monitor.panes import rows as rows_of
-from monitor.panes.grid import Grid, encode_rows, make_grid
+from monitor.panes.grid import Grid, encode_rows, leave_one_out, make_grid
 
 MOST_ROWS = 1 << 17
 """Rows of the sample at most."""
@@ -37,7 +37,7 @@ def grid_and_reference(
     grid = make_grid(held, stream)
     if sample.seen == len(held):
         return grid, build_reference(grid, held, origin)
-    return grid, _counted(parts, grid, held.time, sample.seen, origin)
+    return grid, _counted(parts, grid, held, sample.seen, origin)
 
 
 class _Sample:
@@ -73,10 +73,10 @@ def _thinned(part: tuple[Rows, np.ndarray], level: int) -> tuple[Rows, np.ndarra
     return rows_of.take(rows, keep), levels[keep]
 
 
-def _counted(parts: Parts, grid: Grid, sampled: Int64s, seen: int, origin: str) -> Reference:
-    """All rows on the grid, in slices of time. `sampled`: times of the sample, ascending: they say where to cut."""
+def _counted(parts: Parts, grid: Grid, sampled: Rows, seen: int, origin: str) -> Reference:
+    """All rows on the grid, in slices of time. `sampled`: the grid's, by time: their times say where to cut."""
     pieces = max(1, min(MOST_SLICES, seen // ROWS_PER_SLICE))
-    cuts = np.unique([piece[0] for piece in np.array_split(sampled, pieces)[1:]])
+    cuts = np.unique([piece[0] for piece in np.array_split(sampled.time, pieces)[1:]])
     counts = np.zeros((len(cuts) + 1, grid.layout.width), dtype=np.int64)
     events = np.zeros(len(cuts) + 1, dtype=np.int64)
     times = [(1 << 62, -(1 << 62))] * (len(cuts) + 1)
@@ -88,8 +88,10 @@ def _counted(parts: Parts, grid: Grid, sampled: Int64s, seen: int, origin: str) 
             events[piece] += len(mine)
             low, high = times[piece]
             times[piece] = (min(low, int(mine.time.min())), max(high, int(mine.time.max())))
-    for piece in counts:
+    own = np.split(np.arange(len(sampled)), np.searchsorted(sampled.time, cuts))
+    for piece, rows_of_grid in zip(counts, own, strict=True):
         grid.layout.normalise(piece)
+        leave_one_out(grid, piece, encode_rows(grid, rows_of.take(sampled, rows_of_grid))[1])
     slices = tuple(
         ReferenceSlice(n, *times[piece], counts[piece].tolist()) for piece, n in enumerate(events.tolist()) if n > 0
     )

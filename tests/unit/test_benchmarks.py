@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import rebuild, table_replay, tables
+from benchmarks import null_categories, rebuild, table_replay, tables
 from benchmarks.core_path import CoreRun, adwin_updates
 from benchmarks.reference_spread import METRICS, Report, run
 from benchmarks.traffic import make_traffic
@@ -60,3 +60,15 @@ def test_the_benchmark_of_the_spread_writes_the_shares_of_every_pair_of_sizes(tm
             assert set(shares) == set(METRICS)
             assert all(0 <= share <= 1 for share in shares.values())
     assert [timing.metric for timing in report.timings] == list(METRICS)
+
+
+def test_columns_of_many_categories_do_not_drift_by_themselves() -> None:
+    """The benchmark's rules in a few streams: psi > 0.25 in 1 % of the windows at most, three deviations in 5 %."""
+    sizes = [(50, 300), (300, 300), (1000, 300)]
+    found = list(null_categories.all_shares([30, 2000], sizes, repeats=3, samples=20, seed=2))
+    assert [one.judged for one in found if one.reference == 50] == [0] * 4
+    assert all(one.judged for one in found if one.reference == 1000)
+    mean = null_categories.mean_of(found)
+    assert mean.folklore <= 0.01
+    assert mean.above["psi"] <= 0.05
+    assert mean.above["new_category_rate"] <= 0.05

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,12 +14,14 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
+from benchmarks.null_categories import CATEGORY, of_categories
 from monitor.evaluate.coarse import BINS, CoarseBins
-from monitor.evaluate.measure import Measure
+from monitor.evaluate.measure import DIVERGENCES, Measure
 from monitor.evaluate.ranks import mid_ranks, rank_table, surprisal_ranks
 from monitor.evaluate.reference import build_reference, decode_reference, encode_reference
+from monitor.evaluate.spread import ReferenceSpread
 from monitor.events import Rows, Series
-from monitor.panes.grid import CategoryBins, encode_rows, make_grid
+from monitor.panes.grid import MAX_CATEGORIES, CategoryBins, encode_rows, make_grid
 from monitor.panes.numeric_bins import make_numeric_bins
 from monitor.panes.rows import take
 from tests.unit.making import FEATURES, rows
@@ -185,18 +189,83 @@ def test_coarse_bins_are_runs_of_whole_grid_bins(sample: list[float]) -> None:
     assert list(shown.edges) == sorted(shown.edges, key=float)
 
 
-@pytest.mark.parametrize("known", [0, 1, 8, 9, 10, 30])
-def test_of_categories_the_most_frequent_stand_alone(known: int) -> None:
-    """Then the other known ones in one bin, and the unknown ones."""
-    coarse = CoarseBins(CategoryBins("c", tuple(f"v{i:02d}" for i in range(known))), np.ones(known + 1, dtype=np.int64))
-    counts = np.arange(1, known + 2)
-    merged = coarse.merge(counts).tolist()
-    single = min(known, BINS - 1)
-    rest = [sum(range(single + 1, known + 1))] if known > single else []
-    assert merged == [*range(1, single + 1), *rest, known + 1]
-    names = coarse.histogram(counts, counts).edges
-    assert len(names) == len(merged)
-    assert names[-1] == "(new)"
+@pytest.mark.parametrize("known", [0, 1, 8, 9, 10, 30, 400])
+@pytest.mark.parametrize("each", [1, 3, 40])
+def test_frequent_categories_stand_alone_and_the_others_share_bins(known: int, each: int) -> None:
+    """Those of 30 rows and 5 %; the others by digest, in bins of at least 20 rows; the last has the unknown ones."""
+    names = tuple(f"v{i:03d}" for i in range(known))
+    reference = np.array([each] * known + [5])
+    coarse = CoarseBins(CategoryBins("c", names, known, known, 0), reference)
+    merged = coarse.merge(reference).tolist()
+    own = known if each >= 30 and 20 * each >= reference.sum() else 0
+    shared = merged[own:-1]
+    assert merged[:own] == [each] * own
+    assert sum(merged) == reference.sum()
+    assert len(shared) <= max(1, BINS - 1 - own)
+    assert all(rows >= 20 for rows in shared)
+    assert bool(shared) == (own < known and each * known >= 20)
+    edges = coarse.histogram(reference, reference).edges
+    assert len(edges) == len(merged)
+    assert edges[:own] == names[:own]
+    assert edges[-1] == "(new)"
+
+
+def test_a_row_does_not_make_itself_known() -> None:
+    """Each row is known on a grid as it would be on the grid of all other rows: leave one out, by the slow way."""
+    rng = random.Random(4)
+    for number in (40, 1500):
+        values = [f"v{min(int(rng.expovariate(3 / number)), number):04d}" for _ in range(1600)]
+        sample = of_categories(values)
+        grid = make_grid(sample, CATEGORY)
+        reference = build_reference(grid, sample, "test")
+        counts, known = Counter(values), 0
+        for value, count in counts.items():
+            others = sorted((-n, name) for name, n in counts.items() if name != value)
+            ahead = bisect.bisect_left(others, (1 - count, value))
+            known += count if count > 1 and ahead < MAX_CATEGORIES else 0
+        bins = reference.total[grid.layout.bins[0]]
+        assert int(bins[:-1].sum()) == known
+        assert int(bins.sum()) == len(values)
+        assert grid.categorical[0].distinct == len(counts)
+
+
+def test_even_ids_of_which_a_grid_knows_a_twentieth_do_not_drift() -> None:
+    """5,000 rows of 20,000 ids choose 1,000 of them; the reference expects as many new ones as windows have."""
+    rng = np.random.default_rng(3)
+    sample = of_categories([f"v{k:05d}" for k in rng.integers(0, 20_000, 5000)])
+    grid = make_grid(sample, CATEGORY)
+    measure = Measure(grid, build_reference(grid, sample, "test"))
+    window = encode_rows(grid, of_categories([f"v{k:05d}" for k in rng.integers(0, 20_000, 2000)]))[1]
+    got = measure.columns(window)["c"]
+    assert got["psi"] < 0.05
+    mean, _ = ReferenceSpread(measure).of("new_category_rate", ["c"], 2000)["c"]
+    assert mean == pytest.approx(0.95, abs=0.015)
+
+
+def test_what_a_reference_is_too_small_for_is_undefined() -> None:
+    """Of 99 categories there is no divergence, nor a deviation; of 100 there is."""
+    for number in (1, 12, 99, 100):
+        sample = of_categories(["a", "b", "c", "d"] * 25)
+        sample = take(sample, np.arange(number))
+        grid = make_grid(sample, CATEGORY)
+        measure = Measure(grid, build_reference(grid, sample, "test"))
+        got = measure.columns(encode_rows(grid, of_categories(["a", "b"] * 200))[1])["c"]
+        for metric in DIVERGENCES:
+            assert (metric in got) == (number >= 100)
+            assert (measure.why_undefined(metric, "c") is None) == (number >= 100)
+        for metric in ("psi", "new_category_rate"):
+            assert bool(ReferenceSpread(measure).of(metric, ["c"], 300)) == (number >= 100)
+
+
+def test_a_reference_in_one_bin_has_no_divergences() -> None:
+    """A constant, or ids of which none comes twice: nothing could be compared, and a deviation of 0 would mislead."""
+    ids = of_categories([f"v{k}" for k in range(500)])
+    grid = make_grid(ids, CATEGORY)
+    measure = Measure(grid, build_reference(grid, ids, "test"))
+    got = measure.columns(encode_rows(grid, ids)[1])["c"]
+    assert not set(DIVERGENCES) & set(got)
+    assert ReferenceSpread(measure).of("psi", ["c"], 300) == {}
+    assert ReferenceSpread(measure).of("new_category_rate", ["c"], 300)["c"][0] == 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -208,12 +277,14 @@ def test_ranks_are_in_the_unit_interval(counts: list[int]) -> None:
     slow = [(sum(counts[:i]) + counts[i] / 2) / n for i in range(len(counts))]
     assert ranks.tolist() == pytest.approx(slow, rel=1e-12)
     surprise = surprisal_ranks(np.array(counts))
-    slow = [(sum(c for c in counts if c > own) + sum(c for c in counts if c == own) / 2) / n for own in counts]
+    known = counts[:-1]
+    slow = [(sum(c for c in known if c > own) + sum(c for c in known if c == own) / 2) / n for own in known]
+    slow.append((sum(known) + counts[-1] / 2) / n)
     assert surprise.tolist() == pytest.approx(slow, rel=1e-12)
     for each in (ranks, surprise):
         assert ((each >= 0) & (each <= 1)).all()
         assert float((each * np.array(counts)).sum() / n) == pytest.approx(0.5, rel=1e-9)
-    assert all(rank == 1 for rank, count in zip(surprise, counts, strict=True) if count == 0)
+    assert all(rank == 1 - counts[-1] / n for rank, count in zip(surprise[:-1], known, strict=True) if count == 0)
 
 
 def test_cells_that_are_not_valid_have_no_rank() -> None:

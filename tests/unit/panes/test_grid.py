@@ -93,7 +93,7 @@ def test_damaged_grids_are_refused() -> None:
     for value in (
         b"{}",
         b"[1",
-        encode_grid(make_grid(rows_of([1.0], [0.0], ["a"]), CONTRACT)).replace(b"grid/2", b"grid/9"),
+        encode_grid(make_grid(rows_of([1.0], [0.0], ["a"]), CONTRACT)).replace(b"grid/3", b"grid/9"),
     ):
         with pytest.raises(FormatError):
             decode_grid(value)
