@@ -17,6 +17,7 @@ from monitor.codec.decode import Decoder
 from monitor.config.resolve import BUILT_IN
 from monitor.contract import ModelContract, TopicContract, contract_of_topic
 from monitor.evaluate.alerts import Place
+from monitor.evaluate.coverage import RuleCoverage
 from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.messages import Message
 from monitor.evaluate.task import EvaluateTask
@@ -198,6 +199,10 @@ class Replay:
         for tp, task in self._tasks.items():
             found.setdefault(tp.topic, {}).update(task.assumed)
         return {topic: list(notes) for topic, notes in found.items() if notes}
+
+    def coverage(self) -> list[RuleCoverage]:
+        """What the rules of all models have judged, or never and why."""
+        return [rule for _, fold in sorted(self._evaluate.models.items()) for rule in fold.coverage()]
 
     def buckets(self) -> dict[TopicPartition, Counter[str]]:
         """Return, by partition, how many records ended in each bucket."""

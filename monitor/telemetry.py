@@ -182,6 +182,18 @@ _ALL = (
         "panes that hold rows of two contracts, and were judged under neither",
     ),
     Family("streamdrift_model_judged_seconds", "gauge", ("model",), "event time that is judged, seconds since 1970"),
+    Family(
+        "streamdrift_rule_judgements_total",
+        "counter",
+        ("model", "alert"),
+        "verdicts of the alert's rules from when the stage began or the rules changed",
+    ),
+    Family(
+        "streamdrift_rule_never_judged",
+        "gauge",
+        ("model", "alert"),
+        "columns or streams that its rules select, and have not judged from then on",
+    ),
     Family("streamdrift_model_alerts", "gauge", ("model", "state"), "alerts by state: firing, pending"),
     Family("streamdrift_model_blind_detectors", "gauge", ("model",), "detectors for which DetectorBlind fires"),
 )

@@ -127,7 +127,9 @@ def replay(  # noqa: PLR0913 - one argument a flag
     alerts_out: Annotated[Path | None, typer.Option(help="Write the alert messages here, as JSONL.")] = None,
     fail_on: Annotated[
         FailOn | None,
-        typer.Option(help="Exit with 1 if there was one; not-judged: a stream that waits."),
+        typer.Option(
+            help="Exit with 1 if there was one; not-judged: a stream that waits, or what a rule never judged."
+        ),
     ] = None,
 ) -> None:
     """Replay a log through the same engine and show its alerts; with --config as a what-if."""

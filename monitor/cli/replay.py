@@ -18,10 +18,12 @@ from rich.text import Text
 from monitor import __version__
 from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
+from monitor.cli.coverage import coverage_lines
 from monitor.cli.replay_log import configured, left_out, recorded, tell
 from monitor.cli.replay_sources import TOPIC, FileFlags, recording_of, time_of
 from monitor.cli.shell import open_settings_bus_to_read, settings_of, writing
 from monitor.cli.tail import STYLES, place_of_alert, printable
+from monitor.config.built_in import GROUP
 from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
 from monitor.evaluate.alerts import Place
@@ -54,7 +56,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a replay: records by bucket, firing alerts, dead letters, and lanes that still wait."""
+    """The outcome of a replay: records by bucket, firing alerts, dead letters, and what was not judged.
+
+    `not_judged`: lanes that still wait, and columns or streams that a rule selects and has never judged.
+    """
 
     records: int
     firing: int
@@ -84,13 +89,17 @@ def replay(options: Options) -> Outcome:
         with writing(options.alerts_out):
             options.alerts_out.write_bytes(b"".join(message.value + b"\n" for message in alerts))
     waiting = [lane for lane in engine.lanes() if lane.state == "waiting"]
+    rules = [rule for rule in engine.coverage() if rule.rule.group != GROUP]
     _show(alerts, engine.buckets(), waiting)
+    for line in coverage_lines(rules):
+        typer.echo(line)
     if bus is not None:
         bus.close()
     firing = sum(1 for message in alerts if b'"data":{"status":"firing"' in message.value)
     total = sum(engine.buckets().values(), Counter())
     dead = sum(n for name, n in total.items() if name.startswith("dead:"))
-    return Outcome(total.total(), firing, dead, len(waiting))
+    never = sum(len(rule.never) for rule in rules)
+    return Outcome(total.total(), firing, dead, len(waiting) + never)
 
 
 def log_of(recording: Recording, options: Options, settings: Settings, bus: Bus | None) -> ReplayLog:

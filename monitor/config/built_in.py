@@ -18,7 +18,7 @@ def built_in_rules(no_data: int | Literal["off"], window: WindowSpec) -> tuple[R
     """Return the rules of a model. `no_data`: longest silence of a stream, ms of event time. `window`: the model's."""
     blind = "{{ labels.model }}: {{ labels.detector }} can't see changes of {{ labels.column }} any more"
     silent = "{{ labels.model }}: nothing on {{ labels.stream }} for {{ value }} s"
-    vanished = "{{ labels.model }}: {{ labels.column }} has no usable value any more ({{ events }} events)"
+    vanished = "{{ labels.model }}: {{ labels.column }} has no usable value ({{ events }} events)"
     always = _rule(DETECTOR_BLIND, "detector_blind > 0", window, blind)
     if no_data == "off":
         return (always,)

@@ -61,7 +61,7 @@ _ALL = (
         "column",
         _BOTH,
         _FLAG,
-        "1 if the window has no valid value although the reference would predict at least 20; else 0",
+        "1 if the window has no valid value although the reference would predict 20, or has none itself; else 0",
     ),
     Metric("new_category_rate", "column", _CATEGORICAL, _SHARE, "share of valid values that the grid does not know"),
     Metric("events", "stream", (), _COUNT, "rows in the window"),

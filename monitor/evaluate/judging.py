@@ -17,6 +17,7 @@ from monitor.config.resolved import ModelRules
 from monitor.contract import ModelContract
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import AlertContext, Place, alert_message
+from monitor.evaluate.coverage import Coverage
 from monitor.evaluate.detection import Sighting
 from monitor.evaluate.empty_runs import Quiet, Timetable
 from monitor.evaluate.lane import Lane, Passed
@@ -61,6 +62,7 @@ class Judge:
         self._stream_names = tuple(stream.stream for stream in contract.streams)
         self._subjects = Subjects(rules, contract)
         self._rule_set = RuleSet(rules)
+        self._coverage = Coverage(rules, contract, self._rule_set)
         self._past.keep(max([0, *(trigger.max_ms for trigger in rules.retraining)]), contract.pane_ms)
         self._timetable = Timetable(rules)
         if first:
@@ -123,6 +125,11 @@ class Judge:
         """Windows of the lane that a verdict is of; None if that lane has begun again since, and is not judged yet."""
         lane = self._lanes.get(verdict.stream)
         return None if lane is None else lane.judged_fold
+
+    @property
+    def coverage(self) -> Coverage | None:
+        """What the rules in use have judged; None before there are any."""
+        return None if self._rules is None else self._coverage
 
     # ------------------------------------------------------------------ panes
 
@@ -232,11 +239,14 @@ class Judge:
     def _judge(self, at: int, since: int) -> Iterator[Message]:
         """Judge at the pane end `at` the windows that have closed behind `since`, and silence unless it was there."""
         streams = self._folds
+        observations = {(s, name): o for s, fold in streams.items() for name, o in fold.observations().items()}
+        moved = {(s, name) for s, fold in streams.items() for name in fold.take_moved(since)}
+        self._coverage.add(observations[key] for key in moved if key in observations)
         judged = self._rule_set.judge(
             Judgement(
                 at=at,
-                observations={(s, name): o for s, fold in streams.items() for name, o in fold.observations().items()},
-                moved={(s, name) for s, fold in streams.items() for name in fold.take_moved(since)},
+                observations=observations,
+                moved=moved,
                 changes={key: value for fold in streams.values() for key, value in fold.take_seen().items()},
                 blind=self._blind(),
                 silence={},

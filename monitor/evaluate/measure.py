@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.config.metrics import QUANTILES
 from monitor.evaluate.coarse import CoarseBins
@@ -225,6 +226,12 @@ class Measure:
         valid, invalid, missing = self._cells(self.reference.total[np.newaxis])
         return ratio(valid[0], np.maximum((valid + invalid + missing)[0], 1))
 
+    @cached_property
+    def missing_share(self) -> Float64s:
+        """Share of each series' cells in the reference that are missing, shape (series,)."""
+        valid, invalid, missing = self._cells(self.reference.total[np.newaxis])
+        return ratio(missing[0], np.maximum((valid + invalid + missing)[0], 1))
+
     def rate(self, metric: str, counts: Int64s) -> tuple[Int64s, Int64s]:
         """What one of RATES counts and what it is a share of, both (windows, series); 0 of 0 in other series."""
         valid, invalid, missing = self._cells(counts)
@@ -250,9 +257,17 @@ class Measure:
     def _rates(self, counts: Int64s) -> Scores:
         scores = {metric: ratio(*self.rate(metric, counts)) for metric in RATES}
         valid, invalid, missing = self._cells(counts)
-        expected = (valid + invalid + missing) * self.valid_share
-        scores["vanished"] = np.where(valid > 0, 0.0, np.where(expected >= EXPECTED, 1.0, np.nan))
+        scores["vanished"] = np.where(valid > 0, 0.0, np.where(self.misses(valid + invalid + missing), 1.0, np.nan))
         return scores
+
+    def misses(self, cells: Int64s) -> NDArray[np.bool_]:
+        """Return true if cells without any valid value, shape (..., series), are no accident.
+
+        The reference would predict some of them valid; or it has no valid value itself, and then nobody knows the
+        column.
+        """
+        expected = np.where(self.valid_share > 0, cells * self.valid_share, cells)
+        return np.asarray(expected >= EXPECTED)
 
 
 class Group:

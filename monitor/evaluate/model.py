@@ -21,6 +21,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from monitor.contract import life_of
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
+from monitor.evaluate.coverage import RuleCoverage, Totals
 from monitor.evaluate.decisions import Decisions
 from monitor.evaluate.judging import Judge
 from monitor.evaluate.lane import LaneStanding
@@ -78,6 +79,17 @@ class ModelFold:
     def standings(self) -> list[LaneStanding]:
         """The standing of each lane, in the order of the streams."""
         return [lane.standing for lane in self._lanes.by_stream.values()]
+
+    def coverage(self) -> list[RuleCoverage]:
+        """What each rule has judged, or never and why."""
+        found = self._judge.coverage
+        return [] if found is None else found.by_rule(self._lanes.by_stream)
+
+    @property
+    def totals(self) -> list[Totals]:
+        """How often each alert's rules have judged, and how many columns or streams they never have."""
+        found = self._judge.coverage
+        return [] if found is None else found.totals()
 
     @property
     def releases(self) -> Mapping[str, str]:

@@ -18,6 +18,7 @@ The rules of this file:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -108,6 +109,8 @@ class RuleSet:
         self._compiled = tuple(_compile(rule) for rule in rules.rules)
         # selectors and labels depend on the instance's names only, never on its value
         self._labels: dict[tuple[int, StreamName, str | None, str], Labels | None] = {}
+        self.judged: Counter[tuple[int, StreamName, str | None]] = Counter()
+        """How often each rule, by its number, has judged each stream or column."""
 
     def judge(self, judgement: Judgement) -> list[tuple[Rule, Verdict]]:
         """One verdict for each rule and instance that can be judged, in the rules' and the columns' order."""
@@ -118,8 +121,17 @@ class RuleSet:
             for instance, labels in chosen:
                 spread = spreads.get((instance.stream, instance.key, instance.column))
                 verdict = _verdict(compiled, instance, labels, spread)
-                judged += [(compiled.rule, verdict)] if verdict is not None else []
+                if verdict is not None:
+                    judged.append((compiled.rule, verdict))
+                    self.judged[number, instance.stream, instance.column] += 1
         return judged
+
+    def selects(self, number: int, stream: StreamName, column: str | None) -> bool:
+        """Return true if the selectors of a rule take a stream or a column, whatever its other labels."""
+        compiled = self._compiled[number]
+        labels = self._all_labels(compiled, _Instance(stream, column, compiled.comparison.metric, (), 0.0, None))
+        own = [one for one in compiled.comparison.selectors if one.label not in (QUANTILE, "detector")]
+        return all(selector.matches({**labels, "stream": stream}) for selector in own)
 
     def thresholds(self, window: Observation, spreads: Spreads) -> list[Threshold]:
         """What the rules that are judged on this window compare it with, in the rules' order."""

@@ -31,7 +31,7 @@ import numpy as np
 from monitor.config.metrics import QUANTILES
 from monitor.evaluate.dispersion import Dispersion
 from monitor.evaluate.drawing import Spread, draw
-from monitor.evaluate.measure import EXPECTED, RATES, Measure
+from monitor.evaluate.measure import RATES, Measure
 from monitor.events import Float64s
 from monitor.stats.exact import significant
 from monitor.stats.shares import ratio
@@ -183,8 +183,9 @@ class ReferenceSpread:
         return share, np.sqrt(variance)
 
     def _of_vanished(self, events: int) -> Spread:
-        expects = self._measure.valid_share * events >= EXPECTED
-        return np.where(expects, 0.0, np.nan), np.zeros(len(expects))
+        share = self._measure.valid_share
+        usual = np.where(share > 0, 0.0, 1.0)
+        return np.where(self._measure.misses(np.full(len(share), events)), usual, np.nan), np.zeros(len(share))
 
 
 @dataclass(slots=True)

@@ -57,6 +57,9 @@ def model_numbers(models: Iterable[ModelFold]) -> Iterator[Sample]:
         if fold.judged_to is not None:
             yield sample("streamdrift_model_judged_seconds", fold.judged_to / 1000, fold.model)
         yield from lane_numbers(fold.standings)
+        for total in fold.totals:
+            yield sample("streamdrift_rule_judgements_total", total.judged, fold.model, total.alert)
+            yield sample("streamdrift_rule_never_judged", total.never, fold.model, total.alert)
         yield sample("streamdrift_model_blind_detectors", fold.blind_detectors, fold.model)
         for state, alerts in fold.alerts.items():
             yield sample("streamdrift_model_alerts", alerts, fold.model, state)

@@ -137,11 +137,12 @@ def test_a_column_without_values_has_vanished_when_the_reference_had_them(n: int
     assert columns["x"].get("vanished") == (1.0 if n * share >= EXPECTED else None)
 
 
-def test_a_column_that_never_had_values_has_not_vanished() -> None:
-    """What was normal in the reference is no news."""
-    empty = without_x(400)
-    measure = Measure(GRID, build_reference(GRID, empty, "test"))
-    assert "vanished" not in measure.columns(encode_rows(GRID, empty)[1])["x"]
+@pytest.mark.parametrize("n", [1, EXPECTED - 1, EXPECTED, 400])
+def test_a_column_that_never_had_values_counts_as_vanished(n: int) -> None:
+    """Nobody knows it, and nothing judges it; one value ends that. Of too few rows nothing is said."""
+    measure = Measure(GRID, build_reference(GRID, without_x(400), "test"))
+    assert measure.columns(encode_rows(GRID, without_x(n))[1])["x"].get("vanished") == (1.0 if n >= EXPECTED else None)
+    assert measure.columns(encode_rows(GRID, rows(list(range(n)), list(range(n))))[1])["x"]["vanished"] == 0.0
 
 
 # ---------------------------------------------------------------------- detectors

@@ -1,0 +1,171 @@
+"""What the rules of a model have judged: how often, by rule and column, or never and why. Never judged is not healthy.
+
+The numbers count from when this process began with the rules in use. They are for people, and in no message.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
+
+from monitor.config.inputs import InputRefused, resolve_inputs, series_of
+from monitor.config.metrics import METRICS
+from monitor.config.resolved import ModelRules, Rule
+from monitor.contract import ModelContract
+from monitor.evaluate.lane import Lane
+from monitor.evaluate.rules import BLIND, RuleSet
+from monitor.evaluate.stream import StreamFold
+from monitor.events import Observation, StreamName
+
+Reason = Literal[
+    "no_reference",
+    "no_rows",
+    "no_reference_values",
+    "no_window",
+    "few_events",
+    "no_values",
+    "undefined",
+    "no_detection",
+]
+"""Why something is never judged: the first of these that holds."""
+
+
+class Never(NamedTuple):
+    """What a rule has never judged. `column`: None of a rule on the stream itself. `why`: in words."""
+
+    stream: StreamName
+    column: str | None
+    reason: Reason
+    why: str
+
+
+class RuleCoverage(NamedTuple):
+    """One rule. `judged`: how often, by stream and column; `never`: what it selects beside these."""
+
+    model: str
+    rule: Rule
+    judged: Mapping[tuple[StreamName, str | None], int]
+    never: tuple[Never, ...]
+
+
+class Totals(NamedTuple):
+    """One alert of a model. `judged`: verdicts; `never`: columns or streams that its rules select, and never judged."""
+
+    alert: str
+    judged: int
+    never: int
+
+
+class Coverage:
+    """What the rules in use have judged, of one model."""
+
+    def __init__(self, rules: ModelRules, contract: ModelContract, rule_set: RuleSet) -> None:
+        self._rules = rules
+        self._rule_set = rule_set
+        self._selected = [_selected(number, rule, rules, contract, rule_set) for number, rule in enumerate(rules.rules)]
+        self._largest: dict[tuple[StreamName, str], int] = {}
+        """The most events that a closed window of each stream and specification has held."""
+
+    def add(self, closed: Iterable[Observation]) -> None:
+        """Take windows that have closed."""
+        for window in closed:
+            key = (window.stream, window.window)
+            self._largest[key] = max(window.events, self._largest.get(key, 0))
+
+    def totals(self) -> list[Totals]:
+        """Sum up each alert, in the order of the rules; rules of one name together."""
+        found: dict[str, Totals] = {}
+        judged, subjects = Counter[int](), Counter[int]()
+        for (number, _, _), n in self._rule_set.judged.items():
+            judged[number] += n
+            subjects[number] += 1
+        for number, rule in enumerate(self._rules.rules):
+            if rule.comparison.metric != BLIND:
+                before = found.get(rule.alert, Totals(rule.alert, 0, 0))
+                never = len(self._selected[number]) - subjects[number]
+                found[rule.alert] = Totals(rule.alert, before.judged + judged[number], before.never + never)
+        return list(found.values())
+
+    def by_rule(self, lanes: Mapping[StreamName, Lane]) -> list[RuleCoverage]:
+        """Say of each rule what it has judged, or never and why.
+
+        Rules on blindness are left out: they judge detectors that see nothing any more, so mostly none.
+        """
+        judged: dict[int, dict[tuple[StreamName, str | None], int]] = {}
+        for (number, stream, column), n in self._rule_set.judged.items():
+            judged.setdefault(number, {})[stream, column] = n
+        found = []
+        for number, rule in enumerate(self._rules.rules):
+            if rule.comparison.metric != BLIND:
+                own = judged.get(number, {})
+                missed = (place for place in self._selected[number] if place not in own)
+                never = tuple(self._never(rule, *place, lanes) for place in missed)
+                found.append(RuleCoverage(self._rules.model, rule, own, never))
+        return found
+
+    def _never(self, rule: Rule, stream: StreamName, column: str | None, lanes: Mapping[StreamName, Lane]) -> Never:
+        largest = self._largest.get((stream, rule.window.name))
+        return Never(stream, column, *_why(rule, column, lanes.get(stream), largest))
+
+
+def _selected(
+    number: int, rule: Rule, rules: ModelRules, contract: ModelContract, rule_set: RuleSet
+) -> list[tuple[StreamName, str | None]]:
+    """The streams or columns that have the rule's metric, and that its selectors take."""
+    subject, kinds = METRICS[rule.comparison.metric].subject, METRICS[rule.comparison.metric].kinds
+    every: Iterable[tuple[StreamName, str | None]]
+    if subject == "stream":
+        every = ((stream.stream, None) for stream in contract.streams)
+    elif subject == "column":
+        kind_of = {(s.stream, s.name): "numeric" if s.numeric else "categorical" for s in series_of(contract)}
+        every = (place for place, kind in kind_of.items() if kind in kinds)
+    else:
+        every = dict.fromkeys(_inputs(rules, contract))
+    return [place for place in every if rule_set.selects(number, *place)]
+
+
+def _inputs(rules: ModelRules, contract: ModelContract) -> Iterator[tuple[StreamName, str]]:
+    for spec in rules.detectors:
+        try:
+            inputs = resolve_inputs(spec, contract)
+        except InputRefused:
+            continue
+        yield from ((one.stream, one.column) for one in inputs)
+
+
+def _why(rule: Rule, column: str | None, lane: Lane | None, largest: int | None) -> tuple[Reason, str]:
+    """The first reason that holds. `largest`: events of the largest window that has closed; None if none has."""
+    if lane is None or lane.waits:
+        standing = None if lane is None else lane.standing
+        wanted = "" if standing is None or not standing.wanted else f": {standing.rows} of {standing.wanted} rows"
+        return "no_reference", f"no reference{wanted}"
+    fold = lane.judged_fold
+    if fold is None:
+        return "no_rows", "no rows behind the reference"
+    if column is not None and column in fold.measure.places and not _has_values(fold, column):
+        return "no_reference_values", f"no usable value in the reference: {_states(fold, column)}"
+    if METRICS[rule.comparison.metric].subject == "detector":
+        return "no_detection", "its detector has read no value"
+    if largest is None:
+        return "no_window", f"no window ({rule.window.name}) has closed"
+    if largest < rule.min_events:
+        return "few_events", f"no window with min_events={rule.min_events} (the largest has {largest})"
+    if column is not None and "psi" not in _newest(fold, rule.window.name, column):
+        return "no_values", "no usable value in a window"
+    return "undefined", f"{rule.comparison.metric} or its threshold is undefined"
+
+
+def _newest(fold: StreamFold, window: str, column: str) -> Mapping[str, float]:
+    observation = fold.observations().get(window)
+    return {} if observation is None else observation.columns.get(column, {})
+
+
+def _has_values(fold: StreamFold, column: str) -> bool:
+    return bool(fold.measure.valid_share[fold.measure.places[column]] > 0)
+
+
+def _states(fold: StreamFold, column: str) -> str:
+    """What the reference holds of a column instead of values."""
+    missing = fold.measure.missing_share[fold.measure.places[column]]
+    return "all are missing" if missing == 1 else "all are invalid" if missing == 0 else "missing or invalid"

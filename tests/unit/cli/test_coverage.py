@@ -1,0 +1,123 @@
+"""What replay says of its rules: judged how often, or never and why; each reason, and none if all is well."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from monitor.cli.replay import Options, Outcome, replay
+
+CONFIG = """
+version: 1
+defaults: {{window: {window}, lateness: 10s, no_data: {no_data}}}
+models:
+  m:
+    task: regression
+    streams: {{features: {{topic: f}}}}
+    columns: {{timestamp: ts, numerical: [{numerical}], categorical: [k]}}
+    reference: {{first: {first}}}
+groups:
+  - name: g
+    model: m
+    rules:
+{rules}
+"""
+RULES = ("{alert: Drift, expr: psi > 5}", "{alert: Few, expr: events_per_second < 0.01}")
+
+
+def table(path: Path, rows: int, x: str = "x", value: str | None = None) -> Path:
+    """A row a second."""
+    rng = random.Random(3)
+    lines = [f"ts,{x},k"]
+    for i in range(rows):
+        number = value if value is not None else f"{rng.gauss(50, 5):.3f}"
+        lines.append(f"2026-03-01T{i // 3600:02d}:{i // 60 % 60:02d}:{i % 60:02d}Z,{number},{rng.choice('abc')}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def replayed(tmp_path: Path, source: Path, rules: tuple[str, ...] = RULES, **given: object) -> Outcome:
+    values: dict[str, object] = {
+        "window": "{events: 300, every: 100}",
+        "numerical": "x",
+        "first": 500,
+        "no_data": "off",
+        "rules": "\n".join(f"      - {rule}" for rule in rules),
+    }
+    config = tmp_path / "alerts.yaml"
+    config.write_text(CONFIG.format(**(values | given)))
+    return replay(Options((str(source),), config=config))
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line for line in capsys.readouterr().out.splitlines() if "judged" in line]
+
+
+def test_one_line_a_rule_if_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Windows of 300 by 100 behind 500 rows of 1,200 close five times, with two columns."""
+    outcome = replayed(tmp_path, table(tmp_path / "t.csv", 1200))
+    assert lines(capsys) == [
+        "Drift (psi > 5): judged 5 times on 2 columns",
+        "Few (events_per_second < 0.01): judged 5 times on features",
+    ]
+    assert outcome.not_judged == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "why"),
+    [
+        (400, {}, "no reference: 400 of 500 rows"),
+        (500, {}, "no rows behind the reference"),
+        (700, {}, "no window (events=300,every=100) has closed"),
+        (1200, {"window": "{time: 60s}"}, "no window with min_events=100 (the largest has 60)"),
+    ],
+)
+def test_a_stream_that_is_never_judged_gives_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: int, given: dict[str, object], why: str
+) -> None:
+    """Every rule, and every column in one line; all of them count as not judged."""
+    outcome = replayed(tmp_path, table(tmp_path / "t.csv", rows), RULES[:1], **given)
+    found = [line for line in lines(capsys) if not line.startswith("not judged: ")]
+    assert found == [f"Drift (psi > 5): never judged on k, x: {why}"]
+    assert outcome.not_judged == 2 + (rows == 400)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [("X", None, "all are missing"), ("x", "", "all are missing"), ("x", "n/k", "all are invalid")],
+)
+def test_a_column_without_a_usable_value_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str, value: str | None, why: str
+) -> None:
+    """Misspelt, empty or of another kind; the other column is judged, and NoData fires for this one."""
+    source = table(tmp_path / "t.csv", 1200, column, value)
+    outcome = replayed(tmp_path, source, RULES[:1], no_data="1h")
+    out, err = capsys.readouterr()
+    assert [line for line in out.splitlines() if "judged" in line] == [
+        "Drift (psi > 5): judged 5 times on 1 column",
+        f"Drift (psi > 5): never judged on x: no usable value in the reference: {why}",
+    ]
+    assert (outcome.not_judged, outcome.firing) == (1, 1)
+    assert "NoData" in out
+    assert ("did you mean 'X'?" in err) == (column == "X")
+
+
+def test_rules_are_asked_for_what_they_select_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Columns of other kinds, and those that a selector leaves out, are not missed; detectors by what they read."""
+    rules = (
+        "{alert: Mean, expr: mean > 1000}",
+        "{alert: New, expr: new_category_rate > 0.9}",
+        """{alert: One, expr: 'psi{column="k"} > 5'}""",
+    )
+    outcome = replayed(tmp_path, table(tmp_path / "t.csv", 1200), rules)
+    assert [line.partition(": ")[2] for line in lines(capsys)] == ["judged 5 times on 1 column"] * 3
+    assert outcome.not_judged == 0
+
+
+def test_many_columns_are_shortened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Five names, and how many more."""
+    names = ", ".join(["x", *(f"y{i}" for i in range(9))])
+    replayed(tmp_path, table(tmp_path / "t.csv", 1200), ("{alert: Mean, expr: mean > 1000}",), numerical=names)
+    assert lines(capsys)[1].startswith("Mean (mean > 1000): never judged on y0, y1, y2, y3, y4 and 4 more: no usable")
