@@ -19,7 +19,7 @@ from monitor.errors import FormatError
 from monitor.evaluate.decisions import Decisions
 from monitor.evaluate.first_rows import FirstRows, sealed_to
 from monitor.evaluate.lane import Lane, Passed, passed
-from monitor.evaluate.notices import limited
+from monitor.evaluate.notices import dictionary_limited, limited
 from monitor.evaluate.reference import encode_reference
 from monitor.evaluate.state import FirstRowsState, LaneState
 from monitor.events import STREAMS, StreamName, TopicPartition
@@ -120,7 +120,11 @@ class ModelLanes:
             return passed(parts, is_left_out=True)
         if lane.waits:
             return passed(parts)
-        return merge(self._put_on_grid(parts, decisions))
+        panes = self._put_on_grid(parts, decisions)
+        if lane.judged_fold is None:  # once, with the first pane that is judged
+            for pane in panes:
+                self._limits += dictionary_limited(pane, decisions.grids[lane.contract], pane.start + pane.pane_ms)
+        return merge(panes)
 
     def _put_on_grid(self, parts: Sequence[Pane | RawPane], decisions: Decisions) -> list[Pane]:
         """The parts of a lane that is judged, on its grid."""

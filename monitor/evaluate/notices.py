@@ -75,6 +75,18 @@ def limited(pane: Pane, grid: Grid, end: int) -> Iterator[Notice]:
             yield Notice(pane.model, "CardinalityLimited", end, *pane.tp, labels, text)
 
 
+def dictionary_limited(pane: Pane, grid: Grid, end: int) -> Iterator[Notice]:
+    """What the grid of a pane that ends at `end` (ms) has left out: values beyond the dictionary of a column."""
+    for category in grid.categorical:
+        if category.distinct > len(category.values):
+            text = (
+                f"{pane.model}: the reference's sample has {category.distinct} values of {category.name}, and the grid "
+                f"knows the {len(category.values)} most frequent; the others count as new categories"
+            )
+            labels = (("bound", "dictionary"), ("column", category.name), ("stream", pane.stream))
+            yield Notice(pane.model, "CardinalityLimited", end, *pane.tp, labels, text)
+
+
 def _order(notice: Notice) -> tuple[int, str, int, str, tuple[tuple[str, str], ...]]:
     return notice.at, notice.topic, notice.partition, notice.text, labels_of(notice)
 
