@@ -129,3 +129,49 @@ def test_an_empty_part_among_others_costs_nothing(tmp_path: Path) -> None:
     write_csv(tmp_path / "parts" / "1", {"event_time": times(), "x": numbers(50, 80)})
     parquet(tmp_path / "parts" / "0")
     assert replayed(config, tmp_path / "parts") == ({"x"}, Outcome(1200, 1, 0, 0))
+
+
+def test_the_same_rows_fire_the_same_alerts_in_every_form(tmp_path: Path) -> None:
+    """Separators, compression, Parquet under another name and an array of JSON; a workbook is refused by name."""
+    config = config_of(tmp_path, "{numerical: [x], categorical: [k]}")
+    table: dict[str, Any] = {"event_time": times(), "x": numbers(50, 80), "k": words("aab", "bbc")}
+    write_csv(tmp_path / "semicolon.csv", table, ";")
+    write_csv(tmp_path / "tab.tsv", table, "\t")
+    raw = write_csv(tmp_path / "plain", table).read_bytes()
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(raw, mtime=0))
+    (tmp_path / "t.csv.zst").write_bytes(pa.compress(raw, "zstd", asbytes=True))
+    pa.parquet.write_table(pa.table(table), tmp_path / "x.parq")
+    rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+    (tmp_path / "array.json").write_text(json.dumps(rows, indent=1))
+    expected = {("Drift", "x"), ("Drift", "k"), ("New", "k")}
+    for name in ("semicolon.csv", "tab.tsv", "t.csv.gz", "t.csv.zst", "x.parq", "array.json"):
+        assert run(tmp_path / name, config)[0] == expected, name
+    (tmp_path / "x.xlsx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ConfigurationError, match=r"x\.xlsx: is .* Excel .*save the sheet as CSV"):
+        run(tmp_path / "x.xlsx", config)
+
+
+def test_what_is_odd_about_the_times_of_a_reference_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Times without offset are read as UTC, in a compressed table, too; rows without a usable time are counted."""
+    naive = [stamp.removesuffix("Z").replace("T", " ") for stamp in times()]
+    raw = write_csv(tmp_path / "r", {"event_time": naive, "x": numbers(50, 50)}).read_bytes()
+    (tmp_path / "r.csv.gz").write_bytes(gzip.compress(raw, mtime=0))
+    some = ["unknown" if i % 3 == 0 else stamp for i, stamp in enumerate(times())]
+    write_csv(tmp_path / "bad", {"event_time": some, "x": numbers(50, 50)})
+    backwards: dict[str, Any] = {"event_time": times()[::-1], "x": numbers(50, 50)}
+    stream = write_csv(tmp_path / "t", {"event_time": times(), "x": numbers(50, 50)})
+    for table, said, rows in (
+        (tmp_path / "r", "taken as UTC", 1200),
+        (tmp_path / "r.csv.gz", "taken as UTC", 1200),
+        (tmp_path / "bad", "400 of 1200 values not used (400 invalid_time; row 1: 'unknown', row 4", 800),
+        (write_csv(tmp_path / "backwards", backwards), "", 1200),
+    ):
+        config = config_of(tmp_path, "{numerical: [x]}", f"{{path: {table}}}")
+        assert run(stream, config)[0] == set()
+        assert said in capsys.readouterr().err
+        build(table, tmp_path / "r.json", config, None, None, None)
+        printed = capsys.readouterr()
+        assert said in printed.err
+        assert f"m/features, {rows} rows" in printed.out
