@@ -78,6 +78,23 @@ def _common(
 
 
 @app.command()
+def init(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Table, rows or events, a folder, or topic:NAME.")],
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("alerts.yaml"),
+    bus: BusUrl = None,
+    mapping: Annotated[
+        Path | None, typer.Option("--from", help="Roles from NannyML's nann.yml or Evidently's column_mapping.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: the likelier role counts.")] = False,
+) -> None:
+    """Propose an alerts.yaml for your data: roles of columns, task, windows and reference, with the reasons."""
+    from monitor.cli import init as command
+
+    command.init(source, out, bus, mapping, force, yes)
+
+
+@app.command()
 def run(
     config: ConfigFile = None,
     bus: BusUrl = None,

@@ -151,9 +151,13 @@ def _why(rule: Rule, column: str | None, lane: Lane | None, largest: int | None)
         return "no_window", f"no window ({rule.window.name}) has closed"
     if largest < rule.min_events:
         return "few_events", f"no window with min_events={rule.min_events} (the largest has {largest})"
-    if column is not None and "psi" not in _newest(fold, rule.window.name, column):
+    metric = rule.comparison.metric
+    if column is not None and (why := fold.measure.why_undefined(metric, column)):
+        return "undefined", why
+    newest = {} if column is None else _newest(fold, rule.window.name, column)
+    if newest.get("missing_rate", 0.0) + newest.get("invalid_rate", 0.0) >= 1.0:
         return "no_values", "no usable value in a window"
-    return "undefined", f"{rule.comparison.metric} or its threshold is undefined"
+    return "undefined", f"{metric} or its threshold is undefined"
 
 
 def _newest(fold: StreamFold, window: str, column: str) -> Mapping[str, float]:

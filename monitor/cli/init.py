@@ -1,0 +1,100 @@
+"""`streamdrift init`: proposes an alerts.yaml for a file, a folder or a topic, and says what to type next."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from monitor.cli.replay_sources import TOPIC
+from monitor.cli.shell import open_settings_bus_to_read, settings_of, writing
+from monitor.cli.tail import printable
+from monitor.config import load
+from monitor.errors import ConfigurationError
+from monitor.inference.foreign import read_foreign
+from monitor.inference.plan import plan_of
+from monitor.inference.proposal import model_name, text_of
+from monitor.inference.roles import Decision, roles_of
+from monitor.inference.sample import Sample, sample_of_files, sample_of_topic
+
+
+def init(source: str, out: Path, bus: str | None, mapping: Path | None, force: bool, yes: bool) -> None:
+    """Look at the source, decide, write the file and show both."""
+    if out.exists() and not force:
+        raise ConfigurationError(f"{out}: is there already; --force overwrites it, --out names another file")
+    topic = source.removeprefix(TOPIC) if source.startswith(TOPIC) else None
+    sample = _sample(source, topic, bus)
+    if not any(any(cell is not None for cell in cells) for cells in sample.columns.values()):
+        raise ConfigurationError(f"{source}: has no rows")
+    given, left = read_foreign(mapping, sample.columns) if mapping is not None else ({}, [])
+    decisions = roles_of(sample, given)
+    if not yes and sys.stdin.isatty():
+        decisions = [_asked(decision) for decision in decisions]
+    if not any(d.role in ("numerical", "binary", "categorical", "arrays", "prediction") for d in decisions):
+        raise ConfigurationError(f"{source}: has no column that can be watched; {_reasons(decisions)}")
+    model = sample.models.most_common(1)[0][0] if sample.models else model_name(sample.name)
+    plan = plan_of(sample, decisions)
+    text = text_of(sample, decisions, plan, model, topic)
+    load(text, str(out))  # what is proposed has to be right
+    with writing(out):
+        out.write_text(text, encoding="utf-8")
+    _show(sample, decisions)
+    for key in left:
+        typer.echo(f"{mapping}: not taken over: {printable(key)}")
+    typer.echo(
+        f"{out}: model {model}, {plan.task}; reference of {plan.reference} rows, windows of {plan.window} events"
+    )
+    typer.echo(f"next: {_next(source, topic, out, decisions)}")
+
+
+def _sample(source: str, topic: str | None, bus: str | None) -> Sample:
+    if topic is None:
+        return sample_of_files(source)
+    opened = open_settings_bus_to_read(settings_of(bus=bus))
+    try:
+        return sample_of_topic(opened, topic)
+    finally:
+        opened.close()
+
+
+def _asked(decision: Decision) -> Decision:
+    """Ask about a column that may as well have another role."""
+    if decision.unsure is None:
+        return decision
+    question = f"{printable(decision.name)}: {decision.why}. Is it {decision.unsure} rather than {decision.role}?"
+    return (
+        Decision(decision.name, decision.unsure, "as answered") if typer.confirm(question, default=False) else decision
+    )
+
+
+def _show(sample: Sample, decisions: list[Decision]) -> None:
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    table = Table("column", "role", "why", box=None, header_style="dim")
+    for decision in decisions:
+        style = "dim" if decision.role in ("left out", "label") else ""
+        doubt = f"; or {decision.unsure}?" if decision.unsure else ""
+        table.add_row(
+            escape(printable(decision.name)), decision.role, escape(printable(decision.why + doubt)), style=style
+        )
+    console.print(table)
+    if not any(decision.role == "timestamp" for decision in decisions) and not sample.is_events:
+        console.print("no column of times: a replay needs --start, the time of the first row")
+
+
+def _next(source: str, topic: str | None, out: Path, decisions: list[Decision]) -> str:
+    """The command that comes next."""
+    flag = "" if str(out) == "alerts.yaml" else f" --config {shlex.quote(str(out))}"
+    if topic is not None:
+        return f"streamdrift run{flag}"
+    has_time = any(decision.role == "timestamp" for decision in decisions)
+    start = "" if has_time else " --start 2026-01-01T00:00:00Z"
+    return f"streamdrift replay {shlex.quote(source)}{flag}{start}"
+
+
+def _reasons(decisions: list[Decision]) -> str:
+    return "; ".join(f"{decision.name}: {decision.why}" for decision in decisions[:5])

@@ -1,0 +1,102 @@
+"""What suits the traffic: the task, panes, windows, lateness and reference, from the rows and their times."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from monitor.codec.durations import duration_text
+from monitor.config.resolved import Task
+from monitor.events import Int64s
+from monitor.inference.roles import Decision, Values
+from monitor.inference.sample import Sample
+
+_PANES_MS: Final = (10_000, 60_000, 300_000, 900_000, 3_600_000, 21_600_000, 86_400_000)
+_SHORT_MS: Final = 600_000
+"""Rows of less time than this get panes of a second: windows close with panes."""
+_SHORT_PANE_MS: Final = 1000
+_NICE: Final = (100, 200, 300, 500, 1000, 2000, 3000, 5000)
+_MOST_CLASSES: Final = 20
+_BY_CHANCE: Final = 35.0
+"""psi of ten bins without any change, at n and m rows: about (9 ± 4.2) (1/n + 1/m); six deviations above its mean."""
+_DAY: Final = 86_400_000
+
+
+class Plan(NamedTuple):
+    """Settings of one model. Durations in ms; None: the default suits.
+
+    `threshold`: of psi, above what so few rows give by chance. `why`: of the window and the reference.
+    """
+
+    task: Task
+    pane_ms: int | None
+    lateness_ms: int | None
+    no_data_ms: int | None
+    reference: int
+    window: int
+    every: int
+    threshold: float
+    why: str
+
+
+def plan_of(sample: Sample, decisions: list[Decision]) -> Plan:
+    """Choose the settings for a sample whose columns have their roles."""
+    by_role: dict[str, str] = {decision.role: decision.name for decision in decisions}
+    gap = _median_gap(sample, by_role.get("timestamp"))
+    longest = _longest_gap(sample, by_role.get("timestamp"))
+    pane = next((length for length in _PANES_MS if gap is None or length >= gap), _PANES_MS[-1])
+    if gap is not None and gap * sample.rows < _SHORT_MS:
+        pane = _SHORT_PANE_MS
+    reference = _nice(sample.rows // 4)
+    window = _nice((sample.rows - reference) // 6)
+    usual = gap is None or pane == _PANES_MS[0]
+    silence = 3 * longest if longest is not None else 0
+    return Plan(
+        task=_task(sample, by_role),
+        pane_ms=None if usual else pane,
+        lateness_ms=None if usual else pane,
+        no_data_ms=None if silence <= 3_600_000 else min(-(-silence // 3_600_000) * 3_600_000, 3000 * _DAY),
+        reference=reference,
+        window=window,
+        every=max(10, window // 5),
+        threshold=max(0.25, math.ceil(_BY_CHANCE * (1 / reference + 1 / window) * 20) / 20),
+        why=f"{sample.rows} rows"
+        + ("" if gap is None else f", mostly {duration_text(gap) if gap else 'under 1ms'} apart"),
+    )
+
+
+def _task(sample: Sample, by_role: dict[str, str]) -> Task:
+    """Choose by what is predicted, else by the label; regression if nothing is known."""
+    name = by_role.get("prediction") or by_role.get("label")
+    if name is None:
+        return "classification_binary" if "probability" in by_role else "regression"
+    values = Values(sample.columns[name], sample.decimal)
+    different = len(values.different)
+    if values.are_numbers and (not values.are_whole or different > _MOST_CLASSES):
+        return "classification_binary" if "probability" in by_role and by_role["probability"] == name else "regression"
+    return "classification_binary" if different <= 2 else "classification_multiclass"
+
+
+def _times(sample: Sample, name: str | None) -> Int64s:
+    """Known times in order, ms."""
+    if name is None:
+        return np.zeros(0, dtype=np.int64)
+    return np.sort(Values(sample.columns[name], sample.decimal).known_times)
+
+
+def _median_gap(sample: Sample, name: str | None) -> int | None:
+    """Half of the rows come sooner behind the one before, ms; None without times."""
+    times = _times(sample, name)
+    return int(np.median(np.diff(times))) if len(times) > 1 else None
+
+
+def _longest_gap(sample: Sample, name: str | None) -> int | None:
+    times = _times(sample, name)
+    return int(np.diff(times).max()) if len(times) > 1 else None
+
+
+def _nice(rows: int) -> int:
+    """The largest of some round numbers that is not more; 100 at least."""
+    return max([_NICE[0], *(n for n in _NICE if n <= rows)])

@@ -1,0 +1,129 @@
+"""The text of a proposed alerts.yaml: commented, so that whoever reads it learns what may be changed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from monitor.codec.durations import duration_text
+from monitor.inference.plan import Plan
+from monitor.inference.roles import Decision, Role
+from monitor.inference.sample import Sample
+
+_PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_WORDS: Final = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+_WIDTH: Final = 110
+_STREAMS: Final[Mapping[str, tuple[Role, ...]]] = {
+    "features": ("numerical", "binary", "categorical", "arrays"),
+    "predictions": ("prediction", "probability"),
+}
+"""The roles of each stream's columns."""
+_ALERTS: Final = {"features": "FeatureDrift", "predictions": "PredictionDrift"}
+
+
+def text_of(sample: Sample, decisions: Sequence[Decision], plan: Plan, model: str, topic: str | None) -> str:
+    """Write the file. `topic`: that the rows come from; None: topics are named after the model."""
+    return "\n".join(_lines(sample, decisions, plan, model, topic)) + "\n"
+
+
+def _lines(sample: Sample, decisions: Sequence[Decision], plan: Plan, model: str, topic: str | None) -> Iterator[str]:
+    by_role: dict[str, list[str]] = {}
+    for decision in decisions:
+        by_role.setdefault(decision.role, []).append(decision.name)
+    streams = [stream for stream, roles in _STREAMS.items() if any(role in by_role for role in roles)]
+    yield f"# Proposed by `streamdrift init` from {_comment(sample.name)} ({plan.why})."
+    yield "# docs/alerts-yaml.md explains every key; `streamdrift check` says what is wrong after a change."
+    yield "version: 1"
+    yield "models:"
+    yield f"  {model}:"
+    yield f"    task: {plan.task}"
+    yield "    streams: # the topics that the service reads; a file feeds all of them"
+    for stream in streams:
+        own = topic if topic is not None and stream == streams[0] else f"{model}.{stream}"
+        yield f"      {stream}: {{topic: {quoted(own)}}}"
+    yield "    columns:"
+    yield from _columns(decisions, by_role)
+    yield from _settings(plan)
+    yield "groups:"
+    yield "  - name: drift"
+    yield f"    models: [{model}]"
+    yield "    rules:"
+    if plan.threshold > 0.25:
+        yield "      # 0.25 is usual; so few rows give more by chance"
+    else:
+        yield "      # above 0.25 a distribution has changed in a way that people act on; 0.1 is a moderate change"
+    for stream in streams:
+        expr = f'psi{{stream="{stream}"}} > {plan.threshold:g}'
+        yield f"      - {{alert: {_ALERTS[stream]}, expr: '{expr}', min_events: {plan.window}}}"
+    yield "      - {alert: MissingValues, expr: missing_rate > reference_mean + 0.1}"
+    yield "      - {alert: InvalidValues, expr: invalid_rate > reference_mean + 0.05}"
+
+
+def _columns(decisions: Sequence[Decision], by_role: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The columns by role, and below them what is left out and why."""
+    if "timestamp" in by_role and list(by_role["timestamp"]) != ["event_time"]:
+        yield f"      timestamp: {quoted(by_role['timestamp'][0])}"
+    for role in _STREAMS["predictions"]:
+        if role in by_role:
+            yield f"      {role}: {quoted(by_role[role][0])}"
+    for role in _STREAMS["features"]:
+        if role in by_role:
+            yield from _wrapped(f"      {role}: ", [quoted(name) for name in by_role[role]])
+    for decision in decisions:
+        if decision.role == "label":
+            yield f"      # {_comment(decision.name)} is the label: labels are not read yet"
+        elif decision.role == "left out":
+            yield f"      # left out: {_comment(decision.name)}: {_comment(decision.why)}"
+
+
+def _settings(plan: Plan) -> Iterator[str]:
+    yield f"    reference: {{first: {plan.reference}}} # what is normal: the first rows, or {{path: FILE}}"
+    yield f"    window: {{events: {plan.window}, every: {plan.every}}} # what is compared with it"
+    if plan.pane_ms is not None and plan.lateness_ms is not None:
+        pane = duration_text(plan.pane_ms)
+        yield f"    pane: {pane} # time is cut into panes; shorter ones than rows come only cost time"
+        yield f"    interval: {pane} # between two judgements"
+        yield f"    lateness: {duration_text(plan.lateness_ms)} # how much later than others a row may come"
+    if plan.no_data_ms is not None:
+        yield f"    no_data: {duration_text(plan.no_data_ms)} # longest silence: three times the longest gap"
+
+
+def _wrapped(key: str, names: Sequence[str]) -> Iterator[str]:
+    """A flow list, over several lines if it is long."""
+    line = key + "["
+    for i, name in enumerate(names):
+        part = name + ("]" if i == len(names) - 1 else ", ")
+        if len(line) + len(part) > _WIDTH and line.strip():
+            yield line.rstrip()
+            line = " " * (len(key) + 1)
+        line += part
+    yield line
+
+
+def quoted(name: str) -> str:
+    """A name as YAML, quoted unless it is a plain word.
+
+    >>> quoted("age"), quoted("area (m²)"), quoted("yes")
+    ('age', '"area (m²)"', '"yes"')
+    """
+    if _PLAIN.fullmatch(name) and name.lower() not in _WORDS:
+        return name
+    return json.dumps(name, ensure_ascii=False)
+
+
+def _comment(text: str) -> str:
+    """Text within a comment: one line, without control characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:100]
+
+
+def model_name(source: str) -> str:
+    """A model's name after a file or topic: letters, digits, . _ and -.
+
+    >>> model_name("Übersicht 2026.csv"), model_name("ml.features")
+    ('bersicht-2026', 'ml.features')
+    """
+    stem = re.sub(r"\.(csv|tsv|txt|parquet|pq|feather|arrow|orc|jsonl?|ndjson|gz|zst|bz2)\b", "", source)
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
+    return plain[:100] or "model"

@@ -1,0 +1,127 @@
+"""The first rows of a source as columns of values, whatever the source: a table, rows or events as JSON, a topic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from monitor.bus.port import Bus
+from monitor.codec.lenient import read_lenient
+from monitor.errors import ConfigurationError, RecordsLost
+from monitor.events import TopicPartition
+from monitor.sources.file_content import content_of
+from monitor.sources.plain_files import events_of
+from monitor.sources.source_paths import paths_of
+from monitor.sources.table_files import TableFile, open_table
+
+ROWS: Final = 5000
+"""Rows that are looked at."""
+_READ_MS: Final = 5000
+_ENVELOPE: Final = ("event_id", "model", "features")
+
+
+@dataclass
+class Sample:
+    """Rows by column. `columns`: values in order, None if absent; a CSV file's are texts. `rows`: of the whole source.
+
+    `decimal`: the decimal sign of texts. `models`: how many rows name which model, of native events.
+    `features`: names of the columns that stand in the `features` of native events.
+    """
+
+    name: str
+    columns: dict[str, list[Any]]
+    rows: int
+    decimal: str = "."
+    models: Counter[str] = field(default_factory=Counter)
+    features: frozenset[str] = frozenset()
+    is_events: bool = False
+
+
+def sample_of_files(source: str) -> Sample:
+    """The first rows of a file, a folder or a pattern; of several files those of the first one alone."""
+    paths = paths_of(source)
+    content = content_of(paths[0])
+    name = paths[0].name if len(paths) == 1 else Path(source).name
+    if content.is_table:
+        rows = sum(_count(open_table(path, ())) for path in paths)
+        return _of_table(name, open_table(paths[0], ()), rows)
+    lines = (line for path in paths for block in events_of(content_of(path)) for line in block)
+    found = list(islice(_objects(lines), ROWS))
+    return _of_objects(name, found, len(found) + sum(1 for _ in lines))
+
+
+def sample_of_topic(bus: Bus, topic: str) -> Sample:
+    """The newest rows of a topic."""
+    n = bus.partitions(topic)
+    if n is None:
+        raise ConfigurationError(f"{bus.name} has no topic {topic}; it has {', '.join(bus.topics()[:20]) or 'none'}")
+    tps = [TopicPartition(topic, p) for p in range(n)]
+    values = [value for tp in tps for value in _newest(bus, tp, ROWS // n + 1) if value is not None]
+    there = sum(bus.end(tp) - bus.beginning(tp) for tp in tps)
+    return _of_objects(topic, list(islice(_objects(values), ROWS)), there)
+
+
+def _newest(bus: Bus, tp: TopicPartition, most: int) -> Iterator[bytes | None]:
+    end = bus.last_stable(tp)
+    at = max(bus.beginning(tp), end - most)
+    while at < end:
+        try:
+            batch = bus.read(tp, at, end, _READ_MS)
+        except RecordsLost as lost:
+            at = lost.beginning
+            continue
+        if not batch.offsets:
+            return
+        yield from batch.values
+        at = batch.offsets[-1] + 1
+
+
+def _count(table: TableFile) -> int:
+    """Rows of a table; of one that does not say, by reading its first column."""
+    return table.rows or sum(batch.num_rows for batch in table.batches(table.names[:1], lambda: None))
+
+
+def _of_table(name: str, table: TableFile, rows: int) -> Sample:
+    columns: dict[str, list[Any]] = {column: [] for column in dict.fromkeys(table.names)}
+    once = [column for column in columns if table.names.count(column) == 1]
+    left = ROWS
+    for batch in table.batches(once, lambda: None):
+        part = batch.slice(0, left)
+        for column in once:
+            columns[column] += part.column(part.schema.names.index(column)).to_pylist()
+        left -= part.num_rows
+        if left <= 0:
+            break
+    return Sample(name, columns, rows, table.decimal)
+
+
+def _objects(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            found = read_lenient(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            yield found
+
+
+def _of_objects(name: str, found: Sequence[dict[str, Any]], rows: int) -> Sample:
+    """Native events by their features and own fields, other objects as rows."""
+    is_events = any(key in row for row in found[:1] for key in _ENVELOPE)
+    models = Counter(row["model"] for row in found if isinstance(row.get("model"), str)) if is_events else Counter()
+    if models:  # of several models the commonest
+        found = [row for row in found if row.get("model") == models.most_common(1)[0][0]]
+    features: dict[str, None] = {}
+    rows_of = []
+    for row in found:
+        own = row.get("features") if is_events else None
+        inner = own if isinstance(own, dict) else {}
+        features.update(dict.fromkeys(inner))
+        rows_of.append({key: value for key, value in row.items() if not (is_events and key in _ENVELOPE)} | inner)
+    names = dict.fromkeys(key for row in rows_of for key in row)
+    columns = {key: [row.get(key) for row in rows_of] for key in names}
+    return Sample(name, columns, rows, models=models, features=frozenset(features), is_events=is_events)

@@ -1,0 +1,76 @@
+"""What init proposes: the right roles on fifteen tables, and a file that check and replay take unedited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from monitor.cli.main import app
+from monitor.inference.roles import roles_of
+from monitor.inference.sample import sample_of_files
+from tests.unit.inference.tables import TABLES, Table
+
+
+def right(table: Table, folder: Path) -> dict[str, bool]:
+    """Whether each column has the role that was written down."""
+    found = {decision.name: decision.role for decision in roles_of(sample_of_files(str(table.file(folder))))}
+    assert list(found) == list(table.roles)
+    return {name: found[name] == role for name, role in table.roles.items()}
+
+
+def test_roles_are_right_on_fifteen_tables(tmp_path: Path) -> None:
+    """Of all columns 95 % at least; those that are not are named."""
+    found = {f"{table.name}: {name}": is_right for table in TABLES for name, is_right in right(table, tmp_path).items()}
+    assert len(TABLES) == 15
+    wrong = [name for name, is_right in found.items() if not is_right]
+    assert len(wrong) <= 0.05 * len(found), wrong
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_check_and_replay_take_the_file_unedited(table: Table, tmp_path: Path) -> None:
+    """Nothing fires, and every rule has judged; the command that it names is the one that is run."""
+    source, out = table.file(tmp_path), tmp_path / "alerts.yaml"
+    made = CliRunner().invoke(app, ["init", str(source), "--out", str(out), "--yes"])
+    assert made.exit_code == 0, made.output
+    assert CliRunner().invoke(app, ["check", "--config", str(out)]).exit_code == 0
+    named = made.output.splitlines()[-1].partition("streamdrift ")[2].split()
+    assert named[:2] == ["replay", str(source)]
+    replayed = CliRunner().invoke(app, named)
+    assert replayed.exit_code == 0, replayed.output
+    never = [line for line in replayed.output.splitlines() if "never judged" in line]
+    assert [line for line in never if "embedding.length" not in line] == []  # of four numbers each: one bin
+    assert "FeatureDrift" in replayed.output
+    assert "FeatureDrift" not in replayed.output.partition("alert messages")[0]
+
+
+def test_a_file_is_overwritten_only_with_force(tmp_path: Path) -> None:
+    """And stays as it is otherwise."""
+    source, out = TABLES[0].file(tmp_path), tmp_path / "alerts.yaml"
+    out.write_text("mine")
+    refused = CliRunner().invoke(app, ["init", str(source), "--out", str(out), "--yes"])
+    assert (refused.exit_code != 0, out.read_text()) == (True, "mine")
+    assert CliRunner().invoke(app, ["init", str(source), "--out", str(out), "--yes", "--force"]).exit_code == 0
+    assert out.read_text().startswith("# Proposed by")
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (
+            "input: {path: a}\nproblem_type: classification_binary\ncolumn_mapping:\n  features: [country]\n"
+            "  timestamp: event_time\n  y_pred: is_new_card\n  y_true: nothing\n",
+            ["input", "problem_type", "y_true: nothing (no such column)"],
+        ),
+        ('{"target": "y_true", "prediction": "is_new_card", "numerical_features": ["y_pred"], "task": "x"}', ["task"]),
+    ],
+)
+def test_roles_of_other_tools_are_taken_over(text: str, left: list[str], tmp_path: Path) -> None:
+    """NannyML's file and Evidently's mapping; what is not taken over is listed."""
+    source, out, mapping = TABLES[0].file(tmp_path), tmp_path / "alerts.yaml", tmp_path / "mapping"
+    mapping.write_text(text)
+    made = CliRunner().invoke(app, ["init", str(source), "--out", str(out), "--yes", "--from", str(mapping)])
+    assert made.exit_code == 0, made.output
+    assert "prediction: is_new_card" in out.read_text()
+    assert [line.partition("not taken over: ")[2] for line in made.output.splitlines() if "not taken" in line] == left
