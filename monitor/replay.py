@@ -168,14 +168,12 @@ class Replay:
         drained = self.drain(tp)
         entries = [*drained.panes, *([] if drained.watermark is None else [drained.watermark])]
         outputs = [output for entry in entries for output in self._evaluate.read(entry)]
-        messages = []
-        for output in [*outputs, *self._evaluate.advance()]:
-            if isinstance(output, Message):
-                messages.append(output)
-            elif output.decision.kind == "grid":
-                self._grids.add(output)
-                messages += self._spread()
-        return messages
+        outputs += self._evaluate.advance()
+        grids = [output for output in outputs if isinstance(output, Activation) and output.decision.kind == "grid"]
+        for grid in grids:
+            self._grids.add(grid)
+        messages = [output for output in outputs if isinstance(output, Message)]
+        return messages + (self._spread() if grids else [])
 
     def _spread(self) -> list[Message]:
         messages = []

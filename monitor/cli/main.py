@@ -142,6 +142,7 @@ def replay(  # noqa: PLR0913 - one argument a flag
     step: Annotated[str, typer.Option(help="Time between rows of a plain table.")] = "1s",
     csv: CsvText = None,
     alerts_out: Annotated[Path | None, typer.Option(help="Write the alert messages here, as JSONL.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="Write all observations here, as JSONL.")] = None,
     fail_on: Annotated[
         FailOn | None,
         typer.Option(
@@ -164,6 +165,7 @@ def replay(  # noqa: PLR0913 - one argument a flag
         step=step,
         csv=csv,
         alerts_out=alerts_out,
+        scores=scores,
     )
     outcome = command.replay(options)
     failed = {

@@ -23,6 +23,15 @@ from monitor.sources.csv_dialect import parse_csv_flags
 from monitor.sources.references import read_reference_file, references_of_file, write_reference_file
 from monitor.sources.unusable import Unusable
 
+_SCORES = {
+    "mean": "mean",
+    "std": "std",
+    "quantile_0.5": "median",
+    "missing_rate": "missing",
+    "invalid_rate": "invalid",
+}
+"""What `show` prints of a series, and the heads of its columns."""
+
 
 def build(source: Path, out: Path, config: Path | None, model: str | None, rows: int | None, csv: str | None) -> None:
     """Make grid and reference of every stream that the file has columns of."""
@@ -51,13 +60,13 @@ def show(file: Path) -> None:
             f"{grid.model} / {grid.stream}: {reference.events} events, {time_text(first)} to {time_text(last)}"
         )
         console.print(f"grid {grid.digest}  reference {reference.digest}  {len(reference.slices)} slices", style="dim")
-        table = Table("series", "kind", "bins", "mean", "std", "median", "missing", box=None, header_style="dim")
+        table = Table("series", "kind", "bins", *_SCORES.values(), box=None, header_style="dim")
         columns = Measure(grid, reference).columns(reference.total)
         both: list[NumericBins | CategoryBins] = [*grid.numeric, *grid.categorical]
         for bins in both:
             series = columns[bins.name]
             kind = "numeric" if isinstance(bins, NumericBins) else "categorical"
-            scores = [_number(series.get(name)) for name in ("mean", "std", "quantile_0.5", "missing_rate")]
+            scores = [_number(series.get(name)) for name in _SCORES]
             table.add_row(Text(printable(bins.name)), kind, str(bins.bins), *scores)
         console.print(table)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,7 @@ class Options:
     step: str = "1s"
     csv: str | None = None
     alerts_out: Path | None = None
+    scores: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,10 @@ class Outcome:
 
 def replay(options: Options) -> Outcome:
     """Replay the sources and show the outcome."""
-    if options.alerts_out is not None:
-        with writing(options.alerts_out):
-            options.alerts_out.open("ab").close()  # what can't be written is refused before the work
+    for path in (options.alerts_out, options.scores):
+        if path is not None:
+            with writing(path):
+                path.open("ab").close()  # what can't be written is refused before the work
     settings = settings_of(options.config, options.bus)
     bus = open_settings_bus_to_read(settings) if any(source.startswith(TOPIC) for source in options.sources) else None
     unusable = Unusable()
@@ -79,7 +82,8 @@ def replay(options: Options) -> Outcome:
     recording = recording_of(options.sources, flags, settings, bus, unusable)
     log = log_of(recording, options, settings, bus)
     engine = Replay(log)
-    messages = _alerts(engine, recording)
+    with _scores_to(options.scores) as keep:
+        messages = _alerts(engine, recording, keep)
     for topic, notes in engine.assumed().items():
         for note in notes:
             typer.echo(escaped(f"{topic}: {note}"), err=True)
@@ -145,9 +149,31 @@ def _filtered(contracts: Sequence[ModelContract]) -> dict[str, frozenset[str]]:
     return {t: frozenset(c.model for c in contracts if t in {s.topic for s in c.streams}) for t in topics}
 
 
-def _alerts(engine: Replay, recording: Recording) -> list[Message]:
-    """Fold the recording; nothing else of what it says is kept, because there may be an observation for every pane."""
+@contextmanager
+def _scores_to(path: Path | None) -> Iterator[Callable[[Message], None]]:
+    """Give what writes an observation to the file, as soon as it comes: there may be one for every pane."""
+    if path is None:
+        yield lambda message: None
+        return
+    with writing(path), path.open("wb") as file:
+
+        def keep(message: Message) -> None:
+            file.write(message.value + b"\n")
+
+        yield keep
+
+
+def _alerts(engine: Replay, recording: Recording, keep: Callable[[Message], None]) -> list[Message]:
+    """Fold the recording and return its alerts. `keep`: is given each observation."""
     alerts: list[Message] = []
+
+    def take(messages: Iterable[Message]) -> None:
+        for message in messages:
+            if message.topic == "alerts":
+                alerts.append(message)
+            elif message.topic == "observations":
+                keep(message)
+
     columns = (
         TextColumn("replay"),
         BarColumn(),
@@ -158,9 +184,9 @@ def _alerts(engine: Replay, recording: Recording) -> list[Message]:
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task("replay", total=recording.size or None, alerts=0)
         for new in engine.fold(recording.sequences(lambda n: bar.advance(task, n))):
-            alerts += (message for message in new if message.topic == "alerts")
+            take(new)
             bar.update(task, alerts=len(alerts))
-        alerts += (message for message in engine.finish(recording.ends or {}) if message.topic == "alerts")
+        take(engine.finish(recording.ends or {}))
     return alerts
 
 

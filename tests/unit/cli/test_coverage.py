@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
 import pytest
 
 from monitor.cli.replay import Options, Outcome, replay
+from monitor.errors import ConfigurationError
 
 CONFIG = """
 version: 1
@@ -114,6 +116,21 @@ def test_rules_are_asked_for_what_they_select_alone(tmp_path: Path, capsys: pyte
     outcome = replayed(tmp_path, table(tmp_path / "t.csv", 1200), rules)
     assert [line.partition(": ")[2] for line in lines(capsys)] == ["judged 5 times on 1 column"] * 3
     assert outcome.not_judged == 0
+
+
+def test_scores_are_all_observations_in_the_bytes_of_the_topic(tmp_path: Path) -> None:
+    """Each window of each stream, with the scores of its columns, beside the changes of the lane."""
+    replayed(tmp_path, table(tmp_path / "t.csv", 1200))
+    config, out = tmp_path / "alerts.yaml", tmp_path / "scores.jsonl"
+    replay(Options((str(tmp_path / "t.csv"),), config=config, scores=out))
+    events = [json.loads(line) for line in out.read_bytes().splitlines()]
+    windows = [event["data"] for event in events if event["type"] == "streamdrift.observation.v1"]
+    assert [window["window"]["events"] for window in windows] == [300] * len(windows)
+    assert len(windows) >= 5
+    assert all({"x", "k"} == window["columns"].keys() for window in windows)
+    assert [event["time"] for event in events] == sorted(event["time"] for event in events)
+    with pytest.raises(ConfigurationError, match="can't be written"):
+        replay(Options((str(tmp_path / "t.csv"),), config=config, scores=tmp_path / "no" / "scores"))
 
 
 def test_many_columns_are_shortened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
