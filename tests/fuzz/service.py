@@ -57,9 +57,16 @@ models:
       text: [t]
       arrays: [v]
     reference: {{first: 400}}
+  nobody:
+    task: classification_binary
+    streams: {{features: {{topic: {FEATURES}}}, predictions: {{topic: {PREDICTIONS}}}}}
+    columns:
+      prediction: y
+      probability: p
+      numerical: [a]
 detectors:
-  adwin: {{class: ADWIN, params: {{delta: 0.05}}, input: "*"}}
-  ddm: {{class: DDM, input: d}}
+  adwin: {{class: ADWIN, params: {{delta: 0.05}}, input: "*", model: m}}
+  ddm: {{class: DDM, input: d, model: m}}
 groups:
   - name: g
     models: [m]

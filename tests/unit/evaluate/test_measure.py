@@ -284,7 +284,8 @@ def test_ranks_are_in_the_unit_interval(counts: list[int]) -> None:
     for each in (ranks, surprise):
         assert ((each >= 0) & (each <= 1)).all()
         assert float((each * np.array(counts)).sum() / n) == pytest.approx(0.5, rel=1e-9)
-    assert all(rank == 1 - counts[-1] / n for rank, count in zip(surprise[:-1], known, strict=True) if count == 0)
+    unseen = [rank for rank, count in zip(surprise[:-1], known, strict=True) if count == 0]
+    assert unseen == pytest.approx([1 - counts[-1] / n] * len(unseen), rel=1e-12)
 
 
 def test_cells_that_are_not_valid_have_no_rank() -> None:
