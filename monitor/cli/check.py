@@ -40,10 +40,9 @@ def check(config: Path | None, against: str | None) -> int:
     loaded = load_config(path)
     for hint in loaded.hints:
         typer.echo(escaped(f"{hint.file}:{hint.line}:{hint.column}: hint: {hint.message}"), err=True)
-    # a rule of several models stands in the file once
-    own = {(r.group, r.alert, str(r.comparison)) for m in loaded.models for r in m.rules.rules if r.group != GROUP}
+    own = loaded.own_rules(GROUP)
     names = ", ".join(model.contract.model for model in loaded.models)
-    typer.echo(f"{path}: ok, {len(loaded.models)} model(s) ({names}), {len(own)} rule(s) beside the built-in ones")
+    typer.echo(f"{path}: ok, {len(loaded.models)} model(s) ({names}), {own} rule(s) beside the built-in ones")
     if against is not None:
         _compare(loaded, settings)
     return 0

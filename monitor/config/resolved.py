@@ -128,3 +128,8 @@ class Config:
     models: tuple[ModelConfig, ...]
     alerts_yaml_sha256: str
     hints: tuple[Problem, ...] = ()
+
+    def own_rules(self, built_in: str) -> int:
+        """How many rules stand in the file, those of several models once. `built_in`: group of the others."""
+        rules = (rule for model in self.models for rule in model.rules.rules if rule.group != built_in)
+        return len({(rule.group, rule.alert, str(rule.comparison)) for rule in rules})

@@ -10,6 +10,7 @@ from monitor.alerts_file import load_config
 from monitor.bus.address import open_bus
 from monitor.bus.kafka_security import client_options
 from monitor.bus.port import Bus
+from monitor.config.built_in import GROUP
 from monitor.config.resolved import Config
 from monitor.doctor.finding import Finding
 from monitor.doctor.references import references_found
@@ -59,8 +60,8 @@ def _no_bus(settings: Settings, error: StreamdriftError) -> Finding:
 
 
 def _file_found(config: Config, settings: Settings) -> Iterator[Finding]:
-    rules = sum(len(model.rules.rules) for model in config.models)
-    yield Finding("alerts.yaml", "ok", f"{settings.config}: {len(config.models)} model(s), {rules} rule(s)")
+    found = f"{len(config.models)} model(s), {config.own_rules(GROUP)} rule(s) beside the built-in ones"
+    yield Finding("alerts.yaml", "ok", f"{settings.config}: {found}")
     for hint in config.hints:
         yield Finding("alerts.yaml", "warning", f"{hint.file}:{hint.line}:{hint.column}: {hint.message}")
 
