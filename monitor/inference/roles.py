@@ -199,6 +199,8 @@ def _by_name(name: str, values: Values) -> Decision | None:
 def _of_numbers(name: str, values: Values) -> Decision:
     if values.are_whole and values.n > 2:
         steps = np.diff(values.numbers)
+        if (steps == steps[0]).all() and steps[0] > 0 and values.are_times:
+            return Decision(name, "timestamp", "numbers since 1970, equally far apart")
         if (steps == steps[0]).all() and steps[0] != 0:
             return _out(name, "id-like: counts the rows")
     is_code = values.are_whole and len(values.different) <= _FEW and values.n >= 5 * len(values.different)

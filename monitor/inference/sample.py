@@ -21,7 +21,7 @@ from monitor.sources.table_files import TableFile, open_table
 ROWS: Final = 5000
 """Rows that are looked at."""
 _READ_MS: Final = 5000
-_ENVELOPE: Final = ("event_id", "model", "features")
+_ENVELOPE: Final = ("event_id", "prediction_id", "model", "features")
 
 
 @dataclass

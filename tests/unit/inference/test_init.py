@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from monitor.cli.main import app
 from monitor.inference.roles import roles_of
-from monitor.inference.sample import sample_of_files
+from monitor.inference.sample import Sample, sample_of_files
 from tests.unit.inference.tables import TABLES, Table
 
 
@@ -43,6 +43,28 @@ def test_check_and_replay_take_the_file_unedited(table: Table, tmp_path: Path) -
     assert [line for line in never if "embedding.length" not in line] == []  # of four numbers each: one bin
     assert "FeatureDrift" in replayed.output
     assert "FeatureDrift" not in replayed.output.partition("alert messages")[0]
+
+
+@pytest.mark.parametrize(("first", "step", "role"), [(1_789_000_000, 600, "timestamp"), (1, 1, "left out")])
+def test_numbers_that_go_up_evenly_are_times_or_count_the_rows(first: int, step: int, role: str) -> None:
+    """Under any name: epochs lie between 2000 and 2100, a row's number does not."""
+    sample = Sample("t", {"when": [first + step * n for n in range(100)], "x": [0.5 * n % 7 for n in range(100)]}, 100)
+    assert roles_of(sample)[0].role == role
+
+
+@pytest.mark.parametrize("stream", ["features", "predictions"])
+def test_a_topic_of_events_is_taken(stream: str, tmp_path: Path) -> None:
+    """Both topics that a table was sent to; the keys of the envelope are no columns."""
+    source, out, bus = TABLES[0].file(tmp_path), tmp_path / "alerts.yaml", f"sqlite:///{tmp_path}/bus.db"
+    for arguments in (
+        ["init", str(source), "--out", str(out), "--yes"],
+        ["produce", "file", str(source), "--config", str(out), "--bus", bus],
+        ["init", f"topic:fraud.{stream}", "--bus", bus, "--out", str(tmp_path / "own.yaml"), "--yes"],
+        ["check", "--config", str(tmp_path / "own.yaml")],
+    ):
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+    assert "prediction_id" not in (tmp_path / "own.yaml").read_text()
 
 
 def test_a_file_is_overwritten_only_with_force(tmp_path: Path) -> None:
