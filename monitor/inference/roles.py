@@ -87,7 +87,6 @@ class Values:
     """The values of one column, looked at once."""
 
     def __init__(self, values: Sequence[Any], decimal: str) -> None:
-        self.rows = len(values)
         self.cells = [value.strip() if isinstance(value, str) else value for value in values]
         present = [cell for cell in self.cells if cell is not None and cell != ""]
         self.n = len(present)

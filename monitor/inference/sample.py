@@ -21,7 +21,10 @@ from monitor.sources.table_files import TableFile, open_table
 ROWS: Final = 5000
 """Rows that are looked at."""
 _READ_MS: Final = 5000
-_ENVELOPE: Final = ("event_id", "prediction_id", "model", "features")
+_ENVELOPE: Final = ("event_id", "model", "features")
+"""Keys that rows as JSON do not have (`flat_rows.is_flat`)."""
+_NO_COLUMNS: Final = (*_ENVELOPE, "prediction_id")
+"""Keys of native events that are no columns."""
 
 
 @dataclass
@@ -29,7 +32,6 @@ class Sample:
     """Rows by column. `columns`: values in order, None if absent; a CSV file's are texts. `rows`: of the whole source.
 
     `decimal`: the decimal sign of texts. `models`: how many rows name which model, of native events.
-    `features`: names of the columns that stand in the `features` of native events.
     """
 
     name: str
@@ -37,7 +39,6 @@ class Sample:
     rows: int
     decimal: str = "."
     models: Counter[str] = field(default_factory=Counter)
-    features: frozenset[str] = frozenset()
     is_events: bool = False
 
 
@@ -115,13 +116,11 @@ def _of_objects(name: str, found: Sequence[dict[str, Any]], rows: int) -> Sample
     models = Counter(row["model"] for row in found if isinstance(row.get("model"), str)) if is_events else Counter()
     if models:  # of several models the commonest
         found = [row for row in found if row.get("model") == models.most_common(1)[0][0]]
-    features: dict[str, None] = {}
     rows_of = []
     for row in found:
         own = row.get("features") if is_events else None
         inner = own if isinstance(own, dict) else {}
-        features.update(dict.fromkeys(inner))
-        rows_of.append({key: value for key, value in row.items() if not (is_events and key in _ENVELOPE)} | inner)
+        rows_of.append({key: value for key, value in row.items() if not (is_events and key in _NO_COLUMNS)} | inner)
     names = dict.fromkeys(key for row in rows_of for key in row)
     columns = {key: [row.get(key) for row in rows_of] for key in names}
-    return Sample(name, columns, rows, models=models, features=frozenset(features), is_events=is_events)
+    return Sample(name, columns, rows, models=models, is_events=is_events)

@@ -39,7 +39,7 @@ def largest_gap(reference: Int64s, current: Int64s) -> Float64s:
 def wasserstein(reference: Int64s, current: Int64s, positions: Float64s, scale: Float64s) -> Float64s:
     """Wasserstein-1 distance: the integral of |F - G|, each bin's mass at its position, divided by `scale`.
 
-    The mean way that mass has to be moved, in units of `scale`: the reference's standard deviation, shape (...);
+    The mean way that mass has to be moved, in units of `scale`: the reference's spread, shape (...);
     where that is 0 (a constant reference), in units of the column. `positions`: one value a bin, ascending, shape
     (bins,) or (..., bins).
     It differs from the distance of the raw values by at most the mean distance of the values from their positions,
