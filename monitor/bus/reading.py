@@ -1,4 +1,4 @@
-"""Reading a partition of a topic of ours from end to end, and what its records hold."""
+"""Reading a partition from end to end, or its newest records, and what records of ours hold."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from monitor.bus.port import Bus
 from monitor.codec.chunks import Assembler
+from monitor.errors import RecordsLost
 from monitor.events import Record, RecordBatch, TopicPartition
 
 PATIENCE_MS = 30_000
@@ -24,6 +25,22 @@ def read_whole(
     end = end if to is None else min(end, to)
     while at < end:
         batch = bus.read(tp, at, end, timeout_ms)
+        if not batch.offsets:
+            return
+        yield batch
+        at = batch.offsets[-1] + 1
+
+
+def read_newest(bus: Bus, tp: TopicPartition, most: int) -> Iterator[RecordBatch]:
+    """The records at the newest `most` offsets that readers see; what is deleted meanwhile is passed over."""
+    end = bus.last_stable(tp)
+    at = max(bus.beginning(tp), end - most)
+    while at < end:
+        try:
+            batch = bus.read(tp, at, end, PATIENCE_MS)
+        except RecordsLost as lost:
+            at = lost.beginning
+            continue
         if not batch.offsets:
             return
         yield batch

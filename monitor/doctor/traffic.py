@@ -9,18 +9,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_newest
 from monitor.codec.decode import Decoder
 from monitor.codec.durations import duration_text
 from monitor.config.resolved import Config
 from monitor.contract import ModelContract
 from monitor.doctor.finding import Finding, Status
-from monitor.errors import RecordsLost
 from monitor.events import Int64s, RecordBatch, TopicPartition
 from monitor.runner.contracts import input_topics
 
 SAMPLE = 2000
 """Most of the newest records of a topic that are looked at."""
-_READ_MS = 5000
 _HOUR = 3_600_000
 _FARTHEST_ZONE_H = 14
 _NEAR = 300_000
@@ -65,18 +64,8 @@ def traffic_found(bus: Bus, config: Config, now: int) -> Iterator[Finding]:
 def _sample(bus: Bus, topic: str, partitions: int, readers: Sequence[ModelContract]) -> _Sample:
     sample, decoder = _Sample(), Decoder(topic, readers)
     for tp in (TopicPartition(topic, p) for p in range(partitions)):
-        end = bus.last_stable(tp)
-        at = max(bus.beginning(tp), end - max(1, SAMPLE // partitions))
-        while at < end:
-            try:
-                batch = bus.read(tp, at, end, _READ_MS)
-            except RecordsLost:
-                at = bus.beginning(tp)  # deleted meanwhile
-                continue
-            if not batch.offsets:
-                break
+        for batch in read_newest(bus, tp, max(1, SAMPLE // partitions)):
             sample.add(batch, decoder)
-            at = batch.offsets[-1] + 1
     return sample
 
 

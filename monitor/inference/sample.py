@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from monitor.bus.port import Bus
+from monitor.bus.reading import read_newest
 from monitor.codec.lenient import read_lenient
-from monitor.errors import ConfigurationError, RecordsLost
+from monitor.errors import ConfigurationError
 from monitor.events import TopicPartition
 from monitor.sources.file_content import content_of
 from monitor.sources.plain_files import events_of
@@ -20,7 +21,6 @@ from monitor.sources.table_files import TableFile, open_table
 
 ROWS: Final = 5000
 """Rows that are looked at."""
-_READ_MS: Final = 5000
 _ENVELOPE: Final = ("event_id", "model", "features")
 """Keys that rows as JSON do not have (`flat_rows.is_flat`)."""
 _NO_COLUMNS: Final = (*_ENVELOPE, "prediction_id")
@@ -61,24 +61,10 @@ def sample_of_topic(bus: Bus, topic: str) -> Sample:
     if n is None:
         raise ConfigurationError(f"{bus.name} has no topic {topic}; it has {', '.join(bus.topics()[:20]) or 'none'}")
     tps = [TopicPartition(topic, p) for p in range(n)]
-    values = [value for tp in tps for value in _newest(bus, tp, ROWS // n + 1) if value is not None]
+    batches = (batch for tp in tps for batch in read_newest(bus, tp, ROWS // n + 1))
+    values = [value for batch in batches for value in batch.values if value is not None]
     there = sum(bus.end(tp) - bus.beginning(tp) for tp in tps)
     return _of_objects(topic, list(islice(_objects(values), ROWS)), there)
-
-
-def _newest(bus: Bus, tp: TopicPartition, most: int) -> Iterator[bytes | None]:
-    end = bus.last_stable(tp)
-    at = max(bus.beginning(tp), end - most)
-    while at < end:
-        try:
-            batch = bus.read(tp, at, end, _READ_MS)
-        except RecordsLost as lost:
-            at = lost.beginning
-            continue
-        if not batch.offsets:
-            return
-        yield from batch.values
-        at = batch.offsets[-1] + 1
 
 
 def _count(table: TableFile) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.bus.memory import MemoryBus
-from monitor.bus.reading import read_whole
+from monitor.bus.reading import read_newest, read_whole
 from monitor.cli.tail import fires, follow
 from monitor.errors import RecordsLost
 from monitor.events import Outgoing, TopicPartition
@@ -71,3 +71,17 @@ def test_tail_firing_prints_what_fires_now_and_then_what_changes() -> None:
     sender.send(Outgoing("firing", 1, b"b", b"5"))
     sender.send(Outgoing("firing", 0, b"a", None))
     assert {next(found)[1] for _ in range(2)} == {b"5", b'{"partitionkey":"a","data":null}'}
+
+
+@pytest.mark.parametrize("most", [1, 4, 5_500, 99_999])
+def test_the_newest_records_are_read_and_what_is_deleted_is_passed_over(bus: MemoryBus, most: int) -> None:
+    """As many as are asked for and kept; what retention takes between two reads is left out."""
+    end = bus.end(TP)
+    found = [offset for batch in read_newest(bus, TP, most) for offset in batch.offsets]
+    assert found == list(range(max(0, end - most), end))
+    batches = read_newest(bus, TP, most)
+    first = next(batches).offsets
+    bus.log(TP).delete_before(end - 3)
+    rest = [offset for batch in batches for offset in batch.offsets]
+    assert [*first, *rest] == found if first[-1] == end - 1 else rest == [end - 3, end - 2, end - 1]
+    assert (first[-1] == end - 1) == (most < 5_000)
