@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet
 
-from benchmarks import null_categories, rebuild, table_replay, tables
+from benchmarks import init_roles, null_categories, rebuild, table_replay, tables
 from benchmarks.core_path import CoreRun, adwin_updates
 from benchmarks.reference_spread import METRICS, Report, run
 from benchmarks.traffic import make_traffic
+from tests.unit.inference.tables import TABLES
 
 
 def test_the_core_benchmark_folds_all_its_events_and_counts_what_adwin_is_fed_with() -> None:
@@ -40,6 +43,19 @@ def test_the_benchmark_of_replays_of_tables_has_a_rate_for_every_path_and_a_memo
     peaks = table_replay.memory(columns=3, budget_mb=256, times=0.01)
     assert {form: rows for form, (_, _, rows) in peaks.items()} == {"parquet": 100_000, "csv": 100_000}
     assert all(size > 2 and peak > 20 for size, peak, _ in peaks.values())
+
+
+def test_the_benchmark_of_roles_compares_streams_that_are_there_and_names_the_others(tmp_path: Path) -> None:
+    """A column with another role than the known one is wrong, with both."""
+    known = init_roles.known_roles()
+    assert len(known) == 22
+    assert list(known["phishing"]) == [*(f"f{n}" for n in range(46) if n != 27), "f27", "y"]
+    rows = {"f0": [0.5, 1.5, 3.5] * 40, "f1": [7, 8, 9] * 40, "f2": ["a", "b", "c"] * 40, "y": [0, 1, 0] * 40}
+    pyarrow.parquet.write_table(pa.table(rows), tmp_path / "sea.parquet")
+    compared, absent = init_roles.run(tmp_path)
+    assert set(absent) == known.keys() - {"sea"}
+    assert [one.table for one in compared] == ["sea", *(table.name for table in TABLES)]
+    assert (compared[0].right, compared[0].wrong) == (3, {"f2": ("categorical", "numerical")})
 
 
 def test_the_benchmark_of_a_rebuild_folds_all_panes_of_its_model_again() -> None:
