@@ -42,7 +42,7 @@ _NUMERIC: tuple[Kind, ...] = ("numeric",)
 _CATEGORICAL: tuple[Kind, ...] = ("categorical",)
 
 _ALL = (
-    Metric("psi", "column", _BOTH, _POSITIVE, "population stability index on 10 bins of equal reference mass"),
+    Metric("psi", "column", _BOTH, _POSITIVE, "population stability index on bins that the reference gives"),
     Metric("js_distance", "column", _BOTH, _SHARE, "Jensen-Shannon distance, base 2, on the same bins"),
     Metric("hellinger", "column", _BOTH, _SHARE, "Hellinger distance on the same bins"),
     Metric("chi2", "column", _BOTH, _POSITIVE, "two-sample chi-square statistic on the same bins; grows with n"),

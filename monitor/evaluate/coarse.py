@@ -1,12 +1,14 @@
-"""The coarse bins of a series, at most ten as a rule, merged from the grid's: what PSI and its kin are taken on.
+"""The coarse bins of a series, merged from the grid's: what PSI and its kin are taken on.
 
 On 256 bins PSI passes 0.25 by chance alone in a quarter of all windows of 2,000. A grid bin is never cut, so an atom
 stays whole.
 
-- Numeric series: bins of about equal reference mass.
+- Numeric series: at most ten bins of about equal reference mass.
 - Categorical series: a value that the reference has at least 30 times and in 5 % of its rows has a bin of its own.
   The other known ones are spread by a digest of the value over the bins that are left; such a bin holds at least
   twenty rows of the reference, or is merged with the next. The last bin counts the values that the grid does not know.
+  There are ten bins, and beyond 1,250 rows of the reference one for each 125, up to forty: values that share a bin
+  hide each other, and a reference of many rows affords more bins before chance alone moves PSI.
   (By their counts the rare values would go to bins that the reference has chosen: among rare values the frequent ones
   are those that chance made so, and no window has them as often.)
 """
@@ -22,6 +24,8 @@ from monitor.panes.grid import CategoryBins
 from monitor.panes.numeric_bins import NumericBins
 
 BINS = 10
+_MOST_BINS, _ROWS_FOR_A_BIN = 40, 125
+"""Bins of a categorical series at most, and the rows of the reference that each of those beyond ten needs."""
 ROWS_A_BIN = 20
 """Rows of the reference that a bin of several values has at least."""
 _OWN_ROWS, _OWN_SHARE = 30, 20
@@ -62,20 +66,26 @@ class CoarseBins:
         return np.add.reduceat(counts[..., self.order], self.starts, axis=-1)
 
     def histogram(self, reference: Int64s, current: Int64s) -> Histogram:
-        """Shares of both on the coarse bins, for people to look at."""
-        beyond = (current[0] + current[-1]) / max(1, current.sum()) if isinstance(self.bins, NumericBins) else 0.0
-        shares = _shares(self.merge(reference)), _shares(self.merge(current))
-        return Histogram(self._edges(), *shares, round(float(beyond), 6))
-
-    def _edges(self) -> tuple[float | str, ...]:
+        """Shares of both for people to look at: on the coarse bins, ten of them at most but for values of their own."""
+        both = self.merge(reference), self.merge(current)
         if isinstance(self.bins, NumericBins):
-            edges, (first, last) = self.bins.edges, self.bins.usual
-            inner = [edges[start - 1] for start in self.starts[1:]]
-            return tuple(float(e) for e in [min([edges[first - 1], *inner]), *inner, max([edges[last], *inner])])
-        own = [self.bins.values[code] for code in self._own]
-        others = len(self) - len(own) - 1
-        shared = [f"(other known, {number} of {others})" for number in range(1, others + 1)]
-        return (*own, *(shared if others > 1 else ["(other known)"] * others), "(new)")
+            beyond = (current[0] + current[-1]) / max(1, current.sum())
+            return Histogram(self._edges(self.bins), _shares(both[0]), _shares(both[1]), round(float(beyond), 6))
+        own = len(self._own)
+        others = len(self) - own - 1
+        shown = min(others, max(1, BINS - 1 - own))
+        starts = np.array([*range(own), *(own + k * others // shown for k in range(shown)), len(self) - 1])
+        shared = [f"(other known, {k} of {shown})" for k in range(1, shown + 1)]
+        if shown == 1:
+            shared = ["(other known)"]
+        labels = (*(self.bins.values[code] for code in self._own), *shared, "(new)")
+        shown_of = [_shares(np.add.reduceat(counts, starts)) for counts in both]
+        return Histogram(labels, shown_of[0], shown_of[1], 0.0)
+
+    def _edges(self, bins: NumericBins) -> tuple[float | str, ...]:
+        edges, (first, last) = bins.edges, bins.usual
+        inner = [edges[start - 1] for start in self.starts[1:]]
+        return tuple(float(e) for e in [min([edges[first - 1], *inner]), *inner, max([edges[last], *inner])])
 
 
 def _equal_mass(reference: Int64s) -> Int64s:
@@ -93,7 +103,8 @@ def _by_digest(bins: CategoryBins, reference: Int64s) -> tuple[list[Int64s], lis
     known = reference[:-1]
     is_own = (known >= _OWN_ROWS) & (known * _OWN_SHARE >= reference.sum())
     own, others = np.flatnonzero(is_own), np.flatnonzero(~is_own)
-    left = max(1, BINS - 1 - len(own))
+    most = min(max(BINS, int(reference.sum()) // _ROWS_FOR_A_BIN), _MOST_BINS)
+    left = max(1, most - 1 - len(own))
     place = np.array([_digest(bins.values[code]) % left for code in others], dtype=np.int64)
     shared: list[Int64s] = []
     waiting = np.zeros(0, dtype=np.int64)

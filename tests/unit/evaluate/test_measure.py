@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from benchmarks.null_categories import CATEGORY, of_categories
+from benchmarks.null_categories import CATEGORY, of_categories, shares_of, tripled
 from monitor.evaluate.coarse import BINS, CoarseBins
 from monitor.evaluate.measure import DIVERGENCES, Measure
 from monitor.evaluate.ranks import mid_ranks, rank_table, surprisal_ranks
@@ -201,13 +201,38 @@ def test_frequent_categories_stand_alone_and_the_others_share_bins(known: int, e
     shared = merged[own:-1]
     assert merged[:own] == [each] * own
     assert sum(merged) == reference.sum()
-    assert len(shared) <= max(1, BINS - 1 - own)
+    assert len(shared) <= max(1, max(BINS, min(40, reference.sum() // 125)) - 1 - own)
     assert all(rows >= 20 for rows in shared)
     assert bool(shared) == (own < known and each * known >= 20)
-    edges = coarse.histogram(reference, reference).edges
-    assert len(edges) == len(merged)
-    assert edges[:own] == names[:own]
-    assert edges[-1] == "(new)"
+    shown = coarse.histogram(reference, reference)
+    assert len(shown.edges) == len(shown.current) == own + min(len(shared), max(1, BINS - 1 - own)) + 1
+    assert shown.edges[:own] == names[:own]
+    assert shown.edges[-1] == "(new)"
+    assert sum(shown.current) == pytest.approx(1, abs=1e-5)
+    assert shown.current[-1] == pytest.approx(merged[-1] / sum(merged), abs=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "most"), [(800, 10), (1249, 10), (1400, 11), (4999, 39), (5000, 40), (80_000, 40)])
+def test_a_reference_of_many_rows_affords_more_bins_of_categories(rows: int, most: int) -> None:
+    """Ten, and beyond 1,250 rows one for each 125, at most forty, the bin of the new values included."""
+    names = tuple(f"v{i:03d}" for i in range(1000))
+    reference = np.array([*np.bincount(np.arange(rows) % 1000, minlength=1000), 0])
+    assert len(CoarseBins(CategoryBins("c", names, 1000, 1000, 0), reference)) == most
+
+
+def test_values_that_share_a_bin_do_not_hide_that_a_tenth_of_them_tripled() -> None:
+    """100 values by Zipf's law, 5,000 rows against windows of 2,000: found in nine of ten, whichever values it is."""
+    rng = np.random.default_rng(11)
+    shares, names = shares_of("zipf", 100), [f"v{k:03d}" for k in range(100)]
+    sample = of_categories([names[k] for k in rng.choice(100, 5000, p=shares)])
+    grid = make_grid(sample, CATEGORY)
+    measure = Measure(grid, build_reference(grid, sample, "test"))
+    mean, deviation = ReferenceSpread(measure).of("psi", ["c"], 2000)["c"]
+    found = 0
+    for _ in range(60):
+        values = [names[k] for k in rng.choice(100, 2000, p=tripled(shares, rng))]
+        found += measure.columns(encode_rows(grid, of_categories(values))[1])["c"]["psi"] > mean + 3 * deviation
+    assert found >= 54
 
 
 def test_a_row_does_not_make_itself_known() -> None:
