@@ -16,7 +16,7 @@ from tests.simulation.mutations import MUTATIONS, Mutation
 from tests.simulation.schedule import Schedule
 
 ROOT = Path(__file__).parents[2]
-SCHEDULES = int(os.environ.get("STREAMDRIFT_SCHEDULES", "200"))
+SCHEDULES = int(os.environ.get("STREAMDRIFT_SCHEDULES", "100"))
 """`make simulate` runs more of them; the environment may ask for others."""
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 """Processes that share the tests out; each has as many processors as the others."""
