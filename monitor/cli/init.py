@@ -16,9 +16,10 @@ from monitor.cli.shell import open_settings_bus_to_read, settings_of, writing
 from monitor.cli.tail import printable
 from monitor.config import load
 from monitor.errors import ConfigurationError
+from monitor.inference.event_roles import in_their_places
 from monitor.inference.foreign import read_foreign
 from monitor.inference.plan import plan_of
-from monitor.inference.proposal import model_name, text_of
+from monitor.inference.proposal import model_name, text_of, without_times
 from monitor.inference.roles import Decision, roles_of
 from monitor.inference.sample import Sample, sample_of_files, sample_of_topic
 
@@ -31,10 +32,15 @@ def init(source: str, out: Path, bus: str | None, mapping: Path | None, force: b
     sample = _sample(source, topic, bus)
     if not any(any(cell is not None for cell in cells) for cells in sample.columns.values()):
         raise ConfigurationError(f"{source}: has no rows")
-    given, left = read_foreign(mapping, sample.columns) if mapping is not None else ({}, [])
+    given, left = read_foreign(mapping, sample) if mapping is not None else ({}, [])
     decisions = roles_of(sample, given)
+    if sample.is_events or topic is not None:
+        decisions = in_their_places(decisions, sample, is_topic=topic is not None)
     if not yes and sys.stdin.isatty():
-        decisions = [_asked(decision) for decision in decisions]
+        try:
+            decisions = [_asked(decision) for decision in decisions]
+        except typer.Abort:
+            raise ConfigurationError(f"{out}: not written, for a question has no answer; --yes asks none") from None
     if not any(d.role in ("numerical", "binary", "categorical", "arrays", "prediction") for d in decisions):
         raise ConfigurationError(f"{source}: has no column that can be watched; {_reasons(decisions)}")
     model = sample.models.most_common(1)[0][0] if sample.models else model_name(sample.name)
@@ -43,13 +49,16 @@ def init(source: str, out: Path, bus: str | None, mapping: Path | None, force: b
     load(text, str(out))  # what is proposed has to be right
     with writing(out):
         out.write_text(text, encoding="utf-8")
-    _show(sample, decisions)
+    _show(decisions)
+    has_time = any(decision.role == "timestamp" for decision in decisions)
+    if not has_time:
+        typer.echo(without_times(sample, topic))
     for key in left:
         typer.echo(f"{mapping}: not taken over: {printable(key)}")
     typer.echo(
         f"{out}: model {model}, {plan.task}; reference of {plan.reference} rows, windows of {plan.window} events"
     )
-    typer.echo(f"next: {_next(source, topic, out, decisions)}")
+    typer.echo(f"next: {_next(source, topic, out, bus, needs_start=not sample.is_events and not has_time)}")
 
 
 def _sample(source: str, topic: str | None, bus: str | None) -> Sample:
@@ -67,12 +76,11 @@ def _asked(decision: Decision) -> Decision:
     if decision.unsure is None:
         return decision
     question = f"{printable(decision.name)}: {decision.why}. Is it {decision.unsure} rather than {decision.role}?"
-    return (
-        Decision(decision.name, decision.unsure, "as answered") if typer.confirm(question, default=False) else decision
-    )
+    role = decision.unsure if typer.confirm(question, default=False) else decision.role
+    return Decision(decision.name, role, "as answered")
 
 
-def _show(sample: Sample, decisions: list[Decision]) -> None:
+def _show(decisions: list[Decision]) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     table = Table("column", "role", "why", box=None, header_style="dim")
     for decision in decisions:
@@ -82,17 +90,14 @@ def _show(sample: Sample, decisions: list[Decision]) -> None:
             escape(printable(decision.name)), decision.role, escape(printable(decision.why + doubt)), style=style
         )
     console.print(table)
-    if not any(decision.role == "timestamp" for decision in decisions) and not sample.is_events:
-        console.print("no column of times: a replay needs --start, the time of the first row")
 
 
-def _next(source: str, topic: str | None, out: Path, decisions: list[Decision]) -> str:
+def _next(source: str, topic: str | None, out: Path, bus: str | None, *, needs_start: bool) -> str:
     """The command that comes next."""
     flag = "" if str(out) == "alerts.yaml" else f" --config {shlex.quote(str(out))}"
     if topic is not None:
-        return f"streamdrift run{flag}"
-    has_time = any(decision.role == "timestamp" for decision in decisions)
-    start = "" if has_time else " --start 2026-01-01T00:00:00Z"
+        return f"streamdrift run{flag}" + ("" if bus is None else f" --bus {shlex.quote(bus)}")
+    start = " --start 2026-01-01T00:00:00Z" if needs_start else ""
     return f"streamdrift replay {shlex.quote(source)}{flag}{start}"
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from monitor.codec.durations import duration_text
 from monitor.config.resolved import Task
 from monitor.events import Int64s
-from monitor.inference.roles import Decision, Values
+from monitor.inference.column_values import Values
+from monitor.inference.roles import Decision
 from monitor.inference.sample import Sample
 
 _PANES_MS: Final = (10_000, 60_000, 300_000, 900_000, 3_600_000, 21_600_000, 86_400_000)
@@ -18,7 +19,6 @@ _SHORT_MS: Final = 600_000
 """Rows of less time than this get panes of a second: windows close with panes."""
 _SHORT_PANE_MS: Final = 1000
 _NICE: Final = (100, 200, 300, 500, 1000, 2000, 3000, 5000)
-_MOST_CLASSES: Final = 20
 _BY_CHANCE: Final = 35.0
 """psi of ten bins without any change, at n and m rows: about (9 ± 4.2) (1/n + 1/m); six deviations above its mean."""
 _DAY: Final = 86_400_000
@@ -73,10 +73,9 @@ def _task(sample: Sample, by_role: dict[str, str]) -> Task:
     if name is None:
         return "classification_binary" if "probability" in by_role else "regression"
     values = Values(sample.columns[name], sample.decimal)
-    different = len(values.different)
-    if values.are_numbers and (not values.are_whole or different > _MOST_CLASSES):
-        return "classification_binary" if "probability" in by_role and by_role["probability"] == name else "regression"
-    return "classification_binary" if different <= 2 else "classification_multiclass"
+    if values.are_measures:
+        return "classification_binary" if "probability" in by_role else "regression"
+    return "classification_binary" if len(values.different) <= 2 else "classification_multiclass"
 
 
 def _times(sample: Sample, name: str | None) -> Int64s:

@@ -39,11 +39,12 @@ def _lines(sample: Sample, decisions: Sequence[Decision], plan: Plan, model: str
     yield "models:"
     yield f"  {model}:"
     yield f"    task: {plan.task}"
-    yield "    streams: # the topics that the service reads; a file feeds all of them"
+    yield f"    streams: # what the service reads{'; a file feeds all of them' if topic is None else ''}"
     for stream in streams:
-        own = topic if topic is not None and stream == streams[0] else f"{model}.{stream}"
-        yield f"      {stream}: {{topic: {quoted(own)}}}"
+        yield f"      {stream}: {{topic: {quoted(topic or f'{model}.{stream}')}}}"
     yield "    columns:"
+    if "timestamp" not in by_role:
+        yield f"      # {without_times(sample, topic)}"
     yield from _columns(decisions, by_role)
     yield from _settings(plan)
     yield "groups:"
@@ -59,6 +60,13 @@ def _lines(sample: Sample, decisions: Sequence[Decision], plan: Plan, model: str
         yield f"      - {{alert: {_ALERTS[stream]}, expr: '{expr}', min_events: {plan.window}}}"
     yield "      - {alert: MissingValues, expr: missing_rate > reference_mean + 0.1}"
     yield "      - {alert: InvalidValues, expr: invalid_rate > reference_mean + 0.05}"
+
+
+def without_times(sample: Sample, topic: str | None) -> str:
+    """Say what follows from rows that have no column of times."""
+    if sample.is_events or topic is not None:
+        return "no event has a time that can be read: all of them would be dead letters, missing_time"
+    return "no column of times: `replay` and `produce file` need --start, and rows are --step apart"
 
 
 def _columns(decisions: Sequence[Decision], by_role: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -31,7 +31,8 @@ _NO_COLUMNS: Final = (*_ENVELOPE, "prediction_id")
 class Sample:
     """Rows by column. `columns`: values in order, None if absent; a CSV file's are texts. `rows`: of the whole source.
 
-    `decimal`: the decimal sign of texts. `models`: how many rows name which model, of native events.
+    `decimal`: the decimal sign of texts. `models`: how many rows name which model, of native events. `featured`: the
+    columns within `features`. `bare`: those of events without `features`, or of all rows that are none.
     """
 
     name: str
@@ -40,6 +41,8 @@ class Sample:
     decimal: str = "."
     models: Counter[str] = field(default_factory=Counter)
     is_events: bool = False
+    featured: frozenset[str] = frozenset()
+    bare: frozenset[str] = frozenset()
 
 
 def sample_of_files(source: str) -> Sample:
@@ -102,11 +105,15 @@ def _of_objects(name: str, found: Sequence[dict[str, Any]], rows: int) -> Sample
     models = Counter(row["model"] for row in found if isinstance(row.get("model"), str)) if is_events else Counter()
     if models:  # of several models the commonest
         found = [row for row in found if row.get("model") == models.most_common(1)[0][0]]
-    rows_of = []
+    rows_of, featured, bare = [], set[str](), set[str]()
     for row in found:
         own = row.get("features") if is_events else None
         inner = own if isinstance(own, dict) else {}
-        rows_of.append({key: value for key, value in row.items() if not (is_events and key in _NO_COLUMNS)} | inner)
+        outer = {key: value for key, value in row.items() if not (is_events and key in _NO_COLUMNS)}
+        featured |= inner.keys()
+        bare |= outer.keys() if own is None else set()
+        rows_of.append(outer | inner)
     names = dict.fromkeys(key for row in rows_of for key in row)
     columns = {key: [row.get(key) for row in rows_of] for key in names}
-    return Sample(name, columns, rows, models=models, is_events=is_events)
+    places = frozenset(featured), frozenset(bare)
+    return Sample(name, columns, rows, ".", models, is_events, *places)

@@ -75,24 +75,3 @@ def test_a_file_is_overwritten_only_with_force(tmp_path: Path) -> None:
     assert (refused.exit_code != 0, out.read_text()) == (True, "mine")
     assert CliRunner().invoke(app, ["init", str(source), "--out", str(out), "--yes", "--force"]).exit_code == 0
     assert out.read_text().startswith("# Proposed by")
-
-
-@pytest.mark.parametrize(
-    ("text", "left"),
-    [
-        (
-            "input: {path: a}\nproblem_type: classification_binary\ncolumn_mapping:\n  features: [country]\n"
-            "  timestamp: event_time\n  y_pred: is_new_card\n  y_true: nothing\n",
-            ["input", "problem_type", "y_true: nothing (no such column)"],
-        ),
-        ('{"target": "y_true", "prediction": "is_new_card", "numerical_features": ["y_pred"], "task": "x"}', ["task"]),
-    ],
-)
-def test_roles_of_other_tools_are_taken_over(text: str, left: list[str], tmp_path: Path) -> None:
-    """NannyML's file and Evidently's mapping; what is not taken over is listed."""
-    source, out, mapping = TABLES[0].file(tmp_path), tmp_path / "alerts.yaml", tmp_path / "mapping"
-    mapping.write_text(text)
-    made = CliRunner().invoke(app, ["init", str(source), "--out", str(out), "--yes", "--from", str(mapping)])
-    assert made.exit_code == 0, made.output
-    assert "prediction: is_new_card" in out.read_text()
-    assert [line.partition("not taken over: ")[2] for line in made.output.splitlines() if "not taken" in line] == left
