@@ -1,4 +1,4 @@
-"""How often `metric > reference_mean + 3 * reference_std` holds: in windows without drift, shifted, and dependent.
+"""How often `metric > reference_mean + 3 * reference_std` holds: without drift, shifted, dependent, of few values.
 
 python benchmarks/reference_spread.py [--references 500,5000,100000,500000] [--windows 500,2000,5000,20000]
     [--repeats 25] [--samples 100] [--columns 1000] [--seed 1] [--json FILE]
@@ -36,6 +36,7 @@ class Pair(msgspec.Struct):
 
     Each is the mean over the references. `null`: windows of the same normal distribution. `shifted`: by 0.3 standard
     deviations. `dependent`: reference and windows are one AR(1) series with coefficient 0.9.
+    `few`: columns of two to eight values, without drift.
     """
 
     reference: int
@@ -43,6 +44,7 @@ class Pair(msgspec.Struct):
     null: dict[str, float]
     shifted: dict[str, float]
     dependent: dict[str, float]
+    few: dict[str, float]
 
 
 class Timing(msgspec.Struct):
@@ -86,6 +88,13 @@ def dependent(columns: int, seed: int) -> Values:
     return values
 
 
+def few_values(columns: int, seed: int) -> Values:
+    """Columns of two to eight values, each as frequent as the others."""
+    rng = np.random.default_rng(seed)
+    numbers = 2 + np.arange(columns) % 7
+    return lambda rows: np.floor(rng.random((rows, columns)) * numbers)
+
+
 def measure_of(values: Float64s) -> Measure:
     """What windows are compared with, if these are the reference's values: each column is a reference of its own."""
     names = [f"c{j}" for j in range(values.shape[1])]
@@ -120,17 +129,18 @@ def above(measure: Measure, spread: ReferenceSpread, windows: Sequence[Float64s]
 def pairs(references: Sequence[int], windows: Sequence[int], repeats: int, samples: int, seed: int) -> Iterator[Pair]:
     """The shares of every pair of sizes."""
     for reference in references:
-        streams = independent(repeats, seed), dependent(repeats, seed)
+        streams = independent(repeats, seed), dependent(repeats, seed), few_values(repeats, seed)
         measures = [measure_of(values(reference)) for values in streams]
         spreads = [ReferenceSpread(measure) for measure in measures]
         for window in windows:
-            null, series = ([values(window) for _ in range(samples)] for values in streams)
+            null, series, few = ([values(window) for _ in range(samples)] for values in streams)
             yield Pair(
                 reference,
                 window,
                 null=above(measures[0], spreads[0], null),
                 shifted=above(measures[0], spreads[0], [values + SHIFT for values in null]),
                 dependent=above(measures[1], spreads[1], series),
+                few=above(measures[2], spreads[2], few),
             )
 
 
@@ -162,7 +172,13 @@ def run(
     for pair in pairs(of_references, of_windows, repeats, samples, seed):
         report.pairs.append(pair)
         _write(report, json)
-    for title, kind in (("no drift", "null"), ("0.3 σ", "shifted"), ("AR(1) with 0.9, no drift", "dependent")):
+    titles = {
+        "no drift": "null",
+        "0.3 σ": "shifted",
+        "AR(1) with 0.9, no drift": "dependent",
+        "two to eight values, no drift": "few",
+    }
+    for title, kind in titles.items():
         table = Table("reference", "window", *METRICS, title=title)
         for pair in report.pairs:
             shares = getattr(pair, kind).values()

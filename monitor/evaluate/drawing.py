@@ -15,7 +15,7 @@ from monitor.config.metrics import QUANTILES
 from monitor.evaluate.measure import DIVERGENCES, Measure
 from monitor.events import Float64s, Int64s
 from monitor.stats.distance import area_between, largest_gap
-from monitor.stats.draws import below, cuts, seed_of
+from monitor.stats.draws import cuts, of_rows, seed_of
 from monitor.stats.exact import total
 from monitor.stats.quantiles import quantiles
 from monitor.stats.shares import ratio
@@ -73,8 +73,8 @@ def _pairs(seed: int, window: int, reference: int, points: Int64s) -> Iterator[t
     step = max(1, _AT_ONCE // len(points))
     for first in range(0, PAIRS, step):
         numbers = range(first, min(first + step, PAIRS))
-        windows = below(seed, [2 * number for number in numbers], window, points)
-        references = below(seed, [2 * number + 1 for number in numbers], reference, points)
+        windows = of_rows(seed, [2 * number for number in numbers], window, points)
+        references = of_rows(seed, [2 * number + 1 for number in numbers], reference, points)
         yield windows, references
 
 

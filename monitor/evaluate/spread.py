@@ -6,10 +6,10 @@ This is what `reference_mean` and `reference_std` in a rule mean. The rules of t
   reference has, both from the reference's counts. Drawing the window alone would leave out the reference's own error.
 - Windows are drawn at sizes that stand two to an octave (1, 2, 3, 4, 6, 8, 12, ...); between two of them mean and
   deviation are interpolated in 1/n. A standing size is drawn once for a column, and only if a rule asks for it.
-- A side has at most 8,192 rows in a draw. Beyond them the result is scaled by what the metric is proportional to:
-  1/n + 1/m, or the root of it.
+- A side of more than 8,192 rows is made from as many draws (`draws.of_rows`). Results can't be scaled instead: bins
+  that are empty or nearly so give PSI a mean that goes by the logarithm of m / n, and not by 1/n + 1/m.
 - n and m are divided by the overdispersion of the reference (`evaluate.dispersion`). Both by the same number, so that
-  scales the result alike.
+  scales the result by it, or by the root of it.
 - A reference of categories varies more than its rows say, because each was counted as if it had not chosen the grid;
   divergences are scaled by that factor (`CoarseBins.excess`) on the reference's side.
 - `mean` and the rates need no draws: their deviations are sigma / sqrt(n), and that of a binomial share. That of
@@ -20,10 +20,9 @@ This is what `reference_mean` and `reference_std` in a rule mean. The rules of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -36,58 +35,43 @@ from monitor.events import Float64s
 from monitor.stats.exact import significant
 from monitor.stats.shares import ratio
 
-MOST_ROWS = 8192
-"""Rows that a side has in a draw at most."""
-SIZES = tuple(sorted({1, *(base << octave for octave in range(13) for base in (2, 3) if base << octave <= MOST_ROWS)}))
-"""Rows of the windows that are drawn."""
-
 
 class _Law(NamedTuple):
-    """How a drawn metric behaves if nothing has changed.
+    """How a drawn metric goes with the overdispersion that it feels.
 
-    `size`: what it is proportional to, from the rows of window and reference. `squared`: true if it grows with the
-    overdispersion and not with the root of it. `own`: true if it is the window's alone; then only its deviation is
-    proportional to `size`, and its mean stays. `kind`: the overdispersion that it feels.
+    `squared`: true if it grows with it and not with the root of it. `own`: true if it is the window's alone; then only
+    its deviation grows. `kind`: which overdispersion that is.
     """
 
-    size: Callable[[float, float], float]
     squared: bool
     own: bool
     kind: str
 
 
-def _square(n: float, m: float) -> float:
-    return 1.0 / n + 1.0 / m
-
-
-def _root(n: float, m: float) -> float:
-    return sqrt(1.0 / n + 1.0 / m)
-
-
-def _effect(n: float, m: float) -> float:
-    """Return the root of 1 / (n + m): what cramers_v is of chi2, which is the same at any size."""
-    return sqrt(1.0 / (n + m))
-
-
-def _deviation(n: float, m: float) -> float:
-    return sqrt(1.0 / n)
-
-
-def _same(n: float, m: float) -> float:
-    return 1.0
-
-
 _LAWS: Mapping[str, _Law] = {
-    "psi": _Law(_square, squared=True, own=False, kind="shares"),
-    "js_distance": _Law(_root, squared=False, own=False, kind="shares"),
-    "hellinger": _Law(_root, squared=False, own=False, kind="shares"),
-    "chi2": _Law(_same, squared=True, own=False, kind="shares"),
-    "cramers_v": _Law(_effect, squared=False, own=False, kind="shares"),
-    "ks": _Law(_root, squared=False, own=False, kind="ranks"),
-    "wasserstein": _Law(_root, squared=False, own=False, kind="ranks"),
-    "std": _Law(_deviation, squared=False, own=True, kind="ranks"),
-    **{f"quantile_{q}": _Law(_deviation, squared=False, own=True, kind="ranks") for q in QUANTILES},
+    "psi": _Law(squared=True, own=False, kind="shares"),
+    "js_distance": _Law(squared=False, own=False, kind="shares"),
+    "hellinger": _Law(squared=False, own=False, kind="shares"),
+    "chi2": _Law(squared=True, own=False, kind="shares"),
+    "cramers_v": _Law(squared=False, own=False, kind="shares"),
+    "ks": _Law(squared=False, own=False, kind="ranks"),
+    "wasserstein": _Law(squared=False, own=False, kind="ranks"),
+    "std": _Law(squared=False, own=True, kind="ranks"),
+    **{f"quantile_{q}": _Law(squared=False, own=True, kind="ranks") for q in QUANTILES},
 }
+
+
+def standing_sizes(rows: int) -> tuple[int, int]:
+    """Return the sizes beside a number of rows at which windows are drawn; both are that number if it is one of them.
+
+    >>> standing_sizes(1), standing_sizes(500), standing_sizes(513), standing_sizes(800), standing_sizes(1024)
+    ((1, 1), (384, 512), (512, 768), (768, 1024), (1024, 1024))
+    """
+    octave = 1 << (rows.bit_length() - 1)
+    between = octave + octave // 2
+    if rows in (octave, between):
+        return rows, rows
+    return (octave, between) if rows < between else (between, 2 * octave)
 
 
 class ReferenceSpread:
@@ -133,17 +117,15 @@ class ReferenceSpread:
     # ------------------------------------------------------------------ by draws
 
     def _by_draws(self, metric: str, series: Sequence[int], events: int) -> Spread:
-        """Between two standing sizes, scaled to the sizes of both sides and to the overdispersion."""
-        law, size = _LAWS[metric], min(events, MOST_ROWS)
-        low = self._standing(metric, max(one for one in SIZES if one <= size), series)
-        high = self._standing(metric, min(one for one in SIZES if one >= size), series)
-        share = 0.0 if low.size == high.size else (1 / size - 1 / high.size) / (1 / low.size - 1 / high.size)
+        """Between two standing sizes, scaled by the overdispersion."""
+        law = _LAWS[metric]
+        low, high = (self._standing(metric, size, series) for size in standing_sizes(events))
+        share = 0.0 if low.size == high.size else (1 / events - 1 / high.size) / (1 / low.size - 1 / high.size)
         mean, deviation = (b + share * (a - b) for a, b in ((low.mean, high.mean), (low.deviation, high.deviation)))
         factor = self._dispersion.of(law.kind, events)
         if law.kind == "shares":
             factor = factor * (1 / events + self._measure.excess / self._rows) / (1 / events + 1 / self._rows)
-        sizes = law.size(events, self._rows) / law.size(size, min(self._rows, MOST_ROWS))
-        scale = (factor if law.squared else np.sqrt(factor)) * sizes
+        scale = factor if law.squared else np.sqrt(factor)
         return mean if law.own else mean * scale, deviation * scale
 
     def _standing(self, metric: str, size: int, series: Sequence[int]) -> _Drawn:
@@ -152,7 +134,7 @@ class ReferenceSpread:
         drawn = self._drawn.setdefault((metric, size), _Drawn(size, np.full(width, np.nan), np.full(width, np.nan)))
         new = [j for j in series if j not in drawn.series]
         if new:
-            mean, deviation = draw(self._measure, metric, size, min(self._rows, MOST_ROWS), new)
+            mean, deviation = draw(self._measure, metric, size, self._rows, new)
             drawn.mean[new], drawn.deviation[new] = mean[new], deviation[new]
             drawn.series.update(new)
         return drawn

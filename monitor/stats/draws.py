@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ import numpy.typing as npt
 from monitor.events import Int64s
 
 LATTICE = 1 << 16
+MOST_ROWS = 8192
+"""Rows that a sample draws at most; a larger one is made from as many."""
 _FEW = 2048
 Words = npt.NDArray[np.uint64]
 
@@ -73,6 +76,23 @@ def below(seed: int, numbers: Sequence[int], rows: int, points: Int64s) -> Int64
             np.cumsum(np.bincount(draws, minlength=LATTICE), out=table[1:])
             np.take(table, points, out=row, mode="clip")  # clip: with a check numpy would not write in place
     return found
+
+
+def of_rows(seed: int, numbers: Sequence[int], rows: int, points: Int64s) -> Int64s:
+    """Return what `below` does of samples of any size, at the cost of `MOST_ROWS` draws each.
+
+    Of a larger one the counts lie as far from what is expected as those of `MOST_ROWS` draws, times the root of how
+    much larger it is: so each bin has the mean and the variance of a sample of that size, and an empty one stays empty.
+
+    >>> of_rows(seed=1, numbers=[0, 1], rows=1_000_000, points=np.array([0, LATTICE // 2, LATTICE])).tolist()
+    [[0, 500773, 1000000], [0, 501028, 1000000]]
+    """
+    drawn = min(rows, MOST_ROWS)
+    found = below(seed, numbers, drawn, points)
+    if drawn == rows:
+        return found
+    expected = points / LATTICE
+    return np.rint(rows * expected + (found - drawn * expected) * sqrt(rows / drawn)).astype(np.int64)
 
 
 def cuts(counts: Int64s, rows: Int64s | int) -> Int64s:

@@ -66,13 +66,13 @@ def test_the_benchmark_of_a_rebuild_folds_all_panes_of_its_model_again() -> None
 
 
 def test_the_benchmark_of_the_spread_writes_the_shares_of_every_pair_of_sizes(tmp_path: Path) -> None:
-    """Shares of windows above the threshold, of all three kinds, and a time for each metric."""
+    """Shares of windows above the threshold, of all kinds, and a time for each metric."""
     file = tmp_path / "spread.json"
     run(references="300", windows="64,128", repeats=2, samples=3, columns=3, seed=1, json=file)
     report = msgspec.json.decode(file.read_bytes(), type=Report)
     assert [(pair.reference, pair.window) for pair in report.pairs] == [(300, 64), (300, 128)]
     for pair in report.pairs:
-        for shares in (pair.null, pair.shifted, pair.dependent):
+        for shares in (pair.null, pair.shifted, pair.dependent, pair.few):
             assert set(shares) == set(METRICS)
             assert all(0 <= share <= 1 for share in shares.values())
     assert [timing.metric for timing in report.timings] == list(METRICS)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from monitor.stats.draws import LATTICE, below, cuts, words
+from monitor.stats.draws import LATTICE, MOST_ROWS, below, cuts, of_rows, words
 
 
 def slow(seed: int, count: int) -> list[int]:
@@ -51,6 +51,31 @@ def test_samples_are_uniform_and_independent() -> None:
     assert stats.chisquare(samples.sum(axis=0)).pvalue > 0.001
     each = stats.chisquare(samples, axis=1).pvalue
     assert stats.kstest(each, "uniform").pvalue > 0.001
+
+
+@pytest.mark.parametrize("rows", [1, 500, MOST_ROWS])
+def test_a_sample_of_few_rows_is_drawn(rows: int) -> None:
+    """Row by row."""
+    points = np.arange(0, LATTICE + 1, 1 << 10)
+    assert of_rows(3, range(4), rows, points).tolist() == below(3, range(4), rows, points).tolist()
+
+
+@pytest.mark.parametrize("rows", [MOST_ROWS + 1, 100_000, 10_000_000])
+def test_a_larger_sample_has_the_moments_of_one_that_was_drawn(rows: int) -> None:
+    """In bins of any share: none is below 0, an empty one stays empty, and mean and variance are a binomial's."""
+    points = np.array([0, 0, 3, 40, 700, 20_000, 20_000, LATTICE])
+    found = of_rows(5, range(4000), rows, points)
+    assert (found[:, 0] == 0).all()
+    assert (found[:, -1] == rows).all()
+    bins = np.diff(found)
+    assert (bins >= 0).all()
+    shares = np.diff(points) / LATTICE
+    assert (bins[:, shares == 0] == 0).all()
+    expected, variance = (part[shares > 0] for part in (rows * shares, rows * shares * (1 - shares)))
+    bins = bins[:, shares > 0]
+    error = np.sqrt(variance / len(bins))
+    assert (np.abs(bins.mean(axis=0) - expected) < 4 * error + 0.5).all()  # counts are whole
+    assert bins.var(axis=0) == pytest.approx(variance, rel=0.15, abs=1)
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=50), st.integers(0, 10**9))
