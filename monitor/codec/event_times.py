@@ -1,6 +1,6 @@
 """Times of events as streams and tables write them, many at once: the same for both.
 
-Texts are RFC 3339, also without offset, dates, or numbers since 1970 as text; or in a format of their own. Numbers are
+Texts are RFC 3339, also without offset or seconds, dates, numbers since 1970, or in a format of their own. Numbers are
 in the unit that is named; else it follows from their size, since from 2000 to 2100, which is all that event times may
 be, seconds, milliseconds, microseconds and nanoseconds have no number in common. What is without offset is of the zone
 that is named, else UTC. What was taken for granted, because alerts.yaml does not say it, is noted.
@@ -8,6 +8,7 @@ that is named, else UTC. What was taken for granted, because alerts.yaml does no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import Any, Final, NamedTuple
@@ -31,6 +32,10 @@ _LARGEST: Final = 1 << 62
 _NUMBER: Final = frozenset("0123456789.")
 _DATE: Final = len("2026-03-01")
 _TO_MINUTES: Final = len("2026-03-01T00:00")
+_LOOSE: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d)(:\d\d(?:\.\d+)?)? ?(?:[Zz]|UTC|GMT|([+-]\d\d)(?::?(\d\d))?)", re.ASCII
+)
+"""A time whose offset is not as RFC 3339 has it, or which has one and no seconds: as databases and logs write them."""
 
 
 class EventTimes(NamedTuple):
@@ -164,6 +169,24 @@ def _stripped(texts: Sequence[str], _form: TimeForm) -> EventTimes:
     return EventTimes(read_times(texts))
 
 
+def _loose(texts: Sequence[str], _form: TimeForm) -> EventTimes:
+    """Read texts as RFC 3339 with all that it wants.
+
+    >>> texts = ["2026-03-01T00:00Z", "2026-03-01 01:00:00+01", "2026-03-01 00:00:00.000 UTC"]
+    >>> _loose(texts, TimeForm()).times.tolist()
+    [1772323200000, 1772323200000, 1772323200000]
+    """
+    return EventTimes(read_times([_strict(text) for text in texts]))
+
+
+def _strict(text: str) -> str:
+    found = _LOOSE.fullmatch(text)
+    if found is None:
+        return ""
+    offset = f"{found[3]}:{found[4] or '00'}" if found[3] else "Z"
+    return f"{found[1]}{found[2] or ':00'}{offset}"
+
+
 def _numbers(texts: Sequence[str], form: TimeForm) -> EventTimes:
     return read_values([_number(text) for text in texts], form)
 
@@ -182,5 +205,6 @@ _OTHER_FORMS: Final = (
     _with("Z", lambda text: len(text) > _TO_MINUTES, LOCAL),
     _with(":00Z", lambda text: len(text) == _TO_MINUTES, LOCAL),
     _with("T00:00:00Z", lambda text: len(text) == _DATE, DATES),
+    _loose,
     _numbers,
 )

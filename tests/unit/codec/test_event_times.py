@@ -70,6 +70,35 @@ def test_the_hours_of_daylight_saving(text: str, utc: str) -> None:
     assert read_texts([text], TimeForm(zone="Europe/Berlin")) == (np.array([read_time(utc)]), ())
 
 
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(
+    st.lists(NAIVE, min_size=1, max_size=8),
+    st.sampled_from(["", ":%S", ":%S.%f"]),
+    st.sampled_from([" ", "T"]),
+    st.sampled_from(["Z", " UTC", " GMT", " Z", "+00", "-03", "+0530", " +0530", " -03:00", "+05:30", "z"]),
+)
+def test_an_offset_is_read_however_databases_write_it(
+    times: list[datetime], seconds: str, between: str, offset: str
+) -> None:
+    """With and without seconds, colon and space; nothing is taken for granted, and a zone changes nothing."""
+    texts = [time.strftime(f"%Y-%m-%d{between}%H:%M{seconds}") + offset for time in times]
+    hours, minutes = {"0": (0, 0), "3": (-3, 0), "5": (5, 30)}[([c for c in offset if c in "35"] or ["0"])[0]]
+    away = timedelta(hours=hours, minutes=minutes)
+    cut = {"": {"second": 0, "microsecond": 0}, ":%S": {"microsecond": 0}}.get(seconds, {})
+    expected = [ms(time.replace(tzinfo=UTC, **cut) - away) for time in times]
+    for zone in ("", "Asia/Tokyo"):
+        found = read_texts(texts, TimeForm(zone=zone))
+        assert (found.times.tolist(), found.notes) == (expected, ())
+
+
+@pytest.mark.parametrize("ending", ["+1", "+24", "+01:", "+01:60", "CET", " +", "ZZ", "+010", "  Z", "UTC+1", "\u0661"])
+def test_what_only_looks_like_an_offset_is_no_time(ending: str) -> None:
+    """A zone's short name is not one of places: CST is three of them."""
+    assert read_texts([f"2026-03-01T00:00:00{ending}", f"2026-03-01T00:00{ending}"], TimeForm()).times.tolist() == (
+        [UNREADABLE] * 2
+    )
+
+
 def test_all_zones_of_the_package_are_there_and_no_others() -> None:
     """A name is no path."""
     assert {"Europe/Berlin", "UTC", "America/Argentina/Ushuaia"} <= set(zone_names())
