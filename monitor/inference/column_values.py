@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 from math import isfinite
 from typing import Any, Final
 
@@ -18,6 +19,14 @@ from monitor.events import Float64s, Int64s
 ENOUGH: Final = 0.95
 """Share of the values that must have a form for the column to have it."""
 _MOST_CLASSES: Final = 20
+_DAYS: Final = ("%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%m/%d/%y", "%d-%m-%Y", "%Y/%m/%d", "%d %b %Y")
+_CLOCKS: Final = (" %H:%M:%S", " %H:%M", "", " %I:%M:%S %p", " %I:%M %p", ", %H:%M:%S", ", %H:%M")
+_FORMATS: Final = ("%Y%m%d", "%b %d, %Y", *(day + clock for day in _DAYS for clock in _CLOCKS))
+"""Formats of times that have to be named, and that many people write."""
+_TRIED: Final = 20
+"""Values at the beginning for which a format is tried."""
+_DIGITS: Final = 4
+"""Of a time, at least."""
 
 
 class Values:
@@ -70,15 +79,32 @@ class Values:
         """Tell whether they are numbers, and no classes: not whole, or many."""
         return self.are_numbers and (not self.are_whole or len(self.different) > _MOST_CLASSES)
 
-    @property
+    @cached_property
+    def time_form(self) -> TimeForm:
+        """The form in which they are times: the usual one, or the format that has to be named.
+
+        Of two formats, such as day before month and month before day, the one in which rows are in order, and nearer.
+        """
+        usual, few = TimeForm(), self.texts[:_TRIED]
+        if _share(self._read(usual)) >= ENOUGH or not any(sum(map(str.isdigit, text)) >= _DIGITS for text in few):
+            return usual
+        forms = (TimeForm(format=form) for form in _FORMATS)
+        likely = [form for form in forms if _share(read_texts(few, form).times) > 0.5]
+        fitting = [form for form in likely if _share(self._read(form)) >= ENOUGH]
+        return max(fitting, key=lambda form: _order(self._read(form)), default=usual)
+
+    @cached_property
     def times(self) -> Int64s:
         """Its values as times, ms; UNREADABLE for what is none."""
+        return self._read(self.time_form)
+
+    def _read(self, form: TimeForm) -> Int64s:
         dated = [cell for cell in self._typed if isinstance(cell, datetime | date)]
         if dated and len(dated) == self.n:
             return np.array([_time_of(cell) for cell in dated], dtype=np.int64)
         if self._typed and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in self._typed):
-            return read_numbers(np.array(self._typed, dtype=np.float64), TimeForm()).times
-        return read_texts(self.texts, TimeForm()).times
+            return read_numbers(np.array(self._typed, dtype=np.float64), form).times
+        return read_texts(self.texts, form).times
 
     @property
     def known_times(self) -> Int64s:
@@ -93,8 +119,7 @@ class Values:
     @property
     def ascends(self) -> float:
         """Share of steps that don't go back; of times."""
-        known = self.known_times
-        return float((np.diff(known) >= 0).mean()) if len(known) > 1 else 0.0
+        return _order(self.times)[0]
 
 
 def _text(cell: object) -> str:
@@ -118,3 +143,14 @@ def _number(text: str, decimal: str) -> float:
 def _time_of(cell: datetime | date) -> int:
     at = np.datetime64(cell.replace(tzinfo=None) if isinstance(cell, datetime) else cell, "ms")
     return int(at.astype(np.int64))
+
+
+def _share(times: Int64s) -> float:
+    """Share of what could be read."""
+    return float((times != UNREADABLE).mean()) if len(times) else 0.0
+
+
+def _order(times: Int64s) -> tuple[float, int]:
+    """Share of steps that don't go back; and the length of all steps, negative."""
+    steps = np.diff(times[times != UNREADABLE])
+    return (float((steps >= 0).mean()), -int(np.abs(steps).sum())) if len(steps) else (0.0, 0)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from monitor.codec.durations import duration_text
+from monitor.inference.column_values import Values
 from monitor.inference.plan import Plan
 from monitor.inference.roles import Decision, Role
 from monitor.inference.sample import Sample
@@ -43,7 +44,9 @@ def _lines(sample: Sample, decisions: Sequence[Decision], plan: Plan, model: str
     for stream in streams:
         yield f"      {stream}: {{topic: {quoted(topic or f'{model}.{stream}')}}}"
     yield "    columns:"
-    if "timestamp" not in by_role:
+    if "timestamp" in by_role:
+        yield from _timestamp(sample, by_role["timestamp"][0])
+    else:
         yield f"      # {without_times(sample, topic)}"
     yield from _columns(decisions, by_role)
     yield from _settings(plan)
@@ -69,10 +72,16 @@ def without_times(sample: Sample, topic: str | None) -> str:
     return "no column of times: `replay` and `produce file` need --start, and rows are --step apart"
 
 
+def _timestamp(sample: Sample, name: str) -> Iterator[str]:
+    form = Values(sample.columns[name], sample.decimal).time_form.format
+    if form:
+        yield f"      timestamp: {{field: {quoted(name)}, format: {json.dumps(form)}}} # UTC unless timezone: says else"
+    elif name != "event_time":
+        yield f"      timestamp: {quoted(name)}"
+
+
 def _columns(decisions: Sequence[Decision], by_role: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """The columns by role, and below them what is left out and why."""
-    if "timestamp" in by_role and list(by_role["timestamp"]) != ["event_time"]:
-        yield f"      timestamp: {quoted(by_role['timestamp'][0])}"
     for role in _STREAMS["predictions"]:
         if role in by_role:
             yield f"      {role}: {quoted(by_role[role][0])}"

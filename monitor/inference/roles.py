@@ -70,7 +70,7 @@ def _decide(name: str, values: Values) -> Decision:
     if {text.lower() for text in values.different} in _FLAGS:
         return Decision(name, "binary", f"{' and '.join(sorted(values.different))}")
     if values.are_times and not values.are_numbers:
-        return Decision(name, "timestamp", "times")
+        return Decision(name, "timestamp", f"times{_in_format(values)}")
     if values.are_numbers:
         return _of_numbers(name, values)
     return _of_texts(name, values)
@@ -119,7 +119,7 @@ def why_not(role: Role, name: str, values: Values) -> str | None:
 def _by_name(name: str, values: Values) -> Decision | None:
     """What the name says, if the values can have that role."""
     if is_named(name, "timestamp") and values.are_times:
-        return Decision(name, "timestamp", "times, and named so")
+        return Decision(name, "timestamp", f"times{_in_format(values)}, and named so")
     if is_named(name, "probability") and values.are_numbers and _within_one(values):
         return Decision(name, "probability", "numbers from 0 to 1, and named so")
     if is_named(name, "prediction"):
@@ -132,6 +132,10 @@ def _by_name(name: str, values: Values) -> Decision | None:
     if is_named(name, "id") and is_key and values.n > 1:
         return _out(name, "id-like: named so, and mostly different")
     return None
+
+
+def _in_format(values: Values) -> str:
+    return f" as {values.time_form.format}" if values.time_form.format else ""
 
 
 def _of_numbers(name: str, values: Values) -> Decision:
