@@ -26,7 +26,7 @@ _FORMATS: Final = ("%Y%m%d", "%b %d, %Y", *(day + clock for day in _DAYS for clo
 _TRIED: Final = 20
 """Values at the beginning for which a format is tried."""
 _DIGITS: Final = 4
-"""Of a time, at least."""
+"""Digits that a time has at least."""
 
 
 class Values:
