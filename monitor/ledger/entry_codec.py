@@ -12,9 +12,10 @@ from typing import Final
 
 import msgspec
 
+from monitor.codec.chunks import Assembler
 from monitor.contract import TopicContract
 from monitor.errors import FormatError, NewerRelease
-from monitor.events import Headers, Outgoing
+from monitor.events import Headers, Outgoing, Record
 from monitor.ledger.entries import (
     Activation,
     Agreement,
@@ -97,6 +98,21 @@ def _header(headers: Headers, wanted: str) -> str:
         if name == wanted:
             return value.decode("ascii", "replace")
     raise FormatError(f"a record of ours has no {wanted} header")
+
+
+def read_entry(assembler: Assembler, record: Record) -> Entry | None:
+    """Return the entry that a ledger record completes, or None if more chunks follow; raises as `decode_entry` does.
+
+    The ledger is not compacted, so a record without a value is damaged like any other.
+    """
+    try:
+        if record.value is None:
+            raise FormatError("it has no value")
+        value = assembler.feed(record)
+        return None if value is None else decode_entry(record.headers, value)
+    except FormatError as error:
+        place = f"{record.topic}/{record.partition}@{record.offset}"
+        raise FormatError(f"the ledger entry {place} is damaged: {error}") from error
 
 
 def decode_entry(headers: Headers, value: bytes) -> Entry:

@@ -18,7 +18,7 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, Record, RecordBatch, TopicPartition
 from monitor.ledger.entries import Decision, Entry, Notice
-from monitor.ledger.entry_codec import DECISION, OF_A_MODEL, decode_entry, kind_of
+from monitor.ledger.entry_codec import DECISION, OF_A_MODEL, kind_of, read_entry
 from monitor.ledger.position_records import (
     EvaluatePosition,
     Stopped,
@@ -176,25 +176,20 @@ class LedgerPartition:
     def _entry(self, record: Record) -> Entry | None:
         """The entry that a record completes; None if more chunks follow, or it is damaged: that stops its model."""
         try:
-            return self._decoded(record)
+            return read_entry(self._assembler, record)
         except FormatError as error:
             model = _model_of(record)
-            place = f"{record.topic}/{record.partition}@{record.offset}"
             if model not in self.task.models and model not in self.task.stopped:
-                raise NewerRelease(f"{place} belongs to no model and can't be read: {error}") from error
-            self.task.stop_for(model, f"the ledger entry {place} is damaged: {error}")
+                raise NewerRelease(f"{error}; it belongs to no model") from error
+            self.task.stop_for(model, str(error))
             return None
-
-    def _decoded(self, record: Record) -> Entry | None:
-        value = self._assembler.feed(record)
-        return None if value is None else decode_entry(record.headers, value)
 
     def _look_for_rebuild(self, record: Record) -> None:
         """Look into a decision of a model that stands still, because it may ask for its rebuild."""
         if self._restore is not None or _model_of(record) not in self.stopped:
             return
         try:
-            decision = self._decoded(record)
+            decision = read_entry(self._assembler, record)
         except FormatError:
             return  # its rebuild will report that
         if isinstance(decision, Decision) and decision.kind == "rebuild":

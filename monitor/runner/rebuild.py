@@ -20,8 +20,8 @@ from monitor.evaluate.messages import Message
 from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Record, TopicPartition
-from monitor.ledger.entries import Activation, Decision, DecisionKey, Notice, Watermark
-from monitor.ledger.entry_codec import decode_entry, kind_of
+from monitor.ledger.entries import Activation, Decision, DecisionKey, Entry, Notice, Watermark
+from monitor.ledger.entry_codec import kind_of, read_entry
 from monitor.runner.sequences import writer_and_sequence
 
 SLICE_S = 0.2
@@ -148,13 +148,12 @@ class Rebuild:
             yield from self._advance()
             self._is_new = True
         if self._count(record) and self._is_of_the_model(record):
-            value = self._assembler.feed(record)
-            if value is not None:
-                yield from self._read(record, value)
+            entry = read_entry(self._assembler, record)
+            if entry is not None:
+                yield from self._read(entry)
         self.position = record.offset + 1
 
-    def _read(self, record: Record, value: bytes) -> Iterator[None]:
-        entry = decode_entry(record.headers, value)
+    def _read(self, entry: Entry) -> Iterator[None]:
         if isinstance(entry, Decision | Notice):
             yield from self._advance()
         self._keep(self._task.read(entry))

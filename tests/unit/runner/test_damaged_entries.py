@@ -10,12 +10,14 @@ from structlog.testing import capture_logs
 
 from monitor.bus.memory import MemoryBus
 from monitor.bus.reading import read_whole, records_of
+from monitor.config import load
 from monitor.errors import NewerRelease
 from monitor.events import Headers, Outgoing, Record, TopicPartition
 from monitor.exit_codes import ExitCode, exit_code
-from monitor.ledger.entry_codec import KIND, VERSION, VERSION_HEADER, kind_of
+from monitor.ledger.entries import Command
+from monitor.ledger.entry_codec import KIND, VERSION, VERSION_HEADER, encode_entry, kind_of
 from monitor.runner.sequences import SEQUENCE
-from tests.unit.runner.fleet import TOPICS, Fleet, config, inputs_of, new_bus, published, send
+from tests.unit.runner.fleet import CONFIG, TOPICS, Fleet, config, inputs_of, new_bus, published, send
 
 
 def running() -> Fleet:
@@ -36,7 +38,7 @@ def newest(bus: MemoryBus, kind: str, key: str) -> Record:
     return [r for r in records if kind_of(r.headers) == kind and (r.key or b"").decode().startswith(key)][-1]
 
 
-def write_next(bus: MemoryBus, like: Record, value: bytes, changed: dict[str, str] | None = None) -> None:
+def write_next(bus: MemoryBus, like: Record, value: bytes | None, changed: dict[str, str] | None = None) -> None:
     """One more record of the same writer, with the number that follows its newest one."""
     tp = TopicPartition(like.topic, like.partition)
     numbers = [
@@ -50,12 +52,23 @@ def write_next(bus: MemoryBus, like: Record, value: bytes, changed: dict[str, st
     bus.sender().send(Outgoing(like.topic, like.partition, like.key, value, headers))
 
 
-@pytest.mark.parametrize("damaged", [lambda value: value[:-3], lambda value: b"", lambda value: b"\xc1" + value[1:]])
-def test_a_damaged_entry_stops_its_model_alone(damaged: Callable[[bytes], bytes]) -> None:
+Damage = Callable[[bytes], bytes | None]
+DAMAGES: list[Damage] = [
+    lambda value: value[:-3],
+    lambda value: b"",
+    lambda value: b"\xc1" + value[1:],
+    lambda value: b"[]",
+    lambda value: None,
+]
+
+
+@pytest.mark.parametrize("kind", ["pane", "raw"])
+@pytest.mark.parametrize("damaged", DAMAGES)
+def test_a_damaged_entry_stops_its_model_alone(damaged: Damage, kind: str) -> None:
     """Its alert fires, the process goes on, and the other model is judged to the end; after a restart too."""
     with capture_logs() as logs:
         fleet = running()
-        last = newest(fleet.bus, "pane", "w")
+        last = newest(fleet.bus, kind, "w")
         write_next(fleet.bus, last, damaged(last.value or b""))
         for _ in range(4):
             fleet.turn("evaluate-1")
@@ -72,6 +85,44 @@ def test_a_damaged_entry_stops_its_model_alone(damaged: Callable[[bytes], bytes]
     assert max(m["time"] for m in seen if m["data"]["model"] == "m") > max(
         m["time"] for m in seen if m["data"]["model"] == "w"
     )
+
+
+@pytest.mark.parametrize("damaged", DAMAGES)
+def test_a_damaged_decision_stops_its_model_alone(damaged: Damage) -> None:
+    """New rules that can't be read when they come back from the ledger."""
+    with capture_logs() as logs:
+        fleet = running()
+        tp = TopicPartition(TOPICS.name("ledger"), TOPICS.partition_of("w"))
+        log = fleet.bus.log(tp)
+        before = len(log.values)
+        for loop in fleet.loops.values():
+            loop.reload(load(CONFIG.replace("psi > 0.8", "psi > 0.7"), "alerts.yaml"))
+        fleet.turn("evaluate-1")
+        (rules,) = [i for i in range(before, len(log.values)) if kind_of(log.headers[i]) == "decision"]
+        log.values[rules] = damaged(log.values[rules] or b"")
+        for _ in range(4):
+            fleet.turn()
+    assert [entry["model"] for entry in logs if entry["event"] == "model_stopped"] == ["w"]
+    (alert,) = map(msgspec.json.decode, published(fleet.bus))
+    assert (alert["data"]["labels"]["alertname"], alert["data"]["labels"]["model"]) == ("ModelStopped", "w")
+
+
+def test_the_rebuild_of_a_model_whose_ledger_is_damaged_fails_and_says_why() -> None:
+    """As often as it is asked for; the model stands still as before, and the other one goes on."""
+    with capture_logs() as logs:
+        fleet = running()
+        last = newest(fleet.bus, "pane", "w")
+        write_next(fleet.bus, last, None)
+        place = f"{last.topic}/{last.partition}@{newest(fleet.bus, 'pane', 'w').offset}"
+        for _ in range(2):
+            command = Command("rebuild", "w")
+            fleet.bus.sender().send(encode_entry(command, TOPICS.name("commands"), TOPICS.partition_of("w")))
+            for _ in range(8):
+                fleet.now += 0.5
+                fleet.turn()
+    events = [(entry["event"], entry.get("why", "")) for entry in logs if "rebuil" in entry["event"]]
+    failed = "model_rebuild_failed", f"its rebuild failed: the ledger entry {place} is damaged: it has no value"
+    assert events == [("model_rebuild_begun", ""), failed] * 2
 
 
 @pytest.mark.parametrize(
@@ -94,11 +145,12 @@ def test_what_a_newer_release_wrote_ends_the_process(kind: str, key: str, change
     assert not [log for log in logs if log["event"] == "model_stopped"]
 
 
-def test_a_damaged_entry_of_no_model_ends_the_process() -> None:
+@pytest.mark.parametrize("value", [b"{", b"", b"[]", None])
+def test_a_damaged_entry_of_no_model_ends_the_process(value: bytes | None) -> None:
     """A watermark is everybody's: without it nobody can be judged."""
     with capture_logs():
         fleet = running()
         last = newest(fleet.bus, "watermark", "in.")
-        write_next(fleet.bus, last, b"{")
+        write_next(fleet.bus, last, value)
         with pytest.raises(NewerRelease, match="belongs to no model"):
             fleet.turn("evaluate-1")
