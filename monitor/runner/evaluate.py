@@ -212,6 +212,9 @@ class EvaluateStage:
             is_there = bool(fold.decisions.newest) or held.decisions.has_any(name)
             if name not in kept and is_there and not held.decisions.is_leaving(held.task, name):
                 held.decisions.announce([gone_decision(name, self._config.alerts_yaml_sha256)])
+        for name in sorted(held.stopped.keys() - kept):
+            why = "it has left alerts.yaml and stands still, so its alerts are not resolved before it is rebuilt"
+            self._log.warning("stopped_model_not_let_go", model=name, why=why, remedy=f"streamdrift rebuild {name}")
 
     def _open_fold(self, model: ModelConfig, held: LedgerPartition) -> ModelFold:
         """Return what is known of a model; nothing of one that is gone, or about to be."""

@@ -12,9 +12,13 @@ from structlog.testing import capture_logs
 from monitor.config import load
 from monitor.config.resolved import Config
 from monitor.events import TopicPartition
+from monitor.ledger.entries import Command
+from monitor.ledger.entry_codec import encode_entry
 from monitor.runner.evaluate import EvaluateStage
+from monitor.runner.parts import Rhythm
 from tests.unit.runner import fleet
 from tests.unit.runner.fleet import Fleet
+from tests.unit.runner.test_snapshots import damage
 
 CONFIG = load(fleet.CONFIG, "alerts.yaml")
 
@@ -58,7 +62,7 @@ def a_fleet() -> Fleet:
 def alerts_of(running: Fleet, model: str) -> list[dict[str, Any]]:
     found = [msgspec.json.decode(value) for value in fleet.published(running.bus)]
     found = [event for event in found if event["data"].get("labels", {}).get("model") == model]
-    return sorted(found, key=lambda event: (event["time"], event["data"]["status"]))
+    return sorted(found, key=lambda event: (event["time"], event["data"].get("status", "")))
 
 
 def fold_of(running: Fleet, model: str) -> Any:
@@ -87,6 +91,42 @@ def test_what_fires_of_a_model_that_goes_is_resolved_at_the_pane_of_that(how: st
     fleet.check_against_replay(running.bus)
     other = "mw".replace(name, "")
     assert fold_of(running, other).judged_to > fleet.START + 160_000
+
+
+@pytest.mark.parametrize("name", ["w", "m"])
+def test_what_stands_still_when_it_goes_is_let_go_by_its_rebuild(name: str) -> None:
+    """Its alerts fire until then, and each start says so with the remedy; then all is as if it had not stood still."""
+    with capture_logs() as logs:
+        running = Fleet(fleet.new_bus(), CONFIG)
+        restart(running, CONFIG)
+        stage = running.stages["evaluate-1"]
+        assert isinstance(stage, EvaluateStage)
+        stage._snapshots.rhythm = Rhythm(panes=7)
+        traffic(running, 0, 60, 0.0)
+        traffic(running, 60, 120, 50.0)
+        damage(running.bus, name)
+        restart(running, CONFIG)
+        traffic(running, 120, 124, 50.0)
+        restart(running, without(name))
+        traffic(running, 124, 140, 50.0)
+        assert alerts_of(running, name)[-1]["data"].get("status") != "resolved"
+        remedies = [log["remedy"] for log in logs if log["event"] == "stopped_model_not_let_go"]
+        assert remedies == [f"streamdrift rebuild {name}"]
+        partition = fleet.TOPICS.partition_of(name)
+        command = encode_entry(Command("rebuild", name), fleet.TOPICS.name("commands"), partition)
+        running.bus.sender().send(command)
+        traffic(running, 140, 180, 50.0)
+        for _ in range(30):
+            running.now += 1.0
+            running.turn()
+    statuses = [event["data"].get("status") for event in alerts_of(running, name)]
+    assert statuses.count("firing") == statuses.count("resolved") > 0
+    assert fold_of(running, name).is_gone
+    expected = fleet.replayed(running.bus)
+    live = {topic: fleet.published(running.bus, topic) for topic in expected}
+    live["alerts"] = [value for value in live["alerts"] if b"ModelStopped" not in value]
+    expected["alerts"] = [value for value in expected["alerts"] if b"ModelStopped" not in value]
+    assert live == expected
 
 
 @pytest.mark.parametrize("kills", [False, True])
