@@ -190,6 +190,45 @@ def tail(
 
 
 @app.command()
+def explain(
+    alert: Annotated[
+        str, typer.Argument(help="Fingerprint of an alert, id of a message, or six letters or more of its beginning.")
+    ],
+    bus: BusUrl = None,
+    alerts: Annotated[Path | None, typer.Option(help="File of `replay --alerts-out`, instead of the bus.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+) -> None:
+    """Show what an alert compared, in which bins, since when and on which rows, and what else fired."""
+    from monitor.cli import explain as command
+
+    command.explain(alert, alerts, bus, as_json)
+
+
+@app.command()
+def records(  # noqa: PLR0913 - one argument a flag
+    ranges: Annotated[list[str], typer.Argument(metavar="RANGE...", help="TOPIC/PARTITION:START-END, without END.")],
+    bus: BusUrl = None,
+    sources: Annotated[
+        list[str] | None, typer.Option("--in", help="What was replayed, instead of the bus; may be given again.")
+    ] = None,
+    config: ConfigFile = None,
+    stream: Annotated[StreamChoice | None, typer.Option(help="As for `replay`.")] = None,
+    model: Annotated[str | None, typer.Option(help="As for `replay`.")] = None,
+    start: Annotated[str | None, typer.Option(help="As for `replay`.")] = None,
+    step: Annotated[str, typer.Option(help="As for `replay`.")] = "1s",
+    csv: CsvText = None,
+) -> None:
+    """Print the records of ranges of offsets, as alerts and retraining requests name them: one JSON object a line."""
+    from monitor.cli import records as command
+    from monitor.cli.replay_sources import FileFlags
+    from monitor.cli.shell import settings_of
+
+    flags = FileFlags(stream.value if stream else None, model, start, step, csv)
+    options = command.Options(tuple(map(command.parse_range, ranges)), tuple(sources or ()), flags)
+    command.records(options, settings_of(config, bus))
+
+
+@app.command()
 def rebuild(
     model: Annotated[str, typer.Argument(help="The model that was stopped.")],
     bus: BusUrl = None,

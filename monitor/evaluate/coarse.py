@@ -16,6 +16,7 @@ stays whole.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -75,17 +76,24 @@ class CoarseBins:
         others = len(self) - own - 1
         shown = min(others, max(1, BINS - 1 - own))
         starts = np.array([*range(own), *(own + k * others // shown for k in range(shown)), len(self) - 1])
-        shared = [f"(other known, {k} of {shown})" for k in range(1, shown + 1)]
-        if shown == 1:
-            shared = ["(other known)"]
-        labels = (*(self.bins.values[code] for code in self._own), *shared, "(new)")
-        shown_of = [_shares(np.add.reduceat(counts, starts)) for counts in both]
-        return Histogram(labels, shown_of[0], shown_of[1], 0.0)
+        labels = (*_labels(self.bins, np.split(self.order, self.starts[starts[1:]])[:-1], own), "(new)")
+        shares = [_shares(np.add.reduceat(counts, starts)) for counts in both]
+        return Histogram(labels, shares[0], shares[1], 0.0)
 
     def _edges(self, bins: NumericBins) -> tuple[float | str, ...]:
         edges, (first, last) = bins.edges, bins.usual
         inner = [edges[start - 1] for start in self.starts[1:]]
         return tuple(float(e) for e in [min([edges[first - 1], *inner]), *inner, max([edges[last], *inner])])
+
+
+def _labels(bins: CategoryBins, codes: list[Int64s], own: int) -> Iterator[str]:
+    """What bins of these known values are called: a single one by its value. The first `own` are."""
+    shared = len(codes) - own
+    for place, here in enumerate(codes):
+        if len(here) == 1:
+            yield bins.values[here[0]]
+        else:
+            yield f"(other known, {place - own + 1} of {shared})" if shared > 1 else "(other known)"
 
 
 def _equal_mass(reference: Int64s) -> Int64s:

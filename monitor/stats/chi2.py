@@ -54,9 +54,14 @@ def cramers_v(reference: Int64s, current: Int64s) -> Float64s:
 
 def statistic(reference: Int64s, current: Int64s) -> Float64s:
     """The first of what `chi2` gives, alone."""
+    n, m = reference.sum(axis=-1).astype(np.float64), current.sum(axis=-1).astype(np.float64)
+    return ratio(total(chi2_terms(reference, current)), n * m)
+
+
+def chi2_terms(reference: Int64s, current: Int64s) -> Float64s:
+    """What each bin adds to n m times the statistic, shape (..., bins); 0 in bins that are empty on both sides."""
     r, c = reference.astype(np.float64), current.astype(np.float64)
     # counts below 2**53 have exact sums in any order
     n, m = r.sum(axis=-1, keepdims=True), c.sum(axis=-1, keepdims=True)
     gap = n * c - m * r
-    in_bin = np.where(r + c > 0, ratio(gap * gap, r + c), 0.0)
-    return ratio(total(in_bin), (n * m)[..., 0])
+    return np.where(r + c > 0, ratio(gap * gap, r + c), 0.0)

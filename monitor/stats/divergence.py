@@ -28,8 +28,13 @@ def psi(reference: Int64s, current: Int64s) -> Float64s:
     >>> round(float(psi(np.array([50, 50]), np.array([80, 20]))), 6)
     0.406287
     """
+    return total(psi_terms(reference, current))
+
+
+def psi_terms(reference: Int64s, current: Int64s) -> Float64s:
+    """What each bin adds to `psi`, shape (..., bins); never below 0."""
     p, q = _smoothed(reference), _smoothed(current)
-    return total((q - p) * log(q / p))
+    return np.asarray((q - p) * log(q / p))
 
 
 def _smoothed(counts: Int64s) -> Float64s:
@@ -50,10 +55,21 @@ def js_distance(reference: Int64s, current: Int64s) -> Float64s:
     >>> round(float(js_distance(np.array([50, 50]), np.array([80, 20]))), 6)
     0.270378
     """
-    both = np.stack(np.broadcast_arrays(shares(reference), shares(current)))
-    p, q = total(_relative_entropy(both, (both[0] + both[1]) / 2.0))
+    p, q = total(_entropies(reference, current))
     bits = (p + q) / (2.0 * _LN2)
     return np.asarray(np.sqrt(np.maximum(bits, 0.0)))  # rounding can leave shares that nearly agree at -1e-17
+
+
+def js_terms(reference: Int64s, current: Int64s) -> Float64s:
+    """What each bin adds to the square of `js_distance`, in units of 2 ln 2, shape (..., bins); never below 0."""
+    p, q = _entropies(reference, current)
+    return np.asarray(np.maximum(p + q, 0.0))
+
+
+def _entropies(reference: Int64s, current: Int64s) -> Float64s:
+    """Relative entropy of either side to the middle of both, a bin, shape (2, ..., bins)."""
+    both = np.stack(np.broadcast_arrays(shares(reference), shares(current)))
+    return _relative_entropy(both, (both[0] + both[1]) / 2.0)
 
 
 def _relative_entropy(p: Float64s, middle: Float64s) -> Float64s:
@@ -69,5 +85,10 @@ def hellinger(reference: Int64s, current: Int64s) -> Float64s:
     >>> round(float(hellinger(np.array([50, 50]), np.array([80, 20]))), 6)
     0.226532
     """
+    return np.sqrt(total(hellinger_terms(reference, current)) / 2.0)
+
+
+def hellinger_terms(reference: Int64s, current: Int64s) -> Float64s:
+    """What each bin adds to twice the square of `hellinger`, shape (..., bins)."""
     gap = np.sqrt(shares(reference)) - np.sqrt(shares(current))
-    return np.sqrt(total(gap * gap) / 2.0)
+    return np.asarray(gap * gap)

@@ -145,7 +145,30 @@ def test_from_traffic_to_alerts_to_a_replay_in_the_same_bytes(tmp_path: Path) ->
     what_if = streamdrift("replay", str(log), "--config", str(ALERTS))
     assert "what-if" in what_if.stderr
     assert what_if.stdout == replayed.stdout
+    _explain(bus, log, out)
     _replay_what_was_not_recorded_so(bus, log, tmp_path)
+
+
+def _explain(bus: str, log: Path, alerts: Path) -> None:
+    """The same of a service and of its replay, and the command that is printed prints the rows of the window."""
+    message = next(m for m in map(json.loads, alerts.read_text().splitlines()) if m["subject"].endswith("/amount_usd"))
+    fingerprint, window = message["data"]["fingerprint"], message["data"]["evidence"]["window"]
+    live = streamdrift("explain", fingerprint, "--bus", bus, "--json")
+    again = streamdrift("explain", fingerprint[:6], "--alerts", str(alerts), "--json")
+    assert live.returncode == again.returncode == 0, live.stderr + again.stderr
+    of_live, of_replay = json.loads(live.stdout), json.loads(again.stdout)
+    commands = of_live.pop("rows"), of_replay.pop("rows")
+    assert of_live == of_replay
+    assert commands[1] == f"{commands[0]} --in SOURCE"
+    ranges = commands[0].split()[2:]
+    for source in (("--bus", bus), ("--in", str(log))):
+        printed = streamdrift("records", *ranges, *source)
+        lines = [json.loads(line) for line in printed.stdout.splitlines()]
+        assert len(lines) == sum(one["end"] - one["start"] for one in window["offsets"])
+        assert {line["topic"] for line in lines} == {one["topic"] for one in window["offsets"]}
+    text = streamdrift("explain", fingerprint, "--bus", bus).stdout
+    assert "█" in text
+    assert commands[0] in text.replace("\n", "")
 
 
 def _replay_what_was_not_recorded_so(bus: str, log: Path, folder: Path) -> None:

@@ -220,6 +220,14 @@ def test_a_reference_of_many_rows_affords_more_bins_of_categories(rows: int, mos
     assert len(CoarseBins(CategoryBins("c", names, 1000, 1000, 0), reference)) == most
 
 
+def test_a_bin_that_one_value_has_alone_is_called_by_it() -> None:
+    """Also if the value is too rare for a bin of its own."""
+    for names, expected in [(("a", "b"), ("a", "b", "(new)")), (("a", "b", "c"), ("a", "(other known)", "(new)"))]:
+        reference = np.array([*[2000, 30, 2][: len(names)], 1])
+        coarse = CoarseBins(CategoryBins("c", names, len(names), len(names), 0), reference)
+        assert coarse.histogram(reference, reference).edges == expected
+
+
 def test_values_that_share_a_bin_do_not_hide_that_a_tenth_of_them_tripled() -> None:
     """100 values by Zipf's law, 5,000 rows against windows of 2,000: found in nine of ten, whichever values it is."""
     rng = np.random.default_rng(11)
