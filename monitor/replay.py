@@ -150,7 +150,7 @@ class Replay:
             ready = [tp for tp in self._tasks if tp not in self._waiting]
             for tp in ready:
                 self._tasks[tp].fold.end()
-            ends = [self._tasks[tp].fold.watermark for tp in ready]
+            ends = [task.fold.watermark for task in self._tasks.values()]  # of those that wait, too: they are further
             furthest = max((end for end in ends if end is not None), default=None)
             if furthest is None or done == (ready, furthest):
                 return messages

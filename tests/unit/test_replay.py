@@ -19,7 +19,7 @@ from monitor.runner.announce import rules_decision
 
 A, B, EMPTY = TopicPartition("t", 0), TopicPartition("t", 1), TopicPartition("t", 2)
 START = 1_790_000_000_000
-WANTED = 60
+WANTED = 100
 MODEL = load(
     """
 version: 1
@@ -29,7 +29,7 @@ models:
     task: regression
     streams: {features: {topic: t}}
     columns: {numerical: [a]}
-    reference: {first: 60}
+    reference: {first: 100}
 groups:
   - name: g
     models: [m]
