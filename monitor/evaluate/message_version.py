@@ -7,6 +7,7 @@ one metric more is another version, whether or not anybody has thought of that.
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 
 import numpy as np
 
@@ -29,6 +30,7 @@ def version_of_messages(release: str) -> str:
     return f"{MESSAGES}/{release}/{metrics}"
 
 
+@cache
 def _measured() -> frozenset[str]:
     """The names of the metrics of a column of numbers and one of categories."""
     offset, part = np.arange(_ROWS), np.zeros(_ROWS, dtype=np.int32)

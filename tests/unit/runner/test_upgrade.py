@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from monitor.config.metrics import METRICS
+from monitor.evaluate import message_version
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.judging import Judge
 from monitor.evaluate.measure import Measure
@@ -27,6 +28,12 @@ AT = 60
 """The second at which the process is started again, or its next commit is torn."""
 SCORES: Any = Measure.scores
 OBSERVED: Any = Judge._observed
+
+
+@pytest.fixture(autouse=True)
+def _every_process_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here processes of several releases are one, so nothing is kept for the next."""
+    monkeypatch.setattr(message_version, "_measured", message_version._measured.__wrapped__)
 
 
 def ids(service: Service) -> Counter[tuple[str, str]]:
