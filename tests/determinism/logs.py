@@ -74,7 +74,7 @@ def random_log(seed: int) -> RandomLog:
             lateness=lateness,
             interval=rng.choice([2, 4]),
             points=rng.choice([16, 40, 2048]),
-            first=rng.choice([100, 250]),
+            first=rng.choice([120, 250]),
             hold=rng.choice([0, 4]),
         ),
         "alerts.yaml",

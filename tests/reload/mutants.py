@@ -15,7 +15,7 @@ models:
     task: classification_binary
     streams: {{features: {{topic: ml.features}}, predictions: {{topic: ml.predictions}}}}
     columns: {{prediction: y_pred, numerical: [a], categorical: [c]}}
-    reference: {{first: 40}}
+    reference: {{first: 100}}
 groups:
   - name: g
     models: [m]
@@ -85,7 +85,7 @@ _RESHAPED = (
     ("numerical: [a]", "numerical: [a, b]"),
     ("pane: 2s", "pane: 1s"),
     ("lateness: 2s", "lateness: 5s"),
-    ("first: 40", "first: 50"),
+    ("first: 100", "first: 110"),
     ("topic: ml.predictions", "topic: ml.other"),
 )
 """Sound by themselves: lanes start again; another topic is refused by what runs."""

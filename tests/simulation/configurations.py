@@ -110,7 +110,7 @@ class Shape(NamedTuple):
     """What a model stands on. `more`: whether it has a column more; `features`: whether it has that stream."""
 
     pane: str = "4s"
-    first: int = 12
+    first: int = 100
     more: bool = False
     features: bool = True
 

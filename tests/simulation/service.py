@@ -109,6 +109,7 @@ class Service:
         """Another alerts.yaml, in which models stand on something else, or are gone."""
         self.shapes = {model: shapes[model] for model in self.layout.models if model in shapes}
         self.changed_at = self.world.now
+        self.traffic.be_brisk()
         self.reload()
 
     def wants_a_signal(self) -> bool:

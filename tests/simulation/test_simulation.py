@@ -48,7 +48,7 @@ def test_a_seed_is_one_history() -> None:
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.models)
 def test_a_configuration_is_that_of_its_file(layout: Layout, variant: int) -> None:
     """What is put together of models that were parsed alone is what the whole file says."""
-    shapes = (Shape(more=True), Shape(features=layout.models[1:2] not in "mrv"), Shape(pane="2s", first=10))
+    shapes = (Shape(more=True), Shape(features=layout.models[1:2] not in "mrv"), Shape(pane="2s", first=110))
     of = tuple(zip(layout.models, shapes, strict=False))
     whole = load(file_text(of, variant, 3), "alerts.yaml")
     assert configuration(layout.models, variant, shapes[: len(of)], 3) == replace(whole, hints=())

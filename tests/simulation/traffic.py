@@ -15,8 +15,8 @@ POISON = b'{"poison": true}'
 """A record that ends the process that folds it."""
 DISORDER_S = 1.5
 WAVE_S = 14.0
-BRISK, BRISK_S = 3, 6.0
-"""So much more comes in the first seconds, so that there are grids soon."""
+BRISK_ROWS, BRISK_S = 115, 6.0
+"""So many rows of a model and stream come within so many seconds when a lane begins: more than its reference needs."""
 ENOUGH = 8.0
 """Events per second of a partition in which drift is to be found soon; evenly in time and over its models."""
 
@@ -33,6 +33,7 @@ class Traffic:
         self.flowing = True
         self.drifting = False
         self._even = False
+        self._brisk_until = BRISK_S
         self._turn_of: dict[str, int] = {}
         self._bus = bus
         self._models = layout.models
@@ -63,9 +64,15 @@ class Traffic:
             self._bus.write(due, markers=False)
 
     def _pause(self, tp: TopicPartition, at: float) -> float:
-        if self._even:
-            return 1 / self.rates[tp]
-        return self._rng.expovariate(self.rates[tp] * (BRISK if at < BRISK_S else 1))
+        rate = self.rates[tp]
+        if at < self._brisk_until and tp.topic != RARE:
+            partitions = sum(1 for other in self.rates if other.topic == tp.topic)
+            rate = max(rate, BRISK_ROWS * len(self._readers(tp.topic)) / partitions / BRISK_S)
+        return 1 / rate if self._even else self._rng.expovariate(rate)
+
+    def be_brisk(self) -> None:
+        """For some seconds so much comes that lanes which begin now have their references soon."""
+        self._brisk_until = self._bus.world.now + BRISK_S
 
     def be_good(self) -> None:
         """From now on there is enough sound traffic in every partition, so that chance hides no drift."""
@@ -103,12 +110,11 @@ class Traffic:
         return msgspec.json.encode({**event, "features": features})
 
     def _model(self, topic: str) -> str:
-        readers = [m for m in self._models if _reads(m, topic)]
+        readers = self._readers(topic)
         if not self._even:
             return self._rng.choice(readers)
         self._turn_of[topic] = self._turn_of.get(topic, -1) + 1
         return readers[self._turn_of[topic] % len(readers)]
 
-
-def _reads(model: str, topic: str) -> bool:
-    return topic in STREAMS[model].values()
+    def _readers(self, topic: str) -> list[str]:
+        return [model for model in self._models if topic in STREAMS[model].values()]

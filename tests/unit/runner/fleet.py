@@ -40,12 +40,12 @@ models:
     task: regression
     streams: {features: {topic: in.features}, predictions: {topic: in.predictions}}
     columns: {numerical: [x], prediction: y}
-    reference: {first: 60}
+    reference: {first: 110}
   w:
     task: regression
     streams: {features: {topic: in.features}}
     columns: {numerical: [x]}
-    reference: {first: 40}
+    reference: {first: 100}
 groups:
   - {name: g, models: [m], rules: [{alert: Ks, expr: ks > 0.5, min_events: 20}]}
   - {name: h, model: w, rules: [{alert: Psi, expr: psi > 0.8, window: {time: 20s, every: 4s}, min_events: 20}]}

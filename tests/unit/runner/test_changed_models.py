@@ -34,7 +34,7 @@ class Change:
     columns: str = "numerical: [x], categorical: [c]"
     predictions: bool = True
     pane: str = "2s"
-    reference: str = "first: 60"
+    reference: str = "first: 100"
     timestamp: str = "event_time"
     threshold: float = 0.5
     models: str = "mw"
@@ -53,7 +53,7 @@ class Change:
             # what keeps the topics read, whatever becomes of m
             "w": "task: regression, streams: {features: {topic: in.features}, predictions: {topic: in.predictions}}, "
             "columns: {numerical: [x], prediction: y, timestamp: "
-            f"{self.timestamp}}}, reference: {{first: 40}}",
+            f"{self.timestamp}}}, reference: {{first: 100}}",
         }
         text = "\n".join(f"  {name}: {{{models[name]}}}" for name in self.models)
         rules = ""
@@ -89,8 +89,8 @@ def traffic(running: Fleet, start: int, end: int, shift: float = 0.0) -> None:
     for second in range(start, end, 2):
         for topic, partitions in INPUTS.items():
             for p in range(partitions):
-                for i in range(20):
-                    at = time_text(START + second * 1000 + i * 100)
+                for i in range(40):
+                    at = time_text(START + second * 1000 + i * 50)
                     x = (fleet.hash_of(TopicPartition(topic, p), i) % 1000) / 250 + shift
                     event: dict[str, object] = {"event_id": "e", "event_time": at, "other_time": at}
                     event |= {"model": "mw"[i % 2]}
@@ -136,7 +136,7 @@ FROM = Change()
         (Change(predictions=False), ONE, ONE),
         (Change(pane="1s"), TWO, TWO),
         (Change(pane="4s"), TWO, TWO),
-        (Change(reference="first: 80"), TWO, TWO),
+        (Change(reference="first: 120"), TWO, TWO),
         (Change(timestamp="other_time"), TWO, TWO),
         (Change(threshold=0.4), ONE, ONE),
     ],
@@ -252,7 +252,7 @@ def test_changes_and_kills_in_any_order_give_the_replays_bytes(seed: int) -> Non
                     columns=rng.choice(["numerical: [x], categorical: [c]", "numerical: [x, z]", "numerical: [x]"]),
                     predictions=rng.random() < 0.7,
                     pane=rng.choice(["1s", "2s", "4s"]),
-                    reference=rng.choice(["first: 60", "first: 30"]),
+                    reference=rng.choice(["first: 100", "first: 110"]),
                     models=rng.choice(["mw", "mw", "w"]),
                     edition=edition,
                 )
@@ -296,7 +296,7 @@ def test_files_that_come_while_a_model_comes_back_count_in_a_replay_where_they_c
         traffic(running, 0, 60)
         taken(running, Change(models="w", edition=1))
         traffic(running, 60, 64)
-        for edition, first in enumerate([60, 50, 40, 30, 60], start=2):
+        for edition, first in enumerate([100, 110, 120, 130, 100], start=2):
             taken(running, Change(reference=f"first: {first}", edition=edition))
             traffic(running, 64 + (edition - 2) * pause, 64 + (edition - 1) * pause)
         traffic(running, 64 + 5 * pause, 160)

@@ -43,7 +43,7 @@ class Noting(MemoryBus):
 
 
 def a_backlog() -> Noting:
-    """A minute of two models in the ledger, which evaluate has yet to read; some of it has drifted."""
+    """Over a minute of two models in the ledger, which evaluate has yet to read; some of it has drifted."""
     bus = Noting()
     for topic, partitions in INPUTS.items():
         bus.create(topic, partitions)
@@ -57,7 +57,7 @@ def a_backlog() -> Noting:
         fleet.turn()
         evaluate.turn(wait_ms=0)
     for tp in inputs_of(bus):
-        send(bus, tp, [20 + i * 0.2 for i in range(200)], shift=2.0)
+        send(bus, tp, [20 + i * 0.2 for i in range(260)], shift=2.0)
     for _ in range(6):
         fleet.turn()
     bus.commits.clear()

@@ -55,12 +55,12 @@ models:
     task: classification_binary
     streams: {features: {topic: ml.features}, predictions: {topic: ml.predictions}}
     columns: {prediction: y_pred, numerical: [a], categorical: [c]}
-    reference: {first: 90}
+    reference: {first: 110}
   w:
     task: classification_binary
     streams: {features: {topic: ml.features}}
     columns: {numerical: [a]}
-    reference: {first: 50}
+    reference: {first: 100}
 detectors:
   adwin: {class: ADWIN, params: {delta: 0.2}, input: a}
 groups:

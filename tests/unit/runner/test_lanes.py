@@ -17,7 +17,7 @@ from tests.lanes.run import Case, Quiet, a_fleet, check, events_of, lanes_of, ru
 from tests.snapshots import snapshot
 from tests.unit.runner import fleet
 
-WANTED = 60
+WANTED = 100
 QUIET: list[tuple[int, Quiet]] = [
     (0, "empty"),
     (7, "silent"),

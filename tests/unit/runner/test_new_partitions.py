@@ -42,7 +42,7 @@ models:
     task: regression
     streams: {features: {topic: in}}
     columns: {numerical: [x]}
-    reference: {first: 60}
+    reference: {first: 100}
 groups:
   - {name: g, models: [m], rules: [{alert: Ks, expr: ks > 0.5, min_events: 20}, {alert: Late, expr: late_rate > 0.05}]}
 """,

@@ -44,7 +44,7 @@ models:
     task: regression
     streams: {features: {topic: in}}
     columns: {numerical: [x], categorical: [c, d]}
-    reference: {first: 60}
+    reference: {first: 100}
 groups:
   - {name: g, models: [m], rules: [{alert: Ks, expr: ks > 0.5, min_events: 20}]}
 """,

@@ -30,7 +30,7 @@ from tests.unit.runner.fleet import (
 )
 
 FROM_TOPIC = CONFIG.replace(
-    "reference: {first: 60}", "reference: {topic: in.features, from: 2026-09-21T00:00:00Z, to: 2027-01-01T00:00:00Z}"
+    "reference: {first: 110}", "reference: {topic: in.features, from: 2026-09-21T00:00:00Z, to: 2027-01-01T00:00:00Z}"
 )
 
 

@@ -29,7 +29,7 @@ defaults: {window: {events: 120, every: 60}, lateness: %s, pane: 10s, interval: 
 models:
 """
 MODEL = """
-  %s: {task: regression, streams: {%s}, columns: {numerical: [x]%s}, reference: {first: 60}}
+  %s: {task: regression, streams: {%s}, columns: {numerical: [x]%s}, reference: {first: 100}}
 """
 FEATURES, PREDICTIONS = "features: {topic: in.features}", "predictions: {topic: in.predictions}"
 PANE_S = 10

@@ -35,7 +35,7 @@ models:
     task: regression
     streams: {features: {topic: in}}
     columns: {numerical: [x]}
-    reference: {first: 60}
+    reference: {first: 100}
 groups: [{name: g, models: ["*"], rules: [{alert: Ks, expr: ks > 0.5}]}]
 """
 A, B, C = load(CONFIG, "alerts.yaml").models
