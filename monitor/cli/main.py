@@ -205,6 +205,19 @@ def explain(
 
 
 @app.command()
+def top(
+    bus: BusUrl = None,
+    every: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Show it once and end, as in a pipe.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, once.")] = False,
+) -> None:
+    """Show the streams of all models, their columns by drift, lag, rates, and the alerts that fire."""
+    from monitor.cli import top as command
+
+    command.top(bus, every, once, as_json)
+
+
+@app.command()
 def records(  # noqa: PLR0913 - one argument a flag
     ranges: Annotated[list[str], typer.Argument(metavar="RANGE...", help="TOPIC/PARTITION:START-END, without END.")],
     bus: BusUrl = None,
