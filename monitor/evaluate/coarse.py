@@ -29,6 +29,8 @@ _MOST_BINS, _ROWS_FOR_A_BIN = 40, 125
 """Bins of a categorical series at most, and the rows of the reference that each of those beyond ten needs."""
 ROWS_A_BIN = 20
 """Rows of the reference that a bin of several values has at least."""
+ROWS_A_PART = 10
+"""Rows of the reference for each bin of numbers, at least."""
 _OWN_ROWS, _OWN_SHARE = 30, 20
 """A value has a bin of its own if the reference has it this many times, and in one of this many rows."""
 
@@ -97,13 +99,14 @@ def _labels(bins: CategoryBins, codes: list[Int64s], own: int) -> Iterator[str]:
 
 
 def _equal_mass(reference: Int64s) -> Int64s:
-    """A bin belongs to the tenth in which the middle of its mass lies."""
+    """A bin belongs to the tenth in which the middle of its mass lies; a small reference has fewer parts than ten."""
     total = int(reference.sum())
     if total == 0:
         return np.zeros(1, dtype=np.int64)
+    parts = min(BINS, max(1, total // ROWS_A_PART))
     below = np.cumsum(reference) - reference
-    tenth = np.minimum((BINS * (2 * below + reference)) // (2 * total), BINS - 1)
-    return np.flatnonzero(np.diff(tenth, prepend=-1))
+    part = np.minimum((parts * (2 * below + reference)) // (2 * total), parts - 1)
+    return np.flatnonzero(np.diff(part, prepend=-1))
 
 
 def _by_digest(bins: CategoryBins, reference: Int64s) -> tuple[list[Int64s], list[int]]:

@@ -30,7 +30,7 @@ RATES = ("missing_rate", "invalid_rate", "new_category_rate", "out_of_grid_rate"
 EXPECTED = 20
 """Valid values that the reference has to predict if none came: by chance that is one window in 500 million."""
 LEAST = 100
-"""Valid values that the reference of a categorical column needs; fewer differ from any window by chance."""
+"""Valid values that the reference of a column needs; fewer differ from any window by chance."""
 Scores = dict[str, Float64s]
 """Metric -> scores, shape (windows, series); NaN where a series has no such score."""
 DIVERGENCES: Mapping[str, Callable[[Int64s, Int64s], Float64s]] = {
@@ -96,8 +96,8 @@ class Measure:
 
     @cached_property
     def has_few(self) -> Bools:
-        """True for categorical series of which the reference has fewer than `LEAST` valid values, shape (series,)."""
-        return np.asarray((self._cells(self.reference.total[np.newaxis])[0][0] < LEAST) & self._categorical)
+        """True for series of which the reference has fewer than `LEAST` valid values, shape (series,)."""
+        return np.asarray(self._cells(self.reference.total[np.newaxis])[0][0] < LEAST)
 
     @cached_property
     def has_one_bin(self) -> Bools:
@@ -144,12 +144,10 @@ class Measure:
         mean, variance = self.moments(counts)
         std = np.sqrt(variance)
         with np.errstate(invalid="ignore", divide="ignore"):
-            parts = {
-                "ks": ks(self.reference_bins, bins),
-                "wasserstein": self._wasserstein(bins, mean),
-                "mean": mean,
-                "std": std,
-            }
+            distances = {"ks": ks(self.reference_bins, bins), "wasserstein": self._wasserstein(bins, mean)}
+        for values in distances.values():
+            values[:, self.has_few[:width]] = np.nan
+        parts = {**distances, "mean": mean, "std": std}
         found = self._quantiles(counts, bins, mean, std)
         parts |= {f"quantile_{q}": values for q, values in zip(QUANTILES, found, strict=True)}
         scores = {}

@@ -60,7 +60,7 @@ def changed(old: str, new: str) -> str:
         ("numerical: [x], prediction", "numerical: [x, z], prediction", "starts again (columns)", "kept"),
         ("numerical: [x], prediction: y", "numerical: [x]", "kept", "starts again (columns)"),
         ("pane: 2s", "pane: 1s", "starts again (pane)", "starts again (pane)"),
-        ("reference: {first: 60}", "reference: {first: 80}", "starts again (reference)", "starts again (reference)"),
+        ("reference: {first: 110}", "reference: {first: 120}", "starts again (reference)", "starts again (reference)"),
         (
             "predictions: {topic: in.predictions}}\n    columns: {numerical: [x], prediction: y}",
             "}\n    columns: {numerical: [x]}",
