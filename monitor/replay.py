@@ -69,14 +69,15 @@ class Replay:
         self._log = log
         self._evaluate = EvaluateTask(log.place, log.activations)
         self._grids = Grids(log.activations)
-        # a topic that no model reads any more was read under the contracts that its switches name
+        models = {contract.model for contract in log.contracts}
         read = {stream.topic for contract in log.contracts for stream in contract.streams}
-        read |= {switch.topic for switch in log.switches}
+        # a topic that no model reads any more was read under the contracts that its switches name
+        under = [(switch.topic, log.topic_contracts[switch.digest].models) for switch in log.switches]
+        read |= {topic for topic, contracts in under if models & {contract.model for contract in contracts}}
         tasks = {tp: self._task(tp) for tp in sorted(log.partitions) if tp.topic in read}
         # a partition that no set names was never read
         self._tasks = {tp: task for tp, task in tasks.items() if task.fold.join(log.activations)}
         self._waiting: dict[TopicPartition, list[RecordBatch]] = {}
-        models = {contract.model for contract in log.contracts}
         read_notices = [n for n in log.notices if concerns(n, models, read)]
         for heartbeat in log.heartbeats:  # each says at which watermark of its partition it counts
             self._evaluate.read(heartbeat)
@@ -113,15 +114,16 @@ class Replay:
     def fold(self, sequences: Iterable[Iterator[RecordBatch]]) -> Iterator[list[Message]]:
         """Fold all records of the log, the partition that is furthest behind first; then comes `finish`."""
         for batch in interleaved(sequences, self._watermark, self._waiting.__contains__, LEAD_MS):
-            if batch.tp in self._tasks:
-                yield self.feed(batch)
+            yield self.feed(batch)
 
     def _watermark(self, tp: TopicPartition) -> int | None:
         # what nobody folds is read at once, and passed over
         return self._tasks[tp].fold.watermark if tp in self._tasks else None
 
     def feed(self, records: RecordBatch) -> list[Message]:
-        """Fold records of one partition; while it waits for a grid they are kept."""
+        """Fold records of one partition: kept while it waits for a grid, and passed over if nobody reads it."""
+        if records.tp not in self._tasks:
+            return []
         if records.tp in self._waiting:
             self._waiting[records.tp].append(records)
             return []
