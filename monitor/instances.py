@@ -38,7 +38,7 @@ def held(place: str, name: str, stages: Sequence[str], bus: str = "") -> Iterato
             try:
                 opened.append(open_unlinked(path))
             except OSError as error:
-                raise ConfigurationError(f"{error}; remove it") from error
+                raise ConfigurationError(f"{path}: {error.strerror}; remove it") from error
             try:
                 fcntl.flock(opened[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

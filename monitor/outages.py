@@ -106,7 +106,9 @@ class Outages:
         if self._file is not None:
             fresh = self._file.with_suffix(".new")
             with suppress(OSError):
-                fresh.write_bytes(msgspec.json.encode(self._since))
+                fresh.unlink(missing_ok=True)
+                with fresh.open("xb") as file:  # a link in its place is not followed
+                    file.write(msgspec.json.encode(self._since))
                 os.replace(fresh, self._file)
 
 

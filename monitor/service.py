@@ -119,7 +119,7 @@ def _witness(bus: Bus, settings: Settings, instance: str, log: Log) -> Witness:
     try:
         return FileWitness(file_of(f"{bus.cluster_id()}/{settings.prefix}", instance, "witness", settings.bus))
     except OSError as error:
-        log.warning("witness_unusable", why=str(error))
+        log.warning("witness_unusable", file=error.filename, why=error.strerror)
         return NoWitness()
 
 

@@ -201,3 +201,17 @@ def test_the_lines_are_written_where_logs_go(
     ]
     assert ours[0]["why"] == "refused"
     assert len(lines) - len(ours) == more
+
+
+def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
+    """Neither where it is written nor where it is kept: what the links lead to stays as it is."""
+    victim, file = tmp_path / "victim", tmp_path / "outages"
+    victim.write_text("precious")
+    file.symlink_to(victim)
+    file.with_suffix(".new").symlink_to(victim)
+    client = Client(Outages(lambda: 100.0, lambda event, **keys: None))
+    client.outages.keep_in(file)
+    client.attempt(1, 9092, fails=True)
+    assert victim.read_text() == "precious"
+    assert json.loads(file.read_text()) == {"host:9092": 100.0}
+    assert not file.is_symlink()
