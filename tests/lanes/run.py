@@ -12,7 +12,7 @@ import argparse
 import random
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -109,16 +109,22 @@ def run(case: Case) -> MemoryBus:
     times = traffic(running.bus, case, random.Random(case.seed))
     kills = set(rng.sample(range(SECONDS // SLOT), case.restarts))
     for slot in range(SECONDS // SLOT):
-        for tp, mine in times.items():
-            shift = 30.0 if slot * SLOT > SECONDS / 2 else 0.0
-            fleet.send(running.bus, tp, [at for at in mine if slot * SLOT <= at < (slot + 1) * SLOT], shift)
-        for turn in range(4):
-            running.now += SLOT / 4
-            running.turn()
+        for turn in send_slot(running, times, slot):
             if slot in kills and turn == rng.randint(0, 3):
                 restart(running)
     running.settle()
     return running.bus
+
+
+def send_slot(running: Fleet, times: Mapping[TopicPartition, Sequence[float]], slot: int) -> Iterator[int]:
+    """Send the events of some seconds; the processes turn four times meanwhile. Gives the number of each turn."""
+    for tp, mine in times.items():
+        shift = 30.0 if slot * SLOT > SECONDS / 2 else 0.0
+        fleet.send(running.bus, tp, [at for at in mine if slot * SLOT <= at < (slot + 1) * SLOT], shift)
+    for turn in range(4):
+        running.now += SLOT / 4
+        running.turn()
+        yield turn
 
 
 # ---------------------------------------------------------------------- what has to hold

@@ -5,17 +5,35 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from monitor.codec.canonical import time_text
 from monitor.events import Outgoing
+from monitor.ledger.entries import Command
+from monitor.ledger.entry_codec import encode_entry
 from monitor.runner.evaluate import EvaluateStage
-from tests.lanes.run import Case, Quiet, a_fleet, check, events_of, lanes_of, run
+from tests.lanes.run import (
+    SECONDS,
+    SLOT,
+    Case,
+    Quiet,
+    a_fleet,
+    check,
+    events_of,
+    lanes_of,
+    restart,
+    run,
+    send_slot,
+    traffic,
+)
 from tests.snapshots import snapshot
 from tests.unit.runner import fleet
+from tests.unit.runner.test_snapshots import damage
 
 WANTED = 100
 QUIET: list[tuple[int, Quiet]] = [
@@ -41,6 +59,33 @@ RESTARTS = 4
 def test_live_restart_and_replay_give_the_same_bytes(case: Case) -> None:
     """A dense stream beside a sparse one, with a partition that falls silent or is empty, killed at any pane."""
     assert check(case) > 0
+
+
+@pytest.mark.parametrize("rows", [0, 7, WANTED - 1, 2 * WANTED])
+def test_a_model_that_is_rebuilt_while_a_lane_waits_says_the_same(rows: int) -> None:
+    """Its snapshots are damaged, it stands still for some panes, and all of its ledger is folded again."""
+    with capture_logs():
+        running = a_fleet(1, 1, WANTED)
+        case = Case(1, 1, rows, "silent", WANTED, rows, restarts=0)
+        times = traffic(running.bus, case, random.Random(rows))
+        for slot in range(SECONDS // SLOT):
+            if slot == 12:
+                damage(running.bus, "m")
+                restart(running)
+            if slot == 15:
+                command = Command("rebuild", "m")
+                partition = fleet.TOPICS.partition_of("m")
+                running.bus.sender().send(encode_entry(command, fleet.TOPICS.name("commands"), partition))
+            list(send_slot(running, times, slot))
+        running.settle()
+    expected = fleet.replayed(running.bus)
+    live = {topic: fleet.published(running.bus, topic) for topic in expected}
+    notices = [value for value in live["alerts"] if b"ModelStopped" in value]
+    assert len(notices) == 1
+    for messages in (live, expected):
+        messages["alerts"] = [value for value in messages["alerts"] if b"ModelStopped" not in value]
+    assert live == expected
+    assert lanes_of(running.bus, "predictions")[-1][0] == ("judged" if rows > WANTED else "waiting")
 
 
 def test_a_lane_reports_each_tenth_and_each_change_of_state() -> None:

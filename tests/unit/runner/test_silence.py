@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from datetime import datetime
 
 import msgspec
@@ -10,8 +11,9 @@ import pytest
 
 from monitor.codec.canonical import time_text
 from monitor.config import load
+from monitor.events import TopicPartition
 from tests.unit.runner import test_stalls
-from tests.unit.runner.fleet import START, published
+from tests.unit.runner.fleet import START, TOPICS, published
 from tests.unit.runner.test_stalls import FEATURES, HEAD, MODEL, Stall, tps
 
 RULES = """
@@ -21,12 +23,21 @@ retraining:
   - {trigger: again, model: m, when: {any: [Quiet]}, cooldown: 1h, training_window: {since: first_violation, max: 1h}}
 """
 
+HOLE = """
+groups:
+  - name: g
+    model: m
+    rules:
+      - {alert: Quiet, expr: seconds_since_last_event > 45}
+      - {alert: Few, expr: events < 5, window: {time: 10m, every: 10s}, for: 1h}
+"""
 
-def with_rules(run: Stall, lateness: str, idle: str = "30s") -> Stall:
+
+def with_rules(run: Stall, lateness: str, idle: str = "30s", rules: str = RULES) -> Stall:
     """The run under rules on silence, from its first record on."""
     streams = FEATURES + (f", {test_stalls.PREDICTIONS}" if len(run.inputs) > 1 else "")
     column = ", prediction: y" if len(run.inputs) > 1 else ""
-    text = HEAD % (lateness, idle) + MODEL % ("m", streams, column) + MODEL % ("w", FEATURES, "") + RULES
+    text = HEAD % (lateness, idle) + MODEL % ("m", streams, column) + MODEL % ("w", FEATURES, "") + rules
     run.fleet.config = load(text, "alerts.yaml")
     for name in ("evaluate-1", "profile-1"):
         run.fleet.join(name)
@@ -106,6 +117,28 @@ def test_silences_are_reported_alike_live_restarted_and_replayed(seed: int) -> N
     run.wait(2, 6)
     assert reported(run, "Quiet")
     run.check()
+
+
+def after_a_hole(days: int, partitions: int) -> Counter[str]:
+    """Records of the ledger, and messages by topic, of a log with a hole of so many days."""
+    run = with_rules(Stall({"in.features": partitions}, "20s"), "20s", rules=HOLE)
+    for at in (0, days * 86_400):
+        for tp in tps(partitions):
+            run.send(tp, at, at + 300)
+        run.wait(10, 20)
+    run.check()
+    bus = run.fleet.bus
+    found = Counter(ledger=sum(bus.end(TopicPartition(TOPICS.name("ledger"), p)) for p in range(TOPICS.partitions)))
+    return found + Counter({topic: len(published(bus, topic)) for topic in ("alerts", "observations")})
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_a_hole_costs_the_same_however_long_it_is(partitions: int) -> None:
+    """Of a day or of twenty years: as many entries and messages, though windows would close every ten seconds."""
+    day = after_a_hole(1, partitions)
+    assert day["alerts"] > 2
+    assert day["ledger"] < 300 * partitions
+    assert after_a_hole(365, partitions) == after_a_hole(7300, partitions) == day
 
 
 def test_the_ledger_is_read_in_any_order() -> None:
