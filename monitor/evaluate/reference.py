@@ -14,6 +14,7 @@ from functools import cached_property
 import msgspec
 import numpy as np
 
+from monitor.codec.counts import Counts, pack_counts, unpack_counts
 from monitor.codec.formats import decode_format
 from monitor.errors import FormatError
 from monitor.events import Int64s, ReferenceInfo, Rows, StreamName
@@ -25,16 +26,16 @@ ROWS_PER_SLICE = 50
 MOST_SLICES = 24
 CELLS_A_STEP = 100_000
 """About this many cells are counted in a step."""
-_FORMAT = "streamdrift.reference/1"
+_FORMAT = "streamdrift.reference/2"
 
 
 class ReferenceSlice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One slice: its rows, first and last event time in ms, and its flat count vector."""
+    """One slice: its rows, first and last event time in ms, and its flat count vector, packed."""
 
     events: int
     first_time: int
     last_time: int
-    counts: list[int]
+    counts: Counts
 
 
 class _ReferenceValue(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,11 +49,15 @@ class _ReferenceValue(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Reference:
-    """Counts of one stream of one model on the grid of digest `grid`. `origin`: where the rows came from."""
+    """Counts of one stream of one model on the grid of digest `grid`, whose count vectors have `width` places.
+
+    `origin`: where the rows came from.
+    """
 
     model: str
     stream: StreamName
     grid: str
+    width: int
     origin: str
     slices: tuple[ReferenceSlice, ...]
     digest: str = field(default="", compare=False)
@@ -64,12 +69,15 @@ class Reference:
     @cached_property
     def by_slice(self) -> Int64s:
         """Flat count vectors of the slices, shape (slices, width)."""
-        return np.array([part.counts for part in self.slices], dtype=np.int64)
+        return np.array([unpack_counts(part.counts, self.width) for part in self.slices])
 
     @cached_property
     def total(self) -> Int64s:
         """The flat count vector of all slices together."""
-        return np.asarray(self.by_slice.sum(axis=0), dtype=np.int64)
+        total = np.zeros(self.width, dtype=np.int64)
+        for part in self.slices:
+            total += unpack_counts(part.counts, self.width)
+        return total
 
     @property
     def events(self) -> int:
@@ -99,8 +107,8 @@ def reference_in_steps(grid: Grid, rows: Rows, order: Int64s, origin: str) -> St
         grid.layout.normalise(counts)
         leave_one_out(grid, counts, counts)
         time = rows.time[index]
-        slices.append(ReferenceSlice(len(index), int(time.min()), int(time.max()), counts.tolist()))
-    return Reference(grid.model, grid.stream, grid.digest, origin, tuple(slices))
+        slices.append(ReferenceSlice(len(index), int(time.min()), int(time.max()), pack_counts(counts)))
+    return Reference(grid.model, grid.stream, grid.digest, grid.layout.width, origin, tuple(slices))
 
 
 def encode_reference(reference: Reference) -> str:
@@ -117,6 +125,11 @@ def decode_reference(text: str, grids: Iterable[Grid]) -> tuple[Reference, Grid]
     grid = next((grid for grid in grids if grid.digest == raw.grid), None)
     if grid is None:
         raise FormatError(f"reference of {raw.model} stands on grid {raw.grid}, which is not there")
-    if not raw.slices or any(len(part.counts) != grid.layout.width for part in raw.slices):
-        raise FormatError(f"reference of {raw.model} does not fit its grid {raw.grid}")
-    return Reference(raw.model, raw.stream, raw.grid, raw.origin, raw.slices), grid
+    reference = Reference(raw.model, raw.stream, raw.grid, grid.layout.width, raw.origin, raw.slices)
+    if not raw.slices:
+        raise FormatError(f"reference of {raw.model} has no rows")
+    try:
+        reference.total  # noqa: B018 - unpacks all counts
+    except FormatError as error:
+        raise FormatError(f"reference of {raw.model} does not fit its grid {raw.grid}: {error}") from error
+    return reference, grid

@@ -10,13 +10,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-import numpy as np
 
-from monitor.codec.varints import pack, unpack, unzigzag, zigzag
+from monitor.codec.counts import Counts
 from monitor.detectors import DetectorState
-from monitor.errors import FormatError
 from monitor.evaluate.silence_clock import SilenceState
-from monitor.events import Int64s, OffsetRange, StreamName
+from monitor.events import OffsetRange, StreamName
 from monitor.ledger.entries import DecisionKind, Notice, Watermark
 
 DecisionState = tuple[DecisionKind, StreamName | Literal[""], str, str]
@@ -26,13 +24,6 @@ Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 class _Struct(msgspec.Struct, frozen=True, array_like=True):
     pass
-
-
-class Counts(_Struct, frozen=True):
-    """A count vector: how far each place that is not 0 lies behind the one before, and its count (`codec.varints`)."""
-
-    steps: bytes
-    counts: bytes
 
 
 class SliceState(_Struct, frozen=True):
@@ -252,25 +243,3 @@ class SharedState(_Struct, frozen=True):
     watermarks: tuple[Watermark, ...]
     sequences: tuple[tuple[str, int], ...]
     notices: NoticesState
-
-
-def pack_counts(counts: Int64s, places: Int64s | None = None) -> Counts:
-    """A count vector; if `places` are given, `counts` are the counts at those."""
-    if places is None:
-        places = np.flatnonzero(counts)
-        counts = counts[places]
-    elif not counts.all():
-        places, counts = places[counts != 0], counts[counts != 0]
-    return Counts(pack(np.diff(places, prepend=0)), pack(zigzag(counts)))
-
-
-def unpack_counts(packed: Counts, width: int) -> Int64s:
-    """The vector of its places and counts, shape (width,); raises FormatError."""
-    steps, counts = unpack(packed.steps), unzigzag(unpack(packed.counts))
-    if len(steps) != len(counts):
-        raise FormatError("not a snapshot: counts and their places differ in number")
-    if (steps >= width).any() or (steps[1:] == 0).any() or steps.sum() >= max(width, 1):
-        raise FormatError("not a snapshot: counts stand at places that are not there")
-    vector = np.zeros(width, dtype=np.int64)
-    vector[np.cumsum(steps)] = counts
-    return vector

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from monitor.codec.counts import pack_counts, unpack_counts
 from monitor.config.resolved import DetectorSpec, ModelRules
 from monitor.contract import ModelContract, StreamContract
 from monitor.errors import FormatError
@@ -12,7 +13,7 @@ from monitor.evaluate.detection import DetectorBank, Sighting
 from monitor.evaluate.measure import Measure
 from monitor.evaluate.reference import Reference
 from monitor.evaluate.spread import ReferenceSpread
-from monitor.evaluate.state import ClosedState, StreamState, WindowState, pack_counts, unpack_counts
+from monitor.evaluate.state import ClosedState, StreamState, WindowState
 from monitor.evaluate.windows import Closed, Windows, open_windows
 from monitor.events import Histogram, Observation, Series
 from monitor.panes.grid import Grid

@@ -28,6 +28,7 @@ from typing import Protocol
 
 import numpy as np
 
+from monitor.codec.counts import pack_counts, unpack_counts
 from monitor.config.resolved import WindowSpec
 from monitor.errors import FormatError
 from monitor.evaluate.state import (
@@ -36,8 +37,6 @@ from monitor.evaluate.state import (
     TimeState,
     TumblingState,
     WindowsState,
-    pack_counts,
-    unpack_counts,
 )
 from monitor.events import Int64s, OffsetRange
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from monitor.codec.counts import pack_counts
 from monitor.contract import StreamContract
 from monitor.evaluate.reference import MOST_SLICES, ROWS_PER_SLICE, Reference, ReferenceSlice, build_reference
 from monitor.events import Rows, TopicPartition
@@ -93,6 +94,6 @@ def _counted(parts: Parts, grid: Grid, sampled: Rows, seen: int, origin: str) ->
         grid.layout.normalise(piece)
         leave_one_out(grid, piece, encode_rows(grid, rows_of.take(sampled, rows_of_grid))[1])
     slices = tuple(
-        ReferenceSlice(n, *times[piece], counts[piece].tolist()) for piece, n in enumerate(events.tolist()) if n > 0
+        ReferenceSlice(n, *times[piece], pack_counts(counts[piece])) for piece, n in enumerate(events.tolist()) if n > 0
     )
-    return Reference(grid.model, grid.stream, grid.digest, origin, slices)
+    return Reference(grid.model, grid.stream, grid.digest, grid.layout.width, origin, slices)
