@@ -60,7 +60,7 @@ class FirstRows:
 
     def want(self, rows: int) -> None:
         """How many rows are wanted, now that it is known."""
-        self._wanted, self._made = rows, None
+        self._wanted, self._made, self._last = rows, None, None
         self._trim()
 
     def add(self, pane: RawPane) -> None:
@@ -68,6 +68,8 @@ class FirstRows:
         if not pane.complete and len(pane.rows):
             self._sampled_to[pane.tp] = _place_of_last(pane)
         self._made = None
+        if self._last is not None and len(pane.rows) and int(pane.rows.time.min()) > self._last[0]:
+            return  # all that are wanted come before
         low, high = span = _span(pane)
         near = (p for p in self._parts if p.pane.tp == pane.tp and p.span[0] <= high and p.span[1] >= low)
         known = [_names(part.pane.rows) for part in near]
@@ -135,8 +137,10 @@ class FirstRows:
             return
         kept = np.zeros(len(time), dtype=bool)
         kept[order] = True
-        ends = np.cumsum([len(pane.rows) for pane in self.parts])[:-1]
-        for part, mine in zip(self._parts, np.split(kept, ends), strict=True):
+        ends = np.cumsum([len(pane.rows) for pane in self.parts])
+        losing = np.unique(np.searchsorted(ends, np.flatnonzero(~kept), side="right"))
+        for i in losing.tolist():  # few of many: one a pane that comes
+            part, mine = self._parts[i], kept[ends[i] - len(self._parts[i].pane.rows) : ends[i]]
             part.pane = replace(part.pane, rows=rows_of.take(part.pane.rows, mine))
         self._parts = [part for part in self._parts if len(part.pane.rows)]
         used = {part.block for part in self._parts}

@@ -134,6 +134,35 @@ def test_no_more_rows_are_kept_than_are_wanted() -> None:
     assert sorted(found.offset.tolist()) == list(range(5000, 6000))
 
 
+def test_a_pane_that_comes_touches_only_the_panes_that_lose_rows_by_it() -> None:
+    """One that comes too late touches none. Else a stream of a row a pane would cost the square of its rows."""
+    tp = TopicPartition(TOPIC, 0)
+    late, *panes, early = reversed(later_panes(WANTED + 2, 1, tp))
+    assert late.rows.time[0] < early.rows.time[0]
+    known = FirstRows(WANTED)
+    for pane in panes:
+        known.add(pane)
+    before = known.parts
+    known.add(early)  # its time is the last
+    assert [id(pane) for pane in known.parts] == [id(pane) for pane in before]
+    known.add(late)  # its time is the first
+    assert {id(pane) for pane in known.parts} == {*map(id, before[:-1]), id(late)}
+
+
+def test_nothing_is_certain_once_more_rows_are_wanted_than_there_are() -> None:
+    """Until there are that many."""
+    tp = TopicPartition(TOPIC, 0)
+    known, panes = FirstRows(2), list(reversed(later_panes(6, 1, tp)))
+    for pane in panes[:2]:
+        known.add(pane)
+    assert known.last_time({tp: 1000}) is not None
+    known.want(4)
+    assert known.last_time({tp: 1000}) is None
+    for pane in panes[2:]:
+        known.add(pane)
+    assert known.last_time({tp: 1000}) == panes[3].rows.time[0]
+
+
 def test_a_block_is_written_once() -> None:
     """It is named by what it holds, keeps name and bytes from when it is frozen, and the tail stays short."""
     known, seen = FirstRows(10**6), dict[str, bytes]()
