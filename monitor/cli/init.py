@@ -53,6 +53,11 @@ def init(source: str, out: Path, bus: str | None, mapping: Path | None, force: b
     has_time = any(decision.role == "timestamp" for decision in decisions)
     if not has_time:
         typer.echo(without_times(sample, topic))
+    if sample.rows < plan.reference + plan.window:
+        typer.echo(
+            f"{sample.rows} rows are too few to judge: a reference of {plan.reference} and a window of {plan.window} "
+            f"take {plan.reference + plan.window}"
+        )
     for key in left:
         typer.echo(f"{mapping}: not taken over: {printable(key)}")
     typer.echo(

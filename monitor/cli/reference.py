@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import typer
@@ -53,7 +54,7 @@ def show(file: Path) -> None:
         pairs = read_reference_file(file.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"{file}: {error.strerror or error}") from error
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     for grid, reference in pairs:
         first, last = reference.slices[0].first_time, reference.slices[-1].last_time
         console.print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -99,11 +100,13 @@ def replay(options: Options) -> Outcome:
         typer.echo(line)
     if bus is not None:
         bus.close()
-    firing = sum(1 for message in alerts if b'"data":{"status":"firing"' in message.value)
+    firing = [message.key for message in alerts if message.firing]
+    if firing and options.alerts_out is not None:
+        typer.echo(f"next: streamdrift explain {firing[0][:6]} --alerts {shlex.quote(str(options.alerts_out))}")
     total = sum(engine.buckets().values(), Counter())
     dead = sum(n for name, n in total.items() if name.startswith("dead:"))
     never = sum(len(rule.never) for rule in rules)
-    return Outcome(total.total(), firing, dead, len(waiting) + never)
+    return Outcome(total.total(), len(firing), dead, len(waiting) + never)
 
 
 def log_of(recording: Recording, options: Options, settings: Settings, bus: Bus | None) -> ReplayLog:

@@ -155,7 +155,7 @@ def tell(unusable: Mapping[str, Unusable]) -> None:
     """Print on stderr what of each table can't be used."""
     for source, seen in unusable.items():
         for line in seen.lines():
-            typer.echo(escaped(f"{source}: {line}"), err=True)
+            typer.echo(escaped(f"{source}: {line.removeprefix(f'{source}: ')}"), err=True)
 
 
 def _reference_of(decisions: Sequence[Decision]) -> ReferenceSpec | None:

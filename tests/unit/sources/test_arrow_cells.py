@@ -15,7 +15,7 @@ from monitor.codec.rows import labels_of, numbers_of
 from monitor.contract import ColumnKind, ColumnSpec
 from monitor.events import CellState
 from monitor.sources.arrow_cells import READ_AS, CsvCells, family_of, label_cells, number_cells
-from tests.unit.pages import MESSAGES
+from tests.unit.pages import YOUR_DATA
 
 V, NULL, WRONG, NAN, INF, RANGE = (
     CellState.VALID,
@@ -182,8 +182,8 @@ def test_a_decimal_comma_is_one(text: str, expected: Any) -> None:
 
 
 def test_the_documentation_has_the_table_of_types() -> None:
-    """docs/messages.md lists each Arrow type with what it is read as, as the code does."""
-    text = MESSAGES.read_text()
+    """docs/your-data.md lists each Arrow type with what it is read as, as the code does."""
+    text = YOUR_DATA.read_text()
     for types, meaning in READ_AS.values():
         assert f"| {types} | {meaning} |" in text
 
