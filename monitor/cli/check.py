@@ -13,7 +13,7 @@ from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, whole_values
 from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.codec.chunks import Assembler
-from monitor.config.built_in import GROUP
+from monitor.config.built_in import GROUP, silence_text
 from monitor.config.differences import Running, differences
 from monitor.config.resolved import Config, ModelRules
 from monitor.config.schema import alerts_schema
@@ -31,7 +31,7 @@ from monitor.web.schemas import message_schemas
 
 
 def check(config: Path | None, against: str | None) -> int:
-    """Load the configuration and describe it in a line; problems are raised, hints printed on standard error.
+    """Load the configuration and describe it in a few lines; problems are raised, hints printed on standard error.
 
     `against`: the bus of a running service; what would become of its lanes, detectors and alerts is listed.
     """
@@ -43,9 +43,19 @@ def check(config: Path | None, against: str | None) -> int:
     own = loaded.own_rules(GROUP)
     names = ", ".join(model.contract.model for model in loaded.models)
     typer.echo(f"{path}: ok, {len(loaded.models)} model(s) ({names}), {own} rule(s) beside the built-in ones")
+    for limit, of in _silences(loaded).items():
+        typer.echo(f"NoData {limit} ({', '.join(of)})")
     if against is not None:
         _compare(loaded, settings)
     return 0
+
+
+def _silences(loaded: Config) -> dict[str, list[str]]:
+    """Return how long a stream may be silent, and the models of which it is true."""
+    found: dict[str, list[str]] = {}
+    for model in loaded.models:
+        found.setdefault(silence_text(model.rules.rules), []).append(model.contract.model)
+    return found
 
 
 def _compare(loaded: Config, settings: Settings) -> None:

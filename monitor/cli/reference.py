@@ -16,8 +16,11 @@ from monitor.cli.replay_sources import chosen_model
 from monitor.cli.shell import settings_of, writing
 from monitor.cli.tail import printable
 from monitor.codec.canonical import time_text
+from monitor.codec.durations import duration_text
+from monitor.config.built_in import usual_silence_ms
 from monitor.errors import ConfigurationError
 from monitor.evaluate.measure import Measure
+from monitor.evaluate.reference import Reference
 from monitor.panes.grid import CategoryBins
 from monitor.panes.numeric_bins import NumericBins
 from monitor.sources.csv_dialect import parse_csv_flags
@@ -61,6 +64,7 @@ def show(file: Path) -> None:
             f"{grid.model} / {grid.stream}: {reference.events} events, {time_text(first)} to {time_text(last)}"
         )
         console.print(f"grid {grid.digest}  reference {reference.digest}  {len(reference.slices)} slices", style="dim")
+        console.print(f"{_gap(reference)}; without `no_data`, NoData after {_silence(reference)}", style="dim")
         table = Table("series", "kind", "bins", *_SCORES.values(), box=None, header_style="dim")
         columns = Measure(grid, reference).columns(reference.total)
         both: list[NumericBins | CategoryBins] = [*grid.numeric, *grid.categorical]
@@ -70,6 +74,15 @@ def show(file: Path) -> None:
             scores = [_number(series.get(name)) for name in _SCORES]
             table.add_row(Text(printable(bins.name)), kind, str(bins.bins), *scores)
         console.print(table)
+
+
+def _gap(reference: Reference) -> str:
+    gap = reference.longest_gap_ms
+    return "longest gap between rows unknown" if gap is None else f"longest gap between rows {duration_text(gap)}"
+
+
+def _silence(reference: Reference) -> str:
+    return duration_text(usual_silence_ms(reference.longest_gap_ms))
 
 
 def _number(value: float | None) -> str:

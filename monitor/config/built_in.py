@@ -1,9 +1,17 @@
-"""The rules that every model has, whatever its alerts.yaml: silence is not health, and neither is blindness."""
+"""The rules that every model has, whatever its alerts.yaml: silence is not health, and neither is blindness.
+
+How long a stream may be silent follows from its own rhythm unless `no_data` says it: GAPS times the longest gap between
+rows that follow each other in its reference, or so far while it waits for that, and an hour at least.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import isnan
 from typing import Literal
 
+from monitor.codec.durations import duration_text
+from monitor.config.comparison import Comparison
 from monitor.config.expression import parse
 from monitor.config.resolved import Rule, WindowSpec
 
@@ -12,28 +20,57 @@ GROUP = "streamdrift"
 NO_DATA, DETECTOR_BLIND = "NoData", "DetectorBlind"
 RESERVED = (NO_DATA, DETECTOR_BLIND)
 """Names of alerts that alerts.yaml may not use."""
+_SILENCE = "seconds_since_last_event"
+GAPS = 3
+LEAST_SILENCE_MS = 3_600_000
+USUAL_SILENCE = f"{GAPS} * longest gap of the reference, at least {duration_text(LEAST_SILENCE_MS)}"
+"""How long a stream may be silent without `no_data`, as messages and commands say it."""
 
 
-def built_in_rules(no_data: int | Literal["off"], window: WindowSpec) -> tuple[Rule, ...]:
-    """Return the rules of a model. `no_data`: longest silence of a stream, ms of event time. `window`: the model's."""
+def usual_silence_ms(longest_gap_ms: int | None) -> int:
+    """Return how long a stream may be silent without `no_data`. `longest_gap_ms`: None if it is not known."""
+    return max(LEAST_SILENCE_MS, GAPS * (longest_gap_ms or 0))
+
+
+def built_in_rules(no_data: int | Literal["off"] | None, window: WindowSpec) -> tuple[Rule, ...]:
+    """Return the rules of a model.
+
+    `no_data`: longest silence of a stream, ms of event time; None: the usual one. `window`: the model's.
+    """
     blind = "{{ labels.model }}: {{ labels.detector }} can't see changes of {{ labels.column }} any more"
-    silent = "{{ labels.model }}: nothing on {{ labels.stream }} for {{ value }} s"
+    silent = "{{ labels.model }}: nothing on {{ labels.stream }} for {{ value }} s (limit: {{ threshold }} s)"
     vanished = "{{ labels.model }}: {{ labels.column }} has no usable value ({{ events }} events)"
-    always = _rule(DETECTOR_BLIND, "detector_blind > 0", window, blind)
+    always = _rule(DETECTOR_BLIND, parse("detector_blind > 0"), window, blind)
     if no_data == "off":
         return (always,)
     return (
         always,
-        _rule(NO_DATA, f"seconds_since_last_event > {no_data / 1000:.15g}", window, silent),
-        _rule(NO_DATA, "vanished > 0", window, vanished),
+        _rule(NO_DATA, _silence(no_data), window, silent),
+        _rule(NO_DATA, parse("vanished > 0"), window, vanished),
     )
 
 
-def _rule(alert: str, expr: str, window: WindowSpec, summary: str) -> Rule:
+def silence_text(rules: Iterable[Rule]) -> str:
+    """Return how long a stream may be silent under the rules of a model, as commands say it."""
+    found = (rule.comparison for rule in rules if rule.alert == NO_DATA and rule.comparison.metric == _SILENCE)
+    comparison = next(found, None)
+    if comparison is None:
+        return "off"
+    seconds = comparison.threshold(None, None)
+    return f"after {USUAL_SILENCE if isnan(seconds) else duration_text(round(seconds * 1000))}"
+
+
+def _silence(no_data: int | None) -> Comparison:
+    if no_data is None:
+        return Comparison(_SILENCE, (), ">", "usual_silence", USUAL_SILENCE)
+    return parse(f"{_SILENCE} > {no_data / 1000:.15g}")
+
+
+def _rule(alert: str, comparison: Comparison, window: WindowSpec, summary: str) -> Rule:
     return Rule(
         group=GROUP,
         alert=alert,
-        comparison=parse(expr),
+        comparison=comparison,
         window=window,
         for_ms=0,
         keep_firing_for_ms=0,

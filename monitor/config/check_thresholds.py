@@ -93,6 +93,8 @@ def _range(term: Term, metric: Metric) -> _Range:
             return _Range(least, most)
         case "reference_std":  # no deviation is larger than half of the range
             return _Range(0.0, (most - least) / 2)
+        case "usual_silence":
+            return _Range(0.0, inf)
         case float():
             return _Range(term, term)
     assert_never(term)

@@ -9,7 +9,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import nan
-from typing import Annotated, Literal, assert_never
+from typing import Annotated, Literal, assert_never, get_args
 
 from pydantic import Field
 
@@ -58,8 +58,10 @@ class Binary:
     right: Term
 
 
-Term = float | ReferenceName | Binary
-"""A threshold, or a part of one: a number, a number of the reference, or an operation."""
+UsualSilence = Literal["usual_silence"]
+"""The longest silence of a stream that is usual, s; see `built_in.py`, whose rule alone has it."""
+Term = float | ReferenceName | UsualSilence | Binary
+"""A threshold, or a part of one: a number, a number of the reference, the usual silence, or an operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,33 +78,38 @@ class Comparison:
         """Return true if all selectors accept a series with these labels."""
         return all(selector.matches(labels) for selector in self.selectors)
 
-    def threshold(self, reference_mean: float | None, reference_std: float | None) -> float:
+    def threshold(
+        self, reference_mean: float | None, reference_std: float | None, usual_silence: float | None = None
+    ) -> float:
         """Return the number to compare with; NaN if it divides by zero or needs what is None."""
-        return _value(self.right, nan if reference_mean is None else reference_mean, reference_std)
+        known = {
+            "reference_mean": reference_mean,
+            "reference_std": reference_std,
+            "usual_silence": usual_silence,
+        }
+        return _value(self.right, {name: nan if number is None else number for name, number in known.items()})
 
     @property
     def needs_reference_spread(self) -> bool:
         """True if the threshold depends on reference_mean or reference_std."""
-        return _uses_reference(self.right)
+        return not _names(self.right).isdisjoint(get_args(ReferenceName))
 
     @property
     def threshold_source(self) -> str:
         """The threshold as messages describe it: "constant", or its source text."""
-        return self.source if self.needs_reference_spread else "constant"
+        return self.source if _names(self.right) else "constant"
 
     def holds(self, value: float, threshold: float) -> bool:
         """Return true if the rule is violated."""
         return COMPARE[self.op](value, threshold)
 
 
-def _value(term: Term, mean: float, std: float | None) -> float:
+def _value(term: Term, known: Mapping[str, float]) -> float:
     match term:
         case Binary():
-            return _applied(term.op, _value(term.left, mean, std), _value(term.right, mean, std))
-        case "reference_mean":
-            return mean
-        case "reference_std":
-            return nan if std is None else std
+            return _applied(term.op, _value(term.left, known), _value(term.right, known))
+        case str():
+            return known[term]
         case float():
             return term
     assert_never(term)
@@ -120,7 +127,8 @@ def _applied(op: str, left: float, right: float) -> float:
             return left / right if right else nan
 
 
-def _uses_reference(term: Term) -> bool:
+def _names(term: Term) -> frozenset[str]:
+    """The names in a term."""
     if isinstance(term, Binary):
-        return _uses_reference(term.left) or _uses_reference(term.right)
-    return isinstance(term, str)
+        return _names(term.left) | _names(term.right)
+    return frozenset([term] if isinstance(term, str) else [])

@@ -90,7 +90,7 @@ class ModelSettings(Shape):
     max_lead: PositiveDuration | None = None
     """A partition this far ahead (in event time) of the slowest one of its models waits for it."""
     no_data: DurationOrOff | None = None
-    """How long a stream may be silent before the alert NoData fires, or off."""
+    """How long a stream may be silent before NoData fires, or off; else 3 times the longest gap of its reference."""
     start: Start | None = None
     """Place where a first start begins: earliest, latest, or a time."""
     grid_rows: Annotated[int, Field(ge=10, le=100_000)] | None = None

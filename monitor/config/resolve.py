@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from monitor.config.built_in import built_in_rules
 from monitor.config.comparison import Comparison
@@ -45,7 +45,6 @@ BUILT_IN = ModelSettings.model_validate(
         "idle_timeout": "30s",
         "max_clock_skew": "1m",
         "max_lead": "10m",
-        "no_data": "1h",
         "start": "earliest",
         "grid_rows": 5000,
         "trace_points": 2048,
@@ -67,17 +66,20 @@ class Effective(NamedTuple):
     idle_timeout: DurationOrOff
     max_clock_skew: int
     max_lead: int
-    no_data: DurationOrOff
+    no_data: DurationOrOff | None
     start: Start
     grid_rows: int
     trace_points: int
 
 
 def effective(model: ModelSettings, defaults: ModelSettings) -> Effective:
-    """Return each setting as the model has it, else as the file's defaults have it, else our own default."""
+    """Return each setting as the model has it, else as the file's defaults have it, else our own default, if any."""
     levels = (model, defaults, BUILT_IN)
-    found = ((getattr(level, name) for level in levels) for name in Effective._fields)
-    return Effective(*(next(value for value in values if value is not None) for values in found))
+    found: dict[str, Any] = {}
+    for name in Effective._fields:
+        values = (getattr(level, name) for level in levels)
+        found[name] = next((value for value in values if value is not None), None)
+    return Effective(**found)
 
 
 def resolve(file: AlertsFile, digest: str) -> Config:

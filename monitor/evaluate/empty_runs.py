@@ -20,20 +20,20 @@ from typing import NamedTuple
 from monitor.config.metrics import METRICS
 from monitor.config.resolved import ModelRules, Rule
 from monitor.evaluate.lifecycle import AlertState
-from monitor.evaluate.rules import BLIND, SILENCE
+from monitor.evaluate.rules import BLIND, SILENCE, Silence
 
 
 class Quiet(NamedTuple):
     """What is known behind a judgement in an empty run. Times: ms.
 
     `last`: the last judgement of the run. `unsettled`: windows that still hold something, by name. `alerts`: those that
-    are pending or fire. `last_events`: newest row of each stream. `asks_at`: when a trigger asks again.
+    are pending or fire. `silences`: of each stream. `asks_at`: when a trigger asks again.
     """
 
     last: int
     unsettled: Collection[str]
     alerts: Sequence[AlertState]
-    last_events: Collection[int]
+    silences: Collection[Silence]
     asks_at: int
 
 
@@ -44,8 +44,7 @@ class Timetable:
         self._interval = rules.interval_ms
         windows = {rule.window.name: rule.window for rule in rules.rules}
         self._steps = {name: w.every_ms or w.time_ms for name, w in windows.items() if w.time_ms is not None}
-        on_silence = [rule.comparison for rule in rules.rules if rule.comparison.metric == SILENCE]
-        self._silences = [int(comparison.threshold(None, None) * 1000) for comparison in on_silence]
+        self._on_silence = [rule.comparison for rule in rules.rules if rule.comparison.metric == SILENCE]
 
     def next(self, at: int, quiet: Quiet) -> int:
         """The next judgement behind `at` at which something may change; at most the run's last."""
@@ -53,7 +52,7 @@ class Timetable:
         times = [quiet.last, self._from(quiet.asks_at)]
         times += [self._from(quiet.last // step * step) for step in self._steps.values() if step is not None]
         times += [self._closing(name, later) for name in quiet.unsettled if name in self._steps]
-        times += self._thresholds(quiet.last_events)
+        times += self._thresholds(quiet.silences)
         times += self._timers(at, quiet)
         return min(time for time in times if time > at)
 
@@ -66,10 +65,11 @@ class Timetable:
         step = self._steps[window] or self._interval
         return self._from(((judgement - self._interval) // step + 1) * step)
 
-    def _thresholds(self, last_events: Collection[int]) -> Iterator[int]:
-        for last in last_events:
-            for threshold in self._silences:
-                at = (last + threshold) // self._interval * self._interval
+    def _thresholds(self, silences: Collection[Silence]) -> Iterator[int]:
+        for since, usual in silences:
+            for comparison in self._on_silence:
+                threshold = int(comparison.threshold(None, None, usual / 1000) * 1000)
+                at = (since + threshold) // self._interval * self._interval
                 yield from (at - self._interval, at, at + self._interval)
 
     def _timers(self, at: int, quiet: Quiet) -> Iterator[int]:

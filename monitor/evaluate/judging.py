@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from monitor.config.built_in import DETECTOR_BLIND
+from monitor.config.built_in import DETECTOR_BLIND, usual_silence_ms
 from monitor.config.resolved import ModelRules
 from monitor.contract import ModelContract
 from monitor.errors import FormatError
@@ -26,13 +26,12 @@ from monitor.evaluate.messages import Message
 from monitor.evaluate.observations import observation_key, observation_message
 from monitor.evaluate.past_offsets import NOTHING, PastOffsets
 from monitor.evaluate.retraining import Retraining, retraining_message
-from monitor.evaluate.rules import SILENCE, Judgement, RuleSet, on_silence
+from monitor.evaluate.rules import Judgement, RuleSet, Silence, on_silence
 from monitor.evaluate.state import JudgeState
 from monitor.evaluate.stream import StreamFold
 from monitor.evaluate.subjects import Subjects
 from monitor.events import Histogram, Observation, ReferenceInfo, StreamName, Verdict
 from monitor.panes.merging import MergedPane
-from monitor.stats.exact import significant
 
 Lanes = Mapping[StreamName, Lane]
 _FOREVER = 1 << 62
@@ -183,7 +182,7 @@ class Judge:
         while at < last:
             alerts = [a for a in [*self._alerts.pending(), *self._alerts.firing()] if on_silence(a.rule)]
             asks_at = self._retraining.next_due(at, self._alerts.firing(), self._newest(), by_clock=True)
-            at = self._timetable.next(at, Quiet(last, (), alerts, self._last_events().values(), asks_at))
+            at = self._timetable.next(at, Quiet(last, (), alerts, self._silences().values(), asks_at))
             yield from self._judge_silence_at(at)
 
     def _skip(self, done: int, end: int) -> Iterator[Message]:
@@ -197,7 +196,7 @@ class Judge:
         unsettled = {name for fold in self._folds.values() for name in fold.unsettled()}
         clocks = (self._retraining.next_due(at, firing, self._newest(), by_clock=by) for by in (False, True))
         asks_at = min(clocks)
-        return Quiet(last, unsettled, [*self._alerts.pending(), *firing], self._last_events().values(), asks_at)
+        return Quiet(last, unsettled, [*self._alerts.pending(), *firing], self._silences().values(), asks_at)
 
     def _observed(self, observations: Iterable[Observation]) -> Iterator[Message]:
         for observation in observations:
@@ -223,12 +222,17 @@ class Judge:
         if self._begun_at is None:
             self._begun_at = pane_end - self._pane_ms + self._lateness_ms
 
-    def _last_events(self) -> dict[StreamName, int]:
-        """Time of the newest row of each stream; if none has come yet, the beginning. Silence counts from there."""
-        last = dict.fromkeys(self._stream_names, self._begun_at)
-        last |= {stream: lane.since for stream, lane in self._lanes.items() if lane.since is not None}
-        last |= {stream: lane.last_time for stream, lane in self._lanes.items() if lane.last_time is not None}
-        return {stream: time for stream, time in last.items() if time is not None}
+    def _silences(self) -> dict[StreamName, Silence]:
+        """Since when each stream is silent (its newest row; if none has come, the beginning), and what is usual."""
+        since = dict.fromkeys(self._stream_names, self._begun_at)
+        since |= {stream: lane.since for stream, lane in self._lanes.items() if lane.since is not None}
+        since |= {stream: lane.last_time for stream, lane in self._lanes.items() if lane.last_time is not None}
+        gaps = {stream: lane.longest_gap_ms for stream, lane in self._lanes.items()}
+        return {
+            stream: Silence(time, usual_silence_ms(gaps.get(stream)))
+            for stream, time in since.items()
+            if time is not None
+        }
 
     def _newest(self) -> int | None:
         """Time of the model's newest row."""
@@ -249,7 +253,7 @@ class Judge:
                 moved=moved,
                 changes={key: value for fold in streams.values() for key, value in fold.take_seen().items()},
                 blind=self._blind(),
-                silence={},
+                silences={},
                 spreads=self._spreads,
             )
         )
@@ -261,8 +265,7 @@ class Judge:
     def _judge_silence_at(self, at: int) -> Iterator[Message]:
         """Judge the rules on silence, at a time of the silence clock."""
         self._silence_at = at
-        silence = {s: {SILENCE: _seconds(at - last)} for s, last in self._last_events().items()}
-        judged = self._rule_set.judge(Judgement(at, {}, set(), {}, {}, silence, self._spreads))
+        judged = self._rule_set.judge(Judgement(at, {}, set(), {}, {}, self._silences(), self._spreads))
         yield from self._messages_of(self._alerts.judge(at, judged))
         yield from self._ask(at, by_clock=True)
 
@@ -299,10 +302,6 @@ class Judge:
     def _reference(self, verdict: Verdict) -> ReferenceInfo | None:
         fold = self._judged_fold(verdict)
         return None if fold is None or verdict.column is None else fold.reference.info
-
-
-def _seconds(ms: int) -> float:
-    return significant(max(ms, 0) / 1000)
 
 
 def _basis(transition: Transition) -> bytes:

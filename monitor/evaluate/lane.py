@@ -13,7 +13,8 @@ counts. With a reference from a file or a topic that is the model's first pane; 
 the one that holds the n-th row in canonical order, so what made a reference is never judged by it.
 
 A lane that waits holds back nobody: its panes are folded with all others. They count for silence (the time of its
-newest row) and, in the judge, for the offsets of retraining; they move no window and feed no detector.
+newest row, and the longest gap so far) and, in the judge, for the offsets of retraining; they move no window and feed
+no detector.
 
 If what a lane stands on changes (`contract.lane_contract`), another lane takes its place and starts again. A pane with
 a part of another contract is left out: it counts like one of a lane that waits, and is empty for windows and detectors.
@@ -131,6 +132,8 @@ class Lane:
         self.fold: StreamFold | None = None
         """Windows, detectors and reference; there once a reference is known, and fed from where that counts."""
         self.last_time: int | None = None
+        self.longest_gap_ms: int | None = None
+        """The gap of the reference that counts for the newest pane; before there is one, that of the rows so far."""
         self._model = model
         self._segment = segment
         self._state: State = "waiting"
@@ -167,6 +170,7 @@ class Lane:
     def follow(self, before: Lane) -> None:
         """Take the place of a lane of the same stream: silence goes on, and panes that are left out are counted on."""
         self.last_time, self.since, self._left_out = before.last_time, before.since, before._left_out
+        self.longest_gap_ms = before.longest_gap_ms
 
     def open(
         self, contract: ModelContract, stream: StreamContract, grid: Grid, reference: Reference, rules: ModelRules
@@ -192,8 +196,7 @@ class Lane:
 
     def add(self, pane_end: int, pane: MergedPane | Passed | None) -> list[Observation]:
         """One pane (None: it holds nothing of the lane); returns the observations of the windows that close."""
-        if pane is not None and pane.last_time is not None:
-            self.last_time = max(pane.last_time, self.last_time if self.last_time is not None else pane.last_time)
+        self._see(None if pane is None else pane.last_time)
         before = self._shown
         if isinstance(pane, Passed) and pane.is_left_out:
             self._left_out += 1
@@ -209,7 +212,23 @@ class Lane:
 
     def skip(self, first_end: int, last_end: int) -> list[Observation]:
         """A run of panes that are empty everywhere."""
+        self._see(None)
         return [] if self.fold is None or self.waits else self.fold.skip(first_end, last_end)
+
+    def _see(self, last_time: int | None) -> None:
+        """Take the time of a pane's newest row (None: it has none), and the gap before it if no reference tells.
+
+        Gaps so far lie between the newest rows of panes, because more is not known of a pane that is on a grid. So they
+        are the same however panes travel, and longer than those between rows by a pane at most. A reference tells from
+        the first pane on that it counts for, and not when it comes: silence before that pane is judged as if it did not
+        know of it, in a replay, too.
+        """
+        if self.fold is not None and not self.waits:
+            self.longest_gap_ms = self.fold.reference.longest_gap_ms
+        elif last_time is not None and self.last_time is not None:
+            self.longest_gap_ms = max(last_time - self.last_time, self.longest_gap_ms or 0)
+        if last_time is not None:
+            self.last_time = max(last_time, self.last_time if self.last_time is not None else last_time)
 
     @property
     def _shown(self) -> tuple[State, int, bool]:
@@ -239,13 +258,14 @@ class Lane:
             self._counts_from,
             self._left_out,
             None if self.fold is None else self.fold.state(),
+            self.longest_gap_ms,
         )
 
     def restore(self, state: LaneState) -> None:
         """Go on from there, once the decisions have been applied. Raises FormatError."""
         self._state, self.has_begun, self._rows = state.state, state.begun, state.rows
         self.last_time, self.since = state.last_time, state.since
-        self._counts_from, self._left_out = state.counts_from, state.left_out
+        self._counts_from, self._left_out, self.longest_gap_ms = state.counts_from, state.left_out, state.longest_gap
         if self.fold is None or state.fold is None:
             if self.fold is not None or state.fold is not None or not self.waits:
                 raise FormatError(f"not a snapshot: {self.stream} of {self._model} stands on other decisions")

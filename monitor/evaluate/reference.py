@@ -17,6 +17,7 @@ import numpy as np
 from monitor.codec.counts import Counts, pack_counts, unpack_counts
 from monitor.codec.formats import decode_format
 from monitor.errors import FormatError
+from monitor.evaluate.gaps import LongestGap
 from monitor.events import Int64s, ReferenceInfo, Rows, StreamName
 from monitor.panes.grid import Grid, encode_rows, leave_one_out
 from monitor.panes.rows import take
@@ -38,20 +39,22 @@ class ReferenceSlice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counts: Counts
 
 
-class _ReferenceValue(msgspec.Struct, forbid_unknown_fields=True):
+class _ReferenceValue(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     format: str
     model: str
     stream: StreamName
     grid: str
     origin: str
     slices: tuple[ReferenceSlice, ...]
+    longest_gap_ms: int | None = None
 
 
 @dataclass(frozen=True)
 class Reference:
     """Counts of one stream of one model on the grid of digest `grid`, whose count vectors have `width` places.
 
-    `origin`: where the rows came from.
+    `origin`: where the rows came from. `longest_gap_ms`: between two rows that follow each other in time, of all
+    partitions together; None if they are fewer, or if an older release made the reference.
     """
 
     model: str
@@ -60,6 +63,7 @@ class Reference:
     width: int
     origin: str
     slices: tuple[ReferenceSlice, ...]
+    longest_gap_ms: int | None = None
     digest: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -98,7 +102,7 @@ def reference_in_steps(grid: Grid, rows: Rows, order: Int64s, origin: str) -> St
     """Make the reference of rows on the grid that was made of them; `order`: their places in canonical order."""
     pieces = max(1, min(MOST_SLICES, len(rows) // ROWS_PER_SLICE))
     at_a_time = max(1, CELLS_A_STEP // max(1, len(grid.series)))
-    slices = []
+    slices, gap = [], LongestGap()
     for index in np.array_split(order, pieces):
         counts = np.zeros(grid.layout.width, dtype=np.int64)
         for start in range(0, len(index), at_a_time):
@@ -107,15 +111,15 @@ def reference_in_steps(grid: Grid, rows: Rows, order: Int64s, origin: str) -> St
         grid.layout.normalise(counts)
         leave_one_out(grid, counts, counts)
         time = rows.time[index]
+        gap.add(time)
         slices.append(ReferenceSlice(len(index), int(time.min()), int(time.max()), pack_counts(counts)))
-    return Reference(grid.model, grid.stream, grid.digest, grid.layout.width, origin, tuple(slices))
+    return Reference(grid.model, grid.stream, grid.digest, grid.layout.width, origin, tuple(slices), gap.ms())
 
 
 def encode_reference(reference: Reference) -> str:
     """The reference as canonical JSON."""
-    value = _ReferenceValue(
-        _FORMAT, reference.model, reference.stream, reference.grid, reference.origin, reference.slices
-    )
+    place = (reference.model, reference.stream, reference.grid, reference.origin)
+    value = _ReferenceValue(_FORMAT, *place, reference.slices, reference.longest_gap_ms)
     return msgspec.json.encode(value).decode()
 
 
@@ -125,7 +129,8 @@ def decode_reference(text: str, grids: Iterable[Grid]) -> tuple[Reference, Grid]
     grid = next((grid for grid in grids if grid.digest == raw.grid), None)
     if grid is None:
         raise FormatError(f"reference of {raw.model} stands on grid {raw.grid}, which is not there")
-    reference = Reference(raw.model, raw.stream, raw.grid, grid.layout.width, raw.origin, raw.slices)
+    place = (raw.model, raw.stream, raw.grid, grid.layout.width, raw.origin)
+    reference = Reference(*place, raw.slices, raw.longest_gap_ms)
     if not raw.slices:
         raise FormatError(f"reference of {raw.model} has no rows")
     try:

@@ -47,6 +47,13 @@ Spreads = Callable[[StreamName, str, Sequence[str], int], Mapping[str, tuple[flo
 have them. A rule asks once a window for all of its columns, because their draws are shared."""
 
 
+class Silence(NamedTuple):
+    """Since when a stream is silent (the time of its newest row, or its beginning), and how long is usual, ms."""
+
+    since: int
+    usual: int
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What is known at one judgement.
@@ -54,7 +61,7 @@ class Judgement:
     `at`: the pane end, ms UTC. `observations`: the last closed window of each stream and specification. `moved`:
     those of them that closed since the last judgement. `changes`: (detector, stream, column) -> whether it detected a
     change since the last judgement, for the detectors that saw a row. `blind`: detectors -> whether they can see no
-    change any more. `silence`: `seconds_since_last_event` of each stream at that judgement.
+    change any more. `silences`: those of the streams that have begun.
     """
 
     at: int
@@ -62,7 +69,7 @@ class Judgement:
     moved: AbstractSet[WindowKey]
     changes: Mapping[Sighting, bool]
     blind: Mapping[Sighting, bool]
-    silence: Mapping[StreamName, Series]
+    silences: Mapping[StreamName, Silence]
     spreads: Spreads
 
 
@@ -84,7 +91,7 @@ class Threshold(NamedTuple):
 
 
 class _Instance(NamedTuple):
-    """One thing a rule may judge. `key`: its series. `extra`: labels of its own."""
+    """One thing a rule may judge. `key`: its series. `extra`: labels of its own. `usual_silence`: of a stream, s."""
 
     stream: StreamName
     column: str | None
@@ -92,6 +99,7 @@ class _Instance(NamedTuple):
     extra: Labels
     value: float
     window: Observation | None
+    usual_silence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +212,9 @@ def _instances(compiled: _Compiled, judgement: Judgement) -> Iterator[_Instance]
 
 def _of_silence(judgement: Judgement) -> Iterator[_Instance]:
     for stream in STREAMS:
-        series = judgement.silence.get(stream, {})
-        if SILENCE in series:
-            yield _Instance(stream, None, SILENCE, (), series[SILENCE], None)
+        if stream in judgement.silences:
+            since, usual = judgement.silences[stream]
+            yield _Instance(stream, None, SILENCE, (), max(judgement.at - since, 0) / 1000, None, usual / 1000)
 
 
 def _of_streams(rule: Rule, metric: str, judgement: Judgement) -> Iterator[_Instance]:
@@ -270,7 +278,7 @@ def _verdict(
     if comparison.needs_reference_spread and spread is None:
         return None
     mean, std = spread if spread is not None else (None, None)
-    threshold = comparison.threshold(mean, std)
+    threshold = comparison.threshold(mean, std, instance.usual_silence)
     if not isfinite(threshold):
         return None
     value, threshold = significant(instance.value), significant(threshold)

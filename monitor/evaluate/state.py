@@ -184,7 +184,7 @@ class LaneState(_Struct, frozen=True):
 
     `since`: where its silence begins if no row has come, ms; None: where the model's does. `counts_from`: where the
     pane begins for which a reference that is known will count first, ms. `left_out`: panes that were judged under
-    neither of two contracts. `fold`: None without a reference.
+    neither of two contracts. `fold`: None without a reference. `longest_gap`: that its silence is measured by, ms.
     """
 
     stream: StreamName
@@ -197,6 +197,7 @@ class LaneState(_Struct, frozen=True):
     counts_from: int
     left_out: Natural
     fold: StreamState | None
+    longest_gap: int | None = None
 
 
 class PendingPane(_Struct, frozen=True):

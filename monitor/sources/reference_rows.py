@@ -13,6 +13,7 @@ import numpy as np
 
 from monitor.codec.counts import pack_counts
 from monitor.contract import StreamContract
+from monitor.evaluate.gaps import LongestGap
 from monitor.evaluate.reference import MOST_SLICES, ROWS_PER_SLICE, Reference, ReferenceSlice, build_reference
 from monitor.events import Rows, TopicPartition
 from monitor.panes import rows as rows_of
@@ -80,8 +81,9 @@ def _counted(parts: Parts, grid: Grid, sampled: Rows, seen: int, origin: str) ->
     cuts = np.unique([piece[0] for piece in np.array_split(sampled.time, pieces)[1:]])
     counts = np.zeros((len(cuts) + 1, grid.layout.width), dtype=np.int64)
     events = np.zeros(len(cuts) + 1, dtype=np.int64)
-    times = [(1 << 62, -(1 << 62))] * (len(cuts) + 1)
+    times, gap = [(1 << 62, -(1 << 62))] * (len(cuts) + 1), LongestGap()
     for _, rows in parts():
+        gap.add(rows.time)
         place = np.searchsorted(cuts, rows.time, side="right")
         for piece in np.unique(place).tolist():  # rows of a batch lie in one slice or two
             mine = rows_of.take(rows, place == piece)
@@ -96,4 +98,4 @@ def _counted(parts: Parts, grid: Grid, sampled: Rows, seen: int, origin: str) ->
     slices = tuple(
         ReferenceSlice(n, *times[piece], pack_counts(counts[piece])) for piece, n in enumerate(events.tolist()) if n > 0
     )
-    return Reference(grid.model, grid.stream, grid.digest, grid.layout.width, origin, slices)
+    return Reference(grid.model, grid.stream, grid.digest, grid.layout.width, origin, slices, gap.ms())

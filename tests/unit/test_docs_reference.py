@@ -13,9 +13,10 @@ from ruamel.yaml import YAML
 from monitor import telemetry
 from monitor.bus.memory import MemoryBus
 from monitor.codec.captured import CapturedHeader
-from monitor.codec.durations import parse_duration
+from monitor.codec.durations import duration_text, parse_duration
 from monitor.codec.reasons import SENTENCES
 from monitor.config import alerts_schema
+from monitor.config.built_in import GAPS, LEAST_SILENCE_MS
 from monitor.config.metrics import METRICS, NEEDS_LABELS, Values
 from monitor.config.resolve import BUILT_IN
 from monitor.config.shape import NOT_YET_KEYS, NOT_YET_VALUES
@@ -79,6 +80,10 @@ def test_the_defaults_of_the_settings_are_those_that_hold() -> None:
     """Durations are compared by their length."""
     for name, reported, _ in rows(section(ALERTS, "Settings")):
         value = getattr(BUILT_IN, name.strip("`"))
+        if value is None:  # it follows from the data
+            assert name == "`no_data`"
+            assert reported == f"{GAPS} × longest gap, at least `{duration_text(LEAST_SILENCE_MS)}`"
+            continue
         shown = YAML(typ="safe").load(reported.strip("`"))
         if name not in ("`start`", "`timezone`") and isinstance(shown, str):
             shown = parse_duration(shown)

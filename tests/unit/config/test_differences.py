@@ -199,7 +199,8 @@ def test_check_lists_the_differences_from_the_service_on_a_bus(
     capsys.readouterr()
     assert check(path, url) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1:4] == ["m", "  lane features: kept", "  lane predictions: kept"]
+    assert lines[1] == "NoData after 3 * longest gap of the reference, at least 1h (m, n)"
+    assert lines[2:5] == ["m", "  lane features: kept", "  lane predictions: kept"]
     assert "  alert g/Drift{severity=warning}: kept" in lines
     assert "n" in lines
     assert not any("starts again" in line or "resolved" in line for line in lines)

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.config.expression import parse
 from monitor.config.resolved import ModelRules, ReferenceSpec, Rule, WindowSpec
-from monitor.evaluate.rules import Judgement, RuleSet
+from monitor.evaluate.rules import Judgement, RuleSet, Silence
 from monitor.events import Observation, Series, StreamName, Verdict
 
 WINDOW = WindowSpec(events=100, every=10, time_ms=None, every_ms=None)
@@ -66,7 +66,7 @@ def judge(
     moved: frozenset[tuple[StreamName, str]] = BOTH,
     changes: Mapping[tuple[str, StreamName, str], bool] | None = None,
     blind: Mapping[tuple[str, StreamName, str], bool] | None = None,
-    silence: Mapping[StreamName, Series] | None = None,
+    silences: Mapping[StreamName, Silence] | None = None,
     spread: tuple[float, float] | None = None,
     asked: list[tuple[str, str, tuple[str, ...], int]] | None = None,
 ) -> list[Verdict]:
@@ -76,7 +76,7 @@ def judge(
         return dict.fromkeys(columns, spread) if spread is not None else {}
 
     observations = {(o.stream, o.window): o for o in (FEATURES, PREDICTIONS)}
-    judgement = Judgement(60_000, observations, moved, changes or {}, blind or {}, silence or {}, spreads)
+    judgement = Judgement(60_000, observations, moved, changes or {}, blind or {}, silences or {}, spreads)
     return [verdict for _, verdict in RuleSet(model_rules(*rules)).judge(judgement)]
 
 
@@ -149,11 +149,16 @@ def test_streams_are_judged_on_their_window() -> None:
 
 def test_silence_is_judged_as_of_now() -> None:
     """It needs no window and no events; a stream that never had one has no verdict."""
-    silence: dict[StreamName, Series] = {"features": {"seconds_since_last_event": 300.0}, "predictions": {}}
+    silences: dict[StreamName, Silence] = {"features": Silence(60_000 - 300_000, 3_600_000)}
     rule = a_rule("seconds_since_last_event > 120", min_events=10)
-    assert [(v.stream, v.column, v.violated, v.window) for v in judge(rule, moved=frozenset(), silence=silence)] == [
-        ("features", None, True, None)
-    ]
+    (verdict,) = judge(rule, moved=frozenset(), silences=silences)
+    assert (verdict.stream, verdict.column, verdict.value, verdict.violated, verdict.window) == (
+        "features",
+        None,
+        300.0,
+        True,
+        None,
+    )
 
 
 def test_change_is_one_at_the_judgement_of_a_detection() -> None:

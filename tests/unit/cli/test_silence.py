@@ -1,0 +1,126 @@
+"""How long a stream may be silent without `no_data`: three of its longest gaps, whatever its rhythm, and an hour."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from monitor.cli.main import app
+from monitor.cli.replay import Options, replay
+
+CONFIG = """
+version: 1
+defaults: {{window: {{events: 20, every: 5}}, {more}}}
+models:
+  m:
+    task: regression
+    streams: {{features: {{topic: f}}}}
+    columns: {{timestamp: time, numerical: [x]}}
+    reference: {reference}
+groups:
+  - name: g
+    model: m
+    rules: [{{alert: Drift, expr: mean > 100, min_events: 10}}]
+"""
+BEGIN = datetime(2026, 1, 5, 12, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+RHYTHMS = {
+    "every minute": [timedelta(minutes=1)],
+    "hourly": [HOUR],
+    "daily": [DAY],
+    "weekly": [7 * DAY],
+    "weekdays": [DAY, DAY, DAY, DAY, 3 * DAY],
+    "in bursts": [timedelta(seconds=1)] * 9 + [5 * HOUR],
+}
+
+
+def table(path: Path, gaps: Iterable[timedelta]) -> Path:
+    rng, at, lines = random.Random(1), BEGIN, ["time,x"]
+    for gap in gaps:
+        lines.append(f"{at.isoformat().replace('+00:00', 'Z')},{rng.gauss(0, 1):.3f}")
+        at += gap
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def cycled(name: str, rows: int) -> list[timedelta]:
+    """Gaps behind `rows` rows of a rhythm."""
+    rhythm = RHYTHMS[name]
+    return [rhythm[i % len(rhythm)] for i in range(rows)]
+
+
+Alert = tuple[datetime, str, float]
+
+
+def no_data(folder: Path, source: Path, reference: str, more: str = "lateness: 1m") -> list[Alert]:
+    """When it began and ended to be silent, and the limit, in seconds."""
+    config, out = folder / "alerts.yaml", folder / "alerts.jsonl"
+    config.write_text(CONFIG.format(reference=reference, more=more))
+    replay(Options((str(source),), config=config, alerts_out=out))
+    messages = [json.loads(line) for line in out.read_text().splitlines()]
+    return [
+        (datetime.fromisoformat(m["time"]), m["data"]["status"], m["data"]["evidence"]["threshold"])
+        for m in messages
+        if m["data"]["labels"]["alertname"] == "NoData"
+    ]
+
+
+@pytest.mark.parametrize("name", RHYTHMS)
+def test_a_rhythm_is_no_silence_and_three_of_its_longest_gaps_are(tmp_path: Path, name: str) -> None:
+    """Known from a reference of a file: nothing while it goes on; a hole of four gaps is told after three."""
+    past = table(tmp_path / "past.csv", cycled(name, 120))
+    longest = max(RHYTHMS[name])
+    limit = max(HOUR, 3 * longest)
+    goes_on = table(tmp_path / "on.csv", cycled(name, 150))
+    assert no_data(tmp_path, goes_on, f"{{path: {past}}}") == []
+    hole = max(4 * longest, 2 * HOUR)
+    gaps = [*cycled(name, 60), hole, *cycled(name, 40)]
+    found = no_data(tmp_path, table(tmp_path / "hole.csv", gaps), f"{{path: {past}}}")
+    assert [status for _, status, _ in found] == ["firing", "resolved"]
+    assert {seconds for _, _, seconds in found} == {limit.total_seconds()}
+    last = BEGIN + sum(gaps[:60], timedelta())
+    assert limit < found[0][0] - last <= limit + timedelta(minutes=2)
+    assert found[1][0] <= last + hole + timedelta(minutes=2)
+
+
+def test_while_a_stream_waits_the_longest_gap_so_far_counts(tmp_path: Path) -> None:
+    """One alert behind the very first row, of which no gap is known; none of the reference's hole in what follows."""
+    holes = cycled("daily", 50), [2 * DAY], cycled("daily", 60), [5 * DAY], cycled("daily", 40), [7 * DAY]
+    gaps = [gap for part in (*holes, cycled("daily", 5)) for gap in part]
+    found = no_data(tmp_path, table(tmp_path / "t.csv", gaps), "{first: 100}")
+    assert [(status, seconds) for _, status, seconds in found] == [
+        ("firing", 3600),
+        ("resolved", 3 * 86_400),
+        ("firing", 6 * 86_400),
+        ("resolved", 6 * 86_400),
+    ]
+    assert found[0][0] < BEGIN + 2 * HOUR
+
+
+def test_no_data_decides_if_it_is_given(tmp_path: Path) -> None:
+    source = table(tmp_path / "t.csv", [*cycled("hourly", 120), 5 * HOUR, *cycled("hourly", 5)])
+    assert no_data(tmp_path, source, "{first: 100}", "lateness: 1m, no_data: 'off'") == []
+    found = no_data(tmp_path, source, "{first: 100}", "lateness: 1m, no_data: 2h")
+    assert [(status, seconds) for _, status, seconds in found] == [("firing", 7200), ("resolved", 7200)]
+
+
+def test_the_limit_is_printed_by_check_and_of_a_reference(tmp_path: Path) -> None:
+    config, file = tmp_path / "alerts.yaml", tmp_path / "reference.json"
+    for more, expected in (
+        ("lateness: 1m", "NoData after 3 * longest gap of the reference, at least 1h (m)"),
+        ("no_data: 90m", "NoData after 1h30m (m)"),
+        ("no_data: 'off'", "NoData off (m)"),
+    ):
+        config.write_text(CONFIG.format(reference="{first: 100}", more=more))
+        assert expected in CliRunner().invoke(app, ["check", "--config", str(config)]).output
+    source = table(tmp_path / "t.csv", cycled("weekdays", 120))
+    arguments = ["reference", "build", str(source), "--out", str(file), "--config", str(config)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    shown = CliRunner().invoke(app, ["reference", "show", str(file)]).output
+    assert "longest gap between rows 3d; without `no_data`, NoData after 9d" in shown
