@@ -21,7 +21,7 @@ from monitor.runner.positions import Positions
 NEWEST = 500
 """Offsets of each partition of `observations` that are read at first: what a stream published before is left out."""
 SHOWN = ("psi", "js_distance", "ks", "missing_rate", "new_category_rate")
-"""Metrics of a column that are shown; columns are sorted by the first."""
+"""Metrics of a column that are shown."""
 _OBSERVATION, _LANE = "streamdrift.observation.v1", "streamdrift.lane.v1"
 Data = dict[str, Any]
 
@@ -196,7 +196,12 @@ class Board:
             for column, scores in data["columns"].items()
             if model in models
         ]
-        return sorted(rows, key=lambda row: -row.scores.get(SHOWN[0], -1.0))
+        return by_drift(rows)
+
+
+def by_drift(rows: list[ColumnRow]) -> list[ColumnRow]:
+    """Sort columns by the first metric of `SHOWN`, the largest first; those that are alike there by the next."""
+    return sorted(rows, key=lambda row: [-row.scores.get(metric, -1.0) for metric in SHOWN])
 
 
 def _age(observation: Data) -> tuple[str, int]:

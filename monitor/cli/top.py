@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 
 import msgspec
 import typer
@@ -21,12 +21,16 @@ from monitor.service import ledger_topics
 
 _LINES = 40
 """Lines that are shown in a pipe; on a terminal as many as it has."""
-_LEAST = 3
-"""Columns and alerts that are shown however low the terminal is."""
-_FINGERPRINT = 16
-"""Letters of a fingerprint, which `explain` takes: it is never cut."""
+_LEAST = 4
+"""Rows that each table has room for, however low the terminal is."""
+_AROUND = 8
+"""Lines that are no rows: the heading's, those of the tables' heads, and between tables."""
+_FINGERPRINT = 12
+"""Letters of a fingerprint that are shown: more than `explain` needs to find it."""
 _HEADS = ("psi", "js", "ks", "missing", "new")
 """What the metrics of `SHOWN` are called in a table."""
+_NAMES = ("model", "stream", "state", "column", "alert", "of", "metric")
+"""Columns that are cut where the terminal is narrow, the longest first; numbers and times never are."""
 
 
 def top(bus_url: str | None, every_s: float, once: bool, as_json: bool) -> None:
@@ -60,43 +64,68 @@ def _again_and_again(board: Board, name: str, every_s: float) -> None:
 
 
 def shown(snapshot: Snapshot, name: str, lines: int) -> RenderableType:
-    """Three tables: all streams, and as many columns and alerts as these lines have room for."""
-    models = {row.model for row in snapshot.streams}
-    lag = sum({row.topic: row.lag for row in snapshot.streams}.values())
-    head = f"{_number(len(models), 'model')}, {_number(len(snapshot.alerts), 'alert')} firing"
-    head += f", {lag:,} records not folded, {snapshot.undecided:,} entries not judged"
-    room = max(2 * _LEAST, lines - len(snapshot.streams) - 10)
-    alerts = min(len(snapshot.alerts), max(_LEAST, room // 3))
-    columns = max(_LEAST, room - alerts)
-    parts: list[RenderableType] = [Text.assemble(("streamdrift top", "bold"), f"  {name}  {head}"), Text()]
-    if snapshot.streams:
-        parts += [_streams(snapshot.streams), Text()]
-    parts += [_columns(snapshot.columns[:columns]), *_more(len(snapshot.columns) - columns, "column"), Text()]
-    if snapshot.alerts:
-        parts += [_alerts(snapshot.alerts[:alerts]), *_more(len(snapshot.alerts) - alerts, "alert")]
+    """A heading and three tables, each with as many rows as these lines have room for."""
+    room = max(3 * _LEAST, lines - _AROUND)
+    streams = _most_lag(snapshot.streams, _fitting(snapshot.streams, room // 3))
+    alerts = snapshot.alerts[: _fitting(snapshot.alerts, room // 3)]
+    left = room - sum(min(len(rows), room // 3) for rows in (snapshot.streams, snapshot.alerts))
+    columns = snapshot.columns[: _fitting(snapshot.columns, left)]
+    many = len({row.model for row in snapshot.streams}) > 1
+    parts: list[RenderableType] = [*_heading(snapshot, name), Text()]
+    if streams:
+        parts += [_streams(streams), *_more(len(snapshot.streams) - len(streams), "stream"), Text()]
+    parts += [_columns(columns, many), *_more(len(snapshot.columns) - len(columns), "column")]
+    if alerts:
+        parts += [Text(), _alerts(alerts, many), *_more(len(snapshot.alerts) - len(alerts), "alert")]
     return Group(*parts)
 
 
+def _heading(snapshot: Snapshot, name: str) -> Iterator[Text]:
+    models = {row.model for row in snapshot.streams}
+    lag = sum({row.topic: row.lag for row in snapshot.streams}.values())
+    yield _cut(Text.assemble(("streamdrift top", "bold"), f"  {printable(name)}"))
+    yield _cut(
+        Text.assemble(
+            f"{_number(len(models), 'model')}, ",
+            (f"{_number(len(snapshot.alerts), 'alert')} firing", STYLES["firing"] if snapshot.alerts else ""),
+            f", {_number(lag, 'record')} not folded, {_number(snapshot.undecided, 'entry', 'entries')} not judged",
+        )
+    )
+
+
+def _fitting(rows: Sized, lines: int) -> int:
+    """Return how many rows are shown in that many lines: all, or one less than lines, which leaves one for `_more`."""
+    return len(rows) if len(rows) <= lines else lines - 1
+
+
+def _most_lag(rows: list[StreamRow], number: int) -> list[StreamRow]:
+    """Return all rows in their order, or, if there are more than this number, those with the most lag."""
+    return rows if len(rows) <= number else sorted(rows, key=lambda row: -row.lag)[:number]
+
+
 def _streams(rows: list[StreamRow]) -> Table:
-    table = _table("model", "stream", "state", "events/s", "lag", "judged to")
+    table = _table("model", "stream", "state", "events/s", "lag", "judged to (UTC)")
     for row in rows:
         table.add_row(
-            *(Text(printable(text)) for text in (row.model, row.stream, row.state or "nothing lately")),
+            _name(row.model),
+            _name(row.stream),
+            _name(row.state or "nothing lately"),
             "" if row.per_second is None else f"{row.per_second:,.1f}",
             f"{row.lag:,}",
-            "" if row.to is None else row.to.replace("T", " "),
+            "" if row.to is None else _time(row.to),
         )
     return table
 
 
-def _columns(rows: list[ColumnRow]) -> RenderableType:
+def _columns(rows: list[ColumnRow], many: bool) -> RenderableType:
+    """`many`: there are several models, so that the one of each row is shown."""
     if not rows:
         return Text("no window has closed lately", style="dim")
-    table = _table("column", "model", "rows", *_HEADS, "alerts")
+    table = _table("column", *(("model",) if many else ()), "rows", *_HEADS, "alerts")
     for row in rows:
         table.add_row(
-            Text(printable(row.column)),
-            Text(printable(row.model)),
+            _name(row.column),
+            *((_name(row.model),) if many else ()),
             f"{row.events:,}",
             *("" if metric not in row.scores else f"{row.scores[metric]:.3f}" for metric in SHOWN),
             Text(str(row.alerts) if row.alerts else "", style=STYLES["firing"]),
@@ -104,28 +133,45 @@ def _columns(rows: list[ColumnRow]) -> RenderableType:
     return table
 
 
-def _alerts(messages: list[Data]) -> Table:
-    table = _table("fingerprint", "alert", "of", "since", "compared")
-    table.columns[0].min_width = _FINGERPRINT
+def _alerts(messages: list[Data], many: bool) -> Table:
+    model = ("model",) if many else ()
+    table = _table("fingerprint", "alert", "of", *model, "metric", "value", "limit", "since (UTC)")
     for message in messages:
         data = message["data"]
         labels, evidence = data["labels"], data["evidence"]
         table.add_row(
-            data["fingerprint"],
-            Text(labels["alertname"], style=STYLES["firing"]),
-            Text(printable("/".join(filter(None, (labels.get("model"), place_of_alert(labels)))))),
-            data["startsAt"][5:].replace("T", " "),
-            f"{labels['metric']} {evidence['value']:.4g} {evidence['op']} {evidence['threshold']:.4g}",
+            data["fingerprint"][:_FINGERPRINT],
+            _name(labels["alertname"], STYLES["firing"]),
+            _name(place_of_alert(labels)),
+            *((_name(labels["model"]),) if many else ()),
+            _name(labels["metric"]),
+            f"{evidence['value']:.4g}",
+            f"{evidence['op']} {evidence['threshold']:.4g}",
+            _time(data["startsAt"])[5:16],
         )
     return table
 
 
-def _table(*names: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in names:
-        is_number = name in (*_HEADS, "rows", "events/s", "lag", "alerts")
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=True, overflow="ellipsis")
+def _table(*heads: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for head in heads:
+        is_number = head in (*_HEADS, "rows", "events/s", "lag", "alerts", "value")
+        table.add_column(head, justify="right" if is_number else "left", no_wrap=head not in _NAMES)
     return table
+
+
+def _name(text: str, style: str = "") -> Text:
+    """A cell of a column that may be narrower than its text."""
+    return _cut(Text(printable(text), style=style))
+
+
+def _cut(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def _time(text: str) -> str:
+    return text[:19].replace("T", " ")
 
 
 def _more(number: int, what: str) -> Iterator[Text]:
@@ -133,5 +179,5 @@ def _more(number: int, what: str) -> Iterator[Text]:
         yield Text(f"and {_number(number, f'more {what}')}", style="dim")
 
 
-def _number(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def _number(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from monitor.cli.board import SHOWN, Board, ColumnRow, Snapshot, StreamRow
+from monitor.cli.board import SHOWN, Board, ColumnRow, Snapshot, StreamRow, by_drift
 from monitor.cli.top import shown
 from monitor.codec.canonical import time_text
 from monitor.events import Outgoing
@@ -101,23 +101,62 @@ def test_columns_are_those_of_the_newest_window_the_most_drifting_first(watched:
         assert row.alerts <= len(on_it)
 
 
-@pytest.mark.parametrize("lines", [1, 24, 60])
-def test_it_fits_a_terminal_and_nothing_acts_on_it(watched: Watched, lines: int) -> None:
-    nasty = "x\x1b[31m[red]é"
-    look = max(watched.looks, key=lambda look: len(look.alerts))
-    row = ColumnRow(nasty, "features", nasty, 10, "2026-11-21T10:00:00Z", {"psi": 1.0}, 2)
-    columns = [replace(row, column=f"{nasty}{i}") for i in range(99)]
-    streams = [StreamRow(nasty, "features", "t", None, 5, None, None)]
+def test_columns_without_divergences_come_after_those_with_them_and_by_what_they_have() -> None:
+    scores = [{"missing_rate": 0.0}, {"psi": 0.0, "ks": 0.1}, {"missing_rate": 0.2}, {"psi": 2.0}]
+    rows = [replace(ROW, column=str(i), scores=one) for i, one in enumerate(scores)]
+    assert [row.column for row in by_drift(rows)] == ["3", "1", "2", "0"]
+
+
+NASTY = "x\x1b[31m[red]é"
+ROW = ColumnRow(NASTY, "features", NASTY, 123_456, "2026-11-21T10:00:00Z", dict.fromkeys(SHOWN, 10.123), 2)
+STREAM = StreamRow("m0", "features", "t", "1234 of 50000 reference rows", 56_789, 12_345.6, "2026-11-21T10:00:00Z")
+
+
+def printed(snapshot: Snapshot, width: int, lines: int) -> str:
     out = StringIO()
-    Console(file=out, width=100).print(shown(Snapshot(streams, columns, look.alerts * 9, 3), "memory:", lines))
-    printed = out.getvalue()
-    assert "\x1b" not in printed
-    assert "[red]é0" in printed
-    assert "more columns" in printed
-    assert len(printed.splitlines()) <= max(lines, 24)
+    name = "kafka://" + ",".join(f"broker-{i}:9092" for i in range(9))
+    Console(file=out, width=width).print(shown(snapshot, name, lines))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("models", [1, 40])
+@pytest.mark.parametrize("lines", [1, 24, 60])
+def test_it_fits_a_terminal_and_nothing_acts_on_it(watched: Watched, lines: int, models: int) -> None:
+    look = max(watched.looks, key=lambda look: len(look.alerts))
+    columns = [replace(ROW, column=f"{NASTY}{i}") for i in range(99)]
+    streams = [replace(STREAM, model=f"m{i}", stream=NASTY) for i in range(models)]
+    text = printed(Snapshot(streams, columns, look.alerts * 9, 3), 100, lines)
+    assert "\x1b" not in text
+    assert "[red]é0" in text
+    assert "more columns" in text
+    assert ("more streams" in text) == (models == 40)
+    assert "more alerts" in text
+    assert len(text.splitlines()) <= max(lines, 24)
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+@pytest.mark.parametrize("models", [1, 2])
+def test_names_are_cut_where_it_is_narrow_and_numbers_never(watched: Watched, width: int, models: int) -> None:
+    alerts = max(watched.looks, key=lambda look: len(look.alerts)).alerts
+    long = "a rather long name of something in square metres " * 3
+    streams = [replace(STREAM, model=f"m{i}{long}") for i in range(models)]
+    text = printed(Snapshot(streams, [replace(ROW, column=long, model=long)], alerts, 12_345), width, 40)
+    assert max(map(len, text.splitlines())) <= width
+    assert {"56,789", "12,345.6", "2026-11-21", "10:00:00", "123,456", "10.123"} <= set(text.split())
+    assert text.split().count("10.123") == len(SHOWN)
+    for alert in alerts:
+        assert alert["data"]["fingerprint"][:12] in text
+        assert f" {alert['data']['evidence']['value']:.4g} " in text
+        assert f" {alert['data']['evidence']['op']} {alert['data']['evidence']['threshold']:.4g} " in text
+
+
+def test_of_more_streams_than_there_is_room_for_those_with_the_most_lag_are_shown() -> None:
+    streams = [replace(STREAM, model=f"model-{i}", lag=i * 37 % 100) for i in range(100)]
+    most = max(streams, key=lambda row: row.lag)
+    assert f"{most.model} " in printed(Snapshot(streams, [], [], 0), 100, 24)
+    few = printed(Snapshot(streams[:3], [], [], 0), 100, 24)
+    assert few.index("model-0 ") < few.index("model-1 ") < few.index("model-2 ")
 
 
 def test_a_service_that_has_published_nothing_is_shown_all_the_same() -> None:
-    out = StringIO()
-    Console(file=out, width=100).print(shown(Snapshot([], [], [], 0), "memory:", 24))
-    assert "0 models, 0 alerts firing" in out.getvalue()
+    assert "0 models, 0 alerts firing" in printed(Snapshot([], [], [], 0), 100, 24)
