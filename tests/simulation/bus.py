@@ -26,7 +26,7 @@ SESSION_S = 10.0 / QUICKER
 """How long a silent member stays in its group."""
 TRANSACTION_S = 15.0 / QUICKER
 """How long a transaction may stay open."""
-MOST_OF_A_POLL = 40
+MOST_OF_A_POLL = 100
 """Records."""
 REQUEST_S = 10.0 / QUICKER
 START_MS = 1_790_000_000_000

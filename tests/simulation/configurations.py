@@ -78,7 +78,7 @@ _RETRAINING = """
   - trigger: t{model}
     models: [{model}]
     when: {{any: [Psi, Lasting]}}
-    cooldown: 15s
+    cooldown: 12s
     training_window: {{since: first_violation, max: 1h}}
 """
 
