@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,11 +16,11 @@ from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.codec.chunks import Assembler
 from monitor.config.built_in import GROUP, silence_text
 from monitor.config.differences import Running, differences
-from monitor.config.resolved import Config, ModelRules
+from monitor.config.resolved import Config, ModelConfig, ModelRules
 from monitor.config.schema import alerts_schema
-from monitor.errors import ConfigurationError
+from monitor.errors import ConfigurationError, StreamdriftError
 from monitor.evaluate.decisions import RulesContent
-from monitor.events import TopicPartition
+from monitor.events import StreamName, TopicPartition
 from monitor.ledger.entries import Activation
 from monitor.ledger.entry_codec import decode_agreement
 from monitor.ledger.ledger_topics import LedgerTopics
@@ -27,6 +28,7 @@ from monitor.log_lines import escaped
 from monitor.runner.reloading import topics_read
 from monitor.service import ledger_topics
 from monitor.settings import Settings
+from monitor.sources.references import references_of_file
 from monitor.web.schemas import message_schemas
 
 
@@ -40,6 +42,8 @@ def check(config: Path | None, against: str | None) -> int:
     loaded = load_config(path)
     for hint in loaded.hints:
         typer.echo(escaped(f"{hint.file}:{hint.line}:{hint.column}: hint: {hint.message}"), err=True)
+    for small in _small_references(loaded):
+        typer.echo(escaped(f"{path}: hint: {small}"), err=True)
     own = loaded.own_rules(GROUP)
     names = ", ".join(model.contract.model for model in loaded.models)
     typer.echo(f"{path}: ok, {len(loaded.models)} model(s) ({names}), {own} rule(s) beside the built-in ones")
@@ -56,6 +60,33 @@ def _silences(loaded: Config) -> dict[str, list[str]]:
     for model in loaded.models:
         found.setdefault(silence_text(model.rules.rules), []).append(model.contract.model)
     return found
+
+
+def _small_references(loaded: Config) -> Iterator[str]:
+    """Give a line for each stream whose reference has fewer rows than rules that compare with it want."""
+    for model in loaded.models:
+        comparing = [rule for rule in model.rules.rules if rule.comparison.compares]
+        rows = _reference_rows(model, max((rule.min_events for rule in comparing), default=0))
+        for stream, number in rows.items():
+            if small := dict.fromkeys(rule.alert for rule in comparing if rule.min_events > number):
+                yield (
+                    f"the reference of {model.contract.model}/{stream} has {number} row{'' if number == 1 else 's'}, "
+                    f"fewer than min_events of {', '.join(small)}: never judged"
+                )
+
+
+def _reference_rows(model: ModelConfig, most: int) -> Mapping[StreamName, int]:
+    """Give the rows of the reference of each stream, of a file as far as `most`; none of what can't be read here."""
+    spec = model.rules.reference
+    if spec.first is not None:
+        return {stream.stream: spec.first for stream in model.contract.streams if stream.columns}
+    if spec.path is None or not most:
+        return {}
+    try:
+        pairs = references_of_file(Path(spec.path), model.contract, limit=most)
+    except (StreamdriftError, OSError):  # `doctor` says why
+        return {}
+    return {grid.stream: reference.events for grid, reference in pairs}
 
 
 def _compare(loaded: Config, settings: Settings) -> None:

@@ -23,6 +23,8 @@ def coverage_lines(rules: Sequence[RuleCoverage]) -> Iterator[str]:
         for why, missed in _by_why(one.never).items():
             on = "" if all(never.column is None for never in missed) else f" on {_names(missed)}"
             yield printable(f"{name}: never judged{on}: {why}")
+        for why, missed in _by_why(one.unreachable).items():
+            yield printable(f"{name}: never fires on {_names(missed)}: {why}")
         if not one.judged and not one.never:
             yield printable(f"{name}: never judged: nothing in the model has this metric")
 

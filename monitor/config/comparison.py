@@ -13,6 +13,7 @@ from typing import Annotated, Literal, assert_never, get_args
 
 from pydantic import Field
 
+from monitor.config.metrics import COMPARED
 from monitor.config.pattern import matches
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -93,6 +94,11 @@ class Comparison:
     def needs_reference_spread(self) -> bool:
         """True if the threshold depends on reference_mean or reference_std."""
         return not _names(self.right).isdisjoint(get_args(ReferenceName))
+
+    @property
+    def compares(self) -> bool:
+        """True if a window is compared with the reference, by the metric or by the threshold."""
+        return self.metric in COMPARED or self.needs_reference_spread
 
     @property
     def threshold_source(self) -> str:

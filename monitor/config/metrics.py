@@ -89,6 +89,8 @@ NEEDS_LABELS = frozenset(
     }
 )
 """Metrics of the grammar that need the stream of labels, which is not built yet."""
+COMPARED = ("psi", "js_distance", "hellinger", "chi2", "cramers_v", "ks", "wasserstein")
+"""Metrics that compare a window with the reference: of few values they differ by chance alone."""
 AMOUNTS = ("events", "events_per_second")
 """Metrics of how much came: rules on them judge small windows, too."""
 

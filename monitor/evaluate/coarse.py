@@ -3,7 +3,7 @@
 On 256 bins PSI passes 0.25 by chance alone in a quarter of all windows of 2,000. A grid bin is never cut, so an atom
 stays whole.
 
-- Numeric series: at most ten bins of about equal reference mass.
+- Numeric series: at most ten bins of about equal reference mass, and one for ten rows of it.
 - Categorical series: a value that the reference has at least 30 times and in 5 % of its rows has a bin of its own.
   The other known ones are spread by a digest of the value over the bins that are left; such a bin holds at least
   twenty rows of the reference, or is merged with the next. The last bin counts the values that the grid does not know.

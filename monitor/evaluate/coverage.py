@@ -14,6 +14,8 @@ from monitor.config.metrics import METRICS
 from monitor.config.resolved import ModelRules, Rule
 from monitor.contract import ModelContract
 from monitor.evaluate.lane import Lane
+from monitor.evaluate.measure import OF_CELLS
+from monitor.evaluate.reach import why_never_holds
 from monitor.evaluate.rules import BLIND, RuleSet
 from monitor.evaluate.stream import StreamFold
 from monitor.events import Observation, StreamName
@@ -22,13 +24,18 @@ Reason = Literal[
     "no_reference",
     "no_rows",
     "no_reference_values",
+    "few_reference_rows",
+    "no_distribution",
+    "no_detection",
     "no_window",
     "few_events",
     "no_values",
     "undefined",
-    "no_detection",
+    "unreachable",
 ]
-"""Why something is never judged: the first of these that holds."""
+"""Why something is never judged: the first of these that holds; or, at last, why a judgement never finds anything."""
+LASTING: tuple[Reason, ...] = ("no_reference_values", "few_reference_rows", "no_distribution")
+"""Those that the reference is the reason of: whatever comes, they hold."""
 
 
 class Never(NamedTuple):
@@ -41,12 +48,16 @@ class Never(NamedTuple):
 
 
 class RuleCoverage(NamedTuple):
-    """One rule. `judged`: how often, by stream and column; `never`: what it selects beside these."""
+    """One rule. `judged`: how often, by stream and column; `never`: what it selects beside these.
+
+    `unreachable`: what it selects, and none of whose windows can violate it, however often it is judged.
+    """
 
     model: str
     rule: Rule
     judged: Mapping[tuple[StreamName, str | None], int]
     never: tuple[Never, ...]
+    unreachable: tuple[Never, ...]
 
 
 class Totals(NamedTuple):
@@ -101,7 +112,8 @@ class Coverage:
                 own = judged.get(number, {})
                 missed = (place for place in self._selected[number] if place not in own)
                 never = tuple(self._never(rule, *place, lanes) for place in missed)
-                found.append(RuleCoverage(self._rules.model, rule, own, never))
+                unreachable = tuple(_unreachable(rule, self._selected[number], lanes))
+                found.append(RuleCoverage(self._rules.model, rule, own, never, unreachable))
         return found
 
     def _never(self, rule: Rule, stream: StreamName, column: str | None, lanes: Mapping[StreamName, Lane]) -> Never:
@@ -143,21 +155,43 @@ def _why(rule: Rule, column: str | None, lane: Lane | None, largest: int | None)
     fold = lane.judged_fold
     if fold is None:
         return "no_rows", "no rows behind the reference"
-    if column is not None and column in fold.measure.places and not _has_values(fold, column):
-        return "no_reference_values", f"no usable value in the reference: {_states(fold, column)}"
-    if METRICS[rule.comparison.metric].subject == "detector":
+    if column is not None and column in fold.measure.places and (found := _lasting(rule, column, fold)) is not None:
+        return found
+    metric = rule.comparison.metric
+    if METRICS[metric].subject == "detector":
         return "no_detection", "its detector has read no value"
     if largest is None:
         return "no_window", f"no window ({rule.window.name}) has closed"
     if largest < rule.min_events:
         return "few_events", f"no window with min_events={rule.min_events} (the largest has {largest})"
-    metric = rule.comparison.metric
-    if column is not None and (why := fold.measure.why_undefined(metric, column)):
-        return "undefined", why
     newest = {} if column is None else _newest(fold, rule.window.name, column)
     if newest.get("missing_rate", 0.0) + newest.get("invalid_rate", 0.0) >= 1.0:
         return "no_values", "no usable value in a window"
     return "undefined", f"{metric} or its threshold is undefined"
+
+
+def _lasting(rule: Rule, column: str, fold: StreamFold) -> tuple[Reason, str] | None:
+    """Return the first of the LASTING reasons that holds of a column of the grid."""
+    comparison, rows = rule.comparison, fold.reference.events
+    if comparison.metric not in OF_CELLS and not _has_values(fold, column):
+        return "no_reference_values", f"no usable value in the reference: {_states(fold, column)}"
+    if comparison.compares and rows < rule.min_events:
+        number = f"{rows} row{'' if rows == 1 else 's'}"
+        return "few_reference_rows", f"the reference has {number}, fewer than min_events={rule.min_events}"
+    why = fold.measure.why_undefined(comparison.metric, column, comparison.needs_reference_spread)
+    return None if why is None else ("no_distribution", why)
+
+
+def _unreachable(
+    rule: Rule, selected: Iterable[tuple[StreamName, str | None]], lanes: Mapping[StreamName, Lane]
+) -> Iterator[Never]:
+    """What is or will be judged, to no avail: of lanes that have begun to be judged."""
+    for stream, column in selected:
+        fold = lanes[stream].judged_fold if stream in lanes else None
+        if fold is None or column is None or column not in fold.measure.places or _lasting(rule, column, fold):
+            continue
+        if why := why_never_holds(fold.measure, rule.comparison, column):
+            yield Never(stream, column, "unreachable", why)
 
 
 def _newest(fold: StreamFold, window: str, column: str) -> Mapping[str, float]:

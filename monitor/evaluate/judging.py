@@ -200,9 +200,9 @@ class Judge:
 
     def _observed(self, observations: Iterable[Observation]) -> Iterator[Message]:
         for observation in observations:
-            reference = self._folds[observation.stream].reference.info.id
-            thresholds = self._rule_set.thresholds(observation, self._spreads)
-            value = observation_message(observation, self._place, reference, thresholds)
+            reference = self._folds[observation.stream].reference.info
+            thresholds = self._rule_set.thresholds(observation, self._spreads, reference.events)
+            value = observation_message(observation, self._place, reference.id, thresholds)
             key, basis = observation_key(observation), value[value.index(b'"data":') :]
             yield Message("observations", observation.end, self._model, key, value, basis)
 
@@ -255,6 +255,7 @@ class Judge:
                 blind=self._blind(),
                 silences={},
                 spreads=self._spreads,
+                reference_rows={s: fold.reference.events for s, fold in streams.items()},
             )
         )
         yield from self._messages_of(self._alerts.judge(at, judged))
@@ -265,7 +266,7 @@ class Judge:
     def _judge_silence_at(self, at: int) -> Iterator[Message]:
         """Judge the rules on silence, at a time of the silence clock."""
         self._silence_at = at
-        judged = self._rule_set.judge(Judgement(at, {}, set(), {}, {}, self._silences(), self._spreads))
+        judged = self._rule_set.judge(Judgement(at, {}, set(), {}, {}, self._silences(), self._spreads, {}))
         yield from self._messages_of(self._alerts.judge(at, judged))
         yield from self._ask(at, by_clock=True)
 

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.config.metrics import QUANTILES
+from monitor.config.metrics import COMPARED, QUANTILES
 from monitor.evaluate.coarse import CoarseBins
 from monitor.evaluate.reference import Reference
 from monitor.events import Bools, Float64s, Histogram, Int64s, Series
@@ -27,6 +27,8 @@ from monitor.stats.quantiles import quantiles
 from monitor.stats.shares import ratio
 
 RATES = ("missing_rate", "invalid_rate", "new_category_rate", "out_of_grid_rate", "beyond_rate")
+OF_CELLS = ("missing_rate", "invalid_rate", "vanished")
+"""Metrics that count cells, valid or not, and none of their values."""
 EXPECTED = 20
 """Valid values that the reference has to predict if none came: by chance that is one window in 500 million."""
 LEAST = 100
@@ -116,12 +118,15 @@ class Measure:
         none = [0.0] * len(self.grid.numeric)
         return np.array([*none, *(float(bins.doubt) for bins in self.grid.categorical)])
 
-    def why_undefined(self, metric: str, column: str) -> str | None:
-        """Why a column has no such score, or no reference_mean and reference_std of it, whatever the window."""
+    def why_undefined(self, metric: str, column: str, by_reference: bool) -> str | None:
+        """Say why a column has no such score, or no reference_mean and reference_std of it, whatever the window.
+
+        None if it has. `by_reference`: whether these two are wanted, too.
+        """
         j = self.places[column]
-        if self.has_few[j] and metric in DIVERGENCES:
+        if self.has_few[j] and (metric in COMPARED or (by_reference and metric not in OF_CELLS)):
             return f"fewer than {LEAST} valid values in the reference"
-        if self.has_one_bin[j] and metric in DIVERGENCES:
+        if self.has_one_bin[j] and (metric in DIVERGENCES or (by_reference and metric not in (*OF_CELLS, *RATES))):
             return "all values of the reference lie in one bin"
         return None
 
@@ -213,6 +218,10 @@ class Measure:
     @cached_property
     def reference_std(self) -> Float64s:
         return np.asarray(np.sqrt(self._reference_moments[1][0]), dtype=np.float64)
+
+    @property
+    def reference_mean(self) -> Float64s:
+        return np.asarray(self._reference_moments[0][0], dtype=np.float64)
 
     @cached_property
     def _reference_moments(self) -> tuple[Float64s, Float64s]:

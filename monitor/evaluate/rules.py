@@ -4,6 +4,8 @@ The rules of this file:
 
 - A rule is judged on the last closed window of its specification, and only if that window closed since the last
   judgement; with fewer events than `min_events` there is no verdict, nor without a score.
+- A rule that compares with the reference gives no verdict where that has fewer rows than `min_events` either: a small
+  sample differs by chance, whichever side it is on.
 - `seconds_since_last_event` is about the judgement itself and about no window: it is judged whenever the silence clock
   passes a multiple of the interval, from the model's first pane on. `min_events` does not guard it: silence must be
   heard.
@@ -61,7 +63,8 @@ class Judgement:
     `at`: the pane end, ms UTC. `observations`: the last closed window of each stream and specification. `moved`:
     those of them that closed since the last judgement. `changes`: (detector, stream, column) -> whether it detected a
     change since the last judgement, for the detectors that saw a row. `blind`: detectors -> whether they can see no
-    change any more. `silences`: those of the streams that have begun.
+    change any more. `silences`: those of the streams that have begun. `reference_rows`: rows of the reference of each
+    stream whose windows are judged.
     """
 
     at: int
@@ -71,6 +74,7 @@ class Judgement:
     blind: Mapping[Sighting, bool]
     silences: Mapping[StreamName, Silence]
     spreads: Spreads
+    reference_rows: Mapping[StreamName, int]
 
 
 def on_silence(rule: Rule) -> bool:
@@ -141,10 +145,10 @@ class RuleSet:
         own = [one for one in compiled.comparison.selectors if one.label not in (QUANTILE, "detector")]
         return all(selector.matches({**labels, "stream": stream}) for selector in own)
 
-    def thresholds(self, window: Observation, spreads: Spreads) -> list[Threshold]:
+    def thresholds(self, window: Observation, spreads: Spreads, reference_rows: int) -> list[Threshold]:
         """What the rules that are judged on this window compare it with, in the rules' order."""
         key = (window.stream, window.window)
-        alone = Judgement(window.end, {key: window}, {key}, {}, {}, {}, spreads)
+        alone = Judgement(window.end, {key: window}, {key}, {}, {}, {}, spreads, {window.stream: reference_rows})
         found: list[Threshold] = []
         for number, compiled in enumerate(self._compiled):
             comparison, chosen = compiled.comparison, self._chosen(number, alone)
@@ -244,7 +248,9 @@ def _moved_windows(rule: Rule, judgement: Judgement) -> Iterator[Observation]:
     for stream in STREAMS:
         key = (stream, rule.window.name)
         window = judgement.observations.get(key)
-        if window is not None and key in judgement.moved and window.events >= rule.min_events:
+        if window is None or key not in judgement.moved or window.events < rule.min_events:
+            continue
+        if not rule.comparison.compares or judgement.reference_rows[stream] >= rule.min_events:
             yield window
 
 

@@ -14,8 +14,8 @@ This is what `reference_mean` and `reference_std` in a rule mean. The rules of t
   divergences are scaled by that factor (`CoarseBins.excess`) on the reference's side.
 - `mean` and the rates need no draws: their deviations are sigma / sqrt(n), and that of a binomial share. That of
   `new_category_rate` has the reference's own error, too, because most of its hits are values that chance left out.
-- A categorical column has none if its reference has fewer than 100 valid values, and no column, but for rates, if its
-  reference lies in one coarse bin: a deviation of 0 would make a threshold of any difference.
+- A column has none, but for the rates of cells, if its reference has fewer than 100 valid values, and none, but for
+  rates, if its reference lies in one coarse bin: a deviation of 0 would make a threshold of any difference.
 """
 
 from __future__ import annotations
@@ -86,25 +86,17 @@ class ReferenceSpread:
     def of(self, metric: str, columns: Sequence[str], events: int) -> Mapping[str, tuple[float, float]]:
         """Column -> mean and deviation of the metric in windows of `events` rows; left out if there is none."""
         series = [self._measure.places[column] for column in columns if column in self._measure.places]
-        series = [j for j in series if self._is_enough(metric, j)]
+        names = self._measure.grid.series
+        series = [j for j in series if self._measure.why_undefined(metric, names[j], by_reference=True) is None]
         spread = self._spread(metric, series, events) if series and events > 0 else None
         if spread is None:
             return {}
-        names, (mean, deviation) = self._measure.grid.series, spread
+        mean, deviation = spread
         return {
             names[j]: (significant(float(mean[j])), significant(float(deviation[j])))
             for j in series
             if mean[j] == mean[j]  # not NaN
         }
-
-    def _is_enough(self, metric: str, series: int) -> bool:
-        """Return true if the reference has enough of what the metric counts."""
-        measure = self._measure
-        if metric in ("missing_rate", "invalid_rate", "vanished"):
-            return True
-        if metric in RATES:
-            return not measure.has_few[series]
-        return not (measure.has_few[series] or measure.has_one_bin[series])
 
     def _spread(self, metric: str, series: Sequence[int], events: int) -> Spread | None:
         if metric in _LAWS:

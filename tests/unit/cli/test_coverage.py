@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.cli.check import check
 from monitor.cli.replay import Options, Outcome, replay
 from monitor.errors import ConfigurationError
 
@@ -19,7 +20,7 @@ models:
     task: regression
     streams: {{features: {{topic: f}}}}
     columns: {{timestamp: ts, numerical: [{numerical}], categorical: [k]}}
-    reference: {{first: {first}}}
+    reference: {{{reference}}}
 groups:
   - name: g
     model: m
@@ -44,7 +45,7 @@ def replayed(tmp_path: Path, source: Path, rules: tuple[str, ...] = RULES, **giv
     values: dict[str, object] = {
         "window": "{events: 300, every: 100}",
         "numerical": "x",
-        "first": 500,
+        "reference": "first: 500",
         "no_data": "off",
         "rules": "\n".join(f"      - {rule}" for rule in rules),
     }
@@ -104,6 +105,89 @@ def test_a_column_without_a_usable_value_is_named(
     assert (outcome.not_judged, outcome.firing) == (1, 1)
     assert "NoData" in out
     assert ("did you mean 'X'?" in err) == (column == "X")
+
+
+COMPARING = ("psi > 5", "ks > 0.9", "wasserstein > 50", "mean > reference_mean + 90 * reference_std")
+ALONE = ("mean > 1000", "invalid_rate > 0.5", 'quantile{quantile="0.95"} > 1000', "std > 1000")
+
+
+def of(exprs: tuple[str, ...], more: str = "") -> tuple[str, ...]:
+    """A rule for each, on the column of numbers."""
+    named = [expr.replace("{", '{column="x",') if "{" in expr else expr for expr in exprs]
+    chosen = [expr if "{" in expr else expr.replace(" ", '{column="x"} ', 1) for expr in named]
+    return tuple(f"{{alert: A{i}, expr: '{expr}'{more}}}" for i, expr in enumerate(chosen))
+
+
+@pytest.mark.parametrize("rows", [1, 12, 99])
+def test_a_file_of_fewer_rows_than_min_events_is_compared_with_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: int
+) -> None:
+    """Said once a rule; what a window is by itself is judged as ever."""
+    reference = table(tmp_path / "r.csv", rows)
+    outcome = replayed(tmp_path, table(tmp_path / "t.csv", 700), of(COMPARING + ALONE), reference=f"path: {reference}")
+    found = [line.partition(": ")[2] for line in lines(capsys)]
+    why = f"the reference has {rows} row{'' if rows == 1 else 's'}, fewer than min_events=100"
+    assert found == [f"never judged on x: {why}"] * len(COMPARING) + ["judged 4 times on 1 column"] * len(ALONE)
+    assert (outcome.firing, outcome.not_judged) == (0, len(COMPARING))
+
+
+@pytest.mark.parametrize(
+    ("rows", "least", "is_judged"), [(100, 100, True), (100, 101, False), (99, 1, False), (300, 300, True)]
+)
+def test_a_comparison_needs_min_events_rows_and_a_hundred_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: int, least: int, is_judged: bool
+) -> None:
+    """A smaller `min_events` does not help, because a column of fewer than 100 values has no distribution."""
+    reference = table(tmp_path / "r.csv", rows)
+    rules = of(COMPARING, f", min_events: {least}")
+    outcome = replayed(tmp_path, table(tmp_path / "t.csv", 700), rules, reference=f"path: {reference}")
+    found = [line.partition(": ")[2] for line in lines(capsys)]
+    few = f"the reference has {rows} rows, fewer than min_events={least}"
+    why = few if rows < least else "fewer than 100 valid values in the reference"
+    assert found == ["judged 4 times on 1 column" if is_judged else f"never judged on x: {why}"] * len(COMPARING)
+    assert outcome.not_judged == (0 if is_judged else len(COMPARING))
+
+
+@pytest.mark.parametrize(
+    ("reference", "rows", "told"),
+    [
+        ("path: {folder}/r.csv", 12, "Drift, Rare"),
+        ("path: {folder}/r.csv", 250, "Rare"),
+        ("path: {folder}/r.csv", 300, ""),
+        ("path: {folder}/none.csv", 12, ""),
+        ("first: 99", 99, "Drift, Rare"),
+        ("first: 100", 100, "Rare"),
+        ("topic: f, from: 2026-03-01T00:00:00Z, to: 2026-03-02T00:00:00Z", 12, ""),
+    ],
+)
+def test_check_hints_at_a_reference_of_fewer_rows_than_min_events(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], reference: str, rows: int, told: str
+) -> None:
+    """As far as it can be known without the bus; rules that compare with nothing are not named."""
+    table(tmp_path / "r.csv", rows)
+    rules = ("Drift, expr: psi > 5", "Rare, expr: ks > 1 / 2, min_events: 300", "Low, expr: mean < 3, min_events: 300")
+    listed = "\n".join(f"      - {{alert: {rule}}}" for rule in rules)
+    given = {"window": "{events: 300, every: 100}", "numerical": "x", "no_data": "off", "rules": listed}
+    config = tmp_path / "alerts.yaml"
+    config.write_text(CONFIG.format(reference=reference.format(folder=tmp_path), **given))
+    assert check(config, None) == 0
+    hint = f"{config}: hint: the reference of m/features has {rows} rows, fewer than min_events of {told}: never judged"
+    assert capsys.readouterr().err.splitlines() == ([hint] if told else [])
+
+
+def test_a_threshold_that_the_grid_cannot_reach_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside how often the rule has judged: it looks healthy, and is not counted as never judged."""
+    rules = of(("mean > 1e12", "mean > 1e6", 'quantile{quantile="0.05"} < -1e12', "wasserstein > 2e6"))
+    outcome = replayed(tmp_path, table(tmp_path / "t.csv", 1200), rules)
+    out = [line.partition(": ")[2] for line in capsys.readouterr().out.splitlines() if ": " in line]
+    assert [line for line in out if line.startswith("judged")] == ["judged 5 times on 1 column"] * 4
+    never = [line for line in out if line.startswith("never fires")]
+    assert [line.partition(" than ")[0].rpartition(" ")[0] for line in never] == [
+        "never fires on x: on the grid of its reference mean is never above",
+        "never fires on x: on the grid of its reference quantile is never below",
+        "never fires on x: on the grid of its reference wasserstein is never above",
+    ]
+    assert outcome.not_judged == 0
 
 
 def test_rules_are_asked_for_what_they_select_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,8 +15,9 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from benchmarks.null_categories import CATEGORY, of_categories, shares_of, tripled
+from monitor.config.metrics import COMPARED, METRICS, QUANTILES
 from monitor.evaluate.coarse import BINS, CoarseBins
-from monitor.evaluate.measure import DIVERGENCES, Measure
+from monitor.evaluate.measure import DIVERGENCES, OF_CELLS, Measure
 from monitor.evaluate.ranks import mid_ranks, rank_table, surprisal_ranks
 from monitor.evaluate.reference import build_reference, decode_reference, encode_reference
 from monitor.evaluate.spread import ReferenceSpread
@@ -171,18 +172,19 @@ samples = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(samples)
 def test_coarse_bins_are_runs_of_whole_grid_bins(sample: list[float]) -> None:
-    """At most ten, ascending from 0; counts add up; each holds at most a tenth and one grid bin more."""
+    """At most ten, and one for ten rows; ascending from 0; counts add up; each holds its part and one grid bin more."""
     bins = make_numeric_bins("x", np.array(sample))
     counts = np.bincount(bins.codes(np.array(sample) + 0.0), minlength=bins.bins)
     coarse = CoarseBins(bins, counts)
     starts = coarse.starts.tolist()
     assert starts[0] == 0
     assert starts == sorted(set(starts))
-    assert len(coarse) <= BINS
+    parts = min(BINS, max(1, len(sample) // 10))
+    assert len(coarse) <= parts
     merged = coarse.merge(counts)
     assert merged.sum() == len(sample)
     largest = max(counts.tolist())
-    assert (merged <= len(sample) / BINS + largest).all()
+    assert (merged <= len(sample) / parts + largest).all()
     shown = coarse.histogram(counts, counts)
     assert len(shown.edges) == len(coarse) + 1
     assert sum(shown.reference) == pytest.approx(1, abs=1e-5)  # shares are shown to six digits
@@ -285,9 +287,33 @@ def test_what_a_reference_is_too_small_for_is_undefined() -> None:
         got = measure.columns(encode_rows(grid, of_categories(["a", "b"] * 200))[1])["c"]
         for metric in DIVERGENCES:
             assert (metric in got) == (number >= 100)
-            assert (measure.why_undefined(metric, "c") is None) == (number >= 100)
+            assert (measure.why_undefined(metric, "c", by_reference=False) is None) == (number >= 100)
         for metric in ("psi", "new_category_rate"):
             assert bool(ReferenceSpread(measure).of(metric, ["c"], 300)) == (number >= 100)
+
+
+@pytest.mark.parametrize("valid_rows", [1, 12, 99, 100, 101])
+def test_of_few_numbers_there_is_nothing_but_what_they_are(valid_rows: int) -> None:
+    """Of 99 valid ones no divergence and no deviation; moments, quantiles and rates stay. Invalid ones don't count."""
+    sample = rows(list(range(300)), list(range(300)))
+    places = np.flatnonzero(sample.numeric_states[:, 0] == 0)[:valid_rows]
+    sample = take(sample, np.sort(np.concatenate([places, np.flatnonzero(sample.numeric_states[:, 0] != 0)])))
+    grid = make_grid(sample, FEATURES)
+    measure = Measure(grid, build_reference(grid, sample, "test"))
+    spread = ReferenceSpread(measure)
+    got = measure.columns(encode_rows(grid, rows(list(range(400)), list(range(400))))[1])["x"]
+    is_enough = valid_rows >= 100
+    for metric in METRICS.values():
+        names = [f"quantile_{q}" for q in QUANTILES] if metric.name == "quantile" else [metric.name]
+        if metric.subject != "column" or metric.name == "new_category_rate":
+            continue
+        compares, of_cells = metric.name in COMPARED, metric.name in OF_CELLS
+        for name in names:
+            assert (name in got) == (is_enough or not compares)
+            assert bool(spread.of(name, ["x"], 3000)) == (is_enough or of_cells)
+        for by_reference in (False, True):
+            why = measure.why_undefined(metric.name, "x", by_reference)
+            assert (why is None) == (is_enough or not (compares or (by_reference and not of_cells)))
 
 
 def test_a_reference_in_one_bin_has_no_divergences() -> None:

@@ -9,7 +9,7 @@ import pytest
 from monitor.config.expression import parse
 from monitor.config.resolved import ModelRules, ReferenceSpec, Rule, WindowSpec
 from monitor.evaluate.rules import Judgement, RuleSet, Silence
-from monitor.events import Observation, Series, StreamName, Verdict
+from monitor.events import STREAMS, Observation, Series, StreamName, Verdict
 
 WINDOW = WindowSpec(events=100, every=10, time_ms=None, every_ms=None)
 HOURLY = WindowSpec(events=None, every=None, time_ms=3_600_000, every_ms=None)
@@ -69,6 +69,7 @@ def judge(
     silences: Mapping[StreamName, Silence] | None = None,
     spread: tuple[float, float] | None = None,
     asked: list[tuple[str, str, tuple[str, ...], int]] | None = None,
+    reference_rows: int = 5000,
 ) -> list[Verdict]:
     def spreads(stream: StreamName, key: str, columns: Sequence[str], events: int) -> Mapping[str, tuple[float, float]]:
         if asked is not None:
@@ -76,7 +77,8 @@ def judge(
         return dict.fromkeys(columns, spread) if spread is not None else {}
 
     observations = {(o.stream, o.window): o for o in (FEATURES, PREDICTIONS)}
-    judgement = Judgement(60_000, observations, moved, changes or {}, blind or {}, silences or {}, spreads)
+    rows = dict.fromkeys(STREAMS, reference_rows)
+    judgement = Judgement(60_000, observations, moved, changes or {}, blind or {}, silences or {}, spreads, rows)
     return [verdict for _, verdict in RuleSet(model_rules(*rules)).judge(judgement)]
 
 
@@ -133,6 +135,26 @@ def test_too_few_events_give_no_verdict() -> None:
     """`min_events` is inclusive."""
     assert len(judge(a_rule("psi > 0.25", min_events=100))) == 4
     assert judge(a_rule("psi > 0.25", min_events=101)) == []
+
+
+@pytest.mark.parametrize(
+    ("expr", "compares"),
+    [
+        ("psi > 0.25", True),
+        ("ks > 0.25", True),
+        ("js_distance > 0.25", True),
+        ("psi > reference_mean", True),
+        ('quantile{quantile="0.5"} > reference_mean', True),
+        ('quantile{quantile="0.5"} > 2', False),
+        ("late_rate > 0.1", False),
+    ],
+)
+def test_a_reference_of_fewer_rows_than_min_events_is_compared_with_nothing(expr: str, compares: bool) -> None:
+    """Inclusive, too; rules on what a window is by itself don't mind."""
+    rule = a_rule(expr, min_events=60)
+    found = [len(judge(rule, spread=(0.1, 0.01), reference_rows=rows)) for rows in (59, 60)]
+    assert found[1] > 0
+    assert found[0] == (0 if compares else found[1])
 
 
 def test_streams_are_judged_on_their_window() -> None:
