@@ -107,8 +107,13 @@ class StreamFold:
 
     def _observe(self, name: str, window: _Window, closed: Closed) -> list[Observation]:
         """Return a closed window's observation, or nothing if it is empty like the one before."""
-        silent = closed.events == 0 and window.last is not None and window.last.events == 0
-        columns = {} if closed.events == 0 else self.measure.columns(closed.counts)
+        last, before = window.last, window.observation
+        silent = closed.events == 0 and last is not None and last.events == 0
+        columns: Mapping[str, Series] = {}
+        if last is not None and before is not None and last.counts is closed.counts:  # a sparse stream's stay for long
+            columns = before.columns
+        elif closed.events > 0:
+            columns = self.measure.columns(closed.counts)
         window.last, window.moved = closed, True
         window.observation = self._observation(name, closed, columns)
         return [] if silent else [window.observation]

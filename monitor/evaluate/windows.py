@@ -197,6 +197,7 @@ class _RunningSum:
         self.slices: deque[_Slice] = deque()
         self.events = 0
         self.counts = np.zeros(width, dtype=np.int64)
+        self._frozen: Int64s | None = None
 
     def open(self, start: int) -> None:
         """Begin a slice at `start`; it is the newest from now on."""
@@ -211,12 +212,14 @@ class _RunningSum:
         self.slices[-1].absorb(events, counts, offsets)
         self.events += events
         self.counts += counts
+        self._frozen = None
 
     def drop(self) -> None:
         """Drop the oldest slice."""
         left = self.slices.popleft()
         self.events -= left.events
         left.leave(self.counts)
+        self._frozen = None
 
     def state(self) -> tuple[SliceState, ...]:
         return tuple(part.state() for part in self.slices)
@@ -233,9 +236,13 @@ class _RunningSum:
             self.events += held.events
             if held.counts is not None:
                 self.counts += held.counts
+        self._frozen = None
 
     def close(self, start: int, end: int) -> Closed:
-        return Closed(start, end, self.events, _frozen(self.counts), _ranges(self.slices))
+        """Close a window; the same vector of counts as at the last time if nothing has come or gone since."""
+        if self._frozen is None:
+            self._frozen = _frozen(self.counts)
+        return Closed(start, end, self.events, self._frozen, _ranges(self.slices))
 
 
 class SlidingEvents:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from monitor.cli.main import app
 from monitor.cli.replay import Options, replay
+from monitor.evaluate.measure import Measure
+from monitor.events import Int64s, Series
 
 CONFIG = """
 version: 1
@@ -124,3 +126,27 @@ def test_the_limit_is_printed_by_check_and_of_a_reference(tmp_path: Path) -> Non
     assert CliRunner().invoke(app, arguments).exit_code == 0
     shown = CliRunner().invoke(app, ["reference", "show", str(file)]).output
     assert "longest gap between rows 3d; without `no_data`, NoData after 9d" in shown
+
+
+def test_windows_of_a_sparse_stream_are_measured_when_something_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of windows of 60 days that close each hour those of one row a day are the same for a day."""
+    measured = 0
+    columns = Measure.columns
+
+    def counted(measure: Measure, counts: Int64s) -> Mapping[str, Series]:
+        nonlocal measured
+        measured += 1
+        return columns(measure, counts)
+
+    monkeypatch.setattr(Measure, "columns", counted)
+    source, scores = table(tmp_path / "t.csv", cycled("daily", 160)), tmp_path / "scores.jsonl"
+    config = tmp_path / "alerts.yaml"
+    more = "lateness: 1m"
+    text = CONFIG.format(reference="{first: 60}", more=more).replace("{events: 20, every: 5}", "{time: 60d, every: 1h}")
+    config.write_text(text)
+    replay(Options((str(source),), config=config, scores=scores))
+    published = len(scores.read_bytes().splitlines())
+    assert published > 38 * 24  # from the sixtieth day behind the reference on
+    assert measured <= 2 * 40
