@@ -40,7 +40,7 @@ class Contracts:
         self.by_digest.pop(contract.digest, None)  # the order is that of the newest of each
         self.by_digest[contract.digest] = contract
         self._newest[contract.topic] = contract
-        self._taken[contract.topic] = _whatever_life(contract)
+        self._taken[contract.topic] = whatever_life(contract)
         self._seen.add(self._taken[contract.topic])
         self._handed.discard(contract.digest)
         self._unread.pop(contract.digest, None)
@@ -145,7 +145,8 @@ class Contracts:
         ]
 
 
-def _whatever_life(contract: TopicContract) -> TopicContract:
+def whatever_life(contract: TopicContract) -> TopicContract:
+    """The contract as a configuration gives it: whatever lives its models are in."""
     return msgspec.structs.replace(
         contract, models=tuple(msgspec.structs.replace(model, life=0) for model in contract.models)
     )

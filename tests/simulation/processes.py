@@ -130,10 +130,6 @@ class Process:
             return False
         return any(standing.folding_again for standing in self._stage.standings().values())
 
-    @property
-    def has_older_file(self) -> bool:
-        return isinstance(self._stage, ProfileStage) and bool(self._stage._older)
-
     def offer(self, config: Config) -> None:
         """Another configuration before the next turn, as SIGHUP does; one that can't be taken changes nothing."""
         self._offered.append(config)

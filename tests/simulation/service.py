@@ -10,7 +10,9 @@ from monitor.events import TopicPartition
 from monitor.ledger.entries import Command
 from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.position_records import EvaluatedModel, decode_evaluate, decode_model, key_of, models_key
+from monitor.runner.contracts import contracts_of, whatever_life
 from monitor.runner.topics import create_topics
+from monitor.sources.control import control_records, decode_control
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.configurations import STREAMS, Layout, Shape, configuration
 from tests.simulation.processes import PLACE, TOPICS, Process
@@ -113,8 +115,14 @@ class Service:
         self.reload()
 
     def wants_a_signal(self) -> bool:
-        """Whether a process goes by an older file than the others, as it warns, and needs SIGHUP."""
-        return any(process.has_older_file for process in self.of("profile"))
+        """Whether a newer contract than that of the file counts for a topic, so that the file needs SIGHUP.
+
+        A process that has seen the signal may have ended before it published what the file says.
+        """
+        published = decode_control(control_records(self.bus, TOPICS), TOPICS.prefix).topic_contracts
+        newest = {contract.topic: whatever_life(contract) for contract in published}
+        own = contracts_of(self.config())
+        return any(newest.get(topic, contract) != contract for topic, contract in own.items())
 
     def may_leave(self, model: str, streams: Collection[str] = ("features", "predictions")) -> bool:
         """Whether others read the topics of these streams of a model, too, so that they may go by a reload."""
