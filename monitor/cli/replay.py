@@ -102,7 +102,8 @@ def replay(options: Options) -> Outcome:
         bus.close()
     firing = [message.key for message in alerts if message.firing]
     if firing and options.alerts_out is not None:
-        typer.echo(f"next: streamdrift explain {firing[0][:6]} --alerts {shlex.quote(str(options.alerts_out))}")
+        alerts_file = shlex.quote(str(options.alerts_out))
+        typer.echo(f"next: streamdrift explain {firing[0][:6]} --alerts {alerts_file}", err=True)
     total = sum(engine.buckets().values(), Counter())
     dead = sum(n for name, n in total.items() if name.startswith("dead:"))
     never = sum(len(rule.never) for rule in rules)

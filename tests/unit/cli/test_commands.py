@@ -151,8 +151,9 @@ def test_from_traffic_to_alerts_to_a_replay_in_the_same_bytes(tmp_path: Path) ->
 
 def _explain(bus: str, log: Path, alerts: Path) -> None:
     """The same of a service and of its replay, and the command that is printed prints the rows of the window."""
-    message = next(m for m in map(json.loads, alerts.read_text().splitlines()) if m["subject"].endswith("/amount_usd"))
-    fingerprint, window = message["data"]["fingerprint"], message["data"]["evidence"]["window"]
+    messages = [json.loads(line) for line in alerts.read_text().splitlines()]
+    found = [message["data"] for message in messages if message["subject"].endswith("/amount_usd")]
+    fingerprint, window = next((data["fingerprint"], w) for data in found if (w := data["evidence"]["window"]))
     live = streamdrift("explain", fingerprint, "--bus", bus, "--json")
     again = streamdrift("explain", fingerprint[:6], "--alerts", str(alerts), "--json")
     assert live.returncode == again.returncode == 0, live.stderr + again.stderr
