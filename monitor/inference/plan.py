@@ -9,9 +9,10 @@ import numpy as np
 
 from monitor.codec.durations import duration_text
 from monitor.config.resolved import Task
+from monitor.evaluate.measure import LEAST
 from monitor.events import Int64s
 from monitor.inference.column_values import Values
-from monitor.inference.roles import Decision
+from monitor.inference.roles import Decision, Role
 from monitor.inference.sample import Sample
 
 _PANES_MS: Final = (10_000, 60_000, 300_000, 900_000, 3_600_000, 21_600_000, 86_400_000)
@@ -19,6 +20,7 @@ _SHORT_MS: Final = 600_000
 """Rows of less time than this get panes of a second: windows close with panes."""
 _SHORT_PANE_MS: Final = 1000
 _NICE: Final = (100, 200, 300, 500, 1000, 2000, 3000, 5000)
+_WATCHED: Final[tuple[Role, ...]] = ("numerical", "binary", "categorical", "arrays", "prediction", "probability")
 _BY_CHANCE: Final = 35.0
 """psi of ten bins without any change, at n and m rows: about (9 ± 4.2) (1/n + 1/m); six deviations above its mean."""
 _DAY: Final = 86_400_000
@@ -49,7 +51,7 @@ def plan_of(sample: Sample, decisions: list[Decision]) -> Plan:
     pane = next((length for length in _PANES_MS if gap is None or length >= gap), _PANES_MS[-1])
     if gap is not None and gap * sample.rows < _SHORT_MS:
         pane = _SHORT_PANE_MS
-    reference = _nice(sample.rows // 4)
+    reference = max(_nice(sample.rows // 4), _least_reference(sample, decisions))
     window = _nice((sample.rows - reference) // 6)
     usual = gap is None or pane == _PANES_MS[0]
     silence = 3 * longest if longest is not None else 0
@@ -94,6 +96,16 @@ def _median_gap(sample: Sample, name: str | None) -> int | None:
 def _longest_gap(sample: Sample, name: str | None) -> int | None:
     times = _times(sample, name)
     return int(np.diff(times).max()) if len(times) > 1 else None
+
+
+def _least_reference(sample: Sample, decisions: list[Decision]) -> int:
+    """Rows in which each column that is mostly there has some more than the values that divergences take."""
+    shares = [
+        Values(cells, sample.decimal).n / max(1, len(cells))
+        for cells in (sample.columns[decision.name] for decision in decisions if decision.role in _WATCHED)
+    ]
+    wanted = LEAST / min((share for share in shares if share > 0.5), default=1.0)
+    return LEAST if wanted <= LEAST else next(n for n in _NICE if n >= 1.2 * wanted)
 
 
 def _nice(rows: int) -> int:

@@ -75,3 +75,24 @@ def test_a_file_is_overwritten_only_with_force(tmp_path: Path) -> None:
     assert (refused.exit_code != 0, out.read_text()) == (True, "mine")
     assert CliRunner().invoke(app, ["init", str(source), "--out", str(out), "--yes", "--force"]).exit_code == 0
     assert out.read_text().startswith("# Proposed by")
+
+
+@pytest.mark.parametrize("missing", [0, 10, 4])
+def test_a_small_table_gets_a_reference_with_enough_values(missing: int, tmp_path: Path) -> None:
+    """Of 100 rows with gaps fewer than 100 values are left, on which no divergence stands."""
+    values = ["" if missing and n % missing == 0 else n * 37 % 101 for n in range(420)]
+    rows = [f"2026-03-01T00:{n // 60:02}:{n % 60:02}Z,{value}" for n, value in enumerate(values)]
+    source, out = tmp_path / "small.csv", tmp_path / "alerts.yaml"
+    source.write_text("\n".join(["event_time,x", *rows]))
+    made = CliRunner().invoke(app, ["init", str(source), "--out", str(out), "--yes"])
+    assert f"reference of {200 if missing else 100} rows" in made.output
+    replayed = CliRunner().invoke(app, ["replay", str(source), "--config", str(out), "--fail-on", "not-judged"])
+    assert replayed.exit_code == 0, replayed.output
+
+
+def test_a_table_that_is_too_small_is_said_to_be(tmp_path: Path) -> None:
+    """It has fewer rows than reference and window take."""
+    source, out = tmp_path / "few.csv", tmp_path / "alerts.yaml"
+    source.write_text("event_time,x\n" + "".join(f"2026-03-01T00:00:{n:02}Z,{n * 37 % 101}\n" for n in range(60)))
+    made = CliRunner().invoke(app, ["init", str(source), "--out", str(out), "--yes"])
+    assert "60 rows are too few to judge: a reference of 100 and a window of 100 take 200" in made.output
