@@ -59,10 +59,9 @@ def show(file: Path) -> None:
         raise ConfigurationError(f"{file}: {error.strerror or error}") from error
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     for grid, reference in pairs:
-        first, last = reference.slices[0].first_time, reference.slices[-1].last_time
-        console.print(
-            f"{grid.model} / {grid.stream}: {reference.events} events, {time_text(first)} to {time_text(last)}"
-        )
+        first, last = reference.info.start, reference.info.end
+        span = "without times" if first is None or last is None else f"{time_text(first)} to {time_text(last)}"
+        console.print(f"{grid.model} / {grid.stream}: {reference.events} events, {span}")
         console.print(f"grid {grid.digest}  reference {reference.digest}  {len(reference.slices)} slices", style="dim")
         console.print(f"{_gap(reference)}; without `no_data`, NoData after {_silence(reference)}", style="dim")
         table = Table("series", "kind", "bins", *_SCORES.values(), box=None, header_style="dim")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import msgspec
@@ -31,11 +31,11 @@ _FORMAT = "streamdrift.reference/2"
 
 
 class ReferenceSlice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One slice: its rows, first and last event time in ms, and its flat count vector, packed."""
+    """One slice: its rows, first and last event time in ms (None if rows have none), and its flat counts, packed."""
 
     events: int
-    first_time: int
-    last_time: int
+    first_time: int | None
+    last_time: int | None
     counts: Counts
 
 
@@ -54,7 +54,7 @@ class Reference:
     """Counts of one stream of one model on the grid of digest `grid`, whose count vectors have `width` places.
 
     `origin`: where the rows came from. `longest_gap_ms`: between two rows that follow each other in time, of all
-    partitions together; None if they are fewer, or if an older release made the reference.
+    partitions together; None if they are fewer or have no times, or if an older release made the reference.
     """
 
     model: str
@@ -82,6 +82,11 @@ class Reference:
         for part in self.slices:
             total += unpack_counts(part.counts, self.width)
         return total
+
+    def without_times(self) -> Reference:
+        """The same of rows that have no times: their order is all that is known."""
+        slices = tuple(msgspec.structs.replace(part, first_time=None, last_time=None) for part in self.slices)
+        return replace(self, slices=slices, longest_gap_ms=None)
 
     @property
     def events(self) -> int:

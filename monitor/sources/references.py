@@ -93,7 +93,10 @@ def references_of_file(
         if own := [file for file in files if file.rows.stream == stream]:
             read = partial(_rows_of_files, own, limit)
             found = grid_and_reference(partial(_checked, read, check), stream, f"file {path.name}")
-            pairs += [] if found is None else [found]
+            if found is not None:
+                grid, reference = found
+                is_timed = all(file.is_timed for file in own)
+                pairs.append((grid, reference if is_timed else reference.without_times()))
     if not pairs:
         why = "; ".join(seen.lines(shows_values=False))
         raise ConfigurationError(f"{path} has no rows that make a reference of {contract.model}{why and ': ' + why}")

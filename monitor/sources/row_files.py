@@ -86,7 +86,7 @@ class RowFile:
     """Rows of one file for one stream.
 
     `times`: reads their times. `records`: reads them, the number of the first one given; in another order if one is
-    given.
+    given. `is_timed`: whether rows have times of their own.
     """
 
     content: Content
@@ -95,6 +95,7 @@ class RowFile:
     times: Callable[[], Times]
     records: Callable[[int, Int64s | None, Room], Iterator[RecordBatch]]
     sep: str = ","
+    is_timed: bool = True
     number: int = 0
     seen: Look = NOT_SEEN
 
@@ -186,11 +187,12 @@ def _table_file(content: Content, table: TableFile, rows: TableRows, unusable: U
         reader.first = number
         return reader.batches(order, room)
 
-    return RowFile(content, rows, unusable, reader.times, records, table.sep)
+    return RowFile(content, rows, unusable, reader.times, records, table.sep, reader.is_timed)
 
 
 def _flat_file(content: Content, rows: TableRows, unusable: Unusable) -> RowFile:
-    check_names(content.path, rows, names_of(content), unusable)
+    names = names_of(content)
+    check_names(content.path, rows, names, unusable)
     tp = TopicPartition(rows.stream.topic, 0)
 
     def times() -> Times:
@@ -200,7 +202,7 @@ def _flat_file(content: Content, rows: TableRows, unusable: Unusable) -> RowFile
         blocks = flat_events(content, rows, unusable, number)
         return _numbered(tp, blocks if order is None else _reordered(blocks, order, room), number)
 
-    return RowFile(content, rows, unusable, times, records)
+    return RowFile(content, rows, unusable, times, records, is_timed=rows.stream.time_root in names)
 
 
 def event_files(

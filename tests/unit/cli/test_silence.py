@@ -150,3 +150,29 @@ def test_windows_of_a_sparse_stream_are_measured_when_something_has_changed(
     published = len(scores.read_bytes().splitlines())
     assert published > 38 * 24  # from the sixtieth day behind the reference on
     assert measured <= 2 * 40
+
+
+@pytest.mark.parametrize("name", ["past.csv", "past.jsonl"])
+@pytest.mark.parametrize("is_timed", [True, False])
+def test_a_reference_without_times_has_none(tmp_path: Path, name: str, is_timed: bool) -> None:
+    """Its rows have an order, and nothing that a message could name; the usual silence is an hour."""
+    past, rng = tmp_path / name, random.Random(2)
+    rows = [{"time": f"2026-01-01T{i // 60:02}:{i % 60:02}:00Z", "x": rng.gauss(0, 1)} for i in range(200)]
+    kept = [row if is_timed else {"x": row["x"]} for row in rows]
+    if name.endswith(".csv"):
+        past.write_text("\n".join([",".join(kept[0]), *(",".join(map(str, row.values())) for row in kept)]) + "\n")
+    else:
+        past.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    config, out = tmp_path / "alerts.yaml", tmp_path / "alerts.jsonl"
+    config.write_text(CONFIG.format(reference=f"{{path: {past}}}", more="lateness: 1m").replace("> 100", "> -100"))
+    replay(Options((str(table(tmp_path / "now.csv", cycled("hourly", 60))),), config=config, alerts_out=out))
+    messages = [json.loads(line) for line in out.read_text().splitlines()]
+    (reference,) = [m["data"]["evidence"]["reference"] for m in messages if m["data"]["labels"]["alertname"] == "Drift"]
+    times = ("2026-01-01T00:00:00Z", "2026-01-01T03:19:00Z") if is_timed else (None, None)
+    assert (reference["events"], reference["from"], reference["to"]) == (200, *times)
+    file = tmp_path / "reference.json"
+    arguments = ["reference", "build", str(past), "--out", str(file), "--config", str(config)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    shown = CliRunner().invoke(app, ["reference", "show", str(file)]).output
+    assert ("200 events, without times" in shown) == (not is_timed)
+    assert ("longest gap between rows unknown" in shown) == (not is_timed)
