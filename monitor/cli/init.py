@@ -51,6 +51,8 @@ def init(source: str, out: Path, bus: str | None, mapping: Path | None, force: b
         out.write_text(text, encoding="utf-8")
     _show(decisions)
     has_time = any(decision.role == "timestamp" for decision in decisions)
+    if sample.has_values_for_names:
+        typer.echo("the first line seems to be a row of values: columns are called by it; write a header before it")
     if not has_time:
         typer.echo(without_times(sample, topic))
     if sample.rows < plan.reference + plan.window:

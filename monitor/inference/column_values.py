@@ -19,6 +19,8 @@ from monitor.events import Float64s, Int64s
 ENOUGH: Final = 0.95
 """Share of the values that must have a form for the column to have it."""
 _MOST_CLASSES: Final = 20
+_MOSTLY, _STRANGE = 0.5, 3
+"""Share of numbers from which on a column is one of numbers if so few different texts stand among them."""
 _DAYS: Final = ("%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%m/%d/%y", "%d-%m-%Y", "%Y/%m/%d", "%d %b %Y")
 _CLOCKS: Final = (" %H:%M:%S", " %H:%M", "", " %I:%M:%S %p", " %I:%M %p", ", %H:%M:%S", ", %H:%M")
 _FORMATS: Final = ("%Y%m%d", "%b %d, %Y", *(day + clock for day in _DAYS for clock in _CLOCKS))
@@ -68,6 +70,14 @@ class Values:
     def _has_leading_zeros(self) -> bool:
         """Texts such as 01067 are codes."""
         return any(len(t) > 1 and t[0] == "0" and t.isdecimal() for t in self.different)
+
+    @property
+    def strange(self) -> list[str] | None:
+        """The few texts that stand among many different numbers; None if the column is not of that sort."""
+        if self.share_of_numbers < _MOSTLY or self._has_leading_zeros:
+            return None
+        others = sorted({text for text, number in zip(self.texts, self.numbers, strict=True) if np.isnan(number)})
+        return others if len(others) <= _STRANGE and len(self.different) > _MOST_CLASSES + len(others) else None
 
     @property
     def are_whole(self) -> bool:

@@ -45,7 +45,9 @@ def roles_of(sample: Sample, given: Mapping[str, Role] | None = None) -> list[De
     found: dict[str, Decision] = {}
     seen = {name: Values(values, sample.decimal) for name, values in sample.columns.items()}
     for name, values in seen.items():
-        if name in known:
+        if name in sample.repeated:
+            found[name] = _out(name, "more than one column has this name")
+        elif name in known:
             found[name] = Decision(name, known[name], "as given")
         else:
             found[name] = _decide(name, values)
@@ -154,6 +156,10 @@ def _of_numbers(name: str, values: Values) -> Decision:
 
 
 def _of_texts(name: str, values: Values) -> Decision:
+    if (strange := values.strange) is not None:
+        texts = ", ".join(f"{text[:20]!r}" for text in strange)
+        why = f"numbers, but for {1 - values.share_of_numbers:.0%} ({texts})"
+        return Decision(name, "numerical", why, "categorical")
     words = float(np.mean([len(text.split()) for text in values.texts]))
     share = len(values.different) / values.n
     if words >= _WORDS and share > 0.2:

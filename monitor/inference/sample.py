@@ -11,9 +11,13 @@ from typing import Any, Final
 
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_newest
+from monitor.codec.event_times import read_texts
 from monitor.codec.lenient import read_lenient
+from monitor.codec.times import UNREADABLE
+from monitor.contract import TimeForm
 from monitor.errors import ConfigurationError
 from monitor.events import TopicPartition
+from monitor.inference.column_values import Values
 from monitor.sources.file_content import content_of
 from monitor.sources.plain_files import events_of
 from monitor.sources.source_paths import paths_of
@@ -32,7 +36,8 @@ class Sample:
     """Rows by column. `columns`: values in order, None if absent; a CSV file's are texts. `rows`: of the whole source.
 
     `decimal`: the decimal sign of texts. `models`: how many rows name which model, of native events. `featured`: the
-    columns within `features`. `bare`: those of events without `features`, or of all rows that are none.
+    columns within `features`. `bare`: those of events without `features`, or of all rows that are none. `repeated`:
+    names that several columns have, whose values are not read. `has_values_for_names`: the header seems to be a row.
     """
 
     name: str
@@ -43,6 +48,8 @@ class Sample:
     is_events: bool = False
     featured: frozenset[str] = frozenset()
     bare: frozenset[str] = frozenset()
+    repeated: frozenset[str] = frozenset()
+    has_values_for_names: bool = False
 
 
 def sample_of_files(source: str) -> Sample:
@@ -71,8 +78,9 @@ def sample_of_topic(bus: Bus, topic: str) -> Sample:
 
 
 def _count(table: TableFile) -> int:
-    """Rows of a table; of one that does not say, by reading its first column."""
-    return table.rows or sum(batch.num_rows for batch in table.batches(table.names[:1], lambda: None))
+    """Rows of a table; of one that does not say, by reading its first column that has a name of its own."""
+    first = [name for name in table.names if table.names.count(name) == 1][:1] or table.names[:1]
+    return table.rows or sum(batch.num_rows for batch in table.batches(first, lambda: None))
 
 
 def _of_table(name: str, table: TableFile, rows: int) -> Sample:
@@ -86,7 +94,18 @@ def _of_table(name: str, table: TableFile, rows: int) -> Sample:
         left -= part.num_rows
         if left <= 0:
             break
-    return Sample(name, columns, rows, table.decimal)
+    repeated = frozenset(columns.keys() - set(once))
+    return Sample(name, columns, rows, table.decimal, repeated=repeated, has_values_for_names=_are_values(table.names))
+
+
+def _are_values(names: Sequence[str]) -> bool:
+    """Tell whether one of the names is a fraction or a time: then a row stands where the header should be.
+
+    Whole numbers, such as years, are names.
+    """
+    fractions = Values(names, ".").numbers % 1 > 0
+    times = read_texts([name for name in names if not name.strip().isdecimal()], TimeForm()).times
+    return bool(fractions.any() or (times != UNREADABLE).any())
 
 
 def _objects(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -50,6 +52,49 @@ def test_numbers_that_go_up_evenly_are_times_or_count_the_rows(first: int, step:
     """Under any name: epochs lie between 2000 and 2100, a row's number does not."""
     sample = Sample("t", {"when": [first + step * n for n in range(100)], "x": [0.5 * n % 7 for n in range(100)]}, 100)
     assert roles_of(sample)[0].role == role
+
+
+@pytest.mark.parametrize(
+    ("others", "share", "role"),
+    [(["ERR"], 0.14, "numerical"), (["n/a", "-", "?"], 0.4, "numerical"), (["a", "b", "c", "d"], 0.3, "left out")],
+)
+def test_a_few_texts_among_many_numbers_are_no_categories(others: list[str], share: float, role: str) -> None:
+    """One to three of them, in up to half of the rows; somebody is asked, because it may be otherwise."""
+    values = [others[n % len(others)] if n % 100 < 100 * share else str(n * 37 % 1000 / 8) for n in range(1000)]
+    if role == "left out":  # many texts
+        values = [value if value[0].isdigit() else f"{value}{n}" for n, value in enumerate(values)]
+    (decision,) = roles_of(Sample("t", {"x": values}, 1000))
+    assert decision.role == role
+    assert (decision.unsure == "categorical") == (role == "numerical")
+    few = ["1", "2", "3", "A"] * 50
+    assert roles_of(Sample("t", {"x": few}, 200))[0].role == "categorical"
+
+
+def test_a_name_that_two_columns_have_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    """The same in a CSV file and in a Parquet file; `replay` would refuse it."""
+    lines = [f"{n * 37 % 100 / 8},{n},{'ab'[n % 2]}" for n in range(300)]
+    (tmp_path / "t.csv").write_text("x,x,k\n" + "\n".join(lines) + "\n")
+    numbers, letters = pa.array([float(line.split(",")[0]) for line in lines]), pa.array([line[-1] for line in lines])
+    table = pa.Table.from_arrays([numbers, numbers, letters], names=["x", "x", "k"])
+    pq.write_table(table, tmp_path / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        found = {decision.name: decision for decision in roles_of(sample_of_files(str(tmp_path / name)))}
+        assert (found["x"].role, found["x"].why) == ("left out", "more than one column has this name")
+        assert found["k"].role == "categorical"
+
+
+@pytest.mark.parametrize(
+    ("header", "is_told"),
+    [("t,x,k", False), ("2019,2020,k", False), ("2026-03-01T00:00:00Z,1,k", True), ("a,61.59,b", True)],
+)
+def test_a_header_that_seems_to_be_a_row_is_told(tmp_path: Path, header: str, is_told: bool) -> None:
+    """Years and other whole numbers are names."""
+    lines = [f"2026-03-01T{n // 60:02}:{n % 60:02}:00Z,{n * 37 % 100 / 8},{'ab'[n % 2]}" for n in range(300)]
+    source = tmp_path / "t.csv"
+    source.write_text(header + "\n" + "\n".join(lines) + "\n")
+    made = CliRunner().invoke(app, ["init", str(source), "--out", str(tmp_path / "a.yaml"), "--yes"])
+    assert made.exit_code == 0, made.output
+    assert ("the first line seems to be a row" in made.output) == is_told
 
 
 @pytest.mark.parametrize("stream", ["features", "predictions"])
