@@ -142,7 +142,7 @@ class LedgerRestore:
         reset = begun_anew(self._task, {name: record.releases for name, record in self._models.items()})
         others = {*self._still.stopped, *reset}
         if not self.is_comparable:
-            others |= self._models.keys() | self._task.models.keys()
+            others |= self._task.models.keys() | self._outbox.present.models
             self._take_over(others)
         known = {name: record.outputs for name, record in self._models.items() if name not in others}
         if self.is_comparable:
@@ -164,7 +164,7 @@ class LedgerRestore:
         """Go on from a commit of another version of messages, and snapshot every model in this one."""
         self._outbox.complete({"", *names})
         self._still.go_on_behind({model: self._outbox.numbers(model) for model in self._still.stopped})
-        self._commits.settle(self._task.models)
+        self._commits.settle(set(names) - self._still.stopped.keys())
         committed, running = self._target.messages, self._commits.messages
         self._log.warning("messages_not_compared", partition=self._tp.partition, committed=committed, running=running)
 

@@ -61,6 +61,15 @@ class PresentOutputs:
         """The output partitions whose records are numbered; that of the ledger is the first."""
         return [self._tp, *(TopicPartition(self._topics.name(topic), self._tp.partition) for topic in OUTPUTS)]
 
+    @property
+    def models(self) -> frozenset[str]:
+        """The models that the commit knows, and those of which it knows nothing but that have outputs behind the tails.
+
+        So it is if a model's first outputs are those of a torn commit.
+        """
+        prefix = self.writer("") + "/"
+        return frozenset(name.removeprefix(prefix) for name, _ in self._numbers if name.startswith(prefix))
+
     # ------------------------------------------------------------------ restoring
 
     def restore(
@@ -83,7 +92,7 @@ class PresentOutputs:
                 )
             self._numbers |= {(writer, place): number for writer, number in (found or {}).items()}
         # what the last commit claims and has lost is not there until the next one has written it again, and says so
-        self._before = {name: self.numbers(name) for name in claimed}
+        self._before = {name: self.numbers(name) for name in {"", *self.models}}
         if not is_comparable:
             self.lost = {
                 place

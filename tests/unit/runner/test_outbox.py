@@ -15,10 +15,19 @@ from monitor.events import Outgoing, Record, TopicPartition
 from monitor.ledger.entries import Activation, new_decision
 from monitor.ledger.entry_codec import decode_agreement
 from monitor.ledger.ledger_topics import LedgerTopics
-from monitor.ledger.position_records import FORMAT, EvaluatedModel, EvaluatePosition, Snapshot, Stopped
+from monitor.ledger.position_records import (
+    FORMAT,
+    EvaluatedModel,
+    EvaluatePosition,
+    Snapshot,
+    Stopped,
+    decode_model,
+)
 from monitor.runner.activations import Activations, activation_key
 from monitor.runner.commands import Commands
-from monitor.runner.ledger_commits import LedgerCommits
+from monitor.runner.ledger_commits import Fold, LedgerCommits
+from monitor.runner.ledger_restore import LedgerRestore, Restored
+from monitor.runner.model_records import ModelRecords
 from monitor.runner.outbox import Outbox
 from monitor.runner.parts import USUAL
 from monitor.runner.sequences import Sequencer, writer_and_sequence
@@ -245,6 +254,33 @@ def test_a_stopped_model_goes_on_behind_what_another_release_has_left() -> None:
     still.go_on_behind({"m": outbox.numbers("m")})
     assert still.stopped["m"].numbers == {ALERTS: 3, "sd.observations/0": 5}
     assert commits.moved == {"m"}
+
+
+def test_a_model_that_no_commit_knows_goes_on_behind_what_another_release_has_left() -> None:
+    """Its first outputs are those of a torn commit: none of what follows is taken for one of them.
+
+    The next commit writes its record, and until it has a snapshot no restart compares its messages.
+    """
+    bus, left = a_bus(0), with_ids("a", "b", "c")
+    records = [Outgoing("sd.alerts", 0, b"k", message.value) for message in left]
+    bus.write(Sequencer(f"{WRITER}/m").number(records), markers=False)
+    log, outbox, activations = get_log("test"), Outbox("sd.evaluate", TP, TOPICS), Activations(bus, TOPICS)
+    commits = commits_of(bus, outbox)
+    still = StoppedModels(bus, TP, PLACE, activations, outbox, commits, log)
+    parts = Restored(outbox, commits, still, activations, Snapshots(bus, TOPICS, USUAL))
+    target = msgspec.structs.replace(a_position(0, 0).position, models=ModelRecords().digest, messages="another")
+    restore = LedgerRestore(bus, TP, PLACE, parts, target, {}, log)
+    task, _ = restore.begin(EvaluateTask(PLACE))
+    restore.look_up()
+    restore.arrive()
+    outbox.publish([*left[1:], *with_ids("d", "e")], {})
+    written = [(record.value, writer_and_sequence(record.headers)[1]) for record in outbox.take()]
+    assert written == [(b'{"id":"d"}', 3), (b'{"id":"e"}', 4)]
+    position, models = commits.commit(Fold(task, 9, {}))
+    record = decode_model(models["m"])
+    assert (record.before, record.numbers) == ({ALERTS: 3}, {ALERTS: 5})
+    assert position.messages == ""
+    assert commits.parts.are_wanted
 
 
 @pytest.mark.parametrize("found", [0, 1, 3])
