@@ -72,8 +72,8 @@ class ProfilePosition(msgspec.Struct, frozen=True, omit_defaults=True):
     were published. `highest`: the largest accepted time; `silent_to`: the newest report of the silence since then.
     `quarantined`: offsets of those left out after `low`. `before`: the commit before this one; `tails`: the offset
     behind its records in each output partition, so that what the last commit wrote can be looked up, and done again.
-    `written_switches`, `written_heartbeats`: those that this commit writes to the ledger, wherever `low` is by now: if
-    that part of it is lost, outputs that follow from them may be there.
+    `written_switches`, `written_heartbeats`: those that this commit writes to the ledger, wherever `low` is by now, or
+    those of the commit that it takes back: if that part is lost, outputs that follow from them may be there.
     `models`: only those of which there is something to say, so that a topic of many models has a small record.
     """
 

@@ -40,7 +40,7 @@ class InputPartition:
         self._heartbeats: list[Heartbeat] = []
         self._switches: list[ContractSwitch] = []
         self._written: tuple[tuple[Switch, ...], tuple[Heartbeat, ...]] = (), ()
-        """The switches and heartbeats among what was taken of it last."""
+        """The switches and heartbeats among what was to be taken of it last."""
         self._reported: set[str] = set()
         """What is logged of the form of its times."""
         self._touched: set[str] = set()
@@ -156,6 +156,8 @@ class InputPartition:
 
     def take_outputs(self, topics: LedgerTopics, dead_letters: TopicPartition) -> list[Outgoing]:
         """What is new and not there yet, numbered. `dead_letters`: where rejected records go."""
+        switches = tuple(switch_of(entry) for entry in self._switches if entry.nth)  # 0: what it begins with
+        self._written = switches, tuple(self._heartbeats)
         if not self.life.may.publish:
             return []
         outgoing = self._take_outgoing(topics, dead_letters)
@@ -173,7 +175,7 @@ class InputPartition:
         """
         self._tails |= {name: end(p) for name, p in _names(places) if name not in self._tails}
         position, self._undone = self._undone or self.task.snapshot(self._sequencer.sequences), None
-        (switches, beats), self._written = self._written, ((), ())
+        switches, beats = self._written
         full = msgspec.structs.replace(
             position, tails=self._tails, before=self._before, written_switches=switches, written_heartbeats=beats
         )
@@ -194,8 +196,6 @@ class InputPartition:
         drained, ledger, of = self.task.drain(), topics.name("ledger"), topics.partition_of
         readers = sorted({of(model) for model in self._touched.union(self.models)})
         shared: list[Entry] = [*self._switches, *self._heartbeats]
-        switches = tuple(switch_of(entry) for entry in self._switches if entry.nth)  # 0: what it begins with
-        self._written = switches, tuple(self._heartbeats)
         notices = [*self.notices, *(record_quarantined(self.tp, offset, at) for offset, at in drained.quarantined)]
         self._switches, self._heartbeats, self._touched, self.notices = [], [], set(), []
         outgoing = [encode_entry(pane, ledger, of(pane.model)) for pane in drained.panes]

@@ -149,10 +149,8 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
     known, before = last, msgspec.structs.replace(last, before=None)
     if present.lacks(last) and last.before is not None:
         known = before = last.before
-    beats, switches = set(present.heartbeats), list(present.switches)
-    if known is not last:
-        beats |= {*last.heartbeats, *last.written_heartbeats}
-        switches = [*last.written_switches, *last.switches, *switches]
+    beats = {*last.heartbeats, *last.written_heartbeats, *present.heartbeats}
+    switches = [*last.written_switches, *last.switches, *present.switches]
     return Known(
         known,
         before,

@@ -126,8 +126,9 @@ def test_a_first_commit_that_has_lost_its_contract_is_made_again(
     assert len(dead_letters(bus)) == 1
 
 
+@pytest.mark.parametrize("ends_again", [False, True], ids=["goes on", "ends when the lost commit is taken back"])
 def test_a_switch_that_is_lost_behind_the_low_water_mark_is_made_again_where_it_was(
-    monkeypatch: pytest.MonkeyPatch,
+    ends_again: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was rejected behind it, because a model had gone, is there, and was under no other contract."""
     of_one = TEXT.replace("{first: 10}", "{first: 1000}").replace("{task", "{pane: 10s, lateness: 1s, task")
@@ -163,9 +164,26 @@ def test_a_switch_that_is_lost_behind_the_low_water_mark_is_made_again_where_it_
     with pytest.raises(TransactionFailed):
         loop.turn(wait_ms=0)
     assert len(dead_letters(bus)) == 1
+    if ends_again:
+        end_with_the_next_commit(begun(bus, load(of_one, "alerts.yaml")))
     turn(begun(bus, load(of_one, "alerts.yaml")))
     assert len(dead_letters(bus)) == 1
     assert [entry.offset for entry in switches_in(bus)] == [0, 2]
+
+
+def end_with_the_next_commit(loop: Loop) -> None:
+    """Take turns until something is committed, and no more."""
+    commit = loop._writer.commit
+
+    def last(
+        outgoing: Sequence[Outgoing], offsets: Mapping[TopicPartition, Committed], polled: Polled | None
+    ) -> Mapping[TopicPartition, int]:
+        commit(outgoing, offsets, polled)
+        raise TransactionFailed("the process was killed behind its commit")
+
+    loop._writer.commit = last  # type: ignore[method-assign]
+    with pytest.raises(TransactionFailed):
+        turn(loop)
 
 
 def switches_in(bus: MemoryBus) -> list[ContractSwitch]:
