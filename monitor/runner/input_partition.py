@@ -10,7 +10,7 @@ import msgspec
 from monitor.codec.dead_letters import dead_letter
 from monitor.contract import TopicContract, lane_contract
 from monitor.events import OffsetRange, Outgoing, Rejected, TopicPartition
-from monitor.ledger.entries import ContractSwitch, Entry, Heartbeat, Notice, Watermark
+from monitor.ledger.entries import BEFORE_ALL, ContractSwitch, Entry, Heartbeat, Notice, Watermark
 from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import ProfilePosition, Switch, switch_of
@@ -150,7 +150,12 @@ class InputPartition:
         It may wait for a grid that nobody makes any more, and may take no other contract before.
         """
         fold = self.task.fold
-        return self.task.expects_more or self._present.rejects_beyond(fold.position, fold.intake.offsets())
+        watermark = BEFORE_ALL if fold.watermark is None else fold.watermark
+        return (
+            self.task.expects_more
+            or self._present.rejects_beyond(fold.position, fold.intake.offsets())
+            or self._present.seals_beyond(watermark, self.models)
+        )
 
     # ------------------------------------------------------------------ what it commits
 

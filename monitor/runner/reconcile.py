@@ -84,6 +84,11 @@ class Present:
         offsets = self.quarantined | {int(name[1]) for name in names if name[0] == DEAD_LETTER}
         return any(offset >= position or offset in waiting for offset in offsets)
 
+    def seals_beyond(self, watermark: int, models: Collection[str]) -> bool:
+        """Return true if panes or samples of the models are there that end behind a watermark (ms)."""
+        panes = (name for names in self.names.values() for name in names if name[0] in (PANE, SAMPLE))
+        return any(int(name[5]) > watermark for name in panes if name[1] in models)
+
     def is_beyond(
         self, position: ProfilePosition, waiting: Collection[int], lanes: Mapping[str, tuple[str, int]]
     ) -> bool:
