@@ -102,7 +102,7 @@ class Present:
         panes = [(name, *lanes[str(name[1])]) for name in names if name[0] in (PANE, SAMPLE) and name[1] in lanes]
         return (
             self.rejects_beyond(position.position, waiting)
-            or any(switch.offset >= position.position or switch.offset in waiting for switch in switches)
+            or any(_is_to_come(position, switch) or switch.offset in waiting for switch in switches)
             or any(_is_behind(position, beat) for beat in self.heartbeats)
             or any(_was_open(name, position, pane_ms, waits=name[3] == lane) for name, lane, pane_ms in panes)
         )
@@ -162,9 +162,14 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
         last.tails | without,
         present,
         tuple(sorted((b for b in beats if _is_behind(known, b)), key=lambda beat: beat.order)),
-        tuple(s for s in dict.fromkeys(switches) if s.offset >= known.position and s not in known.switches),
+        tuple(s for s in dict.fromkeys(switches) if _is_to_come(known, s)),
         known is not last,
     )
+
+
+def _is_to_come(position: ProfilePosition, switch: Switch) -> bool:
+    """Return true if a switch is later than a position. Of those at its offset a position keeps how many have been."""
+    return (switch.offset, switch.nth) > (position.position, position.switched)
 
 
 def _is_behind(position: ProfilePosition, beat: Heartbeat) -> bool:

@@ -18,13 +18,14 @@ from monitor.contract import TopicContract
 from monitor.errors import TransactionFailed
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.entries import ContractSwitch, PartitionSet
-from monitor.ledger.entry_codec import decode_agreement, decode_entry
+from monitor.ledger.entry_codec import decode_agreement, decode_entry, encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import ModelPosition, ProfilePosition, RowState
 from monitor.runner.contracts import contracts_of
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
-from monitor.runner.reconcile import PANE, Present
+from monitor.runner.reconcile import PANE, Present, to_go_on_from
+from monitor.runner.sequences import Sequencer
 from monitor.runner.topics import create_topics
 from monitor.telemetry import get_log
 from tests.sets import name_partitions
@@ -184,6 +185,20 @@ def end_with_the_next_commit(loop: Loop) -> None:
     loop._writer.commit = last  # type: ignore[method-assign]
     with pytest.raises(TransactionFailed):
         turn(loop)
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_a_switch_at_the_position_is_made_again_only_if_it_has_yet_to_come(before: int) -> None:
+    """Several may have been at one offset, and the newest of them has left the first one's ledger partition alone."""
+    bus, writer = a_bus(), "sd.profile/in/0"
+    switches = [ContractSwitch("in", 0, 9, 20, digest, nth=nth) for nth, digest in ((1, "a"), (2, "b"))]
+    entries = [encode_entry(switch, "sd.ledger", 0) for switch in switches]
+    bus.write(Sequencer(writer).number(entries), markers=False)
+    contract = ("", "a", "b")[before]
+    last = ProfilePosition("", RowState(9), 9, 0, 0, 20, 20, 20, "", contract, switched=before)
+    known = to_go_on_from(bus, writer, [TopicPartition("sd.ledger", 0)], last)
+    assert [switch.digest for switch in known.switches] == ["a", "b"][before:]
+    assert Present(switches=known.present.switches).is_beyond(last, [], {}) is (before < 2)
 
 
 def switches_in(bus: MemoryBus) -> list[ContractSwitch]:
