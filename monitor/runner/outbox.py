@@ -54,6 +54,11 @@ class Outbox:
         """False while a commit of another version of messages is folded again to: nothing is numbered."""
         self._of_last_commit: list[Message] | None = None
         """Messages of the stretch that such a commit may have lost, once the fold has come to it."""
+        self._completing = 0
+        """How many of the outputs that wait complete such a commit: they go into one transaction.
+
+        The numbers of some of them in `firing`, which has no ids, would say that nothing is lost there.
+        """
         self._unnumbered: list[Message] | None = None
         """Notices of no model while their numbers are not known: see `number_notices`."""
 
@@ -93,6 +98,7 @@ class Outbox:
         messages, self._of_last_commit, self._is_comparable = self._of_last_commit or [], None, True
         for message in messages:
             self._number(message, self.present.lost)
+        self._completing = len(self._waiting)
         self.present.forget_ids(message.value for message in messages)
 
     @property
@@ -219,13 +225,14 @@ class Outbox:
         size = 0
         for i, (pane, record) in enumerate(self._waiting[:-1]):
             size += len(record.value or b"")
-            if size >= most_bytes and self._waiting[i + 1][0] != pane:
+            if size >= most_bytes and i + 1 >= self._completing and self._waiting[i + 1][0] != pane:
                 return self._take_waiting(i + 1)
         return []
 
     def _take_waiting(self, number: int) -> list[Outgoing]:
         """The first of the outputs that wait."""
         taken, self._waiting = self._waiting[:number], self._waiting[number:]
+        self._completing = max(0, self._completing - number)
         places = {id(output) for output in taken}
         for key, activations in list(self._activations.items()):
             written = [activation for waiting, activation in activations if id(waiting) in places]

@@ -212,6 +212,30 @@ def of_another_release() -> tuple[MemoryBus, Outbox]:
     return bus, outbox
 
 
+@pytest.mark.parametrize("ends_early", [False, True], ids=["goes on", "ends behind its early outputs"])
+def test_what_completes_a_commit_of_another_release_is_written_at_once(ends_early: bool) -> None:
+    """Of three changes of an alert the last is lost in `firing`; a part of all three would count as that one."""
+    bus = a_bus(0)
+    changes = ((b'{"id":"%d"}' % n, n % 2 == 0) for n in range(3))
+    messages = [Message("alerts", n, "m", "k", value, b"", firing) for n, (value, firing) in enumerate(changes)]
+    whole = Outbox("sd.evaluate", TP, TOPICS)
+    whole.publish(messages, {})
+    bus.write(whole.take()[:-1], markers=False)
+    numbers = {ALERTS: 3, "sd.firing/0": 3}
+    position, model = a_position(3, 0)
+    assert model is not None
+    models = {"m": msgspec.structs.replace(model, numbers=numbers, there=numbers)}
+    for _ in range(1 + ends_early):
+        outbox = Outbox("sd.evaluate", TP, TOPICS)
+        outbox.restore(position, models, bus, is_comparable=False)
+        outbox.come_to_last_commit()
+        outbox.publish(messages, {})
+        outbox.complete({"", "m"})
+        bus.write(outbox.take_early(most_bytes=1), markers=False)
+    bus.write(outbox.take(), markers=False)
+    assert [record.value for record in all_of(bus, "sd.firing")] == [messages[-1].value]  # it is compacted
+
+
 def test_a_rebuilt_model_publishes_nothing_that_another_release_has_left() -> None:
     """By ids; what is new is numbered behind it."""
     _, outbox = of_another_release()
