@@ -61,8 +61,21 @@ class TimeForm(msgspec.Struct, frozen=True, omit_defaults=True):
     zone: str = ""
 
 
+class Keys(msgspec.Struct, frozen=True, omit_defaults=True):
+    """By what the rows of predictions and labels meet: the field of the id.
+
+    `sample_bits`: only ids take part whose digest ends in so many zero bits.
+    """
+
+    id_field: Field
+    sample_bits: int = 0
+
+
 class StreamContract(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One stream of a model: its topic, the field of its event time and its form, its columns by name, its format."""
+    """One stream of a model: its topic, the field of its event time and its form, its columns by name, its format.
+
+    `keys`: of labels, and of predictions that are joined with them.
+    """
 
     stream: StreamName
     topic: str
@@ -70,6 +83,7 @@ class StreamContract(msgspec.Struct, frozen=True, omit_defaults=True):
     columns: tuple[ColumnSpec, ...]
     format: Literal["native"] = "native"
     times: TimeForm = TimeForm()
+    keys: Keys | None = None
 
     @property
     def roots(self) -> frozenset[str]:
@@ -124,9 +138,11 @@ class ModelContract(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=
 def lane_contract(model: ModelContract, stream: StreamContract) -> str:
     """Names what the panes of one stream of a model stand on: columns, fields, the length of a pane, the reference.
 
-    With another one of these the lane is another, with another grid; and so it is in another life of the model.
+    With another one of these the lane is another, with another grid; and so it is in another life of the model. Keys
+    are not among them, so that labels may be added to a model that runs.
     """
-    text = msgspec.json.encode((model.model, model.pane_ms, model.raw_rows, model.reference, stream))
+    watched = msgspec.structs.replace(stream, keys=None)
+    text = msgspec.json.encode((model.model, model.pane_ms, model.raw_rows, model.reference, watched))
     return in_life(hashlib.sha256(text).hexdigest()[:16], model.life)
 
 
@@ -150,6 +166,13 @@ class TopicContract(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
 
     topic: str
     models: tuple[ModelContract, ...]
+
+    @cached_property
+    def lateness_ms(self) -> int:
+        """How far behind the largest event time a row may come. Labels are never late, so they wait for nothing."""
+        contract = self.models[0]
+        is_labels = any(stream.stream == "labels" for stream in contract.streams if stream.topic == self.topic)
+        return 0 if is_labels else contract.lateness_ms
 
     @cached_property
     def digest(self) -> str:

@@ -26,8 +26,15 @@ Int16s = NDArray[np.int16]
 States = NDArray[np.uint8]
 
 Headers = tuple[tuple[str, bytes], ...]
-StreamName = Literal["features", "predictions"]
-STREAMS: tuple[StreamName, ...] = ("features", "predictions")
+UInt64s = NDArray[np.uint64]
+Float32s = NDArray[np.float32]
+StreamName = Literal["features", "predictions", "labels", "outcomes", "performance"]
+STREAMS: tuple[StreamName, ...] = ("features", "predictions", "labels", "outcomes", "performance")
+"""All streams of a model. The first three come from topics. `outcomes` are predictions whose label has come, in the
+order in which labels came; `performance` are windows of them by the time of the prediction."""
+INPUT_STREAMS: tuple[StreamName, ...] = STREAMS[:3]
+LANES: tuple[StreamName, ...] = ("features", "predictions", "outcomes")
+"""The streams whose rows are put on a grid and judged."""
 
 
 class TopicPartition(NamedTuple):
@@ -106,7 +113,8 @@ class Rows:
     `contract`: names what they were decoded under (`contract.lane_contract`). `offset`, `time` (ms UTC): shape (n,).
     `part`: which row of its record each is, shape (n,); a record of the native format is one row, part 0.
     `numeric`: shape (n, numeric series of the stream), NaN where its state is not VALID. `categorical`: one list of n
-    strings a categorical series, "" where not VALID. Columns stand in the order of the stream's contract.
+    strings a categorical series, "" where not VALID. Columns stand in the order of the stream's contract. `ids`: of a
+    stream with keys the digest of each row's id (`panes.keyed.digest_of`), 0 where it has none, shape (n,).
     """
 
     model: str
@@ -119,6 +127,7 @@ class Rows:
     numeric_states: States
     categorical: tuple[list[str], ...]
     categorical_states: States
+    ids: UInt64s | None = None
 
     def __len__(self) -> int:
         return len(self.offset)

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from monitor.contract import StreamContract
-from monitor.events import Int32s, Int64s, Rows, TopicPartition
+from monitor.events import Int32s, Int64s, Rows, TopicPartition, UInt64s
 
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _HIGHEST_LEVEL = 63
@@ -30,6 +30,7 @@ def empty(model: str, contract: StreamContract, lane: str = "") -> Rows:
         numeric_states=np.zeros((0, numeric), dtype=np.uint8),
         categorical=tuple([] for _ in range(categorical)),
         categorical_states=np.zeros((0, categorical), dtype=np.uint8),
+        ids=None if contract.keys is None else np.zeros(0, dtype=np.uint64),
     )
 
 
@@ -51,6 +52,7 @@ def take(rows: Rows, index: np.ndarray) -> Rows:
         numeric_states=rows.numeric_states[index],
         categorical=tuple([values[i] for i in chosen] for values in rows.categorical),
         categorical_states=rows.categorical_states[index],
+        ids=None if rows.ids is None else rows.ids[index],
     )
 
 
@@ -71,7 +73,15 @@ def concat(parts: Sequence[Rows]) -> Rows:
             [value for part in parts for value in part.categorical[j]] for j in range(len(parts[0].categorical))
         ),
         categorical_states=np.concatenate([part.categorical_states for part in parts]),
+        ids=_ids_of(parts),
     )
+
+
+def _ids_of(parts: Sequence[Rows]) -> UInt64s | None:
+    """The ids of all rows; those of a contract without keys have none, and of others without keys there is nothing."""
+    if all(part.ids is None for part in parts):
+        return None
+    return np.concatenate([np.zeros(len(p), dtype=np.uint64) if p.ids is None else p.ids for p in parts])
 
 
 def canonical_order(time: Int64s, offset: Int64s, part: Int32s) -> Int64s:

@@ -59,9 +59,9 @@ class PartitionFold:
         self.tp = tp
         self.lanes = PartitionLanes(tp, contracts, grids or Grids(), may_cut)
         self.intake = Intake(contracts[0].max_clock_skew_ms)
-        self.lateness = contracts[0].lateness_ms
         self.floor: int | None = None
         self.contract = contract_of_topic(tp.topic, contracts)
+        self.lateness = self.contract.lateness_ms
         self._contract_at_low = self.contract.digest
         self.switches: list[Switch] = []
         self._switched = 0, 0
@@ -180,7 +180,7 @@ class PartitionFold:
         if watermark is not None:
             self.floor = max(watermark, watermark if self.floor is None else self.floor)
         self.contract = contract
-        self.lateness, self.intake.skew = contract.models[0].lateness_ms, contract.models[0].max_clock_skew_ms
+        self.lateness, self.intake.skew = contract.lateness_ms, contract.models[0].max_clock_skew_ms
         self.lanes.switch(contract.models, watermark, self.watermark, self._first)
         self._seal()
 
