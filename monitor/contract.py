@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from monitor.events import StreamName
+from monitor.events import LANES, StreamName
 
 Field = str | tuple[str, ...]
 """A field of the event by its name, literally; or the path to a value within objects."""
@@ -89,6 +89,11 @@ class StreamContract(msgspec.Struct, frozen=True, omit_defaults=True):
     def roots(self) -> frozenset[str]:
         """Names of the event's own that its columns are in."""
         return frozenset(path_of(column.field)[0] for column in self.columns)
+
+    @property
+    def has_lane(self) -> bool:
+        """Return true if its rows are put on a grid and judged; of labels only the join takes some."""
+        return self.stream in LANES
 
     @property
     def time_root(self) -> str:

@@ -29,12 +29,13 @@ from monitor.codec import reasons
 from monitor.codec.columns import is_unicode
 from monitor.codec.dead_letters import reject
 from monitor.codec.event_times import is_missing, read_values
+from monitor.codec.ids import LONGEST_ID, NO_ID, digests
 from monitor.codec.lenient import MAX_DEPTH, flaw, read_lenient
 from monitor.codec.rows import Cells, RowReader
 from monitor.codec.shapes import Shapes, shapes_of, stream_on
 from monitor.codec.times import UNREADABLE
 from monitor.contract import ModelContract, lane_contract
-from monitor.events import Batch, Int64s, RecordBatch, Rows
+from monitor.events import Batch, Bools, CellState, Int64s, RecordBatch, Rows, UInt64s
 
 BLOCK: Final = 500
 """Most records of a block."""
@@ -46,8 +47,6 @@ EARLIEST: Final = 946_684_800_000
 
 TOO_LATE: Final = 4_102_444_800_000
 """2100-01-01, ms."""
-
-LONGEST_ID: Final = 256
 
 _FILTERED = "filtered"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -73,11 +72,18 @@ class _Sound(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """Rows of one model from one block."""
+    """Rows of one model from one block. `ids`: digests, if the stream has keys."""
 
     places: list[int]
     times: Int64s
     cells: Cells
+    ids: UInt64s | None
+
+    def take(self, mask: Bools) -> _Piece:
+        """The rows at which the mask, shape (n,), is true."""
+        places = list(compress(self.places, mask.tolist()))
+        ids = None if self.ids is None else self.ids[mask]
+        return _Piece(places, self.times[mask], self.cells.take(mask), ids)
 
 
 class Decoder:
@@ -95,6 +101,8 @@ class Decoder:
         self._shapes: Shapes = shapes_of(tuple(streams.values()))
         self._contracts = {c.model: lane_contract(c, streams[c.model]) for c in contracts}
         self._readers = {model: RowReader(stream, self._shapes) for model, stream in streams.items()}
+        keyed = [(model, stream.keys) for model, stream in streams.items() if stream.keys is not None]
+        self._ids = {model: self._shapes.getter(keys.id_field) for model, keys in keyed}
         self._filtered = filtered
         self._only = next(iter(streams)) if len(streams) == 1 and not filtered else None
         """The model of events that name none."""
@@ -108,7 +116,9 @@ class Decoder:
             events = self._sound(self._block(batch.values[start:end], start, refused), refused)
             assumed.update(dict.fromkeys(events.assumed))
             for model, piece in self._pieces(events):
-                pieces[model].append(piece)
+                sound = piece if self._stream != "labels" else _sound_labels(piece, refused)
+                if sound.places:
+                    pieces[model].append(sound)
         refused.sort()
         offsets = np.array(batch.offsets, dtype=np.int64)
         stamped = batch.log_append_time
@@ -211,7 +221,9 @@ class Decoder:
             if len(models) > 1:
                 own = [i for i, name in enumerate(sound.models) if name == model]
                 places, times, items = [places[i] for i in own], times[own], [items[i] for i in own]
-            yield model, _Piece(places, times, self._readers[model].read(items, strict=sound.strict))
+            take = self._ids.get(model)
+            ids = None if take is None else digests(list(map(take, items)))
+            yield model, _Piece(places, times, self._readers[model].read(items, strict=sound.strict), ids)
 
     def _rows(self, model: str, pieces: list[_Piece], offsets: Int64s) -> Rows:
         cells = [piece.cells for piece in pieces]
@@ -229,7 +241,22 @@ class Decoder:
                 [text for cell in cells for text in cell.categorical[k]] for k in range(len(cells[0].categorical))
             ),
             categorical_states=np.concatenate([cell.categorical_states for cell in cells]),
+            ids=np.concatenate(ids) if (ids := [piece.ids for piece in pieces if piece.ids is not None]) else None,
         )
+
+
+def _sound_labels(piece: _Piece, refused: list[tuple[int, str]]) -> _Piece:
+    """The labels that have an id and a value; the others go to `refused`."""
+    cells = piece.cells
+    states = cells.categorical_states[:, 0] if cells.categorical else cells.numeric_states[:, 0]
+    if piece.ids is None or (bool((piece.ids != NO_ID).all()) and not states.any()):
+        return piece
+    reason_of = {CellState.VALID: "", CellState.NULL: reasons.MISSING_LABEL, CellState.ABSENT: reasons.MISSING_LABEL}
+    for place, one, state in zip(piece.places, piece.ids.tolist(), states.tolist(), strict=True):
+        fault = reason_of.get(CellState(state), reasons.INVALID_LABEL) if one else reasons.MISSING_PREDICTION_ID
+        if fault:
+            refused.append((place, fault))
+    return piece.take((piece.ids != NO_ID) & (states == CellState.VALID))
 
 
 def _blocks(values: Sequence[bytes | None]) -> Iterator[tuple[int, int]]:

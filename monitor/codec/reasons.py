@@ -13,6 +13,9 @@ MISSING_TIME = "missing_time"
 INVALID_TIME = "invalid_time"
 TIME_OUT_OF_RANGE = "time_out_of_range"
 MISSING_FEATURES = "missing_features"
+MISSING_PREDICTION_ID = "missing_prediction_id"
+MISSING_LABEL = "missing_label"
+INVALID_LABEL = "invalid_label"
 TIME_AHEAD = "time_ahead"
 QUARANTINED = "quarantined"
 
@@ -28,6 +31,9 @@ SENTENCES = {
     INVALID_TIME: "The event time is in none of the forms that times may have.",
     TIME_OUT_OF_RANGE: "The event time is before 2000 or not before 2100.",
     MISSING_FEATURES: "`features` is missing or no object.",
+    MISSING_PREDICTION_ID: "A label has no id, or one that is neither an integer nor a text of 1 to 256 characters.",
+    MISSING_LABEL: "A label's value is missing or null.",
+    INVALID_LABEL: "A label's value is none of its task: a class, or a finite number for regression.",
     TIME_AHEAD: "The event time is too far ahead of the broker's stamp, or of its neighbours.",
     QUARANTINED: "The process died three times at this record alone; it was not looked at again.",
 }

@@ -14,7 +14,7 @@ import numpy as np
 from monitor.codec import columns
 from monitor.codec.shapes import Shapes
 from monitor.contract import ColumnSpec, StreamContract
-from monitor.events import CellState, Float64s, States
+from monitor.events import Bools, CellState, Float64s, States
 
 
 class Cells(NamedTuple):
@@ -24,6 +24,12 @@ class Cells(NamedTuple):
     numeric_states: States
     categorical: tuple[list[str], ...]
     categorical_states: States
+
+    def take(self, mask: Bools) -> Cells:
+        """The rows at which the mask, shape (n,), is true."""
+        chosen = np.flatnonzero(mask).tolist()
+        texts = tuple([column[i] for i in chosen] for column in self.categorical)
+        return Cells(self.numeric[mask], self.numeric_states[mask], texts, self.categorical_states[mask])
 
 
 class RowReader:
@@ -36,7 +42,7 @@ class RowReader:
         attributes = [shapes.attributes[str(column.field)] for column in self._typed]
         self._take = _taker(attributes, whole=shapes.features is not None and attributes == _all_of(shapes))
         self._pack = struct.Struct(f"={len(attributes)}d").pack
-        self._is_classes = stream.stream == "predictions"
+        self._is_classes = stream.stream in ("predictions", "labels")
         self._flags = [k for k, column in enumerate(self._typed) if column.kind == "binary"]
 
     def read(self, items: Sequence[Any], *, strict: bool) -> Cells:

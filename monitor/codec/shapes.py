@@ -23,7 +23,7 @@ FEATURES: Final = "features"
 ENVELOPE: Final = "envelope"
 FLAGS: Final = "flags"
 OBJECT: Final = "object"
-"""How a field is used, beside the kinds: in the envelope, as flags whose true value is named, as an object."""
+"""How a field is used, beside the kinds: in the envelope, as flags whose true value is named, as an object or an id."""
 
 _STRICT: Mapping[frozenset[str], tuple[Any, Any]] = {
     frozenset({ENVELOPE}): (str, msgspec.UNSET),
@@ -70,10 +70,13 @@ def shapes_of(streams: tuple[StreamContract, ...]) -> Shapes:
     time_field = streams[0].time_field
     names = ("model", "event_id", path_of(time_field)[0])
     columns = _uses(column for stream in streams for column in stream.columns)
+    ids = [path_of(stream.keys.id_field)[0] for stream in streams if stream.keys is not None]
     top: dict[str, set[str]] = {name: {ENVELOPE} for name in names}
     if not nested:
         for field, kinds in columns.items():
             top.setdefault(field, set()).update(kinds)
+        for field in ids:  # an id is a text or a number
+            top.setdefault(field, set()).add(OBJECT)
     attributes = {field: f"a{i}" for i, field in enumerate(columns if nested else top)}
     of_envelope = {field: f"a{i}" for i, field in enumerate(top)}
     strict_inner = _struct("Features", columns, attributes, strict=True) if nested else None

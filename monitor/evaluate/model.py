@@ -35,6 +35,7 @@ from monitor.evaluate.silence_clock import SilenceClock
 from monitor.evaluate.state import DecisionState, ModelState
 from monitor.events import TopicPartition
 from monitor.ledger.entries import Activation, Decision, DecisionKey, Heartbeat, Notice, Watermark
+from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
 
 Output = Message | Activation
@@ -109,7 +110,7 @@ class ModelFold:
 
     # ------------------------------------------------------------------ input
 
-    def read(self, entry: Pane | RawPane | Decision | Notice | Heartbeat) -> list[Output]:
+    def read(self, entry: Pane | RawPane | KeyedRows | Decision | Notice | Heartbeat) -> list[Output]:
         """One ledger record of this model, or a heartbeat of any partition."""
         if isinstance(entry, Decision):
             return self._take_decision(entry)
@@ -219,7 +220,8 @@ class ModelFold:
         for lane in self._lanes.by_stream.values():
             lane.begin(start)
         yield from self._report_lanes()
-        parts = [part for part in self._parts.take(start, start + pane_ms) if part.tp in self.decisions.inputs]
+        taken = [part for part in self._parts.take(start, start + pane_ms) if part.tp in self.decisions.inputs]
+        parts = [part for part in taken if not isinstance(part, KeyedRows)]
         if parts:
             self.folded += 1
             merged = self._lanes.merge(parts, self.decisions)
@@ -386,7 +388,7 @@ class ModelFold:
         self._notices.restore(state.notices)
         self._silence.restore(state.silence)
 
-    def _refuse_a_stranger(self, pane: Pane | RawPane) -> None:
+    def _refuse_a_stranger(self, pane: Pane | RawPane | KeyedRows) -> None:
         if stranger(pane, self.model, self.decisions):
             raise FormatError(f"not a snapshot: {self.model} holds a pane of another model")
 

@@ -25,6 +25,7 @@ from monitor.evaluate.state import FirstRowsState, LaneState
 from monitor.events import STREAMS, StreamName, TopicPartition
 from monitor.ledger.entries import Activation, DecisionKind, Notice, Watermark, new_decision
 from monitor.panes.grid import encode_grid
+from monitor.panes.keyed import KeyedRows
 from monitor.panes.merging import MergedPane, merge
 from monitor.panes.open_pane import summarise
 from monitor.panes.pane import Pane, RawPane
@@ -55,7 +56,7 @@ class ModelLanes:
             return
         before, after = self.by_stream, dict[StreamName, Lane]()
         for name, (of, stream) in decisions.lanes.items():
-            if of is not contract:
+            if of is not contract or not stream.has_lane:
                 continue
             lane = before.get(stream.stream)
             if lane is None or lane.contract != name:
@@ -219,7 +220,7 @@ class ModelLanes:
             yield from self._first_rows[name].parts
 
 
-def stranger(pane: Pane | RawPane, model: str, decisions: Decisions) -> bool:
+def stranger(pane: Pane | RawPane | KeyedRows, model: str, decisions: Decisions) -> bool:
     """Return true if a pane can't be one of a model: of another topic, partition or length, or on another grid."""
     if pane.model != model:
         return True

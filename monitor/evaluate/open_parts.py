@@ -1,4 +1,4 @@
-"""The partial panes of one model that are not folded yet, by where they end.
+"""The partial panes of one model that are not folded yet, and their keyed rows, by where they end.
 
 Panes may have several lengths for a while, if that changes. A part of another length counts where it ends: that it is
 written by then is all that is certain when a pane is folded.
@@ -6,24 +6,27 @@ written by then is all that is certain when a pane is folded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from monitor.contract import life_of
 from monitor.evaluate.state import PendingPane
+from monitor.panes.keyed import KeyedRows, decode_keyed, encode_keyed
 from monitor.panes.pane import Pane, RawPane, decode_pane, decode_raw, encode_pane, encode_raw
+
+Part = Pane | RawPane | KeyedRows
 
 
 class OpenParts:
     """Parts as they come. Times: ms UTC."""
 
     def __init__(self) -> None:
-        self._parts: dict[int, list[Pane | RawPane]] = {}
+        self._parts: dict[int, list[Part]] = {}
 
-    def add(self, part: Pane | RawPane) -> None:
+    def add(self, part: Part) -> None:
         """Keep a part until its time is folded."""
         self._parts.setdefault(part.start + part.pane_ms, []).append(part)
 
-    def take(self, start: int, end: int) -> list[Pane | RawPane]:
+    def take(self, start: int, end: int) -> list[Part]:
         """All parts that end in (start, end], as they came; those that ended before are forgotten with them."""
         past = sorted(at for at in self._parts if at <= end)
         taken = [(at, self._parts.pop(at)) for at in past]
@@ -42,17 +45,33 @@ class OpenParts:
         """All parts."""
         return tuple(_pending(part) for end in sorted(self._parts) for part in self._parts[end])
 
-    def restore(self, state: tuple[PendingPane, ...], check: Callable[[Pane | RawPane], None]) -> None:
+    def restore(self, state: tuple[PendingPane, ...], check: Callable[[Part], None]) -> None:
         """Go on from there; raises FormatError, as `check` does for a part that can't be one."""
-        for part in _parts(state):
+        for part in map(_part, state):
             check(part)
             self.add(part)
 
 
-def _pending(pane: Pane | RawPane) -> PendingPane:
-    return PendingPane(True, encode_raw(pane)) if isinstance(pane, RawPane) else PendingPane(False, encode_pane(pane))
+def rewritten(pending: PendingPane) -> PendingPane:
+    """A part as this release writes it: another one may write fields that are not known here. Raises FormatError."""
+    return _pending(_part(pending))
 
 
-def _parts(state: tuple[PendingPane, ...]) -> Iterator[Pane | RawPane]:
-    for pending in state:
-        yield decode_raw(pending.value) if pending.raw else decode_pane(pending.value)
+def _pending(part: Part) -> PendingPane:
+    match part:
+        case RawPane():
+            return PendingPane("raw", encode_raw(part))
+        case KeyedRows():
+            return PendingPane("keyed", encode_keyed(part))
+        case _:
+            return PendingPane("pane", encode_pane(part))
+
+
+def _part(pending: PendingPane) -> Part:
+    match pending.kind:
+        case "raw":
+            return decode_raw(pending.value)
+        case "keyed":
+            return decode_keyed(pending.value)
+        case _:
+            return decode_pane(pending.value)

@@ -11,9 +11,10 @@ from monitor.codec.snapshot import decode_part, decode_payload, digest_of_part, 
 from monitor.errors import FormatError
 from monitor.evaluate.detection import taken_up
 from monitor.evaluate.model import ModelFold
-from monitor.evaluate.state import ModelState, PendingPane, SharedState
+from monitor.evaluate.open_parts import rewritten
+from monitor.evaluate.state import ModelState, SharedState
 from monitor.ledger.entries import Decision
-from monitor.panes.pane import decode_pane, decode_raw, encode_pane, encode_raw
+from monitor.panes.pane import decode_raw, encode_raw
 
 _ENCODE = msgspec.msgpack.Encoder().encode
 _MODEL = msgspec.msgpack.Decoder(ModelState)
@@ -51,16 +52,11 @@ def restore_model(
 
 def _rewritten(state: ModelState) -> ModelState:
     """The state with its panes as this release writes them: another one may write fields that are not known here."""
-    panes = []
-    for pending in state.panes:
-        value = pending.value
-        value = encode_raw(decode_raw(value)) if pending.raw else encode_pane(decode_pane(value))
-        panes.append(PendingPane(pending.raw, value))
     rows = []
     for lane, first in state.first_rows:
         tail = tuple(encode_raw(decode_raw(value)) for value in first.tail)
         rows.append((lane, msgspec.structs.replace(first, tail=tail)))
-    return msgspec.structs.replace(state, panes=tuple(panes), first_rows=tuple(rows))
+    return msgspec.structs.replace(state, panes=tuple(map(rewritten, state.panes)), first_rows=tuple(rows))
 
 
 def _taken_up(state: ModelState) -> tuple[ModelState, frozenset[str]]:

@@ -201,9 +201,9 @@ class LaneState(_Struct, frozen=True):
 
 
 class PendingPane(_Struct, frozen=True):
-    """A pane not yet folded, as panes are written."""
+    """A pane not yet folded, or keyed rows of one, as they are written."""
 
-    raw: bool
+    kind: Literal["pane", "raw", "keyed"]
     value: bytes
 
 

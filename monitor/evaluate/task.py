@@ -30,6 +30,7 @@ from monitor.ledger.entries import (
     Notice,
     Watermark,
 )
+from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
 
 
@@ -236,6 +237,6 @@ class EvaluateTask:
         self._digests[name] = MessageDigest.of(digest)
 
 
-def _read(fold: ModelFold, entry: Pane | RawPane | Decision | Notice) -> Iterator[Output]:
+def _read(fold: ModelFold, entry: Pane | RawPane | KeyedRows | Decision | Notice) -> Iterator[Output]:
     """What a fold says of an entry, once it is asked for: behind what was folded before it."""
     yield from fold.read(entry)

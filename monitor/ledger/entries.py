@@ -16,6 +16,7 @@ import msgspec
 
 from monitor.contract import TopicContract
 from monitor.events import StreamName, TopicPartition
+from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
 
 DecisionKind = Literal["set", "grid", "reference", "rules", "rebuild", "begun", "gone"]
@@ -234,7 +235,7 @@ def joined_at(tp: TopicPartition, model: str, activations: Iterable[Activation])
     return None if None in naming else min((at for at in naming if at is not None), default=None)
 
 
-Entry = Pane | RawPane | Watermark | Heartbeat | ContractSwitch | Notice | Decision
+Entry = Pane | RawPane | KeyedRows | Watermark | Heartbeat | ContractSwitch | Notice | Decision
 """What the ledger holds, in the order in which it was written."""
 Agreement = Activation | TopicContract
 """What the compacted topic `decisions` holds, for profile, captures and restarts."""

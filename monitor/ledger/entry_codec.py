@@ -27,6 +27,7 @@ from monitor.ledger.entries import (
     Notice,
     Watermark,
 )
+from monitor.panes.keyed import KeyedRows, decode_keyed, encode_keyed
 from monitor.panes.pane import Pane, RawPane, decode_pane, decode_raw, encode_pane, encode_raw
 
 KIND: Final = "sd-kind"
@@ -37,6 +38,7 @@ VERSION: Final = 1
 KIND_OF: Final[dict[type[Entry | Agreement | Command], str]] = {
     Pane: "pane",
     RawPane: "raw",
+    KeyedRows: "keyed",
     Watermark: "watermark",
     Heartbeat: "heartbeat",
     ContractSwitch: "contractswitch",
@@ -47,10 +49,14 @@ KIND_OF: Final[dict[type[Entry | Agreement | Command], str]] = {
     TopicContract: "contract",
 }
 DECISION, CONTRACT = KIND_OF[Decision], KIND_OF[TopicContract]
-OF_A_MODEL: Final = frozenset(KIND_OF[kind] for kind in (Pane, RawPane, Decision))
+OF_A_MODEL: Final = frozenset(KIND_OF[kind] for kind in (Pane, RawPane, KeyedRows, Decision))
 """Kinds of ledger records whose key is the model that alone they are for."""
 _TYPES: Final = {kind: type_ for type_, kind in KIND_OF.items()}
-_READ: Final[dict[str, Callable[[bytes], Pane | RawPane]]] = {"pane": decode_pane, "raw": decode_raw}
+_READ: Final[dict[str, Callable[[bytes], Pane | RawPane | KeyedRows]]] = {
+    "pane": decode_pane,
+    "raw": decode_raw,
+    "keyed": decode_keyed,
+}
 
 
 def encode_entry(entry: Entry | Agreement | Command, topic: str, partition: int) -> Outgoing:
@@ -84,6 +90,8 @@ def _value(entry: Entry | Agreement | Command) -> bytes:
             return encode_pane(entry)
         case RawPane():
             return encode_raw(entry)
+        case KeyedRows():
+            return encode_keyed(entry)
         case _:
             return msgspec.json.encode(entry)
 

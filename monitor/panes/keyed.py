@@ -7,7 +7,6 @@ The rows of a partial pane travel in parts, in canonical order, ahead of the pan
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -15,6 +14,8 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
+from monitor.codec.ids import NO_ID
+from monitor.contract import Keys, StreamContract
 from monitor.errors import FormatError
 from monitor.events import (
     CellState,
@@ -37,18 +38,6 @@ MOST_CLASSES = 1000
 OTHER_TEXT = "other"
 NO_CLASS = 65535
 """The code of a prediction without a class."""
-NO_ID = 0
-"""Stands for an id that is not there."""
-
-
-def digest_of(value: str | int) -> int:
-    """Return the digest of an id, above 0; a number is the same as its text.
-
-    >>> digest_of(88213) == digest_of("88213")
-    True
-    """
-    digest = hashlib.blake2b(str(value).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +88,23 @@ class _Kept(msgspec.Struct):
 
 
 class OpenKeyed:
-    """The keyed rows of a pane that is open. `sample_bits`: see `contract.Keys`."""
+    """The keyed rows of a pane that is open, of a stream with keys."""
 
-    def __init__(self, sample_bits: int) -> None:
-        self._mask = np.uint64((1 << sample_bits) - 1)
+    def __init__(self, stream: StreamContract, keys: Keys) -> None:
+        self._names = frozenset(column.name for column in stream.columns)
+        self._mask = np.uint64((1 << keys.sample_bits) - 1)
         self._kept: list[_Kept] = []
         self._without_id = 0
         self._without_value = 0
 
-    def add(self, rows: Rows, has_class: bool, has_probability: bool) -> None:
-        """Take rows of the pane, of predictions or labels. `has_class`, `has_probability`: which columns there are."""
+    def add(self, rows: Rows) -> None:
+        """Take rows of the pane."""
         if rows.ids is None:
             return
         is_there = rows.ids != NO_ID
         self._without_id += int(len(rows) - is_there.sum())
         wanted = is_there & ((rows.ids & self._mask) == 0)
-        texts, values, probabilities = _columns(rows, has_class, has_probability)
+        texts, values, probabilities = _columns(rows, self._names)
         known = ~np.isnan(values) | ~np.isnan(probabilities)
         if texts is not None:
             known |= rows.categorical_states[:, 0] == CellState.VALID
@@ -171,16 +161,14 @@ _COLUMNS: Sequence[tuple[str, Any]] = (
 )
 
 
-def _columns(rows: Rows, has_class: bool, has_probability: bool) -> tuple[list[str] | None, Float64s, Float32s]:
-    """Texts, numbers and probabilities of rows: the columns of predictions, or the one of labels."""
+def _columns(rows: Rows, names: frozenset[str]) -> tuple[list[str] | None, Float64s, Float32s]:
+    """Texts, numbers and probabilities of rows, by the names of their columns."""
     nothing = np.full(len(rows), np.nan)
     numeric = np.where(rows.numeric_states == CellState.VALID, rows.numeric, np.nan)
     texts = rows.categorical[0] if rows.categorical else None
-    at = 0
-    values = nothing
-    if texts is None and has_class:
-        values, at = numeric[:, 0], 1
-    probability = numeric[:, at] if has_probability else nothing
+    has_values = texts is None and bool(names & {"prediction", "label"})
+    values = numeric[:, 0] if has_values else nothing
+    probability = numeric[:, int(has_values)] if "probability" in names else nothing
     is_one = (probability >= 0) & (probability <= 1)
     return texts, values, np.where(is_one, probability, np.nan).astype(np.float32)
 

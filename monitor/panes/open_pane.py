@@ -7,6 +7,7 @@ pane is the same: counts are integers, the level depends on the rows alone, and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ from monitor.events import CellState, Int64s, OffsetRange, Rows, TopicPartition
 from monitor.panes import heavy
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid, encode_rows
+from monitor.panes.keyed import KeyedRows, OpenKeyed
 from monitor.panes.pane import Pane, RawPane
 
 
@@ -38,17 +40,25 @@ class OpenPane:
     raw: list[Rows] = field(default_factory=list)
     is_cut: bool = False
     """True if raw rows were forgotten: then the pane can't be summarised, and its log has to be folded again."""
+    keyed: OpenKeyed | None = None
+    """What the join needs of its rows, if the stream has keys."""
     _on_grid: _OnGrid | None = None
 
     def add(self, rows: Rows, grid: Grid | None) -> None:
         """Take rows of this pane, in offset order after those before."""
-        self.events += len(rows)
-        self.last_time = max(int(rows.time.max()), self.last_time if self.last_time is not None else -(1 << 62))
-        self._touch(rows.offset)
+        self.count(rows)
         if grid is None:
             self.raw.append(rows)
             return
         self._put_on(grid).add(rows)
+
+    def count(self, rows: Rows) -> None:
+        """Take of the rows only their number, times and offsets, and what the join needs."""
+        self.events += len(rows)
+        self.last_time = max(int(rows.time.max()), self.last_time if self.last_time is not None else -(1 << 62))
+        self._touch(rows.offset)
+        if self.keyed is not None:
+            self.keyed.add(rows)
 
     def keep_first(self, n: int) -> int:
         """Forget raw rows but the first `n` in canonical order; returns how many are kept."""
@@ -79,6 +89,11 @@ class OpenPane:
                 self.raw = []
         return self._on_grid
 
+    def seal_keyed(self) -> Iterator[KeyedRows]:
+        """Yield the keyed rows, which travel ahead of the pane."""
+        if self.keyed is not None:
+            yield from self.keyed.seal(self.empty, self.tp, self.index, self.pane_ms)
+
     def seal(self, grid: Grid) -> Pane:
         """The pane on its grid."""
         kept = self._put_on(grid)
@@ -105,8 +120,8 @@ class OpenPane:
             tuple(kept.unknown),
         )
 
-    def seal_ended(self) -> Pane:
-        """What is left of a pane whose contract the partition has left: how many rows, until when, their offsets.
+    def seal_counted(self) -> Pane:
+        """How many rows it had, until when, and their offsets: of labels, and of a contract that was left.
 
         It is the same whether a grid was there or not.
         """

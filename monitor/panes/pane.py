@@ -21,9 +21,9 @@ from monitor.events import Codes, Int64s, OffsetRange, Rows, States, StreamName,
 class Pane:
     """A sealed partial pane. `counts`: flat vector of `Grid.layout`; `codes` (m, series) and `levels` (m,): the trace.
 
-    `contract`: names what it stands on (`contract.lane_contract`). `grid`: empty where its partition has left that
-    contract: then nothing is counted. `offsets`: all rows' range. `last_time`: largest event time in ms. `unknown`:
-    per categorical series the heavy hitters among unknown values.
+    `contract`: names what it stands on (`contract.lane_contract`). `grid`: empty for labels, and if its partition has
+    left that contract: then nothing is counted. `offsets`: all rows' range. `last_time`: largest event time in ms.
+    `unknown`: per categorical series the heavy hitters among unknown values.
     """
 
     model: str

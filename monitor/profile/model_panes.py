@@ -8,6 +8,9 @@ pass that row before the pane can be folded anyway.
 So of the raw rows of all open panes only the first `raw_rows` in canonical order, pane by pane, can ever travel. Where
 the log can be folded again (`may_cut`) the others are forgotten, however many come before the first pane is due; when
 the grid is there, they are folded again. What is kept is enough: rows that come later only take places away.
+
+Labels need no grid, and are never late: one behind the watermark goes into the oldest open pane, that of its arrival.
+A pane takes at most MOST_LABELS of a partition, and the rest goes into the next one that has room.
 """
 
 from __future__ import annotations
@@ -17,13 +20,17 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.contract import ModelContract, lane_contract
+from monitor.contract import ModelContract, StreamContract, lane_contract
 from monitor.events import Int64s, Rows, TopicPartition
 from monitor.ledger.position_records import ModelPosition, RowState
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid
+from monitor.panes.keyed import KeyedRows, OpenKeyed
 from monitor.panes.open_pane import OpenPane
 from monitor.panes.pane import Pane, RawPane
+
+MOST_LABELS = 1 << 18
+"""Most labels of one partition that a pane takes."""
 
 
 class ModelPanes:
@@ -44,9 +51,9 @@ class ModelPanes:
         self._raw_held = 0
         self.grid: Grid | None = None
         self._tp = tp
-        self._stream = next(stream for stream in contract.streams if stream.topic == tp.topic)
         self.lane = lane_contract(contract, self._stream)
         self._empty = rows_of.empty(contract.model, self._stream, self.lane)
+        self._is_labels = self._stream.stream == "labels"
         self._open: dict[int, OpenPane] = {}
         self._starts: dict[int, RowState] = {}
         self._raw_sent = 0
@@ -55,6 +62,15 @@ class ModelPanes:
         """True if another contract has taken the place of this one."""
         self._ended: set[int] = set()
         """Panes that were open meanwhile: of these no more than the number of rows is sealed, also if it comes back."""
+
+    @property
+    def _stream(self) -> StreamContract:
+        return next(stream for stream in self.contract.streams if stream.topic == self._tp.topic)
+
+    @property
+    def lacks_grid(self) -> bool:
+        """Return true if it has no grid and needs one."""
+        return self.grid is None and not self._is_labels
 
     def leave(self) -> None:
         """Another contract takes the place of this one."""
@@ -76,16 +92,14 @@ class ModelPanes:
         """
         pane_ms = self.contract.pane_ms
         index = rows.time // pane_ms
+        if self._is_labels:
+            self._add_labels(rows, np.maximum(index, watermark // pane_ms), state_of)
+            return np.zeros(len(rows), dtype=np.bool_)
         late = (index + 1) * pane_ms <= watermark
         pane = np.where(late, watermark // pane_ms, index)
         for k in _distinct(pane):
             mine = pane == k
-            if k not in self._open:
-                self._open[k] = OpenPane(self._empty, self._tp, k, pane_ms, self.contract.trace_points)
-                self._starts[k] = state_of(int(np.argmax(mine)))
-                if self._is_left:
-                    self._ended.add(k)
-            opened = self._open[k]
+            opened = self._opened(k, state_of, int(np.argmax(mine)))
             if (in_time := mine & ~late).any():
                 opened.add(rows_of.take(rows, in_time), self.grid)
                 self._raw_held += int(in_time.sum()) if self.grid is None else 0
@@ -94,6 +108,37 @@ class ModelPanes:
         if self._may_cut and self.grid is None and self._raw_held > 2 * self.contract.raw_rows:
             self._cut()
         return late
+
+    def _opened(self, index: int, state_of: Callable[[int], RowState], place: int) -> OpenPane:
+        """The open pane of an index. `place`: in the rows that come, of the first that it takes."""
+        if index not in self._open:
+            stream = self._stream
+            keyed = None if stream.keys is None else OpenKeyed(stream, stream.keys)
+            points = self.contract.trace_points
+            pane = OpenPane(self._empty, self._tp, index, self.contract.pane_ms, points, keyed=keyed)
+            self._open[index], self._starts[index] = pane, state_of(place)
+            if self._is_left:
+                self._ended.add(index)
+        return self._open[index]
+
+    def _add_labels(self, rows: Rows, index: Int64s, state_of: Callable[[int], RowState]) -> None:
+        """Take labels, each with the index of its pane; what has no room there goes into the next.
+
+        That depends on all rows of the pane that is full: so the next one begins no later than it.
+        """
+        places = np.arange(len(rows))
+        while len(places):
+            k = int(index[places].min())
+            mine = places[index[places] == k]
+            opened = self._opened(k, state_of, int(mine[0]))
+            taken, left = np.split(mine, [max(0, MOST_LABELS - opened.events)])
+            if len(taken):
+                opened.count(rows_of.take(rows, taken))
+            if len(left):
+                self._opened(k + 1, state_of, int(left[0]))
+                self._starts[k + 1] = min(self._starts[k], self._starts[k + 1], key=lambda state: state.offset)
+                index[left] = k + 1
+            places = places[index[places] > k]
 
     def _cut(self) -> None:
         """Forget raw rows that can't travel any more."""
@@ -110,12 +155,13 @@ class ModelPanes:
 
     # ------------------------------------------------------------------ sealing
 
-    def seal(self, watermark: int) -> Iterator[Pane | RawPane]:
+    def seal(self, watermark: int) -> Iterator[Pane | RawPane | KeyedRows]:
         """Seal all panes that are due, oldest first, as far as the grid and raw rows allow."""
         for index in self._due(watermark):
             pane = self._open[index]
-            if index in self._ended:
-                yield pane.seal_ended()
+            if index in self._ended or self._is_labels:
+                yield from pane.seal_keyed()
+                yield pane.seal_counted()
                 self._forget(index)
                 continue
             if self.grid is None and (pane.is_cut or pane.events > self._raw_left):
@@ -123,6 +169,7 @@ class ModelPanes:
                     self._sampled = True
                     yield pane.seal_raw(first_rows=self._raw_left)
                 return
+            yield from pane.seal_keyed()
             if self.grid is None:
                 self._raw_sent += pane.events
                 yield pane.seal_raw()

@@ -22,6 +22,7 @@ from monitor.contract import ModelContract, TopicContract, contract_of_topic
 from monitor.events import Batch, RecordBatch, Rejected, TopicPartition
 from monitor.ledger.entries import Activation, Heartbeat, Watermark, joined_at
 from monitor.ledger.position_records import FORMAT, ProfilePosition, RowState, Switch
+from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
 from monitor.profile.accounting import Account
 from monitor.profile.admission import Flush
@@ -35,7 +36,8 @@ from monitor.profile.partition_lanes import PartitionLanes
 class Drained:
     """What the fold has put out since the last time. `watermark` is None if it sealed nothing new."""
 
-    panes: tuple[Pane | RawPane, ...]
+    panes: tuple[Pane | RawPane | KeyedRows, ...]
+    """Sealed panes, each behind its keyed rows."""
     rejected: tuple[Rejected, ...]
     watermark: Watermark | None
     quarantined: tuple[tuple[int, int | None], ...]
@@ -76,7 +78,7 @@ class PartitionFold:
         self._heartbeats = KeptHeartbeats()
         self.quarantined: set[int] = set()
         """Offsets of records that are left out, as far as they may be folded again."""
-        self._panes: list[Pane | RawPane] = []
+        self._panes: list[Pane | RawPane | KeyedRows] = []
         self._rejected: list[Rejected] = []
         self._left_out: list[tuple[int, int | None]] = []
         self.published_to: int | None = None

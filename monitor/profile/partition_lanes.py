@@ -17,6 +17,7 @@ from monitor.contract import ModelContract, lane_contract
 from monitor.events import Rows, TopicPartition
 from monitor.ledger.position_records import ModelPosition, RowState
 from monitor.panes.grid import Grid
+from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
 from monitor.profile.grids import Grids
 from monitor.profile.model_panes import ModelPanes
@@ -123,7 +124,7 @@ class PartitionLanes:
     @property
     def lacks_grid(self) -> bool:
         """Return true if one of its models has no grid yet."""
-        return any(model.grid is None for model in self.models.values())
+        return any(model.lacks_grid for model in self.models.values())
 
     def held(self, watermark: int | None) -> dict[str, int]:
         """The begin of the oldest pane that is due at a watermark and waits for a grid, by model."""
@@ -137,7 +138,7 @@ class PartitionLanes:
         lengths = {lane.contract.pane_ms for lane in self.all}
         return any(after // pane_ms > before // pane_ms for pane_ms in lengths)
 
-    def seal(self, watermark: int) -> list[Pane | RawPane]:
+    def seal(self, watermark: int) -> list[Pane | RawPane | KeyedRows]:
         """Seal all panes that are due, as far as grids and raw rows allow."""
         return [pane for lane in self.all for pane in lane.seal(watermark)]
 

@@ -81,7 +81,7 @@ def _references(model: ModelConfig, fold: ModelFold, references: References) -> 
     topic is not read again, whatever it holds by now.
     """
     known = {in_life(lane, 0) for lane in fold.decisions.lanes.keys() | fold.decisions.references.keys()}
-    lanes = {lane_contract(model.contract, stream) for stream in model.contract.streams} - known
+    lanes = {lane_contract(model.contract, stream) for stream in model.contract.streams if stream.has_lane} - known
     made = references.take(model) if lanes else []
     return None if made is None else [decision for decision in made if decision.lane in lanes]
 

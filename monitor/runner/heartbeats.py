@@ -9,6 +9,10 @@ other partitions of its models, in whatever process:
     behind that end   no watermark, but the silence: its largest accepted time plus the wall time since it moved
                       (without one, the largest of the others'), once an interval
 
+A partition of labels is given a watermark at once, idle or not, if it has been read to its end and the lowest of its
+models' other partitions that move is a pane ahead (if none moves, the lowest of all): labels that come late, or carry
+their prediction's time, hold back nobody. To others it counts as one that moves only where it is ahead of them.
+
 So in a stall all that was seen is judged, at the pace of `lateness`, and rows of later panes are never late, however
 long it was. With `idle_timeout: off` nobody is ever idle: no watermark is given, and silence is reported nevertheless.
 A partition that is held back counts as moving: it would, if it were read.
@@ -50,7 +54,7 @@ class Pulse:
     `idle_timeout_s`: None if nobody is to be left behind. `step_ms`: the shortest pane, `interval_s`: the shortest
     interval of its models. `moved_at`: when records moved it last, `risen_at`: when its watermark rose. `silence`: the
     event time that the wall clock gave it at `silence_at`. `beaten_at`: when its silence was reported last. `held`:
-    whether it is paused for now.
+    whether it is paused for now. `is_labels`: whether it holds labels.
     """
 
     models: frozenset[str]
@@ -64,6 +68,7 @@ class Pulse:
     silence_at: float = 0.0
     beaten_at: float | None = None
     held: bool = False
+    is_labels: bool = False
 
     def see(self, reached: Reached, now: float) -> None:
         """Records have been folded, or a heartbeat; a process that took a partition over begins further back."""
@@ -107,14 +112,32 @@ def heartbeat(tp: TopicPartition, pulses: Mapping[TopicPartition, Pulse], now: f
     """What a partition that stands still should be given by now, or None if that is nothing."""
     own = pulses[tp]
     others = [pulse for other, pulse in pulses.items() if other != tp and pulse.models & own.models]
+    if own.is_labels and (followed := _followed(own, others, now)) is not None:
+        return Given(watermark=followed)
     if not own.is_idle(now):
         return _silence(own, others, now) if own.idle_timeout_s is None else None
-    moving = [p.reached for p in others if p.reached.natural is not None and p.moves(now)]
-    watermarks = [reached.watermark for reached in moving if reached.watermark is not None]
+    watermarks = _moving(own, others, now)
     watermark = min(watermarks) if watermarks else _in_a_stall(own, others, now)
     if watermark is not None and is_worth_it(watermark, own.reached.watermark, own.step_ms):
         return Given(watermark=watermark)
     return None if watermarks else _silence(own, others, now)
+
+
+def _moving(own: Pulse, others: Sequence[Pulse], now: float) -> list[int]:
+    """The watermarks of those that move; of labels alone, of those that are ahead."""
+    moving = [p for p in others if p.reached.natural is not None and p.moves(now)]
+    data = [p.reached.watermark for p in moving if not p.is_labels and p.reached.watermark is not None]
+    labels = [p.reached.watermark for p in moving if p.is_labels and p.reached.watermark is not None]
+    return data or [at for at in labels if own.reached.watermark is None or at > own.reached.watermark]
+
+
+def _followed(own: Pulse, others: Sequence[Pulse], now: float) -> int | None:
+    """The watermark that labels follow, if that seals another pane of theirs."""
+    data = [p for p in others if not p.is_labels and p.reached.watermark is not None]
+    moving = [p for p in data if p.reached.natural is not None and p.moves(now)]
+    watermark = min((p.reached.watermark or 0 for p in moving or data), default=None)
+    is_ahead = watermark is not None and is_worth_it(watermark, own.reached.watermark, own.step_ms)
+    return watermark if is_ahead else None
 
 
 def is_worth_it(watermark: int, before: int | None, step_ms: int) -> bool:

@@ -23,6 +23,7 @@ from monitor.ledger.position_records import (
     EvaluatePosition,
     Stopped,
 )
+from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
 from monitor.runner.activations import Activations
 from monitor.runner.announced_decisions import AnnouncedDecisions
@@ -167,7 +168,7 @@ class LedgerPartition:
 
     def _meet(self, entry: Entry, offset: int) -> None:
         """Let a model begin with its first entry; what belongs to none does not count."""
-        model = entry.model if isinstance(entry, Pane | RawPane | Decision | Notice) else ""
+        model = entry.model if isinstance(entry, Pane | RawPane | KeyedRows | Decision | Notice) else ""
         if model and not self.task.passes_over(model):
             self.commits.parts.meet(model, offset)
             if isinstance(entry, Decision) and entry.kind == "gone":

@@ -21,14 +21,16 @@ from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.entries import BEFORE_ALL, ContractSwitch, Heartbeat, Notice
 from monitor.ledger.entry_codec import KIND, decode_entry, kind_of
 from monitor.ledger.position_records import ProfilePosition, Switch, switch_of
+from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
 from monitor.profile.notices import RECORD_QUARANTINED, place_quarantined
 from monitor.runner.sequences import SEQUENCE, writer_and_sequence
 
-DEAD_LETTER, PANE, SAMPLE = "dead letter", "pane", "sample"
+DEAD_LETTER, PANE, SAMPLE, KEYED = "dead letter", "pane", "sample", "keyed"
+_OF_A_PANE = (PANE, SAMPLE, KEYED)
 Name = tuple[str | int, ...]
-"""What names an output, whenever it is made again: a pane by model, stream, contract and times, a dead letter by its
-offset."""
+"""What names an output, whenever it is made again: a pane by model, stream, contract and times, keyed rows by
+part, too, a dead letter by its offset."""
 
 
 @dataclass(slots=True)
@@ -73,7 +75,7 @@ class Present:
         names = [name for names in self.names.values() for name in names]
         offsets |= {int(name[1]) + 1 for name in names if name[0] == DEAD_LETTER}
         offsets |= {offset + 1 for offset in self.quarantined}
-        panes = [name for name in names if name[0] in (PANE, SAMPLE) and name[1] in pane_ms]
+        panes = [name for name in names if name[0] in _OF_A_PANE and name[1] in pane_ms]
         is_ahead = any(offset > position.low.offset for offset in offsets)
         # any lane may have waited there, also one that is left by now
         return is_ahead or any(_was_open(name, position, pane_ms[str(name[1])]) for name in panes)
@@ -99,7 +101,7 @@ class Present:
         """
         names = [name for names in self.names.values() for name in names]
         switches = [switch for switch in self.switches if switch not in position.switches]
-        panes = [(name, *lanes[str(name[1])]) for name in names if name[0] in (PANE, SAMPLE) and name[1] in lanes]
+        panes = [(name, *lanes[str(name[1])]) for name in names if name[0] in _OF_A_PANE and name[1] in lanes]
         return (
             self.rejects_beyond(position.position, waiting)
             or any(_is_to_come(position, switch) or switch.offset in waiting for switch in switches)
@@ -122,7 +124,7 @@ def _was_open(name: Name, position: ProfilePosition, pane_ms: int, waits: bool =
     start, end, known = int(name[4]), int(name[5]), position.models.get(str(name[1]))
     if waits and known is not None and known.blocked_at is not None:
         blocked = known.blocked_at * pane_ms
-        if start > blocked or (start == blocked and name[0] == PANE):
+        if start > blocked or (start == blocked and name[0] != SAMPLE):
             return True
     return end > (-1 if position.published_to is None else position.published_to)
 
@@ -252,4 +254,7 @@ def _name(output: Outgoing) -> Name:
         sampled = isinstance(entry, RawPane) and not entry.complete
         end = entry.start + entry.pane_ms
         return (SAMPLE if sampled else PANE, entry.model, entry.stream, entry.contract, entry.start, end)
+    if isinstance(entry, KeyedRows):
+        place = (entry.model, entry.stream, entry.contract, entry.start, entry.start + entry.pane_ms)
+        return (KEYED, *place, entry.part)
     return (kind, (output.value or b"").decode())

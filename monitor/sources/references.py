@@ -13,7 +13,7 @@ from monitor.bus.port import Bus
 from monitor.codec.decode import Decoder
 from monitor.codec.formats import decode_format
 from monitor.config.resolved import ModelConfig
-from monitor.contract import ModelContract, lane_contract
+from monitor.contract import ModelContract, StreamContract, lane_contract
 from monitor.errors import ConfigurationError
 from monitor.evaluate.reference import Reference, decode_reference, encode_reference
 from monitor.events import Rows, TopicPartition
@@ -89,7 +89,7 @@ def references_of_file(
     seen = unusable or Unusable()
     files = _files(contents, contract, seen, csv)
     pairs = []
-    for stream in contract.streams:
+    for stream in filter(_has_lane, contract.streams):
         if own := [file for file in files if file.rows.stream == stream]:
             read = partial(_rows_of_files, own, limit)
             found = grid_and_reference(partial(_checked, read, check), stream, f"file {path.name}")
@@ -101,6 +101,10 @@ def references_of_file(
         why = "; ".join(seen.lines(shows_values=False))
         raise ConfigurationError(f"{path} has no rows that make a reference of {contract.model}{why and ': ' + why}")
     return pairs
+
+
+def _has_lane(stream: StreamContract) -> bool:
+    return stream.has_lane
 
 
 def _files(contents: Sequence[Content], contract: ModelContract, unusable: Unusable, csv: CsvFlags) -> list[RowFile]:
@@ -124,7 +128,7 @@ def references_of_topic(
     check: Callable[[], None] = no_check,
 ) -> list[GridAndReference]:
     """Grid and reference from a topic's records in a range of event time [from, to)."""
-    stream = next((s for s in contract.streams if s.topic == topic), None)
+    stream = next((s for s in contract.streams if s.topic == topic and s.has_lane), None)
     if bus is None or stream is None or bus.partitions(topic) is None:
         raise ConfigurationError(f"reference of {contract.model}: topic {topic} can't be read here")
     parts = partial(_checked, partial(_rows_of_topic, bus, topic, between, contract), check)

@@ -339,7 +339,7 @@ def test_panes_that_another_release_has_written_are_taken_up(seed: int) -> None:
         if "m" not in parts:
             continue
         state = decode_payload(decode_part(parts["m"], "model", "m"), msgspec.msgpack.Decoder(ModelState))
-        held = tuple(PendingPane(pane.raw, of_the_next_release(pane.value)) for pane in state.panes)
+        held = tuple(PendingPane(pane.kind, of_the_next_release(pane.value)) for pane in state.panes)
         first_rows = tuple(
             (lane, replace_fields(rows, tail=tuple(map(of_the_next_release, rows.tail))))
             for lane, rows in state.first_rows

@@ -10,6 +10,7 @@ from monitor.contract import ModelContract
 from monitor.events import Rejected
 from monitor.ledger.entries import Activation, Heartbeat, Watermark
 from monitor.panes.grid import Grid
+from monitor.panes.keyed import KeyedRows, encode_keyed
 from monitor.panes.pane import Pane, RawPane, encode_pane, encode_raw
 from monitor.profile.partition import PartitionFold
 from tests.unit.making import TP, Entry, batch, grid, grid_decision, records
@@ -53,7 +54,7 @@ class Output:
     """What a fold has put out. `panes`: those of `sealed` as bytes."""
 
     panes: list[bytes] = field(default_factory=list)
-    sealed: list[Pane | RawPane] = field(default_factory=list, compare=False)
+    sealed: list[Pane | RawPane | KeyedRows] = field(default_factory=list, compare=False)
     rejected: list[Rejected] = field(default_factory=list)
     watermarks: list[Watermark] = field(default_factory=list)
 
@@ -65,7 +66,9 @@ class Output:
         self.watermarks += [drained.watermark] if drained.watermark else []
 
 
-def as_bytes(pane: Pane | RawPane) -> bytes:
+def as_bytes(pane: Pane | RawPane | KeyedRows) -> bytes:
+    if isinstance(pane, KeyedRows):
+        return encode_keyed(pane)
     return encode_pane(pane) if isinstance(pane, Pane) else encode_raw(pane)
 
 

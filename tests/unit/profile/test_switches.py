@@ -265,6 +265,7 @@ def test_a_pane_in_which_the_columns_change_is_sealed_in_two_parts() -> None:
     counts = {
         (pane.index, pane.contract): len(pane.rows) if isinstance(pane, RawPane) else pane.events
         for pane in run.out.sealed
+        if isinstance(pane, Pane | RawPane)
     }
     assert counts[104, old] + counts[104, new] == 10
     assert {index for index, lane in counts if lane == old} == {100, 101, 102, 103, 104}
