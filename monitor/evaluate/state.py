@@ -179,6 +179,51 @@ class FirstRowsState(_Struct, frozen=True):
     sampled: tuple[tuple[str, int, int, int, int], ...]
 
 
+class CohortState(_Struct, frozen=True):
+    """A cohort of predictions, [start, end) in ms; `end`: None if it has not ended. `labelled`: of its predictions."""
+
+    number: Natural
+    start: int
+    end: int | None
+    predictions: Natural
+    labelled: Natural
+    closed: Literal["age", "budget"] | None
+
+
+class PiecesState(_Struct, frozen=True):
+    """Rows of one kind. `next`: number of the next piece.
+
+    `names`: of the pieces that are needed, each a part of its own. `tail`: the rows behind the last piece.
+    """
+
+    next: Natural
+    names: tuple[str, ...]
+    tail: bytes
+
+
+class WaitingState(_Struct, frozen=True):
+    """Labels that wait for their prediction, as columns. `since`: where the panes begin that they came in, ms."""
+
+    ids: bytes
+    values: bytes
+    times: bytes
+    since: bytes
+
+
+class JoinState(_Struct, frozen=True):
+    """Predictions that wait for labels. `origin`: where the first pane begins from which panes are counted, ms.
+
+    `labels`: by id and pane of their prediction, the newest last.
+    """
+
+    origin: int | None
+    counters: dict[str, int]
+    cohorts: tuple[CohortState, ...]
+    predictions: PiecesState
+    labels: PiecesState
+    waiting: WaitingState
+
+
 class LaneState(_Struct, frozen=True):
     """One lane of the contract in use. `rows`: that its panes held while it waited. `last_time`: of its newest row, ms.
 
