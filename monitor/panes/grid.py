@@ -8,7 +8,7 @@ A dictionary knows every row that chose it, and fewer of those that come later: 
 counted on it by *leave one out*: a row is known if its value, counted without it, would still be in the dictionary.
 
 Sums are integers too: q = round((x - center) / unit) of the values between the overflow bins, in limbs
-(`monitor.panes.limbs`), so that they are exact and order-free.
+(`monitor.stats.limbs`), so that they are exact and order-free.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from monitor.codec.formats import decode_format
 from monitor.contract import StreamContract
 from monitor.errors import FormatError
 from monitor.events import CellState, Codes, Float64s, Int16s, Int64s, Rows, States, StreamName
-from monitor.panes.limbs import (
+from monitor.panes.numeric_bins import NumericBins, make_binary_bins, make_numeric_bins
+from monitor.panes.steps import Steps, at_once
+from monitor.stats.limbs import (
     ROWS_AT_ONCE,
     SQUARE_BITS,
     SQUARE_LIMBS,
@@ -36,8 +38,6 @@ from monitor.panes.limbs import (
     normalised,
     whole,
 )
-from monitor.panes.numeric_bins import NumericBins, make_binary_bins, make_numeric_bins
-from monitor.panes.steps import Steps, at_once
 
 INVALID_BASE = 65536
 """A cell that is not VALID has code INVALID_BASE - state."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.panes.limbs import SQUARE_BITS, SUM_BITS, limbs_of, normalised, whole
+from monitor.stats.limbs import SQUARE_BITS, SUM_BITS, limbs_of, normalised, whole
 
 LARGEST = 1 << 40
 units = st.lists(st.integers(-LARGEST, LARGEST) | st.integers(-3, 3), min_size=1, max_size=40)

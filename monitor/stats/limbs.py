@@ -4,6 +4,10 @@ A row is worth q units, |q| <= 2**40. A sum is kept in two limbs of base 2**20, 
 the lowest first. Adding and subtracting goes limb by limb, without carry, and is exact as long as fewer than 2**35 rows
 are added up. `normalised` carries: then all but the highest limb are in [0, base), and the limbs are a function of the
 sum alone, however it came about.
+
+>>> sums, squares = limbs_of(np.array([[3], [-5], [1 << 40]]))
+>>> whole(sums, SUM_BITS).tolist() == [(1 << 40) - 2], whole(squares, SQUARE_BITS).tolist() == [(1 << 80) + 34]
+(True, True)
 """
 
 from __future__ import annotations
