@@ -8,7 +8,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet
 
-from benchmarks import init_roles, null_categories, rebuild, table_replay, tables
+from benchmarks import init_roles, null_categories, performance_intervals, rebuild, table_replay, tables
 from benchmarks.core_path import CoreRun, adwin_updates
 from benchmarks.reference_spread import METRICS, Report, run
 from benchmarks.traffic import make_traffic
@@ -88,3 +88,13 @@ def test_columns_of_many_categories_do_not_drift_by_themselves() -> None:
     assert mean.folklore <= 0.01
     assert mean.above["psi"] <= 0.05
     assert mean.above["new_category_rate"] <= 0.05
+
+
+def test_intervals_of_performance_hold_the_truth(tmp_path: Path) -> None:
+    """In a few windows of the benchmark's models: each holds it in 85 % of them at least."""
+    file = tmp_path / "intervals.json"
+    performance_intervals.run(windows=100, labels=1000, rows=200_000, confidence=0.95, seed=1, json=file)
+    report = msgspec.json.decode(file.read_bytes(), type=performance_intervals.Report)
+    held = {(one.model, one.metric): one.held for one in report.coverages}
+    assert {metric for _, metric in held} >= {"accuracy", "f1", "roc_auc", "log_loss", "mae", "bias", "mape"}
+    assert min(held.values()) >= 0.85, held
