@@ -62,19 +62,22 @@ class TimeForm(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Keys(msgspec.Struct, frozen=True, omit_defaults=True):
-    """By what the rows of predictions and labels meet: the field of the id.
+    """The field of the id, by which the rows of predictions and labels meet.
 
-    `sample_bits`: only ids take part whose digest ends in so many zero bits.
+    `sample_bits`: only ids take part whose digest ends in that number of zero bits. `error`: of labels, what makes a
+    prediction wrong, in words; "" if nothing does, as in a regression without tolerance.
     """
 
     id_field: Field
     sample_bits: int = 0
+    error: str = ""
 
 
 class StreamContract(msgspec.Struct, frozen=True, omit_defaults=True):
     """One stream of a model: its topic, the field of its event time and its form, its columns by name, its format.
 
-    `keys`: of labels, and of predictions that are joined with them.
+    `keys`: of labels, and of predictions that are joined with them. `follows`: of outcomes, the lane of the predictions
+    that they are of; they come from no topic, and their fields say what their columns hold.
     """
 
     stream: StreamName
@@ -84,6 +87,7 @@ class StreamContract(msgspec.Struct, frozen=True, omit_defaults=True):
     format: Literal["native"] = "native"
     times: TimeForm = TimeForm()
     keys: Keys | None = None
+    follows: str = ""
 
     @property
     def roots(self) -> frozenset[str]:
@@ -149,6 +153,31 @@ def lane_contract(model: ModelContract, stream: StreamContract) -> str:
     watched = msgspec.structs.replace(stream, keys=None)
     text = msgspec.json.encode((model.model, model.pane_ms, model.raw_rows, model.reference, watched))
     return in_life(hashlib.sha256(text).hexdigest()[:16], model.life)
+
+
+OUTCOMES = ("error", "loss", "label", "label_delay_seconds")
+"""Columns of the stream `outcomes`."""
+
+
+def outcomes_of(model: ModelContract) -> StreamContract | None:
+    """Return the stream of predictions whose label has come; None of a model without labels.
+
+    `error` is whether the prediction was wrong (1 or 0), `loss` how wrong it was, `label` the class or number,
+    `label_delay_seconds` how long the label took. It is another lane (`lane_contract`) with another lane of
+    predictions, another field of labels, or another error.
+    """
+    streams = {stream.stream: stream for stream in model.streams}
+    labels, predictions = streams.get("labels"), streams.get("predictions")
+    if labels is None or labels.keys is None or predictions is None:
+        return None
+    columns = (
+        ColumnSpec("error", labels.keys.error, "binary"),
+        ColumnSpec("loss", "loss", "numerical"),
+        *labels.columns,
+        ColumnSpec("label_delay_seconds", "label_delay_seconds", "numerical"),
+    )
+    follows = in_life(lane_contract(model, predictions), 0)
+    return StreamContract("outcomes", "", "", columns[not labels.keys.error :], follows=follows)
 
 
 def in_life(lane: str, life: int) -> str:

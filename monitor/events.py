@@ -114,7 +114,7 @@ class Rows:
     `part`: which row of its record each is, shape (n,); a record of the native format is one row, part 0.
     `numeric`: shape (n, numeric series of the stream), NaN where its state is not VALID. `categorical`: one list of n
     strings a categorical series, "" where not VALID. Columns stand in the order of the stream's contract. `ids`: of a
-    stream with keys the digest of each row's id (`codec.ids.digest_of`), 0 where it has none, shape (n,).
+    stream with keys the digest of each row's id (`codec.ids.digest_of`), 0 if it has none, shape (n,).
     """
 
     model: str

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from monitor.codec.decode import Decoder
-from monitor.config.resolve import BUILT_IN
+from monitor.config.effective import BUILT_IN
 from monitor.contract import ModelContract, TopicContract, contract_of_topic
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.coverage import RuleCoverage

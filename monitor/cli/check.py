@@ -16,6 +16,7 @@ from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.codec.chunks import Assembler
 from monitor.config.built_in import GROUP, silence_text
 from monitor.config.differences import Running, differences
+from monitor.config.inputs import lanes_of
 from monitor.config.resolved import Config, ModelConfig, ModelRules
 from monitor.config.schema import alerts_schema
 from monitor.errors import ConfigurationError, StreamdriftError
@@ -58,7 +59,10 @@ def _silences(loaded: Config) -> dict[str, list[str]]:
     """Return how long a stream may be silent, and the models of which it is true."""
     found: dict[str, list[str]] = {}
     for model in loaded.models:
-        found.setdefault(silence_text(model.rules.rules), []).append(model.contract.model)
+        found.setdefault(silence_text(model.rules.rules, "features"), []).append(model.contract.model)
+        if model.rules.performance is not None:
+            of_labels = f"of labels {silence_text(model.rules.rules, 'labels')}"
+            found.setdefault(of_labels, []).append(model.contract.model)
     return found
 
 
@@ -79,7 +83,7 @@ def _reference_rows(model: ModelConfig, most: int) -> Mapping[StreamName, int]:
     """Give the rows of the reference of each stream, of a file as far as `most`; none of what can't be read here."""
     spec = model.rules.reference
     if spec.first is not None:
-        return {stream.stream: spec.first for stream in model.contract.streams if stream.columns}
+        return {stream.stream: spec.first for stream in lanes_of(model.contract) if stream.columns}
     if spec.path is None or not most:
         return {}
     try:

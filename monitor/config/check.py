@@ -6,12 +6,16 @@ from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
-from monitor.codec.durations import duration_text
+from monitor.config.check_labels import check_labels
 from monitor.config.check_limits import check_limits
+from monitor.config.check_performance import is_on_performance
 from monitor.config.check_rules import check_rules
+from monitor.config.check_windows import check_panes, not_a_multiple
+from monitor.config.effective import effective
 from monitor.config.inputs import InputRefused, resolve_inputs, series_of
-from monitor.config.model import AlertsFile, ModelEntry, WindowEntry
-from monitor.config.resolve import contract_of, detector_spec, effective
+from monitor.config.model import AlertsFile, ModelEntry
+from monitor.config.model_contract import contract_of
+from monitor.config.resolve import detector_spec
 from monitor.config.roles import FieldEntry
 from monitor.config.selection import models_of, unmatched
 from monitor.config.sheet import Path, Sheet
@@ -21,11 +25,13 @@ from monitor.errors import Problem
 
 Contracts = dict[str, ModelContract]
 
-_ENVELOPE = ("event_id", "prediction_id", "model", "model_version", "endpoint", "features")
+_IDS = ("event_id", "prediction_id")
+_ENVELOPE = (*_IDS, "model", "model_version", "endpoint", "features")
 """These keys of the native event have their own meaning."""
 _ROLES = {
     "features": ("numerical", "binary", "categorical", "text", "arrays"),
     "predictions": ("prediction", "probability"),
+    "labels": ("id", "label"),
 }
 """The stream that brings the columns of each role."""
 
@@ -39,6 +45,7 @@ def check(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
     for name, model in file.models.items():
         yield from _columns(name, model, contracts[name], sheet)
         yield from _settings(name, file, sheet)
+        yield from check_labels(name, file, sheet)
     yield from _grid_rows(file, sheet)
     yield from _topics(contracts, sheet)
     yield from _detectors(file, contracts, sheet)
@@ -53,21 +60,25 @@ def check(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
 def _columns(name: str, model: ModelEntry, contract: ModelContract, sheet: Sheet) -> Iterator[Problem]:
     path: Path = ("models", name, "columns")
     if sheet.knows_columns(name):
-        yield from _streams(name, {stream.stream for stream in contract.streams}, sheet)
+        yield from _streams(name, {stream for stream in _ROLES if getattr(model.streams, stream) is not None}, sheet)
     if model.task == "regression" and model.streams.predictions and model.columns.probability:
         yield sheet.problem((*path, "probability"), "a regression has no probability; its predictions are `prediction`")
     if (root := path_of(model.columns.timestamp.at)[0]) in _ENVELOPE:
         yield sheet.problem((*path, "timestamp"), f"{root!r} has its own meaning in every event")
-    yield from _prediction_fields(path, model, sheet)
+    yield from _fields_of_events(path, model, sheet)
     names = Counter(series.name for series in series_of(contract))
+    of_labels = {s.name for s in series_of(contract) if s.stream == "outcomes"}
     repeated = sorted(name for name, count in names.items() if count > 1)
     for series in repeated:
-        yield sheet.problem(_place_of_column(path, model, series), f"{series!r} is the name of two columns")
+        message = f"{series!r} is the name of two columns"
+        if series in of_labels:
+            message += f", because a model with labels has one: write {{name: OTHER, field: {series}}}"
+        yield sheet.problem(_place_of_column(path, model, series), message)
 
 
 def _streams(name: str, there: AbstractSet[str], sheet: Sheet) -> Iterator[Problem]:
     """A model has a stream, and for each of its columns the one that brings it."""
-    if not there:
+    if not there - {"labels"}:
         yield sheet.problem(("models", name, "streams"), "a model has at least one stream: features or predictions")
         return
     for stream, roles in _ROLES.items():
@@ -77,11 +88,12 @@ def _streams(name: str, there: AbstractSet[str], sheet: Sheet) -> Iterator[Probl
                 yield sheet.key_problem(path, f"{role!r} belongs to the stream {stream!r}, which is not there")
 
 
-def _prediction_fields(path: Path, model: ModelEntry, sheet: Sheet) -> Iterator[Problem]:
+def _fields_of_events(path: Path, model: ModelEntry, sheet: Sheet) -> Iterator[Problem]:
+    """Fields of predictions and labels are no others of every event; the id may be one of those."""
     taken: set[Field] = {*_ENVELOPE, model.columns.timestamp.at}
-    for role in _ROLES["predictions"]:
+    for role in (*_ROLES["predictions"], *_ROLES["labels"]):
         entry: FieldEntry | None = getattr(model.columns, role)
-        if entry is None:
+        if entry is None or (role == "id" and entry.at in _IDS):
             continue
         if entry.at in taken or path_of(entry.at)[0] in _ENVELOPE:
             yield sheet.problem((*path, role), f"{field_text(entry.at)!r} is taken: it is another field of every event")
@@ -104,8 +116,9 @@ def _settings(name: str, file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
     settings = effective(model, file.defaults)
     pane = settings.pane
     if settings.interval % pane:
-        yield sheet.problem(_written(name, "interval", sheet), _multiple("interval", settings.interval, pane))
-    yield from _window(settings.window, pane, _written(name, "window", sheet), sheet)
+        message = not_a_multiple("interval", settings.interval, "the pane", pane)
+        yield sheet.problem(_written(name, "interval", sheet), message)
+    yield from check_panes(settings.window, pane, _written(name, "window", sheet), sheet)
 
 
 def _grid_rows(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
@@ -126,22 +139,6 @@ def _written(model: str, setting: str, sheet: Sheet) -> Path:
     return next((path for path in places if sheet.has(path)), ("models", model))
 
 
-def _window(window: WindowEntry, pane: int, path: Path, sheet: Sheet) -> Iterator[Problem]:
-    if window.time is None:
-        return
-    for key, length in (("time", window.time), ("every", window.every)):
-        if length is not None and length % pane:
-            yield sheet.problem((*path, key), _multiple(f"`{key}` of a window", length, pane))
-
-
-def _multiple(what: str, length: int, pane: int) -> str:
-    nearest = duration_text(-(-length // pane) * pane)
-    return (
-        f"{what} has to be a multiple of the pane, {duration_text(pane)}; "
-        f"found {duration_text(length)}, the next is {nearest}"
-    )
-
-
 def _topics(contracts: Contracts, sheet: Sheet) -> Iterator[Problem]:
     """Yield problems of topics: each carries one kind of stream, and its partitions have one watermark for all."""
     first: dict[str, tuple[str, str, tuple[object, ...]]] = {}
@@ -149,7 +146,8 @@ def _topics(contracts: Contracts, sheet: Sheet) -> Iterator[Problem]:
         for stream in contract.streams:
             path: Path = ("models", model, "streams", stream.stream, "topic")
             when = (stream.time_field, stream.times)
-            clock = (contract.lateness_ms, contract.idle_timeout_ms, contract.max_clock_skew_ms, when)
+            lateness = None if stream.stream == "labels" else contract.lateness_ms  # labels are never late
+            clock = (lateness, contract.idle_timeout_ms, contract.max_clock_skew_ms, when)
             owner, kind, known = first.setdefault(stream.topic, (model, stream.stream, clock))
             if kind != stream.stream:
                 message = f"topic {stream.topic!r} is the {kind} of {owner!r}: a topic carries one kind of stream"
@@ -200,9 +198,9 @@ def _windows_of_rules(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
         models = models_of(group, file.models)
         panes = sorted({effective(file.models[model], file.defaults).pane for model in models})
         for j, rule in enumerate(group.rules):
-            if rule.window is not None:
+            if rule.window is not None and not is_on_performance(rule):
                 for pane in panes:
-                    yield from _window(rule.window, pane, ("groups", i, "rules", j, "window"), sheet)
+                    yield from check_panes(rule.window, pane, ("groups", i, "rules", j, "window"), sheet)
 
 
 def _retraining(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:

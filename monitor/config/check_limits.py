@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from math import gcd
 
 from monitor.codec.durations import duration_text
+from monitor.config.effective import effective
 from monitor.config.inputs import series_of
-from monitor.config.model import AlertsFile, LimitsEntry, WindowEntry
-from monitor.config.resolve import effective
+from monitor.config.model import AlertsFile, LimitsEntry
 from monitor.config.sheet import Path, Sheet
+from monitor.config.windows import WindowEntry
 from monitor.contract import ModelContract
 from monitor.errors import Problem
 

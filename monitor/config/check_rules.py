@@ -8,19 +8,22 @@ from typing import NamedTuple
 
 from monitor.codec.durations import duration_text
 from monitor.config.built_in import GROUP, RESERVED
+from monitor.config.check_performance import check_performance, is_on_performance
 from monitor.config.check_thresholds import Fewest, faults
+from monitor.config.effective import effective
 from monitor.config.expression import Comparison, ExpressionError, Selector, parse
-from monitor.config.inputs import InputRefused, resolve_inputs, series_of
-from monitor.config.metrics import METRICS, QUANTILES, Metric, alert_labels, selector_labels
+from monitor.config.inputs import InputRefused, lanes_of, resolve_inputs, series_of
+from monitor.config.measurable import ADD_LABELS, ADD_TOLERANCE
+from monitor.config.metrics import METRICS, QUANTILES, SILENCE, Metric, alert_labels, selector_labels
 from monitor.config.model import AlertsFile, RuleEntry
-from monitor.config.resolve import detector_spec, effective, window_of
+from monitor.config.resolve import detector_spec, window_of
 from monitor.config.resolved import WindowSpec
 from monitor.config.selection import models_of
 from monitor.config.sheet import Path, Sheet
 from monitor.config.suggest import did_you_mean
 from monitor.config.template import Placeholder, TemplateError
 from monitor.config.template import parse as parse_template
-from monitor.contract import ModelContract
+from monitor.contract import OUTCOMES, ModelContract, outcomes_of
 from monitor.errors import Problem
 
 MOST_LABELS = 20
@@ -33,11 +36,13 @@ Labels = Mapping[str, str]
 class _Watched(NamedTuple):
     """What the rules of one model can select: labels of its columns by kind, of its streams and of its detectors.
 
-    A part is not complete if something was left out of it because of its own fault.
+    `streams` have windows, and `heard` topics, so that they can be silent. A part is not complete if something was left
+    out of it because of its own fault.
     """
 
     columns: tuple[tuple[str, Labels], ...]
     streams: tuple[Labels, ...]
+    heard: tuple[Labels, ...]
     detectors: tuple[Labels, ...]
     columns_complete: bool
     detectors_complete: bool
@@ -63,6 +68,8 @@ def check_rules(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet:
                 yield sheet.problem((*path, "alert"), f"the alert {rule.alert!r} is built in; choose another name")
             known = [watched[model] for model in models] if is_whole else []
             yield from _rule(rule, path, known, _fewest(file, models, rule), sheet)
+            entries = {model: file.models[model] for model in models} if is_whole else {}
+            yield from check_performance(rule, entries, path, sheet)
             yield from _min_events(file, models, rule, path, sheet)
             yield from _shorter_than_a_pane(file, models, rule, path, sheet)
 
@@ -118,6 +125,8 @@ def _rule(rule: RuleEntry, path: Path, watched: list[_Watched], fewest: Fewest, 
 
 
 def _min_events(file: AlertsFile, models: list[str], rule: RuleEntry, path: Path, sheet: Sheet) -> Iterator[Problem]:
+    if is_on_performance(rule):  # they are refused by themselves
+        return
     small = [
         w.events for w in _windows(file, models, rule) if w.events is not None and (rule.min_events or 0) > w.events
     ]
@@ -166,6 +175,7 @@ def _all_watched(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet
 
 def _watched(file: AlertsFile, contract: ModelContract, sheet: Sheet) -> _Watched:
     detectors: list[Labels] = []
+    is_labelled = file.models[contract.model].streams.labels is not None
     for name, entry in file.detectors.items():
         if entry.model in (None, contract.model):
             try:
@@ -178,9 +188,10 @@ def _watched(file: AlertsFile, contract: ModelContract, sheet: Sheet) -> _Watche
             ("numeric" if series.numeric else "categorical", {"column": series.name, "stream": series.stream})
             for series in series_of(contract)
         ),
-        streams=tuple({"stream": stream.stream} for stream in contract.streams),
+        streams=tuple({"stream": stream.stream} for stream in lanes_of(contract)),
+        heard=tuple({"stream": stream.stream} for stream in contract.streams),
         detectors=tuple(detectors),
-        columns_complete=sheet.knows_columns(contract.model),
+        columns_complete=sheet.knows_columns(contract.model) and is_labelled == (outcomes_of(contract) is not None),
         detectors_complete=sheet.knows_detectors(),
     )
 
@@ -191,10 +202,11 @@ def _selection(
     known = selector_labels(metric)
     unknown = [s for s in comparison.selectors if s.label not in known]
     for selector in unknown:
-        hint = did_you_mean(selector.label, known) or f"; there are {', '.join(known)}"
+        there = f"; there are {', '.join(known)}" if known else ", nor any other to select by"
+        hint = did_you_mean(selector.label, known) or there
         message = f"{metric.name!r} has no label {selector.label!r}{hint}"
         yield sheet.problem(path, message, selector.position)
-    if unknown:
+    if unknown or metric.subject == "performance":
         return
     if metric.name == "quantile":
         yield from _quantile(comparison, path, sheet)
@@ -222,13 +234,13 @@ def _selects_something(
     selectors = [s for s in comparison.selectors if s.label != "quantile"]
     everything = {
         "column": [labels for _, labels in watched.columns],
-        "stream": list(watched.streams),
+        "stream": list(watched.heard if metric.name == SILENCE else watched.streams),
         "detector": list(watched.detectors),
     }[metric.subject]
     chosen = [labels for labels in everything if all(s.matches(labels) for s in selectors)]
     useless = [s for s in selectors if not any(s.matches(labels) for labels in everything)]
     for selector in useless:
-        yield sheet.problem(path, _nothing(selector, everything), selector.position)
+        yield sheet.problem(path, _nothing(selector, everything, watched), selector.position)
     if useless:
         return
     if not chosen:
@@ -249,9 +261,16 @@ def _instead(metric: Metric) -> str:
     return ": use psi or js_distance" if metric.name in ("ks", "wasserstein") else ""
 
 
-def _nothing(selector: Selector, everything: list[Labels]) -> str:
+def _nothing(selector: Selector, everything: list[Labels], watched: _Watched) -> str:
     known = sorted({labels[selector.label] for labels in everything})
     if selector.op != "=":
         return f"no {selector.label} matches {selector.op}{selector.value!r}"
+    if {"stream": "labels"} not in watched.heard:
+        if selector.value in {"column": OUTCOMES, "stream": ("labels", "outcomes")}.get(selector.label, ()):
+            return f"the {selector.label} {selector.value!r} {ADD_LABELS}"
+    elif (selector.label, selector.value) == ("column", "error"):
+        return f"the column 'error' {ADD_TOLERANCE}"
+    elif (selector.label, selector.value) == ("stream", "labels"):
+        return "the stream 'labels' has no windows; 'outcomes' has, of predictions whose label has come"
     hint = did_you_mean(re.sub(r"\s", "", selector.value), known)
     return f"there is no {selector.label} {selector.value!r}{hint}"

@@ -14,8 +14,8 @@ from typing import NamedTuple, assert_never
 from monitor.config.comparison import Binary, Comparison, Term
 from monitor.config.metrics import Metric
 
-_SAMPLES = ((0.37, 0.011), (0.0123, 0.71), (0.83, 0.29))
-"""Values of reference_mean and reference_std that have nothing in common."""
+_SAMPLES = ((0.37, 0.011, 0.62), (0.0123, 0.71, 0.059), (0.83, 0.29, 0.47))
+"""Values of reference_mean, reference_std and baseline that have nothing in common."""
 
 
 class _Range(NamedTuple):
@@ -36,22 +36,35 @@ def faults(comparison: Comparison, metric: Metric, fewest: Fewest | None = None)
         judged = metric._replace(values=metric.values._replace(least=float(fewest.events)))
         yield from (f"{fault}; {fewest.why}" for fault in faults(comparison, judged))
         return
-    if comparison.needs_reference_spread and not metric.has_reference:
-        what = "a whole stream" if metric.subject == "stream" else "a detector"
-        yield f"{metric.name!r} is of {what}: it has no reference_mean or reference_std"
+    if (unknown := _unknown_name(comparison, metric)) is not None:
+        yield unknown
         return
-    values = [comparison.threshold(mean, std) for mean, std in _SAMPLES]
+    values = [comparison.threshold(mean, std, baseline=baseline) for mean, std, baseline in _SAMPLES]
+    depends = comparison.needs_reference_spread or comparison.needs_baseline
+    name = "baseline" if comparison.needs_baseline else "reference"
     if not any(isfinite(value) for value in values):
         yield "the threshold is not a number: it divides by zero or is too large"
-    elif comparison.needs_reference_spread and all(isclose(value, values[0], abs_tol=1e-15) for value in values):
-        yield f"the threshold is {values[0]:g} whatever the reference: write the number"
-    elif comparison.needs_reference_spread and comparison.op in ("==", "!="):
+    elif depends and all(isclose(value, values[0], abs_tol=1e-15) for value in values):
+        yield f"the threshold is {values[0]:g} whatever the {name}: write the number"
+    elif depends and comparison.op in ("==", "!="):
         yield (
             f"{metric.name!r} equals this threshold by chance only; write a distance, such as "
             f"{metric.name} > reference_mean + 3 * reference_std"
         )
     else:
         yield from _out_of_range(comparison.op, _range(comparison.right, metric), metric)
+
+
+def _unknown_name(comparison: Comparison, metric: Metric) -> str | None:
+    """Say that a threshold names what there is not for its metric; None if it does not."""
+    if comparison.needs_baseline and metric.subject != "performance":
+        return f"'baseline' is for metrics of performance, and {metric.name!r} is none: write the number"
+    if not comparison.needs_reference_spread or metric.has_reference:
+        return None
+    if metric.subject == "performance":
+        return f"{metric.name!r} has no reference_mean or reference_std: a reference has labels of all its predictions"
+    what = "a whole stream" if metric.subject == "stream" else "a detector"
+    return f"{metric.name!r} is of {what}: it has no reference_mean or reference_std"
 
 
 def _out_of_range(op: str, threshold: _Range, metric: Metric) -> Iterator[str]:
@@ -89,7 +102,7 @@ def _range(term: Term, metric: Metric) -> _Range:
     match term:
         case Binary():
             return _applied(term.op, _range(term.left, metric), _range(term.right, metric))
-        case "reference_mean":
+        case "reference_mean" | "baseline":
             return _Range(least, most)
         case "reference_std":  # no deviation is larger than half of the range
             return _Range(0.0, (most - least) / 2)

@@ -48,6 +48,8 @@ class Selector:
 
 ReferenceName = Literal["reference_mean", "reference_std"]
 """Mean and standard deviation of the series in windows of the size that is judged, if nothing has changed."""
+BaselineName = Literal["baseline"]
+"""What alerts.yaml says a metric of performance is worth normally."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,8 @@ class Binary:
 
 UsualSilence = Literal["usual_silence"]
 """The longest silence of a stream that is usual, s; see `built_in.py`, whose rule alone has it."""
-Term = float | ReferenceName | UsualSilence | Binary
-"""A threshold, or a part of one: a number, a number of the reference, the usual silence, or an operation."""
+Term = float | ReferenceName | BaselineName | UsualSilence | Binary
+"""A threshold, or a part of one: a number, one of reference, baseline or the usual silence, or an operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,18 @@ class Comparison:
         return all(selector.matches(labels) for selector in self.selectors)
 
     def threshold(
-        self, reference_mean: float | None, reference_std: float | None, usual_silence: float | None = None
+        self,
+        reference_mean: float | None,
+        reference_std: float | None,
+        usual_silence: float | None = None,
+        baseline: float | None = None,
     ) -> float:
         """Return the number to compare with; NaN if it divides by zero or needs what is None."""
         known = {
             "reference_mean": reference_mean,
             "reference_std": reference_std,
             "usual_silence": usual_silence,
+            "baseline": baseline,
         }
         return _value(self.right, {name: nan if number is None else number for name, number in known.items()})
 
@@ -94,6 +101,11 @@ class Comparison:
     def needs_reference_spread(self) -> bool:
         """True if the threshold depends on reference_mean or reference_std."""
         return not _names(self.right).isdisjoint(get_args(ReferenceName))
+
+    @property
+    def needs_baseline(self) -> bool:
+        """True if the threshold depends on the baseline."""
+        return "baseline" in _names(self.right)
 
     @property
     def compares(self) -> bool:

@@ -5,7 +5,7 @@ selector   = label ("=" | "!=" | "=~" | "!~") string          regular expression
 op         = ">" | ">=" | "<" | "<=" | "==" | "!="
 sum        = product { ("+" | "-") product }
 product    = unary { ("*" | "/") unary }
-unary      = "-" unary | number | "reference_mean" | "reference_std" | "(" sum ")"
+unary      = "-" unary | number | "reference_mean" | "reference_std" | "baseline" | "(" sum ")"
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from typing import NamedTuple, NoReturn, get_args
 
 from monitor.config.comparison import (
     COMPARE,
+    BaselineName,
     Binary,
     Comparison,
     ReferenceName,
     Selector,
     Term,
 )
-from monitor.config.metrics import METRICS, NEEDS_LABELS
+from monitor.config.metrics import METRICS
 from monitor.config.pattern import PatternError, check_pattern
 from monitor.config.suggest import did_you_mean
+from monitor.contract import OUTCOMES
 
 _LONGEST = 500  # characters; bounds the recursion of the parser and of `threshold`, too
 _DEEPEST = 32
@@ -40,6 +42,9 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _SELECT = ("=", "!=", "=~", "!~")
+_NAMES: dict[str, ReferenceName | BaselineName] = {
+    name: name for kind in (ReferenceName, BaselineName) for name in get_args(kind)
+}
 
 
 __all__ = ["Comparison", "ExpressionError", "Selector", "parse"]
@@ -105,8 +110,9 @@ class _Parser:
         token = self._peek()
         if token.kind != "name":
             self._refuse("an expression begins with a metric, such as psi > 0.25")
-        if token.text in NEEDS_LABELS:
-            raise ExpressionError(f"{token.text!r} needs labels, not supported yet", token.position)
+        if token.text in OUTCOMES:
+            instead = f'name it in braces, psi{{column="{token.text}"}}'
+            raise ExpressionError(f"{token.text!r} is a column, not a metric: {instead}", token.position)
         if token.text not in METRICS:
             raise ExpressionError(f"unknown metric {token.text!r}{did_you_mean(token.text, METRICS)}", token.position)
         return self._advance().text
@@ -171,16 +177,15 @@ class _Parser:
             self._advance()
             return float(token.text)
         if token.kind != "name":
-            self._refuse("expected a number, reference_mean or reference_std")
-        known: dict[str, ReferenceName] = {name: name for name in get_args(ReferenceName)}
-        if token.text in known:
+            self._refuse("expected a number, reference_mean, reference_std or baseline")
+        if token.text in _NAMES:
             self._advance()
-            return known[token.text]
+            return _NAMES[token.text]
         if token.text == "calibrated":
             raise ExpressionError("'calibrated(...)' is not supported yet", token.position)
-        if token.text in METRICS or token.text in NEEDS_LABELS:
+        if token.text in METRICS:
             raise ExpressionError("a metric to the right of the comparison is not supported yet", token.position)
-        raise ExpressionError(f"unknown name {token.text!r}{did_you_mean(token.text, known)}", token.position)
+        raise ExpressionError(f"unknown name {token.text!r}{did_you_mean(token.text, _NAMES)}", token.position)
 
     def _peek(self) -> _Token:
         return self._tokens[self._next]

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping
 
 from monitor.config.comparison import Comparison
 from monitor.config.expression import parse
-from monitor.config.metrics import AMOUNTS
+from monitor.config.inputs import lanes_of
+from monitor.config.metrics import AMOUNTS, SILENCE
 from monitor.config.model import AlertsFile, RuleEntry
 from monitor.config.selection import models_of
 from monitor.config.sheet import Sheet
 from monitor.contract import ModelContract
 from monitor.errors import Problem
-
-_SILENCE = "seconds_since_last_event"
 
 
 def hints(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
@@ -46,7 +45,7 @@ def _amounts_without_silence(
         (model, stream)
         for group in file.groups
         for rule in group.rules
-        if (comparison := parse(rule.expr)).metric == _SILENCE
+        if (comparison := parse(rule.expr)).metric == SILENCE
         for model in models_of(group, file.models)
         for stream in _streams(comparison, contracts[model])
     }
@@ -62,7 +61,7 @@ def _amounts_without_silence(
                 yield sheet.problem(
                     ("groups", i, "rules", j, "expr"),
                     f"windows stand still while no event comes at all, so {rule.expr!r} does not see that; "
-                    f'add a rule on silence: {_SILENCE}{{stream="{deaf[0]}"}} > 120',
+                    f'add a rule on silence: {SILENCE}{{stream="{deaf[0]}"}} > 120',
                 )
 
 
@@ -72,4 +71,5 @@ def _is_of_few(rule: RuleEntry) -> bool:
 
 
 def _streams(comparison: Comparison, contract: ModelContract) -> list[str]:
-    return [s.stream for s in contract.streams if comparison.matches({"stream": s.stream})]
+    streams = contract.streams if comparison.metric == SILENCE else lanes_of(contract)
+    return [s.stream for s in streams if comparison.matches({"stream": s.stream})]

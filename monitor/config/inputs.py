@@ -14,9 +14,10 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from monitor.codec.columns import class_of
+from monitor.config.measurable import ADD_LABELS, ADD_TOLERANCE
 from monitor.config.resolved import DetectorSpec
 from monitor.config.suggest import did_you_mean
-from monitor.contract import ColumnSpec, ModelContract, StreamContract
+from monitor.contract import OUTCOMES, ColumnSpec, ModelContract, StreamContract, outcomes_of
 from monitor.events import StreamName
 
 Form = Literal["value", "missing", "class"]
@@ -53,13 +54,20 @@ class SeriesOf(NamedTuple):
 
 @lru_cache(maxsize=16)  # asked for by each detector and each check, of one model after the other
 def series_of(contract: ModelContract) -> tuple[SeriesOf, ...]:
-    """Return all series of a model, in the order of its contract."""
+    """Return all series of a model, in the order of its contract; those of outcomes come last."""
     return tuple(
         SeriesOf(stream.stream, name, column)
-        for stream in contract.streams
+        for stream in lanes_of(contract)
         for column in stream.columns
         for name in _names(stream, column)
     )
+
+
+def lanes_of(contract: ModelContract) -> tuple[StreamContract, ...]:
+    """Return the streams of a model whose rows are judged."""
+    outcomes = outcomes_of(contract)
+    of_topics = (stream for stream in contract.streams if stream.has_lane)
+    return (*of_topics, *([] if outcomes is None else [outcomes]))
 
 
 def resolve_inputs(spec: DetectorSpec, contract: ModelContract) -> tuple[ResolvedInput, ...]:
@@ -73,8 +81,8 @@ def resolve_inputs(spec: DetectorSpec, contract: ModelContract) -> tuple[Resolve
     matches = re.compile(re.escape(written) + r"\Z" if is_literal else translate(argument)).match
     matching = [series for series in series_of(contract) if matches(series.name)]
     readable = [s for s in matching if form == "missing" or spec.detector.reads == "rank" or s.column.kind == "binary"]
-    if not matching and argument == "error":
-        raise InputRefused("the input 'error' needs labels, not supported yet")
+    if not matching and written in OUTCOMES:
+        raise InputRefused(_no_outcome(written, contract))
     if not matching:
         raise InputRefused(f"no column of {contract.model} is {written!r}{did_you_mean(written, names)}")
     if not readable:
@@ -117,6 +125,12 @@ def _class(label: str, contract: ModelContract) -> ResolvedInput:
         if series.stream == "predictions" and series.name == "prediction" and not series.numeric:
             return ResolvedInput(series.stream, series.name, "class", class_of(label))
     raise InputRefused(f"class(...) needs predicted classes, and {contract.model} has no such `prediction` column")
+
+
+def _no_outcome(name: str, contract: ModelContract) -> str:
+    if outcomes_of(contract) is None:
+        return f"the input {name!r} {ADD_LABELS}"
+    return f"the input {name!r} {ADD_TOLERANCE}"
 
 
 def _written(name: str) -> str:

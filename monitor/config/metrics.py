@@ -5,8 +5,12 @@ from __future__ import annotations
 from math import inf
 from typing import Literal, NamedTuple
 
-Subject = Literal["column", "stream", "detector"]
+Task = Literal["classification_binary", "classification_multiclass", "regression"]
+Subject = Literal["column", "stream", "detector", "performance"]
 Kind = Literal["numeric", "categorical"]
+Maturity = Literal["mature", "provisional"]
+"""Windows that a rule on performance is judged on: mature and final ones, or provisional ones, too."""
+Need = Literal["probability", "tolerance", "costs"]
 
 
 class Values(NamedTuple):
@@ -23,23 +27,55 @@ QUANTILES = ("0.05", "0.25", "0.5", "0.75", "0.95", "0.99")
 
 
 class Metric(NamedTuple):
-    """One metric. `kinds`: columns that have it. `values`: its smallest and largest value, and whether it is whole."""
+    """One metric. `kinds`: columns that have it. `values`: its smallest and largest value, and whether it is whole.
+
+    Of performance: `tasks` that have it; `estimated`, those of them in which it has an interval of confidence;
+    `of_pairs`: whether it is of predictions with their labels, and of nothing else.
+    """
 
     name: str
     subject: Subject
     kinds: tuple[Kind, ...]
     values: Values
     description: str
+    tasks: tuple[Task, ...] = ()
+    estimated: tuple[Task, ...] = ()
+    of_pairs: bool = False
 
     @property
     def has_reference(self) -> bool:
-        """True if reference_mean and reference_std exist: the reference has counts of columns only."""
-        return self.subject == "column"
+        """True if reference_mean and reference_std exist: the reference has counts of columns and of pairs only."""
+        return self.subject == "column" or self.of_pairs
+
+    def needs(self, task: Task) -> Need | None:
+        """Return what alerts.yaml has to name beside labels for a model of that task to have it."""
+        if self.name in OF_PROBABILITIES:
+            return "probability"
+        if self.name == "error_rate" and task == "regression":
+            return "tolerance"
+        return "costs" if self.name == "cost_per_1000" else None
+
+
+def _of_pairs(
+    name: str, tasks: tuple[Task, ...], values: Values, description: str, estimated: tuple[Task, ...] | None = None
+) -> Metric:
+    return Metric(name, "performance", (), values, description, tasks, tasks if estimated is None else estimated, True)
 
 
 _BOTH: tuple[Kind, ...] = ("numeric", "categorical")
 _NUMERIC: tuple[Kind, ...] = ("numeric",)
 _CATEGORICAL: tuple[Kind, ...] = ("categorical",)
+
+_BINARY: tuple[Task, ...] = ("classification_binary",)
+_REGRESSION: tuple[Task, ...] = ("regression",)
+_CLASSES: tuple[Task, ...] = (*_BINARY, "classification_multiclass")
+_TASKS: tuple[Task, ...] = (*_CLASSES, *_REGRESSION)
+OF_PROBABILITIES = ("roc_auc", "log_loss", "brier", "calibration_error")
+"""Metrics of the probability of class 1."""
+AVERAGED = ("precision", "recall", "f1")
+"""Metrics of one class; of many classes they are averaged."""
+AVERAGES = ("macro", "weighted")
+"""How: over classes alike, which holds if a rule selects none, or by their labels."""
 
 _ALL = (
     Metric("psi", "column", _BOTH, _POSITIVE, "population stability index on bins that the reference gives"),
@@ -72,31 +108,37 @@ _ALL = (
     ),
     Metric("change", "detector", _BOTH, _FLAG, "1 at the judgement that covers a detection; else 0"),
     Metric("detector_blind", "detector", _BOTH, _FLAG, "1 if the detector can no longer see any change; else 0"),
+    _of_pairs("accuracy", _CLASSES, _SHARE, "share of predictions that are right"),
+    _of_pairs("error_rate", _TASKS, _SHARE, "share of predictions that are wrong, numbers by more than `tolerance`"),
+    _of_pairs("precision", _CLASSES, _SHARE, "share of predictions of a class that are right", _BINARY),
+    _of_pairs("recall", _CLASSES, _SHARE, "share of labels of a class that were predicted", _BINARY),
+    _of_pairs("f1", _CLASSES, _SHARE, "harmonic mean of precision and recall", _BINARY),
+    _of_pairs("false_positive_rate", _BINARY, _SHARE, "share of labels of class 0 that were predicted as 1"),
+    _of_pairs("roc_auc", _BINARY, _SHARE, "area under the curve of recall over false_positive_rate"),
+    _of_pairs("log_loss", _BINARY, Values(0.0, 34.54), "mean of -ln p, p the probability of the label, at least 1e-15"),
+    _of_pairs("brier", _BINARY, _SHARE, "mean squared distance of the probability from the label"),
+    _of_pairs("calibration_error", _BINARY, _SHARE, "distance of probabilities from shares of class 1, 10 bins", ()),
+    _of_pairs("mae", _REGRESSION, _POSITIVE, "mean size of the error, in the label's unit"),
+    _of_pairs("rmse", _REGRESSION, _POSITIVE, "root of the mean squared error, in the label's unit", ()),
+    _of_pairs("mape", _REGRESSION, Values(0.0, 256.0), "mean size of the error by that of the label"),
+    _of_pairs("bias", _REGRESSION, _ANY, "mean of prediction less label, in the label's unit"),
+    Metric("label_coverage", "performance", (), _SHARE, "share of predictions whose label has come", _TASKS),
+    _of_pairs("cost_per_1000", _CLASSES, _POSITIVE, "what 1,000 predictions cost, by `costs`", ()),
 )
 METRICS = {metric.name: metric for metric in _ALL}
 
-NEEDS_LABELS = frozenset(
-    {
-        "roc_auc",
-        "precision",
-        "recall",
-        "f1",
-        "accuracy",
-        "log_loss",
-        "mae",
-        "rmse",
-        "label_delay_seconds",
-    }
-)
-"""Metrics of the grammar that need the stream of labels, which is not built yet."""
 COMPARED = ("psi", "js_distance", "hellinger", "chi2", "cramers_v", "ks", "wasserstein")
 """Metrics that compare a window with the reference: of few values they differ by chance alone."""
+SILENCE = "seconds_since_last_event"
+"""The metric of streams that have a topic, whether there are windows of them or not."""
 AMOUNTS = ("events", "events_per_second")
 """Metrics of how much came: rules on them judge small windows, too."""
 
 
 def selector_labels(metric: Metric) -> tuple[str, ...]:
     """Return the labels by which a rule on this metric may select."""
+    if metric.subject == "performance":
+        return ("average",) if metric.name in AVERAGED else ()
     if metric.subject == "stream":
         return ("stream",)
     own = ("detector",) if metric.subject == "detector" else ("quantile",) if metric.name == "quantile" else ()

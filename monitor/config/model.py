@@ -7,19 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, model_validator
 
 from monitor.config.entry import Shape
+from monitor.config.metrics import Maturity, Task
+from monitor.config.performance import PerformanceEntry
 from monitor.config.roles import ColumnsEntry
 from monitor.config.scalars import (
-    DURATION_SCHEMA,
     Count,
     Duration,
     DurationOrOff,
@@ -32,44 +26,10 @@ from monitor.config.scalars import (
     Time,
     TimeZone,
     Topic,
-    duration,
-    positive,
 )
+from monitor.config.streams import StreamsEntry
+from monitor.config.windows import WindowEntry
 from monitor.detectors import DetectorPlugin
-
-
-class WindowEntry(Shape):
-    """{events: 5000, every: 500} or {time: 1h, every: 5m}; without `every` windows follow each other."""
-
-    events: Count | None = None
-    """The window closes at the first pane end with at least this many events."""
-    time: PositiveDuration | None = None
-    """Length in event time, a multiple of the pane."""
-    every: Annotated[int | None, WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, DURATION_SCHEMA]})] = None
-    """Step of a sliding window, in the window's own unit."""
-
-    @field_validator("every", mode="before")
-    @classmethod
-    def _in_the_unit_of_the_window(cls, every: object, info: ValidationInfo) -> int | None:
-        time, events = info.data.get("time"), info.data.get("events")
-        if every is None or (time is None and events is None):  # the size is missing, and that is refused by itself
-            return None
-        if time is not None:
-            step = positive(duration(every))
-        elif isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise ValueError("`every` of a window of events is a number of events, at least 1")
-        else:
-            step = every
-        size = time if time is not None else events
-        if size is not None and step > size:
-            raise ValueError("`every` is longer than its window: what falls between would never be seen")
-        return step
-
-    @model_validator(mode="after")
-    def _one_unit(self) -> WindowEntry:
-        if (self.events is None) == (self.time is None):
-            raise ValueError("a window has either `events` or `time`")
-        return self
 
 
 class ModelSettings(Shape):
@@ -101,20 +61,6 @@ class ModelSettings(Shape):
     """Most rows of a pane that the detectors read."""
 
 
-class StreamEntry(Shape):
-    """One stream: its topic and the wire format of its events."""
-
-    topic: Topic
-    format: Literal["native"] = "native"
-
-
-class StreamsEntry(Shape):
-    """The streams of a model."""
-
-    features: StreamEntry | None = None
-    predictions: StreamEntry | None = None
-
-
 class ReferenceEntry(Shape):
     """What is normal: a file, a range of a topic, or the first n events."""
 
@@ -139,9 +85,11 @@ class ReferenceEntry(Shape):
 class ModelEntry(ModelSettings):
     """One model."""
 
-    task: Literal["classification_binary", "classification_multiclass", "regression"]
+    task: Task
     streams: StreamsEntry
     columns: ColumnsEntry = Field(default_factory=ColumnsEntry)
+    performance: PerformanceEntry | None = None
+    """How predictions are compared with their labels, of a model with labels."""
     reference: ReferenceEntry = Field(default_factory=lambda: ReferenceEntry(first=5000))
 
 
@@ -168,7 +116,7 @@ class RuleEntry(Shape):
 
     alert: Name
     expr: Annotated[str, Field(min_length=1)]
-    """METRIC{label="value"} > threshold; the threshold may use reference_mean and reference_std."""
+    """METRIC{label="value"} > threshold; the threshold may use reference_mean, reference_std and baseline."""
     window: WindowEntry | None = None
     for_: Duration = Field(0, alias="for")
     """How long the rule has to be violated before the alert fires."""
@@ -176,6 +124,12 @@ class RuleEntry(Shape):
     """How long the alert goes on firing after the rule was last violated."""
     min_events: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
     """A window with fewer events gives no verdict."""
+    min_labels: Count | None = None
+    """A window of performance with fewer labels gives no verdict."""
+    maturity: Maturity | None = None
+    """Windows of performance that are judged: mature ones, or provisional ones, too."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+    """The whole interval of a metric of performance has to be beyond the threshold, at this confidence."""
     labels: dict[LabelName, str] = Field(default_factory=dict)
     annotations: dict[LabelName, str] = Field(default_factory=dict)
     """Texts with {{ labels.column }}, {{ value | percent }}, {{ threshold }}, {{ reference }} and {{ events }}."""

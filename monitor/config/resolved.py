@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from monitor.codec.durations import duration_text
 from monitor.config.comparison import Comparison
+from monitor.config.metrics import Maturity, Task
 from monitor.contract import ModelContract
 from monitor.detectors import DetectorPlugin
 from monitor.errors import Problem
-
-Task = Literal["classification_binary", "classification_multiclass", "regression"]
 
 
 class _Resolved(BaseModel):
@@ -50,7 +49,11 @@ class WindowSpec(_Resolved):
 
 
 class Rule(_Resolved):
-    """One alerting rule of one model. `comparison`: its expression, parsed."""
+    """One alerting rule of one model. `comparison`: its expression, parsed.
+
+    `min_labels`, `maturity`, `confidence`: of rules on performance. With a confidence the whole interval has to be
+    beyond the threshold.
+    """
 
     group: str
     alert: str
@@ -61,6 +64,9 @@ class Rule(_Resolved):
     min_events: int
     labels: dict[str, str]
     annotations: dict[str, str]
+    min_labels: int = 0
+    maturity: Maturity = "mature"
+    confidence: float | None = None
 
 
 class DetectorSpec(_Resolved):
@@ -90,8 +96,41 @@ class ReferenceSpec(_Resolved):
     first: int | None = None
 
 
+class PerformanceSpec(_Resolved):
+    """How the predictions of a model are joined with their labels, and judged by the time of the prediction.
+
+    `window`: the model's window of performance. `step_ms`: length of a cohort; None if the window is of events.
+    `max_delay_ms`: a cohort takes no labels this long after its end. `max_early_ms`: how long a label waits for its
+    prediction. `pending`: most rows that wait for labels. `mature`: least coverage of a mature window. `positive`: the
+    class that counts as 1, as `codec.columns.class_of` gives it; None if it is 1. `threshold`: least probability of
+    class 1 if there is no prediction. `tolerance`: largest error of a right prediction of a regression. `baseline`:
+    by metric. `costs`: by true and predicted class. `no_data_ms`: longest silence of the labels.
+    """
+
+    window: WindowSpec
+    step_ms: int | None
+    max_delay_ms: int
+    max_early_ms: int
+    pending: int
+    mature: float = 0.9
+    positive: str | None = None
+    threshold: float = 0.5
+    tolerance: float | None = None
+    baseline: dict[str, float] = {}
+    costs: dict[str, dict[str, float]] = {}
+    no_data_ms: int | None = None
+
+    @property
+    def step(self) -> int:
+        """Length of a cohort: ms, or predictions if the window is of events."""
+        return self.step_ms or self.window.every or self.window.events or 0
+
+
 class ModelRules(_Resolved):
-    """All that evaluate needs of one model, beside its contract; part of the ledger."""
+    """All that evaluate needs of one model, beside its contract; part of the ledger.
+
+    `performance`: of a model with labels. `rules`: without those on performance that the model can't have.
+    """
 
     model: str
     task: Task
@@ -102,6 +141,7 @@ class ModelRules(_Resolved):
     detectors: tuple[DetectorSpec, ...]
     retraining: tuple[RetrainingTrigger, ...]
     reference: ReferenceSpec
+    performance: PerformanceSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

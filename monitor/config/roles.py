@@ -13,12 +13,11 @@ from pydantic_core import CoreSchema
 
 from monitor.codec.columns import flag_of
 from monitor.config.entry import Shape
-from monitor.config.scalars import COLUMN_PATTERN, Column, TimeFormat, TimeZone
+from monitor.config.scalars import COLUMN_PATTERN, SINGLE_SCHEMA, Column, TimeFormat, TimeZone
 from monitor.contract import Field as FieldOf
 
 _COLUMN_SCHEMA = {"type": "string", "pattern": COLUMN_PATTERN}
 _FIELD_SCHEMA = {"anyOf": [_COLUMN_SCHEMA, {"type": "array", "items": _COLUMN_SCHEMA, "minItems": 1, "maxItems": 16}]}
-_TRUE_SCHEMA = {"type": ["string", "number", "boolean"]}
 
 
 def _path(value: object) -> object:
@@ -90,7 +89,7 @@ class ColumnEntry(_Named):
 class BinaryEntry(ColumnEntry):
     """A column of two values: its name, or a mapping."""
 
-    true: Annotated[str | None, BeforeValidator(_flag), WithJsonSchema(_TRUE_SCHEMA)] = None
+    true: Annotated[str | None, BeforeValidator(_flag), WithJsonSchema(SINGLE_SCHEMA)] = None
     """The value that counts as 1, in any case; every other one is 0. Without it yes, y, true, t and 1 are 1."""
 
 
@@ -156,6 +155,10 @@ class ColumnsEntry(Shape):
     """Field of the prediction; rules call the column `prediction`."""
     probability: FieldEntry | None = None
     """Field of the probability; rules call the column `probability`."""
+    id: FieldEntry | None = None
+    """Field by which predictions and labels meet: a text or a whole number."""
+    label: FieldEntry | None = None
+    """Field of the label in the stream of labels; rules call the column `label`."""
     numerical: Annotated[list[ColumnEntry], ONE_OR_MORE] = Field(default_factory=list)
     binary: Annotated[list[BinaryEntry], ONE_OR_MORE] = Field(default_factory=list)
     """Columns of two values: 0 and 1, false and true, no and yes, or with {column: NAME, true: VALUE} any."""

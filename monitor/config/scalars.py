@@ -84,6 +84,20 @@ COLUMN_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]{1,128}$"
 Column = Annotated[str, Field(pattern=COLUMN_PATTERN)]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+SINGLE_SCHEMA = {"type": ["string", "number", "boolean"]}
+_SMALLEST_SAMPLE = 10
+_SAMPLES = {text: bits for bits in range(_SMALLEST_SAMPLE + 1) for text in (f"1/{1 << bits}", 2.0**-bits)}
+
+
+def _sample(value: object) -> int:
+    """Read a share of ids as the zero bits that their digests end in."""
+    bits = None if isinstance(value, bool) or not isinstance(value, str | int | float) else _SAMPLES.get(value)
+    if bits is None:
+        raise ValueError(f"should be 1 or a power of one half: 1/2, 1/4 and so on down to 1/{1 << _SMALLEST_SAMPLE}")
+    return bits
+
+
+Sample = Annotated[int, BeforeValidator(_sample), WithJsonSchema({"enum": list(_SAMPLES), "examples": ["1/8"]})]
 
 
 def _duration_or_off(value: object) -> str | int:

@@ -25,9 +25,8 @@ from monitor.errors import Problem
 NOT_YET_KEYS = {
     "": ("route", "receivers", "silences", "inhibit_rules"),
     "models": ("segments",),
-    "streams": ("labels",),
-    "columns": ("label", "embeddings"),
-    "rules": ("for_windows", "min_labels"),
+    "columns": ("embeddings",),
+    "rules": ("for_windows",),
     "retraining": ("unless", "min_labels"),
     "training_window": ("exclude_while",),
 }

@@ -7,7 +7,7 @@ from monitor.config.model import ModelSettings
 from monitor.errors import Problem
 
 Path = tuple[str | int, ...]
-_APART = {*ModelSettings.model_fields, "reference", "task"}
+_APART = {*ModelSettings.model_fields, "reference", "task", "performance"}
 """If only these keys of a model are lost, its columns are still known."""
 
 
@@ -50,6 +50,12 @@ class Sheet:
         parts = [self._find(("models", model, part)) for part in ("streams", "columns")]
         whole = not any(_wounded(part) for part in parts if part is not None)
         return whole and self.lost(("models", model)) <= _APART
+
+    def knows_performance(self, model: str) -> bool:
+        """Return true unless something was left out that decides which metrics of performance the model has."""
+        performance = self._find(("models", model, "performance"))
+        whole = performance is None or not _wounded(performance)
+        return whole and self.knows_columns(model) and not self.lost(("models", model)) & {"task", "performance"}
 
     def knows_detectors(self) -> bool:
         """Return true unless a detector was left out because it is wrong."""

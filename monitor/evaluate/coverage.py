@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from monitor.config.inputs import InputRefused, resolve_inputs, series_of
-from monitor.config.metrics import METRICS
+from monitor.config.inputs import InputRefused, lanes_of, resolve_inputs, series_of
+from monitor.config.metrics import METRICS, SILENCE
 from monitor.config.resolved import ModelRules, Rule
 from monitor.contract import ModelContract
 from monitor.evaluate.lane import Lane
@@ -128,12 +128,15 @@ def _selected(
     subject, kinds = METRICS[rule.comparison.metric].subject, METRICS[rule.comparison.metric].kinds
     every: Iterable[tuple[StreamName, str | None]]
     if subject == "stream":
-        every = ((stream.stream, None) for stream in contract.streams)
+        streams = contract.streams if rule.comparison.metric == SILENCE else lanes_of(contract)
+        every = ((stream.stream, None) for stream in streams)
     elif subject == "column":
         kind_of = {(s.stream, s.name): "numeric" if s.numeric else "categorical" for s in series_of(contract)}
         every = (place for place, kind in kind_of.items() if kind in kinds)
-    else:
+    elif subject == "detector":
         every = dict.fromkeys(_inputs(rules, contract))
+    else:
+        every = ()
     return [place for place in every if rule_set.selects(number, *place)]
 
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from monitor.config.metrics import METRICS
+from monitor.config.metrics import METRICS, SILENCE
 from monitor.config.resolved import ModelRules, Rule
 from monitor.evaluate.lifecycle import AlertState
-from monitor.evaluate.rules import BLIND, SILENCE, Silence
+from monitor.evaluate.rules import BLIND, Silence
 
 
 class Quiet(NamedTuple):

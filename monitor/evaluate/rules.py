@@ -28,7 +28,7 @@ from math import isfinite
 from typing import NamedTuple
 
 from monitor.config.comparison import Comparison
-from monitor.config.metrics import METRICS
+from monitor.config.metrics import METRICS, SILENCE
 from monitor.config.resolved import ModelRules, Rule
 from monitor.config.template import Placeholder
 from monitor.config.template import parse as parse_template
@@ -36,7 +36,6 @@ from monitor.evaluate.detection import Sighting
 from monitor.events import STREAMS, Observation, Series, StreamName, Verdict
 from monitor.stats.exact import significant
 
-SILENCE = "seconds_since_last_event"
 BLIND = "detector_blind"
 QUANTILE = "quantile"
 
@@ -206,6 +205,8 @@ def _instances(compiled: _Compiled, judgement: Judgement) -> Iterator[_Instance]
     metric = compiled.comparison.metric
     if metric == SILENCE:
         return _of_silence(judgement)
+    if METRICS[metric].subject == "performance":
+        return iter(())
     if METRICS[metric].subject == "stream":
         return _of_streams(compiled.rule, metric, judgement)
     if METRICS[metric].subject == "detector":

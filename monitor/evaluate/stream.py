@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from monitor.codec.counts import pack_counts, unpack_counts
+from monitor.config.metrics import METRICS
 from monitor.config.resolved import DetectorSpec, ModelRules
 from monitor.contract import ModelContract, StreamContract
 from monitor.errors import FormatError
@@ -61,7 +62,8 @@ class StreamFold:
         """
         self.contract = contract
         width = self.grid.layout.width
-        windows = [rules.window, *(rule.window for rule in rules.rules)]
+        own = (rule for rule in rules.rules if METRICS[rule.comparison.metric].subject != "performance")
+        windows = [rules.window, *(rule.window for rule in own)]
         self._windows = {
             spec.name: self._windows.get(spec.name) or _Window(open_windows(spec, self.contract.pane_ms, width))
             for spec in windows

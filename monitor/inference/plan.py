@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from monitor.codec.durations import duration_text
-from monitor.config.resolved import Task
+from monitor.config.metrics import Task
 from monitor.evaluate.measure import LEAST
 from monitor.events import Int64s
 from monitor.inference.column_values import Values

@@ -45,8 +45,8 @@ class KeyedRows:
     """One part of the keyed rows of one partial pane.
 
     `contract`: that of the pane, as in `Pane`. `part`: from 0. `ids`: digests, shape (n,). Of classification `codes`
-    (n,) are places in `classes`, or NO_CLASS; of regression `values` (n,), NaN where there is none; the other one is
-    empty. `probabilities` (n,): of predictions, NaN where there is none. `times` (n,): of labels, ms UTC.
+    (n,) are places in `classes`, or NO_CLASS; of regression `values` (n,), NaN if there is none; the other one is
+    empty. `probabilities` (n,): of predictions, NaN if there is none. `times` (n,): of labels, ms UTC.
     `without_id`, `without_value`: rows of the pane that take no part, in part 0.
     """
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from monitor.bus.port import Bus
-from monitor.config.resolve import BUILT_IN
+from monitor.config.effective import BUILT_IN
 from monitor.config.resolved import Config
 from monitor.contract import ModelContract, TopicContract
 from monitor.events import TopicPartition

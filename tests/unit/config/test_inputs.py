@@ -87,7 +87,7 @@ def test_the_form_and_the_label_are_reported() -> None:
         ("ADWIN", "zz*", "no column of m is 'zz*'"),
         ("ADWIN", "mising(amount)", "did you mean 'missing'"),
         ("ADWIN", "missing()", "needs a name"),
-        ("ADWIN", "error", "needs labels, not supported yet"),
+        ("ADWIN", "error", "the input 'error' needs labels: add streams.labels, and the columns id and label"),
     ],
 )
 def test_what_a_detector_cannot_read_is_refused(detector: str, given: str, message: str) -> None:

@@ -62,7 +62,6 @@ SHAPE = [
     ("lateness: 1m", "window: »5000", "should be a mapping of keys and values"),
     ("  m:\n", "  m:\n    »segments: [endpoint]\n", "'segments' is not supported yet"),
     ("features: {topic: f}\n      p", "features: {topic: f, format: »kserve}\n      p", "'format': 'kserve' is not"),
-    ("      predictions", "      »labels: {topic: l}\n      predictions", "'labels' is not supported yet"),
     ("topic: p", "topic: »a/b", "'a/b' is not a name here"),
     ("numerical: [x, z]", "numerical: [x, »7]", "should be text: write it in quotes, '7'"),
     ("numerical: [x, z]", "numerical: »x", "should be a valid list"),
