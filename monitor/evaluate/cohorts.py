@@ -53,9 +53,12 @@ class Cohorts:
         self._all: deque[Cohort] = deque()
         self._live: deque[Cohort] = deque()
         self._starts: Int64s | None = None
-        self._next = 0
         self.pending = 0
         """Predictions in live cohorts, with and without label."""
+
+    def use(self, spec: JoinSpec) -> None:
+        """From the next pane on; the newest cohort ends where it would have, unless that is known from events alone."""
+        self._spec = spec
 
     @property
     def all(self) -> Sequence[Cohort]:
@@ -86,14 +89,19 @@ class Cohorts:
 
     def open(self, start: int) -> int | None:
         """Have a cohort for predictions of the pane that starts there; returns its number if it is new."""
-        if self._all and ((end := self._all[-1].end) is None or start < end):
-            return None
-        step = self._spec.step_ms
-        start = start if step is None else start // step * step
-        cohort = Cohort(self._next, start, None if step is None else start + step)
+        newest, step = self._all[-1] if self._all else None, self._spec.step_ms
+        begin = start if step is None else start // step * step
+        if newest is not None:
+            if newest.end is None and step is not None:
+                newest.end = start  # it was one of events, and those to come are of time
+            if newest.end is None or start < newest.end:
+                return None
+            begin = max(begin, newest.end)
+        end = None if step is None else start // step * step + step
+        cohort = Cohort(0 if newest is None else newest.number + 1, begin, end)
         self._all.append(cohort)
         self._live.append(cohort)
-        self._next, self._starts = self._next + 1, None
+        self._starts = None
         return cohort.number
 
     def add(self, predictions: int, pane_end: int) -> bool:
@@ -164,7 +172,5 @@ class Cohorts:
             follows = newer.number == older.number + 1 and older.end is not None and older.end <= newer.start
             if not follows or (newer.closed and not older.closed):
                 raise FormatError("not a snapshot: cohorts of predictions are not in order")
-        if self._all:
-            self._next = self._all[-1].number + 1
         self._live = deque(cohort for cohort in self._all if cohort.closed is None)
         self.pending = sum(cohort.predictions for cohort in self._live)

@@ -109,6 +109,14 @@ class Join:
         """How many labels wait for their prediction."""
         return len(self._waiting)
 
+    def use(self, spec: JoinSpec) -> None:
+        """Have other lengths and bounds count from the next pane on; another pane or task needs another join."""
+        if (spec.pane_ms, spec.is_regression) != (self._spec.pane_ms, self._spec.is_regression):
+            raise ValueError(f"{spec} is not for rows of {self._spec}")
+        self._spec = spec
+        self._cohorts.use(spec)
+        self._waiting.use(spec)
+
     # ------------------------------------------------------------------ a pane
 
     def fold(self, start_ms: int, predictions: Predictions, labels: Labels) -> Joined:

@@ -21,6 +21,10 @@ class WaitingLabels:
         self._labels = Labels(np.empty(0, np.uint64), np.empty(0, spec.value_type), np.empty(0, np.int64))
         self._since = np.empty(0, np.int64)
 
+    def use(self, spec: JoinSpec) -> None:
+        """From the next pane on."""
+        self._spec = spec
+
     def __len__(self) -> int:
         return len(self._since)
 

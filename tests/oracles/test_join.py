@@ -3,17 +3,19 @@
     python -m tests.oracles.test_join FIRST_SEED SEEDS
 
 Labels come early, late, twice, corrected, for unknown ids and for predictions that wait no longer; ids are used again;
-budgets are small. After every pane what the pane has changed, all cohorts and counters and the labels that wait are the
-oracle's. At random panes joins are taken up from the encoded state and its pieces, and are like the one that was never
-stopped; so are joins with runs of another length, and one that is not called for panes without rows.
+budgets are small, and lengths and bounds change. After every pane what it has changed, all cohorts and counters and the
+labels that wait are the oracle's. At random panes a join is taken up from its encoded state and its pieces, and is like
+the one that was never stopped; so are one with runs of another length, and one that is not called for panes without
+rows.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -43,10 +45,11 @@ class Label(NamedTuple):
 
 
 class Log(NamedTuple):
-    """What a seed gives: predictions (id, value, probability) and labels by pane, in their order."""
+    """What a seed gives, by pane: other specifications, predictions (id, value, probability), labels in their order."""
 
     spec: JoinSpec
     panes: int
+    changes: Mapping[int, JoinSpec]
     predictions: Mapping[int, list[tuple[int, Value, float]]]
     labels: Mapping[int, list[Label]]
 
@@ -54,16 +57,9 @@ class Log(NamedTuple):
 def random_log(seed: int) -> Log:
     """Ids are few, so that they come again, and share their last bits, as those of a sample do."""
     rng = random.Random(seed)
-    panes, is_regression, by_events = rng.randint(30, 150), rng.random() < 0.3, rng.random() < 0.4
-    spec = JoinSpec(
-        pane_ms=PANE_MS,
-        step_ms=None if by_events else PANE_MS * rng.choice([1, 4, 10]),
-        step_events=rng.choice([5, 20]) if by_events else None,
-        max_delay_ms=PANE_MS * rng.choice([0, 20, 50, 100]) + rng.choice([0, 3]),
-        max_early_ms=PANE_MS * rng.choice([0, 2, 10]) + rng.choice([0, 7]),
-        pending=rng.choice([10, 60, 150, 10**6]),
-        is_regression=is_regression,
-    )
+    panes, is_regression = rng.randint(30, 150), rng.random() < 0.3
+    spec = random_spec(rng, is_regression)
+    changes = {rng.randrange(panes): random_spec(rng, is_regression) for _ in range(rng.choice([0, 0, 0, 1, 3]))}
     ids = [rng.getrandbits(63) << 1 for _ in range(rng.choice([20, 100, 400]))]
     known: list[Value] = [-0.5, 0.0, 1.25] if is_regression else [0, 1, 2, 3]
     predictions: dict[int, list[tuple[int, Value, float]]] = {}
@@ -82,7 +78,20 @@ def random_log(seed: int) -> Log:
             labels.setdefault(at, []).append(Label(id_, rng.choice(known), time))
     for _ in range(rng.randrange(40)):
         labels.setdefault(rng.randrange(panes), []).append(Label(rng.getrandbits(64), rng.choice(known), START_MS))
-    return Log(spec, panes + 60, predictions, labels)
+    return Log(spec, panes + 60, changes, predictions, labels)
+
+
+def random_spec(rng: random.Random, is_regression: bool) -> JoinSpec:
+    by_events = rng.random() < 0.4
+    return JoinSpec(
+        pane_ms=PANE_MS,
+        step_ms=None if by_events else PANE_MS * rng.choice([1, 4, 10]),
+        step_events=rng.choice([5, 20]) if by_events else None,
+        max_delay_ms=PANE_MS * rng.choice([0, 20, 50, 100]) + rng.choice([0, 3]),
+        max_early_ms=PANE_MS * rng.choice([0, 2, 10]) + rng.choice([0, 7]),
+        pending=rng.choice([10, 60, 150, 10**6]),
+        is_regression=is_regression,
+    )
 
 
 @dataclass
@@ -165,10 +174,13 @@ class Oracle:
             fresh.add(id_)
             self.counters["predictions"] += 1
             newest = self.cohorts[-1] if self.cohorts else None
+            step = self.spec.step_ms
+            if newest is not None and newest.end is None and step is not None:
+                newest.end = now
             if newest is None or (newest.end is not None and newest.end <= now):
-                step = self.spec.step_ms
                 start = now if step is None else now - now % step
-                newest = Cohort(start, None if step is None else start + step)
+                end = None if step is None else start + step
+                newest = Cohort(start if newest is None else max(start, newest.end or 0), end)
                 self.cohorts.append(newest)
                 change.opened = len(self.cohorts) - 1
             newest.predictions += 1
@@ -206,6 +218,9 @@ class Oracle:
         pair = (row.cohort, label.value, row.value, row.probability)
         change.added.append((pair, row.pane, label.time, row.label is None))
         row.label = label.value
+
+    def live_from(self) -> float:
+        return min((cohort.start for cohort in self.cohorts if not cohort.closed), default=math.inf)
 
     def live_pairs(self) -> list[Pair]:
         """By cohort and id."""
@@ -286,6 +301,13 @@ class Topic:
         return encoded(join)
 
 
+def newest_time(piece: bytes, sizes: Sizes, oracle: Oracle) -> int:
+    """The start of the newest pane of a piece's rows, which begin with id and pane."""
+    rest = len(piece) // sizes.piece - 12
+    rows = np.frombuffer(piece, dtype=[("id", "<u8"), ("pane", "<u4"), ("rest", "u1", (rest,))])
+    return oracle.cohorts[0].start + int(rows["pane"].max()) * PANE_MS
+
+
 def encoded(join: Join) -> bytes:
     return msgspec.msgpack.encode(join.state())
 
@@ -301,10 +323,14 @@ def check(seed: int) -> Counter[str]:
     log, rng = random_log(seed), random.Random(-seed - 1)
     sizes = Sizes(piece=rng.choice([3, 16]), run=rng.choice([4, 32, 1 << 20]))
     whole, stopped, lazy = Join(log.spec, sizes), Join(log.spec, sizes), Join(log.spec)
-    oracle, topic = Oracle(log.spec), Topic()
+    spec, oracle, topic = log.spec, Oracle(log.spec), Topic()
     numbers = Counter[str]()
     for pane in range(log.panes):
         now, rows = START_MS + pane * PANE_MS, arrays(log, pane)
+        if pane in log.changes:
+            spec = oracle.spec = log.changes[pane]
+            for join in (whole, stopped, lazy):
+                join.use(spec)
         expected = oracle.fold(now, log.predictions.get(pane, []), log.labels.get(pane, []))
         due = lazy.next_closing()
         if len(rows[0].ids) or len(rows[1].ids) or (due is not None and due <= now):
@@ -321,7 +347,10 @@ def check(seed: int) -> Counter[str]:
         assert encoded(stopped) == encoded(whole), (seed, pane)
         if rng.random() < 0.1:
             numbers["restored"] += 1
-            stopped = restored(log.spec, sizes, topic.snapshot(stopped), topic.pieces)
+            stopped = restored(spec, sizes, topic.snapshot(stopped), topic.pieces)
+            assert all(
+                newest_time(topic.pieces[name], sizes, oracle) >= oracle.live_from() for name in stopped.blocks()
+            )
             assert encoded(stopped) == encoded(whole), (seed, pane)
         numbers["cohorts closed by budget"] += sum(why == "budget" for _, why, *_ in expected.closed)
         numbers["pieces"] = len(topic.pieces)
@@ -347,31 +376,44 @@ def test_the_logs_hold_what_they_are_for() -> None:
 # ---------------------------------------------------------------------- what is refused
 
 
-def folded(seed: int = 1) -> tuple[JoinSpec, Sizes, bytes, dict[str, bytes]]:
-    """A join with pieces, as it was written."""
-    log, sizes, topic = random_log(seed), Sizes(piece=4), Topic()
-    spec = log.spec._replace(max_delay_ms=1 << 40, max_early_ms=1 << 40, pending=10**6)
-    join = Join(spec, sizes)
-    for pane in range(log.panes):
-        join.fold(START_MS + pane * PANE_MS, *arrays(log, pane))
-    return spec, sizes, topic.snapshot(join), topic.pieces
+SPEC = JoinSpec(PANE_MS, 4 * PANE_MS, None, 1 << 40, 1 << 40, 10**6, is_regression=False)
+SIZES = Sizes(piece=4)
+
+
+def predictions_of(*ids: int) -> Predictions:
+    column = np.array(ids, np.uint64)
+    return Predictions(column, (column % 4).astype(np.uint8), np.full(len(ids), 0.5, np.float32))
+
+
+def labels_of(*ids: int) -> Labels:
+    column = np.array(ids, np.uint64)
+    return Labels(column, (column % 3).astype(np.uint8), np.full(len(ids), START_MS))
+
+
+def folded() -> tuple[bytes, dict[str, bytes]]:
+    """A join as it was written: 90 predictions, the labels of 85 of them, and seven that wait."""
+    join, topic = Join(SPEC, SIZES), Topic()
+    for pane in range(23):
+        ids = range(4 * pane + 8, 4 * pane + 12)
+        join.fold(START_MS + pane * PANE_MS, predictions_of(*ids[: 4 if pane else 2]), labels_of(*(i - 5 for i in ids)))
+    return topic.snapshot(join), topic.pieces
 
 
 def test_a_piece_that_is_missing_or_damaged_is_refused() -> None:
     """Each one that is listed is needed, and what its name says."""
-    spec, sizes, state, pieces = folded()
-    restored(spec, sizes, state, pieces | {"pending/labels/999/x": b"of nobody"})
+    state, pieces = folded()
+    restored(SPEC, SIZES, state, pieces | {"pending/labels/999/x": b"of nobody"})
     assert len(pieces) > 10
     for name, value in pieces.items():
         with pytest.raises(FormatError, match="is not there, or damaged"):
-            restored(spec, sizes, state, {other: pieces[other] for other in pieces if other != name})
+            restored(SPEC, SIZES, state, {other: pieces[other] for other in pieces if other != name})
         with pytest.raises(FormatError, match="is not there, or damaged"):
-            restored(spec, sizes, state, pieces | {name: bytes([value[0] ^ 1]) + value[1:]})
+            restored(SPEC, SIZES, state, pieces | {name: bytes([value[0] ^ 1]) + value[1:]})
 
 
 def test_a_state_that_does_not_fit_its_pieces_is_refused() -> None:
     """Pieces of another kind or another order, rows that are cut, cohorts of other numbers."""
-    spec, sizes, encoded_state, pieces = folded()
+    encoded_state, pieces = folded()
     state = msgspec.msgpack.decode(encoded_state, type=JoinState)
     replace = msgspec.structs.replace
     predictions, labels, cohort = state.predictions, state.labels, state.cohorts[0]
@@ -392,46 +434,50 @@ def test_a_state_that_does_not_fit_its_pieces_is_refused() -> None:
     ):
         assert planted != state
         with pytest.raises(FormatError, match="not a snapshot"):
-            restored(spec, sizes, msgspec.msgpack.encode(planted), pieces)
+            restored(SPEC, SIZES, msgspec.msgpack.encode(planted), pieces)
 
 
 def test_pieces_leave_the_list_with_their_cohorts() -> None:
     """When all have closed, none is listed, and the numbers of later ones go on."""
-    spec, sizes, state, pieces = folded()
-    spec = spec._replace(max_delay_ms=0)
-    join = restored(spec, sizes, state, pieces)
+    state, pieces = folded()
+    join = restored(SPEC._replace(max_delay_ms=0), SIZES, state, pieces)
     assert join.blocks().keys() == pieces.keys()
-    _, labels = arrays(random_log(1), -1)
-    ids = np.arange(8, dtype=np.uint64)
-    kind = spec.value_type
-    join.fold(START_MS + 10**6, Predictions(ids, np.zeros(8, kind), np.zeros(8, np.float32)), labels)
+    join.fold(START_MS + 10**6, predictions_of(*range(8)), labels_of())
     later = join.blocks()
     assert later
     assert not later.keys() & pieces.keys()
-    assert min(map(number_of, later)) > max(number_of(name) for name in pieces if "predictions" in name)
+    for kind in ("predictions", "labels"):
+        assert min(numbers_of(kind, later)) == max(numbers_of(kind, pieces)) + 1
 
 
-def number_of(piece: str) -> int:
-    return int(piece.split("/")[2])
+def numbers_of(kind: str, pieces: Iterable[str]) -> list[int]:
+    split = (name.split("/") for name in pieces)
+    return [int(number) for _, of, number, _ in split if of == kind]
 
 
 def test_forgotten_cohorts_are_those_that_have_closed() -> None:
     """Live ones stay, and so does the newest."""
-    spec, sizes, state, pieces = folded()
-    join = restored(spec, sizes, state, pieces)
+    state, pieces = folded()
+    join = restored(SPEC, SIZES, state, pieces)
     numbers = [cohort.number for cohort in join.cohorts]
     join.forget_before(numbers[-1])
     assert [cohort.number for cohort in join.cohorts] == numbers
-    join = restored(spec._replace(max_delay_ms=0), sizes, state, pieces)
-    _, labels = arrays(random_log(1), -1)
-    join.fold(START_MS + 10**6, Predictions(labels.ids, labels.value, np.zeros(0, np.float32)), labels)
+    join.use(SPEC._replace(max_delay_ms=0))
+    join.fold(START_MS + 10**6, predictions_of(), labels_of())
     assert all(cohort.closed for cohort in join.cohorts)
     join.forget_before(numbers[3])
     assert [cohort.number for cohort in join.cohorts] == numbers[3:]
     join.forget_before(numbers[-1] + 1)
     assert [cohort.number for cohort in join.cohorts] == numbers[-1:]
-    again = restored(spec, sizes, encoded(join), {})
+    again = restored(SPEC, SIZES, encoded(join), {})
     assert encoded(again) == encoded(join)
+
+
+def test_rows_of_another_pane_or_task_need_another_join() -> None:
+    """What is held could not be read."""
+    for other in (SPEC._replace(pane_ms=5), SPEC._replace(is_regression=True)):
+        with pytest.raises(ValueError, match="is not for rows of"):
+            Join(SPEC).use(other)
 
 
 if __name__ == "__main__":

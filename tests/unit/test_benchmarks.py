@@ -8,7 +8,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet
 
-from benchmarks import init_roles, null_categories, performance_intervals, rebuild, table_replay, tables
+from benchmarks import init_roles, labels, null_categories, performance_intervals, rebuild, table_replay, tables
 from benchmarks.core_path import CoreRun, adwin_updates
 from benchmarks.reference_spread import METRICS, Report, run
 from benchmarks.traffic import make_traffic
@@ -98,3 +98,12 @@ def test_intervals_of_performance_hold_the_truth(tmp_path: Path) -> None:
     held = {(one.model, one.metric): one.held for one in report.coverages}
     assert {metric for _, metric in held} >= {"accuracy", "f1", "roc_auc", "log_loss", "mae", "bias", "mape"}
     assert min(held.values()) >= 0.85, held
+
+
+def test_the_benchmark_of_labels_joins_and_restores_all_of_them() -> None:
+    """A label that was lost would end it."""
+    size = labels.measure(pending=40_000, rows=2000, burst=5000)
+    assert (size.pending, size.burst, size.pieces) == (40_000, 5000, 4)
+    prediction, label = labels.keyed_bytes()
+    assert 12 < prediction <= 16
+    assert 8 < label <= 16
