@@ -11,7 +11,7 @@ other partitions of its models, in whatever process:
 
 A partition of labels is given a watermark at once, idle or not, if it has been read to its end and the lowest of its
 models' other partitions that move is a pane ahead (if none moves, the lowest of all): labels that come late, or carry
-their prediction's time, hold back nobody. To others it counts as one that moves only where it is ahead of them.
+their prediction's time, hold back nobody. To others it counts as one that moves only if it is ahead of them.
 
 So in a stall all that was seen is judged, at the pace of `lateness`, and rows of later panes are never late, however
 long it was. With `idle_timeout: off` nobody is ever idle: no watermark is given, and silence is reported nevertheless.
