@@ -186,12 +186,28 @@ Series = Mapping[str, float]
 """Metric name -> score, rounded to 12 significant digits; an undefined score (NaN) is left out."""
 
 
+Standing = Literal["provisional", "mature", "final"]
+"""How complete the labels of a window of performance are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """How much of a window of performance has labels. `intervals`: metric -> its interval, at a confidence of 0.95."""
+
+    standing: Standing
+    predictions: int
+    labels: int
+    coverage: float
+    intervals: Mapping[str, tuple[float, float]]
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """All series of one closed window of one model, segment and stream.
 
     `window`: canonical name of its specification (`WindowSpec.name`). `start`, `end`: event time, [start, end).
-    `columns`: column -> series. `totals`: series of the stream as a whole (events, late_rate, ...).
+    `columns`: column -> series. `totals`: series of the stream as a whole (events, late_rate, ...). `labelled`: of a
+    window of performance, whose totals are metrics, and whose events are predictions.
     """
 
     model: str
@@ -204,6 +220,7 @@ class Observation:
     offsets: tuple[OffsetRange, ...]
     totals: Series
     columns: Mapping[str, Series]
+    labelled: Labelled | None = None
 
 
 @dataclass(frozen=True, slots=True)

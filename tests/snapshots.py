@@ -16,7 +16,7 @@ from monitor.ledger.entries import Decision
 def snapshot(task: EvaluateTask) -> dict[str, bytes]:
     """The part of each model that runs, its blocks under the model's name and theirs, and the shared part."""
     parts = {"": encode_shared(task.shared()), **{name: task.part(name) for name in sorted(task.models)}}
-    return parts | {f"{name}/{b}": value for name in task.models for b, value in task.blocks(name).items()}
+    return parts | {f"{name}/{b}": value or b"" for name in task.models for b, value in task.blocks(name).items()}
 
 
 def said_by(task: EvaluateTask) -> dict[str, str]:

@@ -116,6 +116,7 @@ def _data(transition: Transition, context: AlertContext, lengths: Lengths) -> Js
             "threshold_source": cut(verdict.threshold_source, lengths.label),
             "pending_since": since,
             "window": _window(verdict.window, lengths),
+            **({} if verdict.window is None else labelled_value(verdict.window)),
             "reference": reference_value(context.reference(verdict)),
             "histogram": _histogram(context.histogram(verdict), lengths),
             "also_drifting": [cut(name, lengths.name) for name in transition.also_drifting],
@@ -173,6 +174,22 @@ def _window(window: Observation | None, lengths: Lengths) -> JsonObject | None:
         "to": time_text(window.end),
         "offsets": offsets_value(window.offsets[: lengths.offsets]),
         "offsets_count": len(window.offsets),
+    }
+
+
+def labelled_value(window: Observation) -> JsonObject:
+    """What messages say, as `labels`, of how complete those of a window of performance are; of others nothing."""
+    labelled = window.labelled
+    if labelled is None:
+        return {}
+    return {
+        "labels": {
+            "maturity": labelled.standing,
+            "predictions": labelled.predictions,
+            "labels": labelled.labels,
+            "coverage": labelled.coverage,
+            "intervals": {name: list(bounds) for name, bounds in sorted(labelled.intervals.items())},
+        }
     }
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from monitor.config.resolved import ModelRules
-from monitor.contract import ModelContract, StreamContract, in_life, lane_contract
+from monitor.contract import ModelContract, StreamContract, in_life, lane_contract, outcomes_of
 from monitor.errors import FormatError
 from monitor.evaluate.reference import Reference, decode_reference
 from monitor.events import TopicPartition
@@ -100,7 +100,8 @@ class Decisions:
 
     def _name_lanes(self) -> None:
         contracts = [contract for contract in (self._coming, self.contract) if contract is not None]
-        self.lanes = {lane_contract(c, stream): (c, stream) for c in contracts for stream in c.streams}
+        streams = [(c, stream) for c in contracts for stream in (*c.streams, outcomes_of(c)) if stream is not None]
+        self.lanes = {lane_contract(c, stream): (c, stream) for c, stream in streams}
 
     # ------------------------------------------------------------------ decisions come
 

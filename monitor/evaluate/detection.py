@@ -84,12 +84,14 @@ class DetectorBank:
                     self._watches.append(_Watch(spec.detector.class_, (plain, read), sighting, place, detector))
         self._numbers = _Numbers([(read.series, _table(read, grid, reference)) for read in inputs])
 
-    def take_over(self, before: DetectorBank) -> frozenset[Sighting]:
-        """Go on with the detectors of another bank on the same grid and reference that are the same here.
+    def take_over(self, before: DetectorBank, reads: Reads | None = None) -> frozenset[Sighting]:
+        """Go on with the detectors of another bank on the same grid that are the same here.
 
-        Returns where they are: one that is new, or stands on something else, starts from nothing.
+        Returns where they are: one that is new, or stands on something else, starts from nothing. `reads`: only those
+        that read such numbers; None: the reference is the same, too, so all do.
         """
-        had = {(watch.sighting, watch.stands_on): watch.detector for watch in before._watches}
+        stay = (watch for watch in before._watches if reads is None or watch.stands_on[1].reads == reads)
+        had = {(watch.sighting, watch.stands_on): watch.detector for watch in stay}
         going_on = [watch for watch in self._watches if (watch.sighting, watch.stands_on) in had]
         for watch in going_on:
             watch.detector = had[watch.sighting, watch.stands_on]
@@ -187,8 +189,9 @@ class _Numbers:
 
 
 def _input(spec: DetectorSpec, resolved: ResolvedInput, places: Mapping[str, int]) -> _Input:
-    # the forms `missing` and `class` are 0 and 1 for every detector
-    reads = spec.detector.reads if resolved.form == "value" else "binary"
+    # the forms `missing` and `class` are 0 and 1 for every detector, and so are errors
+    is_rank = resolved.form == "value" and (resolved.stream, resolved.column) != ("outcomes", "error")
+    reads = spec.detector.reads if is_rank else "binary"
     return _Input(places[resolved.column], resolved.form, resolved.label, reads)
 
 

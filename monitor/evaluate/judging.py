@@ -25,6 +25,7 @@ from monitor.evaluate.lifecycle import Alerts, Transition
 from monitor.evaluate.messages import Message
 from monitor.evaluate.observations import observation_key, observation_message
 from monitor.evaluate.past_offsets import NOTHING, PastOffsets
+from monitor.evaluate.performance import Performance
 from monitor.evaluate.retraining import Retraining, retraining_message
 from monitor.evaluate.rules import Judgement, RuleSet, Silence, on_silence
 from monitor.evaluate.state import JudgeState
@@ -50,6 +51,8 @@ class Judge:
         self._rules: ModelRules | None = None
         self._begun_at: int | None = None
         self._silence_at: int | None = None
+        self.performance: Performance | None = None
+        """Windows by the time of the prediction, if the model has labels."""
 
     def use(self, rules: ModelRules, contract: ModelContract, alerts_yaml_sha256: str) -> None:
         """Judge by new rules from the next pane on; `withdraw` what those before had raised."""
@@ -206,6 +209,15 @@ class Judge:
             key, basis = observation_key(observation), value[value.index(b'"data":') :]
             yield Message("observations", observation.end, self._model, key, value, basis)
 
+    def _observed_performance(self, performance: Performance) -> Iterator[Message]:
+        """Publish windows by the time of the prediction that have come further."""
+        info = performance.info
+        for observation in performance.observations():
+            reference = "" if info is None else info.id
+            value = observation_message(observation, self._place, reference, ())
+            key, basis = observation_key(observation), value[value.index(b'"data":') :]
+            yield Message("observations", observation.end, self._model, key, value, basis)
+
     # ------------------------------------------------------------------ silence and blindness
 
     def _blind(self) -> dict[Sighting, bool]:
@@ -227,11 +239,13 @@ class Judge:
         since = dict.fromkeys(self._stream_names, self._begun_at)
         since |= {stream: lane.since for stream, lane in self._lanes.items() if lane.since is not None}
         since |= {stream: lane.last_time for stream, lane in self._lanes.items() if lane.last_time is not None}
+        if self.performance is not None and self.performance.last_label is not None:
+            since["labels"] = self.performance.last_label
         gaps = {stream: lane.longest_gap_ms for stream, lane in self._lanes.items()}
         return {
             stream: Silence(time, usual_silence_ms(gaps.get(stream)))
             for stream, time in since.items()
-            if time is not None
+            if time is not None and stream in self._stream_names
         }
 
     def _newest(self) -> int | None:
@@ -246,9 +260,14 @@ class Judge:
         observations = {(s, name): o for s, fold in streams.items() for name, o in fold.observations().items()}
         moved = {(s, name) for s, fold in streams.items() for name in fold.take_moved(since)}
         self._coverage.add(observations[key] for key in moved if key in observations)
+        performance = self.performance
+        if performance is not None:
+            performance.reach(at)
+            yield from self._observed_performance(performance)
         judged = self._rule_set.judge(
             Judgement(
                 at=at,
+                performance=None if performance is None else performance.take_moved(),
                 observations=observations,
                 moved=moved,
                 changes={key: value for fold in streams.values() for key, value in fold.take_seen().items()},
@@ -301,6 +320,8 @@ class Judge:
         return fold.histogram(verdict.column, verdict.window.window)
 
     def _reference(self, verdict: Verdict) -> ReferenceInfo | None:
+        if verdict.stream == "performance":
+            return None if self.performance is None else self.performance.info
         fold = self._judged_fold(verdict)
         return None if fold is None or verdict.column is None else fold.reference.info
 

@@ -30,8 +30,8 @@ from typing import Literal, NamedTuple
 from monitor.codec.canonical import canonical_json
 from monitor.config.resolved import Rule
 from monitor.errors import FormatError
-from monitor.evaluate.state import AlertValue, JudgedWindow
-from monitor.events import Observation, Verdict
+from monitor.evaluate.state import AlertValue, JudgedWindow, LabelledState
+from monitor.events import Labelled, Observation, Verdict
 
 State = Literal["inactive", "pending", "firing"]
 Answer = Literal["violated", "clear"]
@@ -226,8 +226,16 @@ def _value_of(alert: AlertState, rule: int) -> AlertValue:
         threshold_source=verdict.threshold_source,
         reference_mean=verdict.reference_mean,
         violated=verdict.violated,
-        window=None if w is None else JudgedWindow(w.window, w.start, w.end, w.events, w.offsets),
+        window=None if w is None else _judged_window(w),
     )
+
+
+def _judged_window(window: Observation) -> JudgedWindow:
+    of = window.labelled
+    labelled = None
+    if of is not None:
+        labelled = LabelledState(of.standing, of.predictions, of.labels, of.coverage, dict(of.intervals))
+    return JudgedWindow(window.window, window.start, window.end, window.events, window.offsets, labelled)
 
 
 def _alert_of(value: AlertValue, rules: Sequence[Rule], model: str) -> AlertState:
@@ -236,7 +244,9 @@ def _alert_of(value: AlertValue, rules: Sequence[Rule], model: str) -> AlertStat
     w = value.window
     window = None
     if w is not None:
-        window = Observation(model, "", value.stream, w.window, w.start, w.end, w.events, w.offsets, {}, {})
+        of = w.labelled
+        labelled = None if of is None else Labelled(of.standing, of.predictions, of.labels, of.coverage, of.intervals)
+        window = Observation(model, "", value.stream, w.window, w.start, w.end, w.events, w.offsets, {}, {}, labelled)
     verdict = Verdict(
         labels=value.labels,
         stream=value.stream,

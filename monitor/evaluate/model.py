@@ -16,9 +16,10 @@ Panes are named by where they begin, ms UTC.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 
-from monitor.contract import life_of
+from monitor.config.resolved import ModelRules
+from monitor.contract import ModelContract, life_of
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.coverage import RuleCoverage, Totals
@@ -31,14 +32,17 @@ from monitor.evaluate.model_lanes import ModelLanes, stranger
 from monitor.evaluate.model_life import ModelLife
 from monitor.evaluate.notices import Notices, notice_message
 from monitor.evaluate.open_parts import OpenParts
+from monitor.evaluate.performance import Performance, stands_on
 from monitor.evaluate.silence_clock import SilenceClock
-from monitor.evaluate.state import DecisionState, ModelState
+from monitor.evaluate.state import DecisionState, ModelState, PerformanceState
 from monitor.events import TopicPartition
 from monitor.ledger.entries import Activation, Decision, DecisionKey, Heartbeat, Notice, Watermark
 from monitor.panes.keyed import KeyedRows
+from monitor.panes.merging import MergedPane
 from monitor.panes.pane import Pane, RawPane
 
 Output = Message | Activation
+_NEVER = 1 << 62
 
 
 class ModelFold:
@@ -54,9 +58,13 @@ class ModelFold:
         self._life = ModelLife(model)
         self.folded = 0
         """Panes folded since this object was made."""
+        self.keyed_rows = 0
+        """Predictions and labels joined since this object was made."""
         self._place = place
         self._notices = Notices()
         self._silence = SilenceClock()
+        self._performance: Performance | None = None
+        """Labels and what follows from them, if the model has any."""
 
     @property
     def judged_to(self) -> int | None:
@@ -222,9 +230,12 @@ class ModelFold:
         yield from self._report_lanes()
         taken = [part for part in self._parts.take(start, start + pane_ms) if part.tp in self.decisions.inputs]
         parts = [part for part in taken if not isinstance(part, KeyedRows)]
+        outcomes = self._fold_labels(start, [part for part in taken if isinstance(part, KeyedRows)])
         if parts:
             self.folded += 1
             merged = self._lanes.merge(parts, self.decisions)
+            if "outcomes" in merged:
+                merged["outcomes"] = outcomes
             for notice in self._lanes.take_limits():
                 self._notices.hold(notice)
             yield from self._judge.judge_pane(self._lanes.by_stream, merged, start + pane_ms)
@@ -233,7 +244,32 @@ class ModelFold:
             stop = self._end_of_run(sealed or start)
             yield from self._judge.judge_empty_run(self._lanes.by_stream, start + pane_ms, stop)
             self._next = stop
+        if self._performance is not None:
+            self._lanes.follow_outcomes(self._performance.outcomes, self.decisions, self._next)
         yield from self._report_lanes()
+
+    def _fold_labels(self, start: int, keyed: Sequence[KeyedRows]) -> MergedPane | None:
+        """Join the keyed rows of the pane that begins there, if the model has labels; returns its outcomes."""
+        if self._performance is None:
+            return None
+        self._count_on(self._performance, start)
+        self.keyed_rows += sum(map(len, keyed))
+        outcomes, notices = self._performance.fold(start, keyed)
+        for notice in notices:
+            self._notices.hold(notice)
+        if self.decisions.is_replay:  # nothing is written
+            self._performance.forget_bytes(self._performance.blocks())
+        return outcomes
+
+    def _count_on(self, performance: Performance, start: int) -> None:
+        """Count pairs on the grid of the predictions, once a pane is reached for which it counts."""
+        decisions = self.decisions
+        lane, outcomes = self._lanes.by_stream.get("predictions"), self._lanes.by_stream.get("outcomes")
+        if lane is None or outcomes is None or lane.contract not in decisions.grids:
+            return
+        if decisions.references_from.get(lane.contract, _NEVER) <= start:
+            performance.use_grid(decisions.grids[lane.contract])
+            performance.outcomes.use(decisions.lanes[outcomes.contract][1], decisions.grids[lane.contract])
 
     def _pass_silence(self) -> Iterator[Message]:
         """Judge silence as far as its clock has come before the next pane."""
@@ -289,6 +325,8 @@ class ModelFold:
         nexts += [-(-at // pane_ms) * pane_ms for at in later if at > (self._next or 0)]
         nexts += [at // pane_ms * pane_ms for at in self._silence.later(following)]
         nexts += [at for at in self.decisions.references_from.values() if at >= following]
+        stop = None if self._performance is None else self._performance.next_stop(self._next or 0)
+        nexts += [] if stop is None else [stop]
         return min([sealed // pane_ms * pane_ms, *(at for at in nexts if at >= following)])
 
     @property
@@ -345,7 +383,18 @@ class ModelFold:
             self._judge.use(decisions.rules, decisions.contract, decisions.alerts_yaml_sha256)
             # what is added to a model that runs is silent from here on; the lateness passes before its first row
             self._lanes.use(decisions, None if self._next is None else self._next + decisions.contract.lateness_ms)
+            self._use_labels(decisions.rules, decisions.contract)
         self._lanes.open(decisions)
+
+    def _use_labels(self, rules: ModelRules, contract: ModelContract) -> None:
+        """Go on with labels as the rules have them: from nothing if they are joined by something else."""
+        if rules.performance is None:
+            self._performance = None
+        elif self._performance is not None and self._performance.stands_on == stands_on(rules, contract):
+            self._performance.use(rules)
+        else:
+            self._performance = Performance(rules, contract)
+        self._judge.performance = self._performance
 
     # ------------------------------------------------------------------ state
 
@@ -365,11 +414,21 @@ class ModelFold:
             judge=self._judge.state(),
             notices=self._notices.state(),
             silence=self._silence.state(),
+            performance=None if self._performance is None else self._performance.state(),
         )
 
-    def blocks(self) -> Mapping[str, bytes]:
-        """The first rows of lanes that wait, as parts that are written once: by the names that the state lists."""
-        return self._lanes.blocks()
+    def blocks(self) -> Mapping[str, bytes | None]:
+        """Rows that wait, as parts that are written once, by the names that the state lists; None: it is written.
+
+        They are the first rows of lanes without a reference, and predictions and labels.
+        """
+        joined = {} if self._performance is None else self._performance.blocks()
+        return {**self._lanes.blocks(), **joined}
+
+    def forget_bytes(self, names: Collection[str]) -> None:
+        """These parts are written."""
+        if self._performance is not None:
+            self._performance.forget_bytes(names)
 
     def restore(self, state: ModelState, decisions: Mapping[str, Decision], blocks: Mapping[str, bytes]) -> None:
         """Go on from there; of a fold just begun. `decisions`: by digest, those in use. `blocks`: those of the state.
@@ -381,12 +440,24 @@ class ModelFold:
         for decision in self.decisions.restore(state.life, used, newest, state.files, begun, decisions):
             self._use(decision)
         self._next, self._life.ended = state.next, state.ended
+        self._restore_labels(state.performance, blocks)
         for raw in self._lanes.restore(state.lanes, state.first_rows, blocks, self.decisions):
             self._refuse_a_stranger(raw)
         self._parts.restore(state.panes, self._refuse_a_stranger)
         self._judge.restore(state.judge, self._lanes.by_stream)
         self._notices.restore(state.notices)
         self._silence.restore(state.silence)
+
+    def _restore_labels(self, state: PerformanceState | None, blocks: Mapping[str, bytes]) -> None:
+        """Go on with labels, and open the lane of outcomes if it was. Raises FormatError."""
+        if (self._performance is None) != (state is None):
+            raise FormatError(f"not a snapshot: {self.model} has labels by its rules or by its state, and not by both")
+        if self._performance is None or state is None or self._next is None:
+            return
+        self._performance.restore(state, self.decisions.grids.values(), blocks)
+        self._count_on(self._performance, self._next - 1)
+        self._performance.outcomes.restore(state.outcomes)
+        self._lanes.follow_outcomes(self._performance.outcomes, self.decisions, self._next)
 
     def _refuse_a_stranger(self, pane: Pane | RawPane | KeyedRows) -> None:
         if stranger(pane, self.model, self.decisions):

@@ -20,6 +20,7 @@ from monitor.evaluate.decisions import Decisions
 from monitor.evaluate.first_rows import FirstRows, sealed_to
 from monitor.evaluate.lane import Lane, Passed, passed
 from monitor.evaluate.notices import dictionary_limited, limited
+from monitor.evaluate.outcomes import Outcomes
 from monitor.evaluate.reference import encode_reference
 from monitor.evaluate.state import FirstRowsState, LaneState
 from monitor.events import STREAMS, StreamName, TopicPartition
@@ -93,6 +94,19 @@ class ModelLanes:
             if lane.fold is None and name in decisions.references and decisions.rules is not None:
                 contract, stream = decisions.lanes[name]
                 lane.open(contract, stream, decisions.grids[name], decisions.references[name], decisions.rules)
+
+    def follow_outcomes(self, outcomes: Outcomes, decisions: Decisions, at: int) -> None:
+        """Open the lane of outcomes from the pane on that begins at `at` (ms), or give it its reference there."""
+        lane = self.by_stream.get("outcomes")
+        if lane is None or outcomes.grid is None or outcomes.reference is None or not outcomes.has_begun:
+            return
+        if lane.fold is None and decisions.rules is not None:
+            contract, stream = decisions.lanes[lane.contract]
+            lane.open(contract, stream, outcomes.grid, outcomes.reference, decisions.rules)
+            lane.refer(at)
+        elif lane.fold is not None and (reference := outcomes.make_reference()) is not None:
+            lane.fold.compare_with(reference)
+            lane.refer(at)
 
     # ------------------------------------------------------------------ panes
 

@@ -8,7 +8,7 @@ import msgspec
 
 from monitor.codec.canonical import time_text
 from monitor.codec.cloud_events import CloudEvent, JsonObject
-from monitor.evaluate.alerts import Place, offsets_value
+from monitor.evaluate.alerts import Place, labelled_value, offsets_value
 from monitor.evaluate.rules import Threshold
 from monitor.events import Observation
 
@@ -40,6 +40,7 @@ def observation_message(
             "offsets": offsets_value(observation.offsets),
         },
         "reference": reference,
+        **labelled_value(observation),
         "thresholds": [_threshold(threshold) for threshold in thresholds],
         "totals": observation.totals,
         "columns": observation.columns,

@@ -13,6 +13,9 @@ The rules of this file:
   those whose alert has yet to be resolved. It is 1 or 0.
 - `change` is 1 at the judgement that covers a detection, else 0; a detector that saw no row since the last judgement
   has no verdict.
+- A rule on performance is judged on the newest window that is complete enough for it (`performance.py`), and if that
+  has changed since. With a confidence its whole interval has to be beyond the threshold; without an interval there is
+  no verdict.
 - Value and threshold are rounded to 12 significant digits before they are compared.
 - Labels are the rule's own, then alertname, model, metric, and column (with detector or quantile) or stream. Selectors
   see all of these, and the stream of every column.
@@ -23,21 +26,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import NamedTuple
 
 from monitor.config.comparison import Comparison
-from monitor.config.metrics import METRICS, SILENCE
+from monitor.config.metrics import AVERAGES, METRICS, SILENCE
 from monitor.config.resolved import ModelRules, Rule
 from monitor.config.template import Placeholder
 from monitor.config.template import parse as parse_template
 from monitor.evaluate.detection import Sighting
+from monitor.evaluate.performance import CONFIDENCE, MovedWindows, key_of
 from monitor.events import STREAMS, Observation, Series, StreamName, Verdict
 from monitor.stats.exact import significant
 
 BLIND = "detector_blind"
 QUANTILE = "quantile"
+AVERAGE = "average"
 
 Labels = tuple[tuple[str, str], ...]
 """Names and values, sorted."""
@@ -63,7 +68,8 @@ class Judgement:
     those of them that closed since the last judgement. `changes`: (detector, stream, column) -> whether it detected a
     change since the last judgement, for the detectors that saw a row. `blind`: detectors -> whether they can see no
     change any more. `silences`: those of the streams that have begun. `reference_rows`: rows of the reference of each
-    stream whose windows are judged.
+    stream whose windows are judged. `performance`: windows by the time of the prediction that have moved since,
+    if the model has labels.
     """
 
     at: int
@@ -74,6 +80,7 @@ class Judgement:
     silences: Mapping[StreamName, Silence]
     spreads: Spreads
     reference_rows: Mapping[StreamName, int]
+    performance: MovedWindows | None = None
 
 
 def on_silence(rule: Rule) -> bool:
@@ -94,7 +101,10 @@ class Threshold(NamedTuple):
 
 
 class _Instance(NamedTuple):
-    """One thing a rule may judge. `key`: its series. `extra`: labels of its own. `usual_silence`: of a stream, s."""
+    """One thing a rule may judge. `key`: its series. `extra`: labels of its own. `usual_silence`: of a stream, s.
+
+    `interval`, `baseline`: of a metric of performance.
+    """
 
     stream: StreamName
     column: str | None
@@ -103,6 +113,8 @@ class _Instance(NamedTuple):
     value: float
     window: Observation | None
     usual_silence: float | None = None
+    interval: tuple[float, float] | None = None
+    baseline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +153,7 @@ class RuleSet:
         """Return true if the selectors of a rule take a stream or a column, whatever its other labels."""
         compiled = self._compiled[number]
         labels = self._all_labels(compiled, _Instance(stream, column, compiled.comparison.metric, (), 0.0, None))
-        own = [one for one in compiled.comparison.selectors if one.label not in (QUANTILE, "detector")]
+        own = [one for one in compiled.comparison.selectors if one.label not in (QUANTILE, AVERAGE, "detector")]
         return all(selector.matches({**labels, "stream": stream}) for selector in own)
 
     def thresholds(self, window: Observation, spreads: Spreads, reference_rows: int) -> list[Threshold]:
@@ -183,6 +195,7 @@ class RuleSet:
 
     def _all_labels(self, compiled: _Compiled, instance: _Instance) -> dict[str, str]:
         place = {"stream": instance.stream} if instance.column is None else {"column": instance.column}
+        place = {} if instance.stream == "performance" else place
         return {
             **compiled.rule.labels,
             **dict(instance.extra),
@@ -206,7 +219,7 @@ def _instances(compiled: _Compiled, judgement: Judgement) -> Iterator[_Instance]
     if metric == SILENCE:
         return _of_silence(judgement)
     if METRICS[metric].subject == "performance":
-        return iter(())
+        return _of_performance(compiled, judgement)
     if METRICS[metric].subject == "stream":
         return _of_streams(compiled.rule, metric, judgement)
     if METRICS[metric].subject == "detector":
@@ -245,6 +258,32 @@ def _of_columns(rule: Rule, metric: str, judgement: Judgement) -> Iterator[_Inst
                 yield _Instance(window.stream, column, name, extra, series[name], window)
 
 
+def _of_performance(compiled: _Compiled, judgement: Judgement) -> Iterator[_Instance]:
+    rule, metric, moved = compiled.rule, compiled.comparison.metric, judgement.performance
+    window = None if moved is None else moved.windows.get(key_of(rule))
+    if moved is None or window is None:
+        return
+    observation, labelled = window.observation, window.observation.labelled
+    for name, extra in _averages(metric, compiled.comparison, observation.totals):
+        interval = window.interval(name, rule.confidence or CONFIDENCE)
+        shown = {} if interval is None else {metric: interval}
+        own = None if labelled is None else replace(labelled, intervals=shown)
+        seen = replace(observation, labelled=own)
+        baseline = moved.baseline.get(metric)
+        yield _Instance(
+            "performance", None, name, extra, observation.totals[name], seen, interval=interval, baseline=baseline
+        )
+
+
+def _averages(metric: str, comparison: Comparison, totals: Series) -> list[tuple[str, Labels]]:
+    """The series that a metric of performance names: of several classes the average that is selected, or the first."""
+    if metric in totals:
+        return [(metric, ())]
+    chosen = [s for s in comparison.selectors if s.label == AVERAGE]
+    names = AVERAGES if chosen else AVERAGES[:1]
+    return [(f"{metric}_{one}", ((AVERAGE, one),)) for one in names if f"{metric}_{one}" in totals]
+
+
 def _moved_windows(rule: Rule, judgement: Judgement) -> Iterator[Observation]:
     for stream in STREAMS:
         key = (stream, rule.window.name)
@@ -268,14 +307,25 @@ def _spreads(
 ) -> dict[tuple[StreamName, str, str | None], tuple[float, float]]:
     """(stream, metric key, column) -> reference_mean and reference_std in windows of as many events as this one."""
     asked: dict[tuple[StreamName, str, int], list[str]] = {}
+    found = dict(_spreads_of_performance(chosen, judgement))
     for instance, _ in chosen:
         if instance.column is not None and instance.window is not None:
             asked.setdefault((instance.stream, instance.key, instance.window.events), []).append(instance.column)
-    return {
-        (stream, key, column): spread
-        for (stream, key, events), columns in asked.items()
-        for column, spread in judgement.spreads(stream, key, columns, events).items()
-    }
+    for (stream, key, events), columns in asked.items():
+        for column, spread in judgement.spreads(stream, key, columns, events).items():
+            found[stream, key, column] = spread
+    return found
+
+
+def _spreads_of_performance(
+    chosen: Sequence[tuple[_Instance, Labels]], judgement: Judgement
+) -> Iterator[tuple[tuple[StreamName, str, str | None], tuple[float, float]]]:
+    for instance, _ in chosen:
+        labelled = None if instance.window is None else instance.window.labelled
+        if judgement.performance is not None and labelled is not None:
+            spread = judgement.performance.spread(instance.key, labelled.labels)
+            if spread is not None:
+                yield (instance.stream, instance.key, None), spread
 
 
 def _verdict(
@@ -285,10 +335,15 @@ def _verdict(
     if comparison.needs_reference_spread and spread is None:
         return None
     mean, std = spread if spread is not None else (None, None)
-    threshold = comparison.threshold(mean, std, instance.usual_silence)
+    threshold = comparison.threshold(mean, std, instance.usual_silence, instance.baseline)
     if not isfinite(threshold):
         return None
     value, threshold = significant(instance.value), significant(threshold)
+    violated = comparison.holds(value, threshold)
+    if compiled.rule.confidence is not None:
+        if instance.interval is None:
+            return None
+        violated = all(comparison.holds(bound, threshold) for bound in instance.interval)
     return Verdict(
         labels=labels,
         stream=instance.stream,
@@ -298,6 +353,6 @@ def _verdict(
         threshold=threshold,
         threshold_source=comparison.threshold_source,
         reference_mean=mean,
-        violated=comparison.holds(value, threshold),
+        violated=violated,
         window=instance.window,
     )

@@ -14,7 +14,7 @@ import msgspec
 from monitor.codec.counts import Counts
 from monitor.detectors import DetectorState
 from monitor.evaluate.silence_clock import SilenceState
-from monitor.events import OffsetRange, StreamName
+from monitor.events import OffsetRange, Standing, StreamName
 from monitor.ledger.entries import DecisionKind, Notice, Watermark
 
 DecisionState = tuple[DecisionKind, StreamName | Literal[""], str, str]
@@ -98,6 +98,16 @@ class StreamState(_Struct, frozen=True):
     bank: BankState
 
 
+class LabelledState(_Struct, frozen=True):
+    """How much of a window of performance had labels, and the intervals of its metrics."""
+
+    standing: Standing
+    predictions: Natural
+    labels: Natural
+    coverage: float
+    intervals: dict[str, tuple[float, float]]
+
+
 class JudgedWindow(_Struct, frozen=True):
     """What messages say of the window that an alert was judged on."""
 
@@ -106,6 +116,7 @@ class JudgedWindow(_Struct, frozen=True):
     end: int
     events: Natural
     offsets: tuple[OffsetRange, ...]
+    labelled: LabelledState | None = None
 
 
 class AlertValue(_Struct, frozen=True):
@@ -259,6 +270,76 @@ class NoticesState(_Struct, frozen=True):
     held: tuple[Notice, ...]
 
 
+class CohortPairsState(_Struct, frozen=True):
+    """The pairs of one cohort. `changes`: how often pairs have come or gone. `is_lost`: some came before the grid."""
+
+    number: Natural
+    changes: Natural
+    is_lost: bool
+    vector: Counts | None
+
+
+class PerformanceReferenceState(_Struct, frozen=True):
+    """The reference of performance: event time and labels of it, and width and vector of each slice."""
+
+    start: int
+    end: int
+    labels: Natural
+    slices: tuple[tuple[Natural, Counts], ...]
+
+
+class PublishedWindowsState(_Struct, frozen=True):
+    """How far windows of one specification had come when they were last published (`WindowTable.levels`), by end."""
+
+    name: str
+    ends: tuple[int, ...]
+    levels: tuple[Natural, ...]
+
+
+class JudgedPerformance(_Struct, frozen=True):
+    """The window that rules of some kind were last judged on: its end, changes of pairs, predictions and level."""
+
+    window: str
+    min_labels: Natural
+    standing: Standing
+    end: int
+    changes: Natural
+    predictions: Natural
+    reached: Standing
+
+
+class OutcomesState(_Struct, frozen=True):
+    """The lane of outcomes: how many there were, and slices of its reference (rows, first and last time, counts).
+
+    `has_begun`: see Outcomes. `has_reference`: whether it counts; else its slices grow.
+    """
+
+    has_begun: bool
+    number: Natural
+    slices: tuple[tuple[Natural, int, int, Counts], ...]
+    has_reference: bool
+
+
+class PerformanceState(_Struct, frozen=True):
+    """Labels of one model. `spec`: names what they are joined by. `grid`: digest of the one that pairs are counted on.
+
+    `unusable`: how many predictions, and how many labels. `to_ms`: end of the newest pane that was judged.
+    """
+
+    spec: str
+    grid: str
+    join: JoinState
+    classes: tuple[str, ...]
+    unusable: tuple[Natural, Natural]
+    pairs: tuple[CohortPairsState, ...]
+    reference: PerformanceReferenceState | None
+    published: tuple[PublishedWindowsState, ...]
+    judged: tuple[JudgedPerformance, ...]
+    outcomes: OutcomesState
+    last_label: int | None
+    to_ms: int
+
+
 class ModelState(_Struct, frozen=True):
     """One model. `active`: newest change by (kind, stream); `used`: those in use, which a restore is given.
 
@@ -281,6 +362,7 @@ class ModelState(_Struct, frozen=True):
     judge: JudgeState
     notices: NoticesState
     silence: SilenceState
+    performance: PerformanceState | None = None
 
 
 class SharedState(_Struct, frozen=True):

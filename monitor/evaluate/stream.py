@@ -46,14 +46,20 @@ class StreamFold:
         self._filled_to = 0
         self.work_us = 0.0
         """About what the updates of detectors took since this object was made, µs; cells left out count too."""
-        self.compare_with(reference)
+        self._bank = self._measure_by(reference)
 
     def compare_with(self, reference: Reference) -> None:
-        """Another reference on the same grid: the detectors start again."""
+        """Another reference on the same grid: the detectors start again; those of outcomes, if they read ranks."""
+        before, self._bank = self._bank, self._measure_by(reference)
+        if self.grid.stream == "outcomes":
+            self._bank.take_over(before, reads="binary")
+
+    def _measure_by(self, reference: Reference) -> DetectorBank:
+        """Compare windows with a reference; returns detectors that begin with it."""
         self.reference = reference
         self.measure = Measure(self.grid, reference)
         self.spread = ReferenceSpread(self.measure)
-        self._bank = DetectorBank(self._specs, self.contract, self.grid, reference)
+        return DetectorBank(self._specs, self.contract, self.grid, reference)
 
     def use(self, rules: ModelRules, contract: ModelContract) -> None:
         """New rules: windows and detectors that stay go on, others begin.

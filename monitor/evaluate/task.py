@@ -215,8 +215,8 @@ class EvaluateTask:
             raise FormatError(f"the shared part of a snapshot holds what can't be; rebuild it: {remedy('')}")
         return task
 
-    def blocks(self, name: str) -> Mapping[str, bytes]:
-        """The blocks of first rows that a model's part lists: they never change, and are written once each."""
+    def blocks(self, name: str) -> Mapping[str, bytes | None]:
+        """The blocks that a model's part lists: they never change, and are written once each. None: it is written."""
         return self._models[name].blocks()
 
     def take_up(self, name: str, saved: SavedModel, at: int, decisions: Mapping[str, Decision]) -> None:

@@ -124,6 +124,7 @@ class LedgerCommits:
             part = parts[name] = task.part(name)
             held, written = task.blocks(name), self.parts.blocks_of(name)
             blocks |= {block_name(name, block): held[block] for block in held.keys() - written.keys()}
+            task.models[name].forget_bytes(held)
             blocks |= {block_name(name, block): None for block in written.keys() - held.keys()}
             snapshot = Snapshot(
                 position=position,
@@ -137,7 +138,7 @@ class LedgerCommits:
             self.parts.take(name, snapshot, len(part), task.models[name])
             self._rebuilt.pop(name, None)
             self._unsettled.discard(name)
-            if sum(map(len, parts.values())) > DUE_BYTES:
+            if sum(len(value or b"") for value in (*parts.values(), *blocks.values())) > DUE_BYTES:
                 break
         self.moved |= parts.keys()
         self._warn_of_size(task, parts)

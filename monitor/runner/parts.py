@@ -17,6 +17,8 @@ PANES = 60
 """Panes of a model between two snapshots of it."""
 RECORDS = 20_000
 """Ledger records behind a model's snapshot at most."""
+KEYED_ROWS = 300_000
+"""Predictions and labels of a model that are joined between two snapshots: each is written once, in 17 to 28 bytes."""
 WORK_US, WORK_US_A_BYTE = 100_000, 0.25
 """Work of a model's detectors between two snapshots at most, µs, and for each byte of the last one. To take the state,
 encode and write it costs 40 ns a byte, and a commit 4 ms: so a snapshot is written for a sixth of the work at most, and
@@ -30,11 +32,15 @@ DUE_BYTES = 4 << 20
 
 
 class Since(NamedTuple):
-    """What came since a model's last snapshot. `records`: of the ledger. `work_us`: of its detectors."""
+    """What came since a model's last snapshot. `records`: of the ledger. `work_us`: of its detectors.
+
+    `keyed_rows`: that were joined.
+    """
 
     panes: int
     records: int
     work_us: float
+    keyed_rows: int
 
 
 class Rhythm(NamedTuple):
@@ -47,7 +53,8 @@ class Rhythm(NamedTuple):
     def is_due(self, since: Since, size: int) -> bool:
         """Return true if a model's next snapshot is to be written. `size`: of the last one, bytes."""
         most_us = WORK_US + WORK_US_A_BYTE * size
-        return since.panes >= self.panes or since.records >= self.records or since.work_us >= most_us
+        is_old = since.panes >= self.panes or since.records >= self.records
+        return is_old or since.work_us >= most_us or since.keyed_rows >= KEYED_ROWS
 
 
 USUAL = Rhythm()
@@ -55,13 +62,14 @@ USUAL = Rhythm()
 
 @dataclass(slots=True)
 class _Part:
-    """One model. `at`: offset of its snapshot, else its first entry. `panes`, `work_us`: counted by the fold then."""
+    """One model. `at`: offset of its snapshot, else its first entry. What follows `size`: counted by the fold then."""
 
     at: int
     snapshot: Snapshot | None = None
     size: int = 0
     panes: int = 0
     work_us: float = 0.0
+    keyed_rows: int = 0
 
 
 class Parts:
@@ -79,8 +87,8 @@ class Parts:
 
     def take(self, name: str, snapshot: Snapshot, size: int, fold: ModelFold | None = None) -> None:
         """A model was snapshotted, or restored; without `fold` its counters begin at 0."""
-        panes, work_us = (0, 0.0) if fold is None else (fold.folded, fold.work_us)
-        self._parts[name] = _Part(snapshot.position, snapshot, size, panes, work_us)
+        counted = (0, 0.0, 0) if fold is None else (fold.folded, fold.work_us, fold.keyed_rows)
+        self._parts[name] = _Part(snapshot.position, snapshot, size, *counted)
         self._wanted.discard(name)
 
     def drop(self, name: str) -> None:
@@ -119,7 +127,8 @@ class Parts:
         part = self._parts[name]
         if part.at == position and part.snapshot is not None:
             return False
-        since = Since(fold.folded - part.panes, position - part.at, fold.work_us - part.work_us)
+        keyed = fold.keyed_rows - part.keyed_rows
+        since = Since(fold.folded - part.panes, position - part.at, fold.work_us - part.work_us, keyed)
         return name in self._wanted or self._rhythm.is_due(since, part.size)
 
     def lowest(self, position: int) -> int:

@@ -203,7 +203,7 @@ def test_a_model_goes_on_from_a_place_of_its_own(seed: int) -> None:
     shared, published = snapshot(task)[""], task.digest_of("")
     task, outputs = evaluated(entries[:own], [])
     again = EvaluateTask.restored(PLACE, shared, published)
-    saved = SavedModel(task.part("m"), task.digest_of("m"), task.blocks("m"))
+    saved = SavedModel(task.part("m"), task.digest_of("m"), {b: value or b"" for b, value in task.blocks("m").items()})
     again.take_up("m", saved, own, decisions_of(outputs))
     for offset, entry in enumerate(entries[low:], low):
         again.reach(offset)

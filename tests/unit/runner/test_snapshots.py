@@ -103,12 +103,14 @@ def test_a_commit_that_a_broker_tore_is_mended(loses: tuple[str, str], seed: int
 @pytest.mark.parametrize(
     ("since", "size", "due"),
     [
-        (Since(59, 19_999, 99_999), 0, False),
-        (Since(60, 0, 0), 0, True),
-        (Since(0, 20_000, 0), 0, True),
-        (Since(0, 0, 100_000), 0, True),
-        (Since(59, 0, 599_999), 2_000_000, False),
-        (Since(59, 0, 600_000), 2_000_000, True),
+        (Since(59, 19_999, 99_999, 0), 0, False),
+        (Since(60, 0, 0, 0), 0, True),
+        (Since(0, 20_000, 0, 0), 0, True),
+        (Since(0, 0, 100_000, 0), 0, True),
+        (Since(59, 0, 599_999, 0), 2_000_000, False),
+        (Since(59, 0, 600_000, 0), 2_000_000, True),
+        (Since(0, 0, 0, 299_999), 0, False),
+        (Since(0, 0, 0, 300_000), 0, True),
     ],
 )
 def test_snapshots_are_due_by_panes_records_and_work(since: Since, size: int, due: bool) -> None:

@@ -1,0 +1,214 @@
+"""The lane of outcomes: predictions whose first label has come, in the order in which labels came.
+
+Its grid follows from that of the predictions and the task, so no row of it has to come before. It begins with the pane
+behind the one in which the first cohort has become complete: labels that come fast are unlike slow ones, and until then
+there are only such. Detectors start there; the first rows of whole panes that are enough become the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from monitor.codec.counts import pack_counts, unpack_counts
+from monitor.config.metrics import Task
+from monitor.contract import StreamContract
+from monitor.evaluate.join_values import Joined
+from monitor.evaluate.reference import Reference, ReferenceSlice
+from monitor.evaluate.state import OutcomesState
+from monitor.events import Float64s, Int64s, Rows, TopicPartition
+from monitor.panes.grid import CategoryBins, Grid
+from monitor.panes.merging import MergedPane, merge
+from monitor.panes.numeric_bins import NumericBins, make_binary_bins, make_numeric_bins
+from monitor.panes.open_pane import summarise
+from monitor.panes.pane import RawPane
+from monitor.stats.performance import OTHER, PairLayout, Pairs
+
+MOST_SLICES = 24
+ORIGIN = "first outcomes"
+_TP = TopicPartition("outcomes", 0)
+_ERRORS = 8
+"""Spreads of the predictions up to which the bins of a regression's loss are even."""
+TRACE_POINTS = 1 << 16
+"""Most outcomes of a pane that detectors read."""
+_LONGEST_DELAY = 40
+"""Delays up to 2**40 seconds have bins."""
+
+
+def outcomes_grid(task: Task, contract: StreamContract, grid: Grid) -> Grid:
+    """Return the grid of outcomes. `contract`: theirs; `grid`: of the predictions."""
+    of_predictions = {bins.name: bins for bins in grid.numeric}
+    numeric = [_numeric(name, task, of_predictions) for name in contract.numeric_series]
+    known = {bins.name: bins.values for bins in grid.categorical}
+    classes = ("0", "1") if task == "classification_binary" else known.get("prediction", ())
+    categorical = [CategoryBins(name, classes, len(classes), len(classes), 0) for name in contract.categorical_series]
+    return Grid(grid.model, "outcomes", tuple(numeric), tuple(categorical))
+
+
+def _numeric(name: str, task: Task, of_predictions: dict[str, NumericBins]) -> NumericBins:
+    if name == "error":
+        return make_binary_bins(name)
+    if name == "label":
+        return replace(of_predictions["prediction"], name=name)
+    if name == "label_delay_seconds":
+        return make_numeric_bins(name, _delays())
+    if task == "regression":
+        spread = of_predictions["prediction"].spread
+        return make_numeric_bins(name, np.linspace(0.0, _ERRORS, 4097) * spread)
+    if task == "classification_binary" and "probability" in of_predictions:
+        scores = of_predictions["probability"].positions
+        scores = scores[(scores >= 0) & (scores <= 1)]
+        return make_numeric_bins(name, np.concatenate([scores, 1.0 - scores]))
+    return make_binary_bins(name)
+
+
+def _delays() -> Float64s:
+    """Seconds whose distances grow with them: eight to an octave."""
+    octaves = np.ldexp(1.0, np.arange(_LONGEST_DELAY))
+    delays: Float64s = octaves[:, np.newaxis] * np.linspace(1.0, 1.875, 8)
+    return delays.ravel()
+
+
+class Outcomes:
+    """Outcomes of one model. `wanted`: rows of the reference."""
+
+    def __init__(self, model: str, task: Task, wanted: int) -> None:
+        self._model = model
+        self._task = task
+        self._wanted = wanted
+        self.has_begun = False
+        """True once the first cohort has become complete: what comes from the next pane on is an outcome."""
+        self._number = 0
+        self._slices: list[tuple[int, int, int, Int64s]] = []
+        self.grid: Grid | None = None
+        self._contract: StreamContract | None = None
+        self.reference: Reference | None = None
+        """What windows are compared with: of no rows until enough have come."""
+
+    def use(self, contract: StreamContract, grid: Grid) -> bool:
+        """Stand on a grid of predictions; returns true if it is another one, from which on outcomes begin again."""
+        fresh = outcomes_grid(self._task, contract, grid)
+        if self._contract == contract and self.grid is not None and self.grid.digest == fresh.digest:
+            return False
+        self.grid, self._contract = fresh, contract
+        self._slices, self.reference = [], self._made()
+        return True
+
+    @property
+    def rows(self) -> int:
+        """How many have come for the reference."""
+        return sum(one[0] for one in self._slices)
+
+    def pane(
+        self, start: int, pane_ms: int, joined: Joined, layout: PairLayout, names: Sequence[str]
+    ) -> MergedPane | None:
+        """Return the outcomes of a pane; None without any. `names`: of the classes."""
+        if self.grid is None or self._contract is None or not joined.is_first.any():
+            return None
+        first = joined.is_first
+        pairs = Pairs(joined.added.truth[first], joined.added.prediction[first], joined.added.probability[first])
+        delay = np.maximum(joined.label_time[first] - joined.prediction_time[first], 0) / 1000.0
+        rows = self._rows(start, pairs, delay, layout, names)
+        n = len(rows)
+        raw = RawPane(
+            self._model,
+            "",
+            "outcomes",
+            "",
+            _TP,
+            start // pane_ms,
+            pane_ms,
+            0,
+            self._number - n,
+            self._number - 1,
+            TRACE_POINTS,
+            rows,
+            True,
+        )
+        pane = replace(merge([summarise(raw, self.grid)]), offsets=(), last_time=None)
+        self._collect(start, start + pane_ms, pane)
+        return pane
+
+    def _rows(self, start: int, pairs: Pairs, delay: Float64s, layout: PairLayout, names: Sequence[str]) -> Rows:
+        """Outcomes as rows, which keep their order."""
+        contract, n = self._contract, len(pairs)
+        if contract is None:
+            raise ValueError("outcomes without a contract")
+        errors = layout.errors(pairs)
+        values = {
+            "error": np.zeros(n) if errors is None else errors,
+            "loss": layout.losses(pairs),
+            "label": pairs.truth.astype(np.float64),
+            "label_delay_seconds": delay,
+        }
+        labels = ["other" if one == OTHER else names[one] for one in pairs.truth.tolist()] if self._is_classes else []
+        first, self._number = self._number, self._number + n
+        numeric = np.stack([values[name] for name in contract.numeric_series], axis=1)
+        return Rows(
+            self._model,
+            "outcomes",
+            "",
+            np.arange(first, first + n, dtype=np.int64),
+            np.zeros(n, dtype=np.int32),
+            np.full(n, start, dtype=np.int64),
+            numeric,
+            np.zeros(numeric.shape, dtype=np.uint8),
+            (labels,) if self._is_classes else (),
+            np.zeros((n, int(self._is_classes)), dtype=np.uint8),
+        )
+
+    @property
+    def _is_classes(self) -> bool:
+        return self._task != "regression"
+
+    # ------------------------------------------------------------------ the reference
+
+    @property
+    def lacks_rows(self) -> bool:
+        """Return true until the reference has its rows."""
+        return self.rows < self._wanted
+
+    def _collect(self, start: int, end: int, pane: MergedPane) -> None:
+        if not self.lacks_rows:
+            return
+        last = self._slices[-1] if self._slices else None
+        if last is None or last[0] * MOST_SLICES >= self._wanted:
+            self._slices.append((pane.events, start, end, pane.counts))
+        else:
+            self._slices[-1] = (last[0] + pane.events, last[1], end, last[3] + pane.counts)
+
+    def make_reference(self) -> Reference | None:
+        """Return the reference of the rows that have come, once they are enough; None before, and behind that."""
+        if self.lacks_rows or self.reference is None or self.reference.events:
+            return None
+        self.reference = self._made()
+        return self.reference
+
+    def _made(self) -> Reference | None:
+        """The reference of the rows, if they are enough; else one without rows."""
+        if self.grid is None:
+            return None
+        width, slices = self.grid.layout.width, self._slices
+        if self.lacks_rows or not slices:
+            none = ReferenceSlice(0, None, None, pack_counts(np.zeros(width, dtype=np.int64)))
+            return Reference(self._model, "outcomes", self.grid.digest, width, ORIGIN, (none,))
+        packed = tuple(ReferenceSlice(n, start, end, pack_counts(counts)) for n, start, end, counts in slices)
+        return Reference(self._model, "outcomes", self.grid.digest, width, ORIGIN, packed)
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> OutcomesState:
+        """All of it, beside the grid."""
+        is_made = self.reference is not None and self.reference.events > 0
+        slices = tuple((n, start, end, pack_counts(counts)) for n, start, end, counts in self._slices)
+        return OutcomesState(self.has_begun, self._number, slices, is_made)
+
+    def restore(self, state: OutcomesState) -> None:
+        """Go on from there, once the grid is known; raises FormatError."""
+        self.has_begun, self._number = state.has_begun, state.number
+        width = 0 if self.grid is None else self.grid.layout.width
+        self._slices = [(n, start, end, unpack_counts(counts, width)) for n, start, end, counts in state.slices]
+        if state.has_reference:
+            self.reference = self._made()

@@ -1,0 +1,396 @@
+"""Labels of one model: the join of its predictions with them, and what that says of the model's performance.
+
+Two views come of it: *outcomes*, in the order in which labels come, for detectors; and *windows* by the time of the
+prediction, whose metrics change as labels come in. A rule on performance is judged on the newest window that has enough
+labels, and is complete enough for it; and again when that window's counts have changed.
+
+The fold of a pane takes its keyed rows; at judgements rules ask for windows that have moved. Both depend on the ledger
+alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from monitor.codec.counts import unpack_counts
+from monitor.config.metrics import METRICS, Task
+from monitor.config.resolved import ModelRules, PerformanceSpec, Rule, WindowSpec
+from monitor.contract import ModelContract
+from monitor.errors import FormatError
+from monitor.evaluate.cohort_pairs import CohortPairs
+from monitor.evaluate.join import Join
+from monitor.evaluate.join_values import Closing, JoinSpec
+from monitor.evaluate.keyed_panes import Coding
+from monitor.evaluate.outcomes import Outcomes
+from monitor.evaluate.performance_reference import PerformanceReference, first_complete, make_reference
+from monitor.evaluate.performance_windows import PerformanceWindow, WindowTable, table_of
+from monitor.evaluate.state import (
+    JudgedPerformance,
+    PerformanceState,
+    PublishedWindowsState,
+)
+from monitor.events import Int64s, Labelled, Observation, ReferenceInfo, Series, Standing
+from monitor.ledger.entries import Notice
+from monitor.panes.grid import Grid
+from monitor.panes.keyed import KeyedRows
+from monitor.panes.merging import MergedPane
+from monitor.stats.binary import BinaryLayout
+from monitor.stats.exact import significant
+from monitor.stats.multiclass import MulticlassLayout
+from monitor.stats.performance import PairLayout, cost_per_1000
+
+CONFIDENCE = 0.95
+"""The confidence of the intervals that messages show, unless a rule has its own."""
+COVERAGE = "label_coverage"
+
+
+_Seen = tuple[int, int, int, Standing]
+"""End of a window, changes of its pairs, predictions and standing."""
+
+
+class RuleKey(NamedTuple):
+    """What kind of window a rule is judged on; rules with the same are judged on the same window."""
+
+    window: str
+    min_labels: int
+    standing: Standing
+
+
+def key_of(rule: Rule) -> RuleKey:
+    """Return what window a rule on performance is judged on: one on the coverage of labels, on final ones."""
+    if rule.comparison.metric == COVERAGE:
+        return RuleKey(rule.window.name, rule.min_labels, "final")
+    return RuleKey(rule.window.name, rule.min_labels, rule.maturity)
+
+
+class MovedWindow(NamedTuple):
+    """A window that has moved since rules were last judged on it. `vector`: of its pairs; None: there is none."""
+
+    observation: Observation
+    layout: PairLayout | None
+    vector: Int64s | None
+
+    def interval(self, metric: str, confidence: float) -> tuple[float, float] | None:
+        """The interval of a metric; None if it has none."""
+        if self.layout is None or self.vector is None:
+            return None
+        return self.layout.intervals(self.vector, confidence).get(metric)
+
+
+class MovedWindows(NamedTuple):
+    """What rules on performance are judged on. `spread`: reference_mean and reference_std, as `Performance` has it."""
+
+    windows: Mapping[RuleKey, MovedWindow]
+    spread: Callable[[str, int], tuple[float, float] | None]
+    baseline: Mapping[str, float]
+
+
+class Performance:
+    """Predictions and labels of one model. `rules`, `contract`: those in use; `rules.performance` is there."""
+
+    def __init__(self, rules: ModelRules, contract: ModelContract) -> None:
+        spec = _spec_of(rules)
+        self._model = rules.model
+        self._task: Task = rules.task
+        self._pane_ms = contract.pane_ms
+        self.stands_on = stands_on(rules, contract)
+        self._coding = Coding(rules.task, spec.positive, spec.threshold)
+        self._join = Join(_join_spec(spec, contract.pane_ms, self._coding.is_regression))
+        self._pairs = CohortPairs(rules.task, spec.tolerance)
+        self.outcomes = Outcomes(rules.model, rules.task, contract.raw_rows)
+        self._wanted = contract.raw_rows
+        self.reference: PerformanceReference | None = None
+        self.last_label: int | None = None
+        """Time of the newest label, ms."""
+        self._published: dict[str, dict[int, int]] = {}
+        self._judged: dict[RuleKey, _Seen] = {}
+        self._tables: dict[str, WindowTable] = {}
+        self._to_ms = 0
+        self.use(rules)
+
+    def use(self, rules: ModelRules) -> None:
+        """Go on by new rules, which stand on the same (`stands_on`): all are judged again."""
+        self._spec = _spec_of(rules)
+        self._join.use(_join_spec(self._spec, self._pane_ms, self._coding.is_regression))
+        own = [rule for rule in rules.rules if METRICS[rule.comparison.metric].subject == "performance"]
+        windows = [self._spec.window, *(rule.window for rule in own)]
+        self._windows: dict[str, WindowSpec] = {spec.name: spec for spec in windows}
+        self._keys = tuple(sorted({key_of(rule) for rule in own}))
+        self._published = {name: self._published.get(name, {}) for name in self._windows}
+        self._judged.clear()
+        self._tables.clear()
+
+    # ------------------------------------------------------------------ panes
+
+    def use_grid(self, grid: Grid) -> None:
+        """Count pairs on a grid of the predictions."""
+        live = [cohort.number for cohort in self._join.cohorts if cohort.closed is None]
+        behind = self._join.cohorts[-1].number + 1 if self._join.cohorts else 0
+        self._pairs.use(grid, len(self._coding.classes), self._join.live_pairs(), min(live, default=behind))
+        self._tables.clear()
+
+    def fold(self, start: int, keyed: Iterable[KeyedRows]) -> tuple[MergedPane | None, list[Notice]]:
+        """Fold the keyed rows of the pane that starts there: returns its outcomes, and what was left out.
+
+        Of panes without rows, the first that starts at or behind `next_closing` has to be folded.
+        """
+        parts = list(keyed)
+        predictions = self._coding.predictions(part for part in parts if part.stream == "predictions")
+        labels = self._coding.labels(part for part in parts if part.stream == "labels")
+        if len(labels.time):
+            self.last_label = max(int(labels.time.max()), self.last_label or int(labels.time.max()))
+        joined = self._join.fold(start, predictions, labels)
+        self._pairs.take(joined, len(self._coding.classes))
+        outcomes = None
+        if self.outcomes.has_begun and self._pairs.layout is not None:
+            layout, names = self._pairs.layout, self._coding.classes
+            outcomes = self.outcomes.pane(start, self._pane_ms, joined, layout, names)
+        if joined.opened is not None or joined.closed or len(joined.added.cohort) or len(predictions.ids):
+            self._tables.clear()
+            self._look_for_references()
+        return outcomes, [self._notice(closing, start) for closing in joined.closed if closing.needed is not None]
+
+    def next_stop(self, start: int) -> int | None:
+        """The begin (ms) of the first pane behind `start` that may not be passed over in a run of empty ones."""
+        closing = self._join.next_closing()
+        stops = [] if closing is None else [-(-max(closing, start + 1) // self._pane_ms) * self._pane_ms]
+        cohorts = self._join.cohorts
+        last = cohorts[-1].end or cohorts[-1].start if cohorts else None
+        for spec in self._windows.values():
+            if spec.time_ms is not None and last is not None and start < last + spec.time_ms:
+                step = spec.every_ms or spec.time_ms
+                stops.append(((start + self._pane_ms) // step + 1) * step - self._pane_ms)
+        return min((stop for stop in stops if stop > start), default=None)
+
+    def _look_for_references(self) -> None:
+        if self.outcomes.has_begun and self.reference is not None:
+            return
+        complete = first_complete(self._join.cohorts, self._spec.mature)
+        self.outcomes.has_begun = self.outcomes.has_begun or bool(complete)
+        if self.reference is None:
+            self.reference = make_reference(complete, self._pairs, self._wanted)
+            if self.reference is not None:
+                self._judged.clear()
+
+    def _notice(self, closing: Closing, start: int) -> Notice:
+        needed, kept = closing.needed or 0, 1
+        while needed > self._spec.pending * kept:
+            kept *= 2
+        text = (
+            f"{self._model}: more than {self._spec.pending} predictions wait for labels, so the oldest are no longer "
+            f"joined; streams: {{labels: {{sample: 1/{kept}}}}} would keep a share of the ids to the end of max_delay"
+        )
+        end = start + self._pane_ms
+        return Notice(self._model, "CardinalityLimited", end, "predictions", 0, (("bound", "pending"),), text)
+
+    # ------------------------------------------------------------------ windows
+
+    def reach(self, to_ms: int) -> None:
+        """Panes up to `to_ms` are folded: forget cohorts that no window needs."""
+        if to_ms != self._to_ms:
+            self._to_ms = to_ms
+            self._tables.clear()
+
+    def _table(self, name: str) -> WindowTable:
+        if name not in self._tables:
+            cohorts = self._join.cohorts
+            changes = self._pairs.changes(cohort.number for cohort in cohorts)
+            self._tables[name] = table_of(self._windows[name], cohorts, changes, self._spec.mature, self._to_ms)
+        return self._tables[name]
+
+    def take_moved(self) -> MovedWindows:
+        """Take the windows that rules are to be judged on: those that have moved since the last call."""
+        found: dict[RuleKey, MovedWindow] = {}
+        for key in self._keys:
+            window = self._table(key.window).newest(key.min_labels, _standings(key.standing), _ALWAYS)
+            if window is None:
+                continue
+            seen = (window.end, window.changes, window.predictions, window.standing)
+            if self._judged.get(key) != seen:
+                self._judged[key] = seen
+                found[key] = self._moved(window)
+        return MovedWindows(found, self.spread, self._spec.baseline)
+
+    def _moved(self, window: PerformanceWindow) -> MovedWindow:
+        vector = self._pairs.sum_of(window.cohorts)
+        return MovedWindow(self._observation(window, vector), self._pairs.layout, vector)
+
+    def observations(self) -> list[Observation]:
+        """Windows that have come a tenth further, or have become mature or final since the last call."""
+        found = []
+        for name, published in self._published.items():
+            table = self._table(name)
+            levels = dict(zip(table.end.tolist(), table.levels.tolist(), strict=True))
+            for place, (end, level) in enumerate(levels.items()):
+                if level and published.get(end) != level:
+                    window = table.window(place)
+                    found.append(self._observation(window, self._pairs.sum_of(window.cohorts)))
+            self._published[name] = {end: level for end, level in levels.items() if level}
+        self._forget()
+        return sorted(found, key=lambda one: (one.end, one.window))
+
+    def _observation(self, window: PerformanceWindow, vector: Int64s | None) -> Observation:
+        coverage = significant(window.coverage)
+        totals: dict[str, float] = {COVERAGE: coverage}
+        intervals: Mapping[str, tuple[float, float]] = {}
+        layout = self._pairs.layout
+        if vector is not None and layout is not None and window.labels:
+            totals.update(layout.metrics(vector))
+            totals.update(self._costs(layout, vector))
+            intervals = layout.intervals(vector, CONFIDENCE)
+        labelled = Labelled(window.standing, window.predictions, window.labels, coverage, intervals)
+        return Observation(
+            model=self._model,
+            segment="",
+            stream="performance",
+            window=window.name,
+            start=window.start,
+            end=window.end,
+            events=window.predictions,
+            offsets=(),
+            totals=totals,
+            columns={},
+            labelled=labelled,
+        )
+
+    def _costs(self, layout: PairLayout, vector: Int64s) -> Series:
+        if not self._spec.costs or not isinstance(layout, BinaryLayout | MulticlassLayout):
+            return {}
+        names = self._coding.classes_of(self._spec.costs)
+        costs = np.array([[self._spec.costs.get(t, {}).get(p, 0.0) for p in names] for t in names])
+        return {"cost_per_1000": significant(cost_per_1000(layout.confusion(vector), costs))}
+
+    def _forget(self) -> None:
+        """Forget cohorts that no window holds whose counts may yet change, and that no reference needs."""
+        cohorts = self._join.cohorts
+        if self.reference is None or not cohorts:
+            return
+        live = next((cohort for cohort in cohorts if cohort.closed is None), cohorts[-1])
+        if any(spec.time_ms is None for spec in self._windows.values()):
+            most = max((spec.events or 0) // (spec.every or spec.events or 1) for spec in self._windows.values())
+            first = live.number - most
+        else:
+            longest = max(spec.time_ms or 0 for spec in self._windows.values())
+            kept = (cohort.number for cohort in cohorts if (cohort.end or _FOREVER) > live.start - longest)
+            first = min(kept, default=live.number)
+        if first > cohorts[0].number:
+            self._join.forget_before(first)
+            self._pairs.forget_before(self._join.cohorts[0].number)
+            self._tables.clear()
+
+    # ------------------------------------------------------------------ what rules and messages ask
+
+    def spread(self, metric: str, labels: int) -> tuple[float, float] | None:
+        """reference_mean and reference_std of a metric in windows with that many labels; None without a reference."""
+        if self.reference is None or self._pairs.layout is None:
+            return None
+        return self.reference.spread(metric, self._pairs.layout, labels)
+
+    @property
+    def info(self) -> ReferenceInfo | None:
+        """What messages say of the reference."""
+        return None if self.reference is None else self.reference.info
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What has become of predictions and labels so far."""
+        unusable = {f"unusable_{name}": number for name, number in self._coding.unusable.items()}
+        return {**self._join.counters, **unusable, "pending": self._join.pending, "waiting": self._join.waiting}
+
+    # ------------------------------------------------------------------ state
+
+    def blocks(self) -> Mapping[str, bytes | None]:
+        """The rows that wait, as parts that are written once."""
+        return self._join.blocks()
+
+    def forget_bytes(self, names: Iterable[str]) -> None:
+        """These parts are written."""
+        self._join.forget_bytes(names)
+
+    def state(self) -> PerformanceState:
+        """All that later messages depend on, beside rules and grid."""
+        unusable = self._coding.unusable
+        return PerformanceState(
+            spec=self.stands_on,
+            grid=self._pairs.grid,
+            join=self._join.state(),
+            classes=tuple(self._coding.classes),
+            unusable=(unusable["predictions"], unusable["labels"]),
+            pairs=self._pairs.state(),
+            reference=None if self.reference is None else self.reference.state(),
+            published=tuple(
+                PublishedWindowsState(name, tuple(levels), tuple(levels.values()))
+                for name, levels in self._published.items()
+            ),
+            judged=tuple(_judged(key, seen) for key, seen in sorted(self._judged.items())),
+            outcomes=self.outcomes.state(),
+            last_label=self.last_label,
+            to_ms=self._to_ms,
+        )
+
+    def restore(self, state: PerformanceState, grids: Iterable[Grid], blocks: Mapping[str, bytes]) -> None:
+        """Go on from there; `outcomes` restore themselves. `grids`: those that there were. Raises FormatError."""
+        if state.spec != self.stands_on:
+            raise FormatError(f"not a snapshot: labels of {self._model} are joined by another configuration")
+        self._coding.restore(state.classes, state.unusable)
+        self._join.restore(state.join, blocks)
+        grid = next((grid for grid in grids if grid.digest == state.grid), None)
+        if state.grid and grid is None:
+            raise FormatError(f"not a snapshot: pairs of {self._model} are counted on a grid that is not there")
+        self._pairs.restore(state.pairs, grid, len(state.classes))
+        if state.reference is not None:
+            of = state.reference
+            slices = [unpack_counts(counts, width) for width, counts in of.slices]
+            self.reference = PerformanceReference(of.start, of.end, of.labels, slices)
+        for one in state.published:
+            self._published[one.name] = dict(zip(one.ends, one.levels, strict=True))
+        for judged in state.judged:
+            key = RuleKey(judged.window, judged.min_labels, judged.standing)
+            self._judged[key] = (judged.end, judged.changes, judged.predictions, judged.reached)
+        self.last_label, self._to_ms = state.last_label, state.to_ms
+        self._tables.clear()
+
+
+def _judged(key: RuleKey, seen: _Seen) -> JudgedPerformance:
+    end, changes, predictions, reached = seen
+    return JudgedPerformance(key.window, key.min_labels, key.standing, end, changes, predictions, reached)
+
+
+_ALWAYS = -(1 << 62)
+_FOREVER = 1 << 62
+
+
+def _standings(least: Standing) -> Sequence[Standing]:
+    order: tuple[Standing, ...] = ("provisional", "mature", "final")
+    return order[order.index(least) :]
+
+
+def _spec_of(rules: ModelRules) -> PerformanceSpec:
+    if rules.performance is None:
+        raise FormatError(f"the rules of {rules.model} say nothing of labels")
+    return rules.performance
+
+
+def _join_spec(spec: PerformanceSpec, pane_ms: int, is_regression: bool) -> JoinSpec:
+    events = None if spec.step_ms is not None else spec.step
+    return JoinSpec(pane_ms, spec.step_ms, events, spec.max_delay_ms, spec.max_early_ms, spec.pending, is_regression)
+
+
+def stands_on(rules: ModelRules, contract: ModelContract) -> str:
+    """Name what the join and its pairs stand on: with another one of these they start again."""
+    spec = _spec_of(rules)
+    parts = (
+        rules.task,
+        contract.pane_ms,
+        spec.positive,
+        spec.threshold,
+        spec.tolerance,
+        contract.raw_rows,
+        contract.life,
+        [(stream.keys, stream.columns) for stream in contract.streams if stream.keys is not None],
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
