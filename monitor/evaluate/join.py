@@ -5,7 +5,7 @@ The order within a pane:
 1. Cohorts that are too old close, and labels that have waited too long for their prediction leave.
 2. The pane's predictions are added. Of an id that is live the first prediction counts, and others are repeated; once
    its cohort has closed an id may be used again.
-3. While more predictions are live than may wait, the oldest cohort closes.
+3. If there were new ones, the oldest cohort closes, while more predictions are live than may wait.
 4. Labels that waited and whose prediction has come, in the order in which they came.
 5. The pane's labels, in the order of traces. One whose prediction is live and has no label is *joined*; one that says
    the same again is *repeated*; one with another value is a *correction*, and the old pair goes; one without a live
@@ -61,14 +61,14 @@ COUNTERS = (
 )
 """`predictions`: that count in a cohort; `left_out`: those of them without label when the budget closed their cohort.
 
-A label is joined, repeated, a correction, unmatched, or it waits. `unmatched`: it left without a live prediction, which
-is closed or unknown. `early`: it waited, and found its prediction.
+A label is joined, repeated, a correction, unmatched, or it waits. `unmatched`: it waited until it had to leave, and its
+prediction is unknown, or of a cohort that has closed. `early`: it waited, and found its prediction.
 """
 _PREDICTION = ("id", "pane", "value", "probability")
 
 
 class Sizes(NamedTuple):
-    """Rows of a piece, and most rows of a run. Only the first can be seen in a snapshot, neither in an answer."""
+    """Rows of a piece, and most rows of a run. No answer depends on them, and snapshots on the first alone."""
 
     piece: int = PIECE_ROWS
     run: int = RUN_ROWS
@@ -78,7 +78,7 @@ USUAL = Sizes()
 
 
 class Join:
-    """The join of one model. It is called for each pane with rows, in order, and where `next_closing` is."""
+    """The join of one model. It is given each pane with rows, in order, and others if `next_closing` asks for them."""
 
     def __init__(self, spec: JoinSpec, sizes: Sizes = USUAL) -> None:
         self._spec = spec
@@ -125,7 +125,7 @@ class Join:
         self._forget_dead(closed)
         self.counters["unmatched"] += self._waiting.leave(start_ms)
         opened, fresh = self._add(start_ms, predictions)
-        beyond = self._cohorts.close_beyond_budget(start_ms + self._spec.pane_ms)
+        beyond = self._cohorts.close_beyond_budget(start_ms + self._spec.pane_ms) if len(fresh) else []
         self._forget_dead(beyond)
         self.counters["left_out"] += sum(closing.unlabelled for closing in beyond)
         early = self._waiting.take(fresh if self._cohorts.newest_is_live else fresh[:0])
@@ -136,7 +136,7 @@ class Join:
         """The start of a pane (ms) from which on the fold changes, even if no row comes; None: it does not.
 
         A cohort closes by age, or a waiting label leaves. Of panes without rows, the first that does not start before
-        is to be folded.
+        that time is to be folded.
         """
         times = (self._cohorts.next_closing(), self._waiting.next_leaving())
         return min((time for time in times if time is not None), default=None)

@@ -51,9 +51,10 @@ class WaitingLabels:
 
     def add(self, labels: Labels, now: int) -> int:
         """Have labels of a pane wait; returns how many leave because too many wait, the oldest."""
-        if len(labels.ids):
-            self._labels = self._labels.followed_by(labels)
-            self._since = np.concatenate([self._since, np.full(len(labels.ids), now, dtype=np.int64)])
+        if not len(labels.ids):
+            return 0
+        self._labels = self._labels.followed_by(labels)
+        self._since = np.concatenate([self._since, np.full(len(labels.ids), now, dtype=np.int64)])
         beyond = max(len(self) - self._spec.pending // _PART_OF_BUDGET, 0)
         self._keep(np.arange(len(self)) >= beyond)
         return beyond

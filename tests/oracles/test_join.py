@@ -59,12 +59,13 @@ def random_log(seed: int) -> Log:
     rng = random.Random(seed)
     panes, is_regression = rng.randint(30, 150), rng.random() < 0.3
     spec = random_spec(rng, is_regression)
-    changes = {rng.randrange(panes): random_spec(rng, is_regression) for _ in range(rng.choice([0, 0, 0, 1, 3]))}
+    changes = {rng.randrange(panes): random_spec(rng, is_regression) for _ in range(rng.choice([0, 0, 1, 10]))}
     ids = [rng.getrandbits(63) << 1 for _ in range(rng.choice([20, 100, 400]))]
     known: list[Value] = [-0.5, 0.0, 1.25] if is_regression else [0, 1, 2, 3]
     predictions: dict[int, list[tuple[int, Value, float]]] = {}
     labels: dict[int, list[Label]] = {}
-    busy = [pane for pane in range(panes) if rng.random() < 0.8] or [0]
+    share = rng.choice([0.3, 0.9])
+    busy = [pane for pane in range(panes) if rng.random() < share] or [0]
     for _ in range(rng.randint(20, 500)):
         pane, id_ = rng.choice(busy), rng.choice(ids)
         none = np.nan if is_regression else NO_CLASS
@@ -141,13 +142,15 @@ class Oracle:
                 self.close(number, "age", None, change)
         self.leave([label for label in self.waiting if now - label.since > spec.max_early_ms])
         fresh = self.predict(now, predictions, change)
-        self.keep_to_budget(now + spec.pane_ms, change)
+        if fresh:
+            self.keep_to_budget(now + spec.pane_ms, change)
         early = [label for label in self.waiting if label.id in fresh and self.live(label.id)]
         self.waiting = [label for label in self.waiting if label not in early]
         self.counters["early"] += len(early)
         for label in [*early, *labels]:
             self.label(label, now, change)
-        self.leave(self.waiting[: max(len(self.waiting) - spec.pending // 10, 0)])
+        if any(label.since == now for label in self.waiting):
+            self.leave(self.waiting[: max(len(self.waiting) - spec.pending // 10, 0)])
         return change
 
     def close(self, number: int, why: str, needed: int | None, change: Change) -> None:
