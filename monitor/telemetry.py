@@ -194,6 +194,18 @@ _ALL = (
         ("model", "alert"),
         "columns or streams that its rules select, and have not judged from then on",
     ),
+    Family(
+        "streamdrift_label_rows_total",
+        "counter",
+        ("model", "outcome"),
+        "predictions and labels by what became of them, over the model's life",
+    ),
+    Family(
+        "streamdrift_label_rows_held",
+        "gauge",
+        ("model", "kind"),
+        "predictions that labels may still come for (pending), labels whose prediction has not come (waiting)",
+    ),
     Family("streamdrift_model_alerts", "gauge", ("model", "state"), "alerts by state: firing, pending"),
     Family("streamdrift_model_blind_detectors", "gauge", ("model",), "detectors for which DetectorBlind fires"),
 )

@@ -35,7 +35,7 @@ def _times(one: RuleCoverage) -> str:
 
 
 def _subjects(one: RuleCoverage) -> str:
-    if METRICS[one.rule.comparison.metric].subject == "stream":
+    if METRICS[one.rule.comparison.metric].subject in ("stream", "performance"):
         return " and ".join(stream for stream, _ in one.judged)
     return f"{len(one.judged)} column{'' if len(one.judged) == 1 else 's'}"
 

@@ -15,6 +15,8 @@ from monitor.config.resolved import ModelRules, Rule
 from monitor.contract import ModelContract
 from monitor.evaluate.lane import Lane
 from monitor.evaluate.measure import OF_CELLS
+from monitor.evaluate.performance import Performance
+from monitor.evaluate.performance_reference import FEWEST_SLICES, SLICE_LABELS
 from monitor.evaluate.reach import why_never_holds
 from monitor.evaluate.rules import BLIND, RuleSet
 from monitor.evaluate.stream import StreamFold
@@ -32,6 +34,9 @@ Reason = Literal[
     "no_values",
     "undefined",
     "unreachable",
+    "no_labels",
+    "few_labels",
+    "immature",
 ]
 """Why something is never judged: the first of these that holds; or, at last, why a judgement never finds anything."""
 LASTING: tuple[Reason, ...] = ("no_reference_values", "few_reference_rows", "no_distribution")
@@ -98,8 +103,8 @@ class Coverage:
                 found[rule.alert] = Totals(rule.alert, before.judged + judged[number], before.never + never)
         return list(found.values())
 
-    def by_rule(self, lanes: Mapping[StreamName, Lane]) -> list[RuleCoverage]:
-        """Say of each rule what it has judged, or never and why.
+    def by_rule(self, lanes: Mapping[StreamName, Lane], performance: Performance | None) -> list[RuleCoverage]:
+        """Say of each rule what it has judged, or never and why. `performance`: of a model with labels.
 
         Rules on blindness are left out: they judge detectors that see nothing any more, so mostly none.
         """
@@ -111,12 +116,21 @@ class Coverage:
             if rule.comparison.metric != BLIND:
                 own = judged.get(number, {})
                 missed = (place for place in self._selected[number] if place not in own)
-                never = tuple(self._never(rule, *place, lanes) for place in missed)
+                never = tuple(self._never(rule, *place, lanes, performance) for place in missed)
                 unreachable = tuple(_unreachable(rule, self._selected[number], lanes))
                 found.append(RuleCoverage(self._rules.model, rule, own, never, unreachable))
         return found
 
-    def _never(self, rule: Rule, stream: StreamName, column: str | None, lanes: Mapping[StreamName, Lane]) -> Never:
+    def _never(
+        self,
+        rule: Rule,
+        stream: StreamName,
+        column: str | None,
+        lanes: Mapping[StreamName, Lane],
+        performance: Performance | None,
+    ) -> Never:
+        if stream == "performance":
+            return Never(stream, None, *_why_of_labels(rule, performance))
         largest = self._largest.get((stream, rule.window.name))
         return Never(stream, column, *_why(rule, column, lanes.get(stream), largest))
 
@@ -136,7 +150,7 @@ def _selected(
     elif subject == "detector":
         every = dict.fromkeys(_inputs(rules, contract))
     else:
-        every = ()
+        every = [("performance", None)]
     return [place for place in every if rule_set.selects(number, *place)]
 
 
@@ -171,6 +185,27 @@ def _why(rule: Rule, column: str | None, lane: Lane | None, largest: int | None)
     if newest.get("missing_rate", 0.0) + newest.get("invalid_rate", 0.0) >= 1.0:
         return "no_values", "no usable value in a window"
     return "undefined", f"{metric} or its threshold is undefined"
+
+
+def _why_of_labels(rule: Rule, performance: Performance | None) -> tuple[Reason, str]:
+    """The first reason that holds of a rule on performance."""
+    if performance is None or not performance.counters["joined"]:
+        return "no_labels", "no label has met its prediction"
+    most = performance.most_labels(rule)
+    if most is None:
+        return "no_window", f"no window ({rule.window.name}) has ended"
+    if rule.comparison.needs_reference_spread and performance.reference is None:
+        return "no_reference", f"no reference: {performance.reference_labels} of {performance.wanted} labels"
+    if most < rule.min_labels:
+        return "few_labels", f"no window with min_labels={rule.min_labels} (the largest has {most})"
+    if (best := performance.best_coverage(rule)) is not None:
+        remedy = "maturity: provisional would judge it"
+        return "immature", f"no window is mature: at most {best:.0%} of predictions have a label; {remedy}"
+    slices = 0 if performance.reference is None else performance.reference.slices
+    if slices < FEWEST_SLICES and "reference_std" in rule.comparison.source:
+        least = f"{SLICE_LABELS} labels or more, and reference_std needs {FEWEST_SLICES}"
+        return "no_distribution", f"the reference has {slices} slices of {least}"
+    return "undefined", f"{rule.comparison.metric} or its threshold is undefined"
 
 
 def _lasting(rule: Rule, column: str, fold: StreamFold) -> tuple[Reason, str] | None:

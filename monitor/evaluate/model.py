@@ -92,13 +92,18 @@ class ModelFold:
     def coverage(self) -> list[RuleCoverage]:
         """What each rule has judged, or never and why."""
         found = self._judge.coverage
-        return [] if found is None else found.by_rule(self._lanes.by_stream)
+        return [] if found is None else found.by_rule(self._lanes.by_stream, self._performance)
 
     @property
     def totals(self) -> list[Totals]:
         """How often each alert's rules have judged, and how many columns or streams they never have."""
         found = self._judge.coverage
         return [] if found is None else found.totals()
+
+    @property
+    def labels(self) -> Mapping[str, int]:
+        """What has become of predictions and labels; nothing for a model without labels."""
+        return {} if self._performance is None else self._performance.counters
 
     @property
     def releases(self) -> Mapping[str, str]:

@@ -46,6 +46,8 @@ from monitor.stats.performance import PairLayout, cost_per_1000
 CONFIDENCE = 0.95
 """The confidence of the intervals that messages show, unless a rule has its own."""
 COVERAGE = "label_coverage"
+HELD = ("pending", "waiting")
+"""Counters of what is held now; all others only grow."""
 
 
 _Seen = tuple[int, int, int, Standing]
@@ -102,7 +104,8 @@ class Performance:
         self._join = Join(_join_spec(spec, contract.pane_ms, self._coding.is_regression))
         self._pairs = CohortPairs(rules.task, spec.tolerance)
         self.outcomes = Outcomes(rules.model, rules.task, contract.raw_rows)
-        self._wanted = contract.raw_rows
+        self.wanted = contract.raw_rows
+        """Labels of the reference."""
         self.reference: PerformanceReference | None = None
         self.last_label: int | None = None
         """Time of the newest label, ms."""
@@ -172,7 +175,7 @@ class Performance:
         complete = first_complete(self._join.cohorts, self._spec.mature)
         self.outcomes.has_begun = self.outcomes.has_begun or bool(complete)
         if self.reference is None:
-            self.reference = make_reference(complete, self._pairs, self._wanted)
+            self.reference = make_reference(complete, self._pairs, self.wanted)
             if self.reference is not None:
                 self._judged.clear()
 
@@ -281,6 +284,27 @@ class Performance:
             self._join.forget_before(first)
             self._pairs.forget_before(self._join.cohorts[0].number)
             self._tables.clear()
+
+    # ------------------------------------------------------------------ why a rule is never judged
+
+    def most_labels(self, rule: Rule) -> int | None:
+        """Return the most labels that a window of a rule has; None if none has ended."""
+        labels = self._table(rule.window.name).labels
+        return int(labels.max()) if len(labels) else None
+
+    def best_coverage(self, rule: Rule) -> float | None:
+        """Return the best coverage of a window with enough labels, if none is complete enough for a rule; else None."""
+        key = key_of(rule)
+        table = self._table(key.window)
+        if table.newest(key.min_labels, _standings(key.standing), _ALWAYS) is not None:
+            return None
+        held = table.labels >= key.min_labels
+        return float((table.labels[held] / table.predictions[held]).max()) if held.any() else None
+
+    @property
+    def reference_labels(self) -> int:
+        """How many labels the first complete cohorts have."""
+        return sum(cohort.labelled for cohort in first_complete(self._join.cohorts, self._spec.mature))
 
     # ------------------------------------------------------------------ what rules and messages ask
 

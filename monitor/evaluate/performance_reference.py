@@ -40,6 +40,11 @@ class PerformanceReference:
         self._slices = tuple(slices)
         self._drawn: dict[tuple[int, int], Mapping[str, tuple[float, float]]] = {}
 
+    @property
+    def slices(self) -> int:
+        """How many slices it has."""
+        return len(self._slices)
+
     @cached_property
     def info(self) -> ReferenceInfo:
         """What messages say of it."""

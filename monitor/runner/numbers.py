@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.model import ModelFold
+from monitor.evaluate.performance import HELD
 from monitor.events import TopicPartition
 from monitor.profile.accounting import Account
 from monitor.runner.hanging import HangingTransaction
@@ -60,6 +61,11 @@ def model_numbers(models: Iterable[ModelFold]) -> Iterator[Sample]:
         for total in fold.totals:
             yield sample("streamdrift_rule_judgements_total", total.judged, fold.model, total.alert)
             yield sample("streamdrift_rule_never_judged", total.never, fold.model, total.alert)
+        for outcome, rows in fold.labels.items():
+            if outcome in HELD:
+                yield sample("streamdrift_label_rows_held", rows, fold.model, outcome)
+            else:
+                yield sample("streamdrift_label_rows_total", rows, fold.model, outcome)
         yield sample("streamdrift_model_blind_detectors", fold.blind_detectors, fold.model)
         for state, alerts in fold.alerts.items():
             yield sample("streamdrift_model_alerts", alerts, fold.model, state)
