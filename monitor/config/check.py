@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
-from monitor.config.check_labels import check_labels
+from monitor.config.check_labels import check_labels, knows_series
 from monitor.config.check_limits import check_limits
 from monitor.config.check_performance import is_on_performance
 from monitor.config.check_rules import check_rules
@@ -179,7 +179,7 @@ def _detectors(file: AlertsFile, contracts: Contracts, sheet: Sheet) -> Iterator
                 resolve_inputs(spec, contracts[model])
             except InputRefused as refused:
                 refusals.append(str(refused))
-        complete = all(sheet.knows_columns(model) for model in models)
+        complete = all(knows_series(model, file.models[model], contracts[model], sheet) for model in models)
         if refusals and len(refusals) == len(models) and complete:
             yield sheet.problem(("detectors", name, "input"), refusals[0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from monitor.codec.durations import duration_text
 from monitor.config.check_windows import check_cohorts, check_panes, step_of
@@ -15,6 +16,7 @@ from monitor.config.sheet import Path, Sheet
 from monitor.config.streams import LabelsEntry
 from monitor.config.suggest import did_you_mean
 from monitor.config.windows import WindowEntry
+from monitor.contract import ModelContract, outcomes_of
 from monitor.errors import Problem
 
 MOST_COHORTS = 2000
@@ -39,11 +41,18 @@ def check_labels(name: str, file: AlertsFile, sheet: Sheet) -> Iterator[Problem]
     if sheet.knows_columns(name):
         yield from _needed(name, model, sheet)
     window, pane = performance_of(model).window, effective(model, file.defaults).pane
-    yield from _window(window, pane, name, sheet)
-    yield from _cohorts(window, labels, pane, name, sheet)
+    of_window = list(_window(window, pane, name, sheet))
+    yield from of_window or _cohorts(window, labels, pane, name, sheet)
     yield from _of_task(model, path, sheet)
     yield from _baseline(model, (*path, "baseline"), sheet)
     yield from _costs(model, (*path, "costs"), sheet)
+
+
+def knows_series(name: str, model: ModelEntry, contract: ModelContract, sheet: Sheet) -> bool:
+    """Return true unless something is wrong that decides which series a model has."""
+    if model.streams.labels is None:
+        return sheet.knows_columns(name)
+    return sheet.knows_performance(name) and outcomes_of(contract) is not None
 
 
 def _needed(name: str, model: ModelEntry, sheet: Sheet) -> Iterator[Problem]:
@@ -79,19 +88,29 @@ def _window(window: WindowEntry, pane: int, name: str, sheet: Sheet) -> Iterator
 
 def _cohorts(window: WindowEntry, labels: LabelsEntry, pane: int, name: str, sheet: Sheet) -> Iterator[Problem]:
     """All cohorts that may still take labels are kept."""
-    step = step_of(window)
+    size, step = window.time or window.events or 1, step_of(window)
     if window.time is not None:
-        found, least = -(-labels.max_delay // step), -(-labels.max_delay // MOST_COHORTS)
-        what, of = f"a max_delay of {duration_text(labels.max_delay)}", duration_text(step)
-        remedy = f"a step of {duration_text(-(-least // pane) * pane)}"
+        most, found, unit, text = (
+            labels.max_delay,
+            f"a max_delay of {duration_text(labels.max_delay)}",
+            pane,
+            duration_text,
+        )
     else:
-        found, least = -(-labels.pending // step), -(-labels.pending // MOST_COHORTS)
-        what, of, remedy = f"pending: {labels.pending}", f"{step} predictions", f"`every: {least}`"
-    if found > MOST_COHORTS:
+        most, found, unit, text = labels.pending, f"pending: {labels.pending}", 1, "{} predictions".format
+    cohorts = -(-most // step)
+    if cohorts > MOST_COHORTS:
         yield sheet.problem(
             ("models", name, "performance", "window", "every"),
-            f"{what} is {found} cohorts of {of}, and at most {MOST_COHORTS} are kept: {remedy} would do",
+            f"{found} is {cohorts} cohorts of {text(step)}, and at most {MOST_COHORTS} are kept: "
+            f"a step of {text(_least_step(size, -(-most // MOST_COHORTS), unit))} would do",
         )
+
+
+def _least_step(size: int, least: int, unit: int) -> int:
+    """Return the smallest step of a window that is at least so long, and a multiple of the unit."""
+    steps = range(-(-least // unit) * unit, size + 1, unit)
+    return next((step for step in islice(steps, 100_000) if size % step == 0), max(size, steps.start))
 
 
 def _of_task(model: ModelEntry, path: Path, sheet: Sheet) -> Iterator[Problem]:

@@ -37,6 +37,8 @@ def _of_settings(file: AlertsFile, sheet: Sheet) -> Iterator[tuple[Path, str]]:
             found = f"a lateness of {duration_text(settings.lateness)} keeps {panes} panes open"
             yield _written(name, "lateness", sheet), _beyond(found, "open_panes", file.limits.open_panes)
         yield from _slices(settings.window, _written(name, "window", sheet), file.limits)
+        if model.performance is not None:
+            yield from _slices(model.performance.window, ("models", name, "performance", "window"), file.limits)
     for g, group in enumerate(file.groups):
         for r, rule in enumerate(group.rules):
             if rule.window is not None:

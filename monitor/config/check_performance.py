@@ -12,6 +12,7 @@ from monitor.config.metrics import AVERAGES, METRICS
 from monitor.config.model import ModelEntry, RuleEntry
 from monitor.config.model_contract import performance_of
 from monitor.config.sheet import Path, Sheet
+from monitor.config.suggest import did_you_mean
 from monitor.errors import Problem
 
 _OURS = ("min_labels", "maturity", "confidence")
@@ -56,8 +57,8 @@ def check_performance(rule: RuleEntry, models: Mapping[str, ModelEntry], path: P
 def _average(comparison: Comparison, path: Path, sheet: Sheet) -> Iterator[Problem]:
     for selector in comparison.selectors:
         if selector.label == "average" and not any(selector.matches({"average": average}) for average in AVERAGES):
-            message = f"there is no average {selector.value!r}; there are {', '.join(AVERAGES)}"
-            yield sheet.problem(path, message, selector.position)
+            hint = did_you_mean(selector.value, AVERAGES) or f"; there are {', '.join(AVERAGES)}"
+            yield sheet.problem(path, f"there is no average {selector.value!r}{hint}", selector.position)
 
 
 def _keys(

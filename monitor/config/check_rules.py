@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from monitor.codec.durations import duration_text
 from monitor.config.built_in import GROUP, RESERVED
+from monitor.config.check_labels import knows_series
 from monitor.config.check_performance import check_performance, is_on_performance
 from monitor.config.check_thresholds import Fewest, faults
 from monitor.config.effective import effective
@@ -23,7 +24,7 @@ from monitor.config.sheet import Path, Sheet
 from monitor.config.suggest import did_you_mean
 from monitor.config.template import Placeholder, TemplateError
 from monitor.config.template import parse as parse_template
-from monitor.contract import OUTCOMES, ModelContract, outcomes_of
+from monitor.contract import OUTCOMES, ModelContract
 from monitor.errors import Problem
 
 MOST_LABELS = 20
@@ -175,7 +176,6 @@ def _all_watched(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet
 
 def _watched(file: AlertsFile, contract: ModelContract, sheet: Sheet) -> _Watched:
     detectors: list[Labels] = []
-    is_labelled = file.models[contract.model].streams.labels is not None
     for name, entry in file.detectors.items():
         if entry.model in (None, contract.model):
             try:
@@ -191,7 +191,7 @@ def _watched(file: AlertsFile, contract: ModelContract, sheet: Sheet) -> _Watche
         streams=tuple({"stream": stream.stream} for stream in lanes_of(contract)),
         heard=tuple({"stream": stream.stream} for stream in contract.streams),
         detectors=tuple(detectors),
-        columns_complete=sheet.knows_columns(contract.model) and is_labelled == (outcomes_of(contract) is not None),
+        columns_complete=knows_series(contract.model, file.models[contract.model], contract, sheet),
         detectors_complete=sheet.knows_detectors(),
     )
 

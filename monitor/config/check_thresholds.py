@@ -48,8 +48,8 @@ def faults(comparison: Comparison, metric: Metric, fewest: Fewest | None = None)
         yield f"the threshold is {values[0]:g} whatever the {name}: write the number"
     elif depends and comparison.op in ("==", "!="):
         yield (
-            f"{metric.name!r} equals this threshold by chance only; write a distance, such as "
-            f"{metric.name} > reference_mean + 3 * reference_std"
+            f"{metric.name!r} equals this threshold by chance only; write a distance, such as {metric.name} > "
+            + ("baseline + 0.02" if comparison.needs_baseline else "reference_mean + 3 * reference_std")
         )
     else:
         yield from _out_of_range(comparison.op, _range(comparison.right, metric), metric)

@@ -31,7 +31,7 @@ def check_cohorts(window: WindowEntry, of_model: WindowEntry, path: Path, sheet:
     for key, length in ((size_key, window.time or window.events), ("every", window.every)):
         if length is not None and length % step:
             what = f"`{key}` of a window of performance"
-            whose = "the step of the model's performance"
+            whose = "its step" if window is of_model else "the step of the model's performance"
             yield sheet.problem((*path, key), not_a_multiple(what, length, whose, step, is_of_time))
 
 

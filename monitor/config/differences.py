@@ -3,7 +3,8 @@
 The rules of this file:
 
 - A lane (a stream of a model) starts again if what its panes stand on has changed (its topic, columns, field of the
-  event time, the model's pane), or the model's reference.
+  event time, the model's pane), or the model's reference. Outcomes start again with their predictions, or if the field
+  of the label or what makes an error has changed.
 - A detector starts again if its class, its parameters or its input have changed, or its lane starts again.
 - An alert is named by its group, name, labels and metric: with another threshold, window or `for` it is kept. What no
   rule selects any more is resolved.
@@ -16,8 +17,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from monitor.config.inputs import InputRefused, ResolvedInput, resolve_inputs, series_of
-from monitor.config.metrics import METRICS
+from monitor.config.inputs import InputRefused, ResolvedInput, lanes_of, resolve_inputs, series_of
+from monitor.config.measurable import averages_of
+from monitor.config.metrics import METRICS, SILENCE
 from monitor.config.resolved import Config, DetectorSpec, ModelRules, Rule
 from monitor.contract import ModelContract, lane_contract
 
@@ -67,8 +69,8 @@ def _of_a_model(old: Running, new: Running | None) -> list[Difference]:
 
 def _lanes(old: Running, new: Running | None) -> list[Difference]:
     name = old.contract.model
-    before = [stream.stream for stream in old.contract.streams]
-    after = {stream.stream for stream in new.contract.streams} if new is not None else set()
+    before = [lane.stream for lane in lanes_of(old.contract)]
+    after = {lane.stream for lane in lanes_of(new.contract)} if new is not None else set()
     found = []
     for stream in before:
         if new is None or stream not in after:
@@ -81,7 +83,9 @@ def _lanes(old: Running, new: Running | None) -> list[Difference]:
 
 def _changes_of_a_lane(old: Running, new: Running, stream: str) -> list[str]:
     """Return what has changed under a lane, by the keys of alerts.yaml."""
-    one, other = (next(s for s in side.contract.streams if s.stream == stream) for side in (old, new))
+    one, other = (next(s for s in lanes_of(side.contract) if s.stream == stream) for side in (old, new))
+    if one.follows != other.follows:
+        return ["its predictions start again"]
     pairs = {
         "pane": (old.contract.pane_ms, new.contract.pane_ms),
         "topic": (one.topic, other.topic),
@@ -175,7 +179,10 @@ def _selection(rule: Rule, side: Running) -> frozenset[str]:
     metric = METRICS[rule.comparison.metric]
     names: dict[str, dict[str, str]] = {}
     if metric.subject == "stream":
-        names = {s.stream: {"stream": s.stream} for s in side.contract.streams}
+        streams = side.contract.streams if metric.name == SILENCE else lanes_of(side.contract)
+        names = {s.stream: {"stream": s.stream} for s in streams}
+    elif metric.subject == "performance":
+        return frozenset(averages_of(rule.comparison, side.rules.task) or ["performance"])
     elif metric.subject == "detector":
         for detector, stream, column in _watched(side):
             labels = {"detector": detector, "stream": stream, "column": column}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from monitor.config.comparison import Comparison
 from monitor.config.expression import parse
 from monitor.config.inputs import lanes_of
+from monitor.config.measurable import lack_for_rule, on_performance
 from monitor.config.metrics import AMOUNTS, SILENCE
 from monitor.config.model import AlertsFile, RuleEntry
 from monitor.config.selection import models_of
@@ -19,6 +20,8 @@ def hints(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet
     """Yield the hints of a file that passed its check, each at its place."""
     yield from _streams_without_columns(contracts, sheet)
     yield from _amounts_without_silence(file, contracts, sheet)
+    yield from _silence_of_labels(file, contracts, sheet)
+    yield from _models_left_out(file, sheet)
 
 
 def _streams_without_columns(contracts: Mapping[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
@@ -63,6 +66,35 @@ def _amounts_without_silence(
                     f"windows stand still while no event comes at all, so {rule.expr!r} does not see that; "
                     f'add a rule on silence: {SILENCE}{{stream="{deaf[0]}"}} > 120',
                 )
+
+
+def _silence_of_labels(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
+    """Yield a hint for each rule on silence that is about labels without naming them: they come when they come."""
+    for i, group in enumerate(file.groups):
+        for j, rule in enumerate(group.rules):
+            comparison = parse(rule.expr)
+            models = (contracts[model] for model in models_of(group, file.models))
+            heard = {stream for model in models for stream in _streams(comparison, model)}
+            if comparison.metric == SILENCE and "labels" in heard and len(heard) > 1:
+                yield sheet.problem(
+                    ("groups", i, "rules", j, "expr"),
+                    "this rule is about labels, too, which may be silent for days; if that is not meant, "
+                    f'write {SILENCE}{{stream!="labels"}}',
+                )
+
+
+def _models_left_out(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
+    """Yield a hint for each rule on performance that some models with labels don't have, while others do."""
+    for i, group in enumerate(file.groups):
+        models = {name: file.models[name] for name in models_of(group, file.models)}
+        labelled = {name: model for name, model in models.items() if model.streams.labels is not None}
+        for j, rule in enumerate(group.rules):
+            comparison = parse(rule.expr)
+            if not on_performance(comparison):
+                continue
+            for name, model in labelled.items():
+                if lack := lack_for_rule(comparison, rule.confidence, model):
+                    yield sheet.problem(("groups", i, "rules", j, "expr"), f"{name} does not have this rule: {lack}")
 
 
 def _is_of_few(rule: RuleEntry) -> bool:

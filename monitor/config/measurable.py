@@ -5,8 +5,8 @@ A rule of many models is for those of them that have its metric, and is refused 
 
 from __future__ import annotations
 
-from monitor.config.comparison import Comparison
-from monitor.config.metrics import METRICS, OF_PROBABILITIES, Metric, Need
+from monitor.config.comparison import Comparison, Selector
+from monitor.config.metrics import AVERAGED, AVERAGES, METRICS, OF_PROBABILITIES, Metric, Need, Task
 from monitor.config.model import ModelEntry
 
 ADD_LABELS = "needs labels: add streams.labels, and the columns id and label"
@@ -21,6 +21,14 @@ _ADD: dict[Need, str] = {
 def on_performance(comparison: Comparison) -> bool:
     """Return true if a rule is about performance."""
     return METRICS[comparison.metric].subject == "performance"
+
+
+def averages_of(comparison: Comparison, task: Task) -> tuple[str, ...]:
+    """Return the averages that a rule on performance is judged on; none of a metric that is not averaged."""
+    if comparison.metric not in AVERAGED or task != "classification_multiclass":
+        return ()
+    chosen = comparison.selectors or (Selector("average", "=", AVERAGES[0]),)
+    return tuple(average for average in AVERAGES if all(one.matches({"average": average}) for one in chosen))
 
 
 def lack_for_rule(comparison: Comparison, confidence: float | None, model: ModelEntry) -> str | None:

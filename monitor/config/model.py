@@ -14,6 +14,7 @@ from monitor.config.metrics import Maturity, Task
 from monitor.config.performance import PerformanceEntry
 from monitor.config.roles import ColumnsEntry
 from monitor.config.scalars import (
+    Confidence,
     Count,
     Duration,
     DurationOrOff,
@@ -128,7 +129,7 @@ class RuleEntry(Shape):
     """A window of performance with fewer labels gives no verdict."""
     maturity: Maturity | None = None
     """Windows of performance that are judged: mature ones, or provisional ones, too."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+    confidence: Confidence | None = None
     """The whole interval of a metric of performance has to be beyond the threshold, at this confidence."""
     labels: dict[LabelName, str] = Field(default_factory=dict)
     annotations: dict[LabelName, str] = Field(default_factory=dict)

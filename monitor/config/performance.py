@@ -37,11 +37,11 @@ class PerformanceEntry(Shape):
 
     window: WindowEntry = WindowEntry.model_validate({"time": "1d", "every": "1h"})
     """Window of predictions, by their own time; its step cuts them into the cohorts that all windows are made of."""
-    mature: Annotated[float, Field(gt=0, le=1)] = 0.9
+    mature: Annotated[Number, Field(gt=0, le=1)] = 0.9
     """Share of the predictions of a window whose label has come, from which on it is mature."""
     positive: Annotated[str, BeforeValidator(_class), WithJsonSchema(SINGLE_SCHEMA)] | None = None
     """The class that counts as 1, if it is not 1 itself; every other one is 0."""
-    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    threshold: Annotated[Number, Field(gt=0, lt=1)] | None = None
     """Least probability that is a prediction of class 1, if there is no column `prediction`."""
     tolerance: Annotated[Number, Field(ge=0)] | None = None
     """Largest error of a right prediction of a regression, in the label's unit."""

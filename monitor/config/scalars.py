@@ -84,6 +84,16 @@ COLUMN_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]{1,128}$"
 Column = Annotated[str, Field(pattern=COLUMN_PATTERN)]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+def _confidence(value: float) -> float:
+    if not 0.5 < value < 1:
+        raise ValueError("should be above 0.5 and below 1: write 0.95 for 95 %")
+    return value
+
+
+_CONFIDENCE_SCHEMA = {"type": "number", "exclusiveMinimum": 0.5, "exclusiveMaximum": 1}
+Confidence = Annotated[float, AfterValidator(_confidence), WithJsonSchema(_CONFIDENCE_SCHEMA)]
 SINGLE_SCHEMA = {"type": ["string", "number", "boolean"]}
 _SMALLEST_SAMPLE = 10
 _SAMPLES = {text: bits for bits in range(_SMALLEST_SAMPLE + 1) for text in (f"1/{1 << bits}", 2.0**-bits)}

@@ -18,8 +18,13 @@ from monitor.codec.reasons import SENTENCES
 from monitor.config import alerts_schema
 from monitor.config.built_in import GAPS, LEAST_SILENCE_MS
 from monitor.config.effective import BUILT_IN
+from monitor.config.entry import Shape
 from monitor.config.metrics import METRICS, Values
+from monitor.config.model_contract import THRESHOLD
+from monitor.config.performance import PerformanceEntry
 from monitor.config.shape import NOT_YET_KEYS, NOT_YET_VALUES
+from monitor.config.streams import LabelsEntry
+from monitor.config.windows import WindowEntry
 from monitor.ledger.entries import Agreement, Command, NoticeName
 from monitor.ledger.entry_codec import KIND_OF
 from monitor.ledger.ledger_topics import LedgerTopics
@@ -90,6 +95,24 @@ def test_the_defaults_of_the_settings_are_those_that_hold() -> None:
         if name not in ("`start`", "`timezone`") and isinstance(shown, str):
             shown = parse_duration(shown)
         assert shown == (value.model_dump(exclude_none=True) if name == "`window`" else value), name
+
+
+@pytest.mark.parametrize(("heading", "entry"), [("Labels", LabelsEntry), ("Performance", PerformanceEntry)])
+def test_the_defaults_of_labels_are_those_of_the_model(heading: str, entry: type[Shape]) -> None:
+    """Durations are compared by their length; what is none has none, or is said in words."""
+    for name, reported, _ in rows(section(ALERTS, heading)):
+        default = entry.model_fields[name.strip("`")].get_default(call_default_factory=True)
+        if not default or name in ("`topic`", "`threshold`"):
+            assert reported == SAID.get(name, "none")
+        elif isinstance(default, WindowEntry):
+            assert default == WindowEntry.model_validate(YAML(typ="safe").load(reported.strip("`")))
+        else:
+            shown = reported.strip("`")
+            assert default in (shown, float(shown) if shown[-1].isdigit() else None) or default == parse_duration(shown)
+
+
+SAID = {"`topic`": "required", "`sample`": "`1`", "`positive`": "1", "`threshold`": f"`{THRESHOLD}`"}
+"""Defaults that stand for another value, or for none."""
 
 
 def test_every_parameter_of_every_detector_is_listed_with_its_default() -> None:

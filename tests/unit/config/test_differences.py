@@ -204,3 +204,86 @@ def test_check_lists_the_differences_from_the_service_on_a_bus(
     assert "  alert g/Drift{severity=warning}: kept" in lines
     assert "n" in lines
     assert not any("starts again" in line or "resolved" in line for line in lines)
+
+
+LABELLED = """\
+version: 1
+models:
+  m:
+    task: classification_multiclass
+    streams: {features: {topic: f}, predictions: {topic: p}, labels: {topic: l}}
+    columns: {id: key, prediction: y, label: truth, numerical: [x]}
+    performance: {baseline: {recall: 0.9}}
+detectors:
+  wrong: {class: DDM, input: error}
+groups:
+  - name: g
+    models: [m]
+    rules:
+      - {alert: Worse, expr: recall < 0.7}
+      - {alert: Other, expr: psi > 0.5}
+"""
+WITHOUT = (
+    LABELLED.replace(", labels: {topic: l}", "")
+    .replace("id: key, ", "")
+    .replace("label: truth, ", "")
+    .replace("    performance: {baseline: {recall: 0.9}}\n", "")
+    .replace("  wrong: {class: DDM, input: error}\n", "  other: {class: ADWIN, input: x}\n")
+    .replace("      - {alert: Worse, expr: recall < 0.7}\n", "")
+)
+
+
+def test_labels_come_and_go() -> None:
+    """With them come the lane of outcomes, its detectors and the rules on performance; all else is kept."""
+    new = others_than(
+        "kept",
+        found(
+            LABELLED, old=WITHOUT.replace("other: {class: ADWIN, input: x}", "wrong: {class: DDM, input: missing(x)}")
+        ),
+    )
+    assert new == {
+        "lane outcomes": ("new", ""),
+        "detector wrong on features/x": ("ends", ""),
+        "detector wrong on outcomes/error": ("new", ""),
+        "alert g/Worse": ("new", ""),
+    }
+    gone = others_than("new", others_than("kept", found(WITHOUT, old=LABELLED)))
+    assert gone == {
+        "lane outcomes": ("ends", "the stream is gone"),
+        "detector wrong on outcomes/error": ("ends", ""),
+        "alert g/Worse!": ("resolved", "its rule is gone"),
+        "alert g/Other!": (
+            "resolved",
+            "no longer selected: outcomes/error, outcomes/label, outcomes/label_delay_seconds, outcomes/loss",
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lanes"),
+    [
+        ("prediction: y", "prediction: yy", {"predictions": "columns", "outcomes": "its predictions start again"}),
+        ("label: truth", "label: truths", {"outcomes": "columns"}),
+        ("topic: l}", "topic: l2, max_delay: 14d, sample: 1/4, no_data: 2d}", {}),
+        ("performance: {", "performance: {window: {time: 2d, every: 2h}, mature: 0.5, ", {}),
+        ("recall < 0.7", "recall < 0.6", {}),
+    ],
+)
+def test_outcomes_start_again_with_what_they_mean(old: str, new: str, lanes: dict[str, str]) -> None:
+    """With their detectors; alerts are kept."""
+    assert old in LABELLED
+    listed = others_than("kept", found(LABELLED.replace(old, new), old=LABELLED))
+    assert {name: one for name, one in listed.items() if name.startswith("lane")} == {
+        f"lane {lane}": ("starts again", why) for lane, why in lanes.items()
+    }
+    assert not [name for name in listed if name.startswith("alert")]
+    assert ("detector wrong on outcomes/error" in listed) == ("outcomes" in lanes)
+
+
+def test_another_average_is_another_alert() -> None:
+    """Its label says which."""
+    listed = others_than(
+        "kept",
+        found(LABELLED.replace("recall <", '\'recall{average="weighted"} <').replace("0.7}", "0.7'}"), old=LABELLED),
+    )
+    assert listed == {"alert g/Worse!": ("resolved", "no longer selected: macro")}

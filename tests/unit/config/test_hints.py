@@ -85,3 +85,64 @@ def test_a_stream_without_watched_columns_is_hinted_at(columns: str, place: str,
     (hint,) = map(str, load(text.replace("OTHER", "psi > 1"), "f").hints)
     assert hint.startswith(f"f:{place}: no column of this stream is watched")
     assert hint.endswith(f"name {wanted} under `columns`")
+
+
+LABELLED = """\
+version: 1
+models:
+  a:
+    task: classification_binary
+    streams: {predictions: {topic: pa}, labels: {topic: la}}
+    columns: {id: key, prediction: y, label: truth}
+    performance: {baseline: {accuracy: 0.9}}
+  b:
+    task: classification_binary
+    streams: {predictions: {topic: pb}, labels: {topic: lb}}
+    columns: {id: key, prediction: y, label: truth}
+  c: {task: regression, streams: {features: {topic: f}}, columns: {numerical: [x]}}
+groups:
+  - name: g
+    models: ["*"]
+    rules:
+      - {alert: A, expr: EXPR}
+"""
+
+
+@pytest.mark.parametrize(
+    ("expr", "hint"),
+    [
+        (
+            "accuracy < baseline",
+            "b does not have this rule: the baseline of 'accuracy' is missing: write `performance: {",
+        ),
+        ("accuracy < 0.9", None),
+        (
+            "seconds_since_last_event > 60",
+            "this rule is about labels, too, which may be silent for days; if that is not meant, write "
+            'seconds_since_last_event{stream!="labels"}',
+        ),
+        ("'seconds_since_last_event{stream!=\"labels\"} > 60'", None),
+        ("'seconds_since_last_event{stream=\"labels\"} > 90000'", None),
+    ],
+)
+def test_rules_that_labels_make_more_or_less_of_are_hinted_at(expr: str, hint: str | None) -> None:
+    """One on silence takes labels in, one on performance leaves out the models with labels that lack something."""
+    found = [str(one) for one in load(LABELLED.replace("EXPR", expr), "f").hints]
+    assert len(found) == (hint is not None)
+    assert all(one.startswith(f"f:17:26: {hint}") for one in found)
+
+
+def test_check_says_when_labels_count_as_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of each model that has them."""
+    path = tmp_path / "alerts.yaml"
+    text = LABELLED.replace("topic: la}", "topic: la, no_data: 2d}").replace("EXPR", "psi > 1")
+    path.write_text(
+        text.replace("    task: classification_binary\n", "    task: classification_binary\n    no_data: 3h\n", 1)
+    )
+    assert check(path, None) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "NoData after 3h (a)",
+        "NoData of labels after 2d (a)",
+        "NoData after 3 * longest gap of the reference, at least 1h (b, c)",
+        "NoData of labels off (b)",
+    ]
