@@ -224,6 +224,23 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """The change that an alert is about: where it began (ms UTC), and where that may lie, too, from `start` to `end`.
+
+    `before`, `after`: levels of the series. `width`: rows from the one to the other, 0 for a step. `kind`: None if
+    nothing tells.
+    """
+
+    at: int
+    start: int
+    end: int
+    before: float
+    after: float
+    width: int
+    kind: Literal["sudden", "gradual", "recurring"] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Histogram:
     """The ten-bin view of one column: shares of reference and current. Numeric: `edges` has one more than bins."""
 

@@ -18,7 +18,7 @@ from monitor.codec.canonical import time_text
 from monitor.codec.cloud_events import CloudEvent, JsonObject, MessageType
 from monitor.config.template import render
 from monitor.evaluate.lifecycle import AlertState, Status, Transition
-from monitor.events import Histogram, Observation, OffsetRange, ReferenceInfo, Verdict
+from monitor.events import Change, Histogram, Observation, OffsetRange, ReferenceInfo, Verdict
 from monitor.stats.exact import significant
 
 _TYPES: Mapping[Status, MessageType] = {
@@ -48,6 +48,7 @@ class AlertContext:
     alerts_yaml_sha256: str
     histogram: Callable[[Verdict], Histogram | None]
     reference: Callable[[Verdict], ReferenceInfo | None]
+    change: Callable[[Verdict], Change | None] = lambda _: None
 
 
 _PAGE = 512
@@ -117,6 +118,7 @@ def _data(transition: Transition, context: AlertContext, lengths: Lengths) -> Js
             "pending_since": since,
             "window": _window(verdict.window, lengths),
             **({} if verdict.window is None else labelled_value(verdict.window)),
+            **_change(context.change(verdict)),
             "reference": reference_value(context.reference(verdict)),
             "histogram": _histogram(context.histogram(verdict), lengths),
             "also_drifting": [cut(name, lengths.name) for name in transition.also_drifting],
@@ -189,6 +191,22 @@ def labelled_value(window: Observation) -> JsonObject:
             "labels": labelled.labels,
             "coverage": labelled.coverage,
             "intervals": {name: list(bounds) for name, bounds in sorted(labelled.intervals.items())},
+        }
+    }
+
+
+def _change(change: Change | None) -> JsonObject:
+    if change is None:
+        return {}
+    return {
+        "change": {
+            "at": time_text(change.at),
+            "from": time_text(change.start),
+            "to": time_text(change.end),
+            "before": change.before,
+            "after": change.after,
+            "width": change.width,
+            "kind": change.kind,
         }
     }
 

@@ -31,7 +31,7 @@ from monitor.evaluate.rules import Judgement, RuleSet, Silence, on_silence
 from monitor.evaluate.state import JudgeState
 from monitor.evaluate.stream import StreamFold
 from monitor.evaluate.subjects import Subjects
-from monitor.events import Histogram, Observation, ReferenceInfo, StreamName, Verdict
+from monitor.events import Change, Histogram, Observation, ReferenceInfo, StreamName, Verdict
 from monitor.panes.merging import MergedPane
 
 Lanes = Mapping[StreamName, Lane]
@@ -304,7 +304,7 @@ class Judge:
     def _messages_of(self, transitions: list[Transition]) -> list[Message]:
         if not transitions or self._rules is None:
             return []
-        context = AlertContext(self._place, self._alerts_yaml_sha256, self._histogram, self._reference)
+        context = AlertContext(self._place, self._alerts_yaml_sha256, self._histogram, self._reference, self._change)
         return [self._message(transition, context) for transition in transitions]
 
     def _message(self, transition: Transition, context: AlertContext) -> Message:
@@ -318,6 +318,12 @@ class Judge:
         if fold is None or verdict.window is None or verdict.column is None:
             return None
         return fold.histogram(verdict.column, verdict.window.window)
+
+    def _change(self, verdict: Verdict) -> Change | None:
+        """The change that a detector has seen in outcomes; None of all else, and when it does not violate any more."""
+        newest = None if self.performance is None else self.performance.outcomes.newest
+        is_seen = verdict.stream == "outcomes" and verdict.violated and dict(verdict.labels)["metric"] == "change"
+        return newest.change(verdict.column) if newest is not None and is_seen and verdict.column is not None else None
 
     def _reference(self, verdict: Verdict) -> ReferenceInfo | None:
         if verdict.stream == "performance":

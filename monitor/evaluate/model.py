@@ -396,7 +396,7 @@ class ModelFold:
         if rules.performance is None:
             self._performance = None
         elif self._performance is not None and self._performance.stands_on == stands_on(rules, contract):
-            self._performance.use(rules)
+            self._performance.use(rules, contract)
         else:
             self._performance = Performance(rules, contract)
         self._judge.performance = self._performance

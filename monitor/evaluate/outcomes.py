@@ -16,6 +16,7 @@ from monitor.codec.counts import pack_counts, unpack_counts
 from monitor.config.metrics import Task
 from monitor.contract import StreamContract
 from monitor.evaluate.join_values import Joined
+from monitor.evaluate.newest_outcomes import NewestOutcomes
 from monitor.evaluate.reference import Reference, ReferenceSlice
 from monitor.evaluate.state import OutcomesState
 from monitor.events import Float64s, Int64s, Rows, TopicPartition
@@ -84,6 +85,8 @@ class Outcomes:
         self._slices: list[tuple[int, int, int, Int64s]] = []
         self.grid: Grid | None = None
         self._contract: StreamContract | None = None
+        self.newest: NewestOutcomes | None = None
+        """The newest outcomes, if a detector reads some: what a change is looked for in."""
         self.reference: Reference | None = None
         """What windows are compared with: of no rows until enough have come."""
 
@@ -95,6 +98,13 @@ class Outcomes:
         self.grid, self._contract = fresh, contract
         self._slices, self.reference = [], self._made()
         return True
+
+    def keep_newest(self, are_read: bool, pane_ms: int) -> None:
+        """Keep the newest outcomes if a detector reads some, from here on."""
+        if not are_read:
+            self.newest = None
+        elif self.newest is None:
+            self.newest = NewestOutcomes(pane_ms)
 
     @property
     def rows(self) -> int:
@@ -111,6 +121,8 @@ class Outcomes:
         pairs = Pairs(joined.added.truth[first], joined.added.prediction[first], joined.added.probability[first])
         delay = np.maximum(joined.label_time[first] - joined.prediction_time[first], 0) / 1000.0
         rows = self._rows(start, pairs, delay, layout, names)
+        if self.newest is not None:
+            self.newest.add(joined.prediction_time[first], layout.errors(pairs), layout.losses(pairs))
         n = len(rows)
         raw = RawPane(
             self._model,
@@ -203,12 +215,15 @@ class Outcomes:
         """All of it, beside the grid."""
         is_made = self.reference is not None and self.reference.events > 0
         slices = tuple((n, start, end, pack_counts(counts)) for n, start, end, counts in self._slices)
-        return OutcomesState(self.has_begun, self._number, slices, is_made)
+        newest = None if self.newest is None else self.newest.state()
+        return OutcomesState(self.has_begun, self._number, slices, is_made, newest)
 
     def restore(self, state: OutcomesState) -> None:
         """Go on from there, once the grid is known; raises FormatError."""
         self.has_begun, self._number = state.has_begun, state.number
         width = 0 if self.grid is None else self.grid.layout.width
         self._slices = [(n, start, end, unpack_counts(counts, width)) for n, start, end, counts in state.slices]
+        if self.newest is not None and state.newest is not None:
+            self.newest.restore(state.newest)
         if state.has_reference:
             self.reference = self._made()

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.codec.counts import unpack_counts
+from monitor.config.inputs import InputRefused, resolve_inputs
 from monitor.config.metrics import METRICS, Task
 from monitor.config.resolved import ModelRules, PerformanceSpec, Rule, WindowSpec
 from monitor.contract import ModelContract
@@ -113,9 +114,9 @@ class Performance:
         self._judged: dict[RuleKey, _Seen] = {}
         self._tables: dict[str, WindowTable] = {}
         self._to_ms = 0
-        self.use(rules)
+        self.use(rules, contract)
 
-    def use(self, rules: ModelRules) -> None:
+    def use(self, rules: ModelRules, contract: ModelContract) -> None:
         """Go on by new rules, which stand on the same (`stands_on`): all are judged again."""
         self._spec = _spec_of(rules)
         self._join.use(_join_spec(self._spec, self._pane_ms, self._coding.is_regression))
@@ -123,6 +124,7 @@ class Performance:
         windows = [self._spec.window, *(rule.window for rule in own)]
         self._windows: dict[str, WindowSpec] = {spec.name: spec for spec in windows}
         self._keys = tuple(sorted({key_of(rule) for rule in own}))
+        self.outcomes.keep_newest(_reads_outcomes(rules, contract), self._pane_ms)
         self._published = {name: self._published.get(name, {}) for name in self._windows}
         self._judged.clear()
         self._tables.clear()
@@ -402,6 +404,17 @@ def _spec_of(rules: ModelRules) -> PerformanceSpec:
 def _join_spec(spec: PerformanceSpec, pane_ms: int, is_regression: bool) -> JoinSpec:
     events = None if spec.step_ms is not None else spec.step
     return JoinSpec(pane_ms, spec.step_ms, events, spec.max_delay_ms, spec.max_early_ms, spec.pending, is_regression)
+
+
+def _reads_outcomes(rules: ModelRules, contract: ModelContract) -> bool:
+    """Return true if a detector reads outcomes."""
+    for spec in rules.detectors:
+        try:
+            if any(one.stream == "outcomes" for one in resolve_inputs(spec, contract)):
+                return True
+        except InputRefused:
+            continue
+    return False
 
 
 def stands_on(rules: ModelRules, contract: ModelContract) -> str:

@@ -308,16 +308,27 @@ class JudgedPerformance(_Struct, frozen=True):
     reached: Standing
 
 
+class NewestOutcomesState(_Struct, frozen=True):
+    """The newest outcomes in order: steps between the panes of their predictions, errors as bits, and losses."""
+
+    first: int
+    steps: bytes
+    errors: bytes
+    losses: bytes
+
+
 class OutcomesState(_Struct, frozen=True):
     """The lane of outcomes: how many there were, and slices of its reference (rows, first and last time, counts).
 
-    `has_begun`: see Outcomes. `has_reference`: whether it counts; else its slices grow.
+    `has_begun`: see Outcomes. `has_reference`: whether it counts; else its slices grow. `newest`: the newest outcomes,
+    as `newest_outcomes.py` packs them.
     """
 
     has_begun: bool
     number: Natural
     slices: tuple[tuple[Natural, int, int, Counts], ...]
     has_reference: bool
+    newest: NewestOutcomesState | None
 
 
 class PerformanceState(_Struct, frozen=True):
