@@ -93,15 +93,16 @@ class _Sums:
 
     def ramp(self, start: Int64s, width: int) -> tuple[Float64s, Float64s, Float64s]:
         """Sums of the basis r, of r squared, and of r times the values, for ramps that start there."""
-        behind = self.n - start - width
-        of_values = self._total - self._values[start + width]
+        behind = (self.n - start - width).astype(np.float64)
+        of_values: Float64s = self._total - self._values[start + width]
         if width == 0:
-            return behind.astype(np.float64), behind.astype(np.float64), of_values
+            return behind, behind, of_values
         steps = np.arange(1, width + 1) / (width + 1)
         inside = self._moments[start + width] - self._moments[start]
         inside = inside - (start - 1) * (self._values[start + width] - self._values[start])
         r, rr = float(np.cumsum(steps)[-1]), float(np.cumsum(steps * steps)[-1])
-        return behind + r, behind + rr, of_values + inside / (width + 1)
+        of_values = of_values + inside / (width + 1)
+        return np.asarray(behind + r), np.asarray(behind + rr), of_values
 
     def likelihoods(self, r: Float64s, rr: Float64s, ry: Float64s) -> Float64s:
         """Log-likelihoods of fits on a basis with these sums."""

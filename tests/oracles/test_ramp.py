@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monitor.events import Float64s
-from monitor.stats.ramp import LEAST_SEGMENT, MOST, best_change
+from monitor.stats.ramp import LEAST_SEGMENT, MOST, Kind, best_change
 
 
 def ramp(n: int, at: int, width: int, before: float, after: float) -> Float64s:
@@ -43,7 +43,7 @@ def test_the_best_ramp_is_that_of_a_slow_search(seed: int) -> None:
 
 
 @pytest.mark.parametrize(("width", "kind"), [(0, "sudden"), (1500, "gradual")])
-def test_a_step_and_a_ramp_are_told_apart(width: int, kind: str) -> None:
+def test_a_step_and_a_ramp_are_told_apart(width: int, kind: Kind) -> None:
     """Of 40 sequences of errors most have their kind, at most one another, and the rest none."""
     rng = np.random.default_rng(7)
     levels = ramp(MOST, 1500, width, 0.05, 0.5)
