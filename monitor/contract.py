@@ -202,11 +202,19 @@ class TopicContract(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     models: tuple[ModelContract, ...]
 
     @cached_property
+    def is_labels(self) -> bool:
+        """True if the topic holds labels."""
+        return any(stream.stream == "labels" for model in self.models for stream in model.streams)
+
+    @property
+    def allowance_ms(self) -> int:
+        """How far the watermarks of its models' features and predictions are behind their largest event times, ms."""
+        return self.models[0].lateness_ms
+
+    @property
     def lateness_ms(self) -> int:
-        """How far behind the largest event time a row may come. Labels are never late, so they wait for nothing."""
-        contract = self.models[0]
-        is_labels = any(stream.stream == "labels" for stream in contract.streams if stream.topic == self.topic)
-        return 0 if is_labels else contract.lateness_ms
+        """How far behind the largest event time a row may come, ms. Labels are never late, so they wait for nothing."""
+        return 0 if self.is_labels else self.allowance_ms
 
     @cached_property
     def digest(self) -> str:

@@ -314,7 +314,8 @@ class ModelFold:
         if len(sealed) < len(partitions) or not sealed:
             return None
         if self._next is None:
-            self._next = self._life.find_first_pane(decisions, known, self._pane_ms)
+            of_data = [watermarks[tp] for tp in decisions.partitions.data_partitions]
+            self._next = self._life.find_first_pane(decisions, of_data, self._pane_ms)
         return None if self._next is None else min(sealed)
 
     def _end_of_run(self, sealed: int) -> int:
@@ -357,7 +358,7 @@ class ModelFold:
     def _begin_pane(self, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[Output]:
         """Begin with the next pane, which is sealed: from here on other rules may count, and references."""
         if self.decisions.partitions is not None:
-            self._silence.begin_pane(self.decisions.partitions.partitions)
+            self._silence.begin_pane(self.decisions.partitions.data_partitions)
         at = self._next or 0
         decision = self.decisions.begin_pane()
         if decision is not None:

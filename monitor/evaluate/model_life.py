@@ -26,7 +26,7 @@ class ModelLife:
     def find_first_pane(self, decisions: Decisions, known: Sequence[Watermark], pane_ms: int) -> int | None:
         """Find where the first pane begins, ms; None as long as a partition has yet to give it.
 
-        `known`: the newest watermarks of all of the model's partitions.
+        `known`: the newest watermarks of all of the model's partitions but those of labels.
         """
         if not decisions.life:
             firsts = [first for watermark in known if (first := watermark.first_of(self._model)) is not None]

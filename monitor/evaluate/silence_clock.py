@@ -2,8 +2,9 @@
 
 A partition that stands still writes from time to time how far event time would have come (`Heartbeat.silent_to`), and
 its watermark then (`at`). The clock is the larger of the end of the newest folded pane and the lowest of these values
-over the model's partitions. Between two panes a partition's value is the largest that it wrote before its watermark
-passed the next one. So the clock is a function of the log, whichever partition was read first, and never goes back.
+over the model's partitions of features and predictions. Between two panes a partition's value is the largest that it
+wrote before its watermark passed the next one. So the clock is a function of the log, whichever partition was read
+first, and never goes back.
 
 Where other rules wait for the next pane, that may have another length than the one that was to come, and what counted
 before may count behind it. So such rules are recorded with how far silence had been judged when they came.

@@ -217,8 +217,17 @@ class PartitionSet(msgspec.Struct, frozen=True):
     @property
     def partitions(self) -> tuple[TopicPartition, ...]:
         """All input partitions of the model, sorted, each once."""
-        topics = dict(self.streams.values())
-        return tuple(TopicPartition(topic, p) for topic in sorted(topics) for p in range(topics[topic]))
+        return _partitions_of(self.streams.values())
+
+    @property
+    def data_partitions(self) -> tuple[TopicPartition, ...]:
+        """Those of features and predictions: labels neither begin a model nor tell its silence."""
+        return _partitions_of(place for stream, place in self.streams.items() if stream != "labels")
+
+
+def _partitions_of(topics: Iterable[tuple[str, int]]) -> tuple[TopicPartition, ...]:
+    numbers = dict(topics)
+    return tuple(TopicPartition(topic, p) for topic in sorted(numbers) for p in range(numbers[topic]))
 
 
 def joined_at(tp: TopicPartition, model: str, activations: Iterable[Activation]) -> int | Literal["not yet"] | None:

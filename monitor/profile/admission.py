@@ -1,10 +1,11 @@
 """Which rows are from a plausible time: no row from the future closes windows.
 
 A row that the broker stamped itself may not run ahead of its stamp by more than `skew`: else it is out at once, and
-nobody's neighbour; the others are *vouched* for, and never ahead. Any other row further ahead than `skew` of the
-largest accepted time waits, with all rows behind it, for the next 32 rows (or the end): it is accepted if most of them
-are as far ahead as it is, give or take `skew`, else rejected. The median of the first 32 rows is where the partition
-starts, or the first row if that is vouched for. A log may hold rows of both kinds in any order.
+nobody's neighbour; the others are *vouched* for, and never ahead. So is a label no more than `skew` ahead of what the
+data has passed that labels are of. Any other row further ahead than `skew` of the largest accepted time waits, with all
+rows behind it, for the next 32 rows (or the end): it is accepted if most of them are as far ahead as it is, give or
+take `skew`, else rejected. The median of the first 32 rows is where the partition starts, or the first row if that is
+vouched for. A log may hold rows of all kinds in any order.
 
 A heartbeat decides before that, as far as it can: it accepts rows up to its own time, and rejects a row that most later
 rows contradict. Otherwise the row keeps waiting: if two wrong clocks in a row could confirm each other, every correct
@@ -54,7 +55,7 @@ def by_stamp(time: Int64s, stamp: Int64s, skew: int) -> NDArray[np.bool_]:
 def admit(
     time: Int64s, vouched: NDArray[np.bool_], reach: int | None, skew: int, flush: Flush | None = None
 ) -> Admission:
-    """Decide the rows (times in offset order) as far as they can be decided. `vouched`: those with a good stamp."""
+    """Decide the rows (times in offset order) as far as they can be decided. `vouched`: those that can't be ahead."""
     if reach is None and len(time) and vouched[0]:
         reach = int(time[0])
     started = 0

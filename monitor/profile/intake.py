@@ -71,8 +71,11 @@ class Intake:
         """The times of the rows that wait, ascending: which model's come first among them depends on the batches."""
         return sorted(offset for rows in self._waiting for offset in rows.offset.tolist())
 
-    def take(self, batch: Batch, records: RecordBatch) -> list[Decided]:
-        """Decide on what waits and the rows of `batch`, as far as possible; `records`: what it was decoded from."""
+    def take(self, batch: Batch, records: RecordBatch, passed: int | None = None) -> list[Decided]:
+        """Decide on what waits and the rows of `batch`, as far as possible; `records`: what it was decoded from.
+
+        `passed`: the event time (ms) that others have passed: up to there no row is ahead.
+        """
         refused: list[Decided] = []
         parts = list(self._waiting)
         vouched = self._vouched
@@ -86,11 +89,11 @@ class Intake:
                 vouched = np.concatenate([vouched, rows.offset])
             if len(rows):
                 parts.append(rows)
-        return refused + (self._decide(parts, vouched, records, batch.last + 1, None) if parts else [])
+        return refused + (self._decide(parts, vouched, records, batch.last + 1, None, passed) if parts else [])
 
-    def flush(self, flush: Flush, position: int) -> list[Decided]:
+    def flush(self, flush: Flush, position: int, passed: int | None = None) -> list[Decided]:
         """Decide on what waits, as far as a heartbeat or the end of the log asks for it, at that position."""
-        return self._decide(self._waiting, self._vouched, None, position, flush) if self._waiting else []
+        return self._decide(self._waiting, self._vouched, None, position, flush, passed) if self._waiting else []
 
     def go_back(self, state: RowState) -> None:
         """Go on from the state before a row; where it had to wait for others, it waits again."""
@@ -103,6 +106,7 @@ class Intake:
         records: RecordBatch | None,
         position: int,
         flush: Flush | None,
+        passed: int | None,
     ) -> list[Decided]:
         kinds = dict.fromkeys((rows.model, rows.contract) for rows in parts)
         if len(kinds) < len(parts):
@@ -114,7 +118,8 @@ class Intake:
         offset = np.concatenate([rows.offset for rows in parts])
         order = np.argsort(offset, kind="stable") if len(parts) > 1 else np.arange(len(offset))
         time = np.concatenate([rows.time for rows in parts])[order]
-        admission = admit(time, _among(offset[order], vouched), self.reach, self.skew, flush)
+        known = _among(offset[order], vouched) | (time <= (NEVER if passed is None else passed + self.skew))
+        admission = admit(time, known, self.reach, self.skew, flush)
         decided = len(admission.accepted)
         # decided by a row: at the position behind it; by a heartbeat: here
         until = np.maximum(np.append(2 * (offset[order] + 1), now)[admission.decided_by], self._until)

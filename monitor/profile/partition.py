@@ -117,7 +117,7 @@ class PartitionFold:
             self._reject(rejected)
         if batch.rows:
             self._heartbeats.close()
-        if decided := self.intake.take(batch, records):
+        if decided := self.intake.take(batch, records, self._passed):
             self._place(decided)
             self._seal()
 
@@ -152,9 +152,9 @@ class PartitionFold:
         """
         beat = Heartbeat(*self.tp, self.position, watermark, silent_to, self.watermark if watermark is None else None)
         before = self.intake.state
-        plausible = watermark + self.lateness if watermark is not None else silent_to
+        plausible = watermark + self.contract.allowance_ms if watermark is not None else silent_to
         if plausible is not None:
-            self._place(self.intake.flush(Flush(plausible + self.intake.skew), self.position))
+            self._place(self.intake.flush(Flush(plausible + self.intake.skew), self.position, self._passed))
         self._heartbeats.take(beat, self.intake.state != before, before[1])
         if watermark is not None and (self.floor is None or watermark > self.floor):
             self.floor = watermark
@@ -193,7 +193,7 @@ class PartitionFold:
 
     def end(self) -> None:
         """End a plain file: decide on what waits, and seal what is open."""
-        self._place(self.intake.flush(Flush(None), self.position))
+        self._place(self.intake.flush(Flush(None), self.position, self._passed))
         ends = [end for lane in self.lanes.all if (end := lane.last_end()) is not None]
         if self.watermark is not None and ends:
             self.floor = max([self.watermark, *ends])
@@ -213,6 +213,15 @@ class PartitionFold:
     def natural_watermark(self) -> int | None:
         """The watermark as records alone have moved it."""
         return None if self.intake.highest is None else self.intake.highest - self.lateness
+
+    @property
+    def _passed(self) -> int | None:
+        """The event time that the data has passed that labels are of, as heartbeats say; None: not known, or no labels.
+
+        Labels that carry their prediction's time come in no order of time, so their neighbours tell little.
+        """
+        is_known = self.contract.is_labels and self.floor is not None
+        return (self.floor or 0) + self.contract.allowance_ms if is_known else None
 
     @property
     def silent_to(self) -> int | None:

@@ -9,9 +9,12 @@ other partitions of its models, in whatever process:
     behind that end   no watermark, but the silence: its largest accepted time plus the wall time since it moved
                       (without one, the largest of the others'), once an interval
 
-A partition of labels is given a watermark at once, idle or not, if it has been read to its end and the lowest of its
-models' other partitions that move is a pane ahead (if none moves, the lowest of all): labels that come late, or carry
-their prediction's time, hold back nobody. To others it counts as one that moves only if it is ahead of them.
+A partition of labels follows: it is given a watermark at once, idle or not, if it has been read to its end and the
+lowest of its models' features and predictions that move is a pane ahead (if none moves, the lowest of all). So labels
+that come late, or carry their prediction's time, hold back nobody, and other labels don't count: two that lag would
+hold each other. To features and predictions labels count as moving only if nothing else moves and they are ahead: then
+less the lateness, which labels have none of, so that rows on the pace of the labels are in time. Labels report no
+silence: how long there were none is counted by the clock of the others.
 
 So in a stall all that was seen is judged, at the pace of `lateness`, and rows of later panes are never late, however
 long it was. With `idle_timeout: off` nobody is ever idle: no watermark is given, and silence is reported nevertheless.
@@ -54,7 +57,8 @@ class Pulse:
     `idle_timeout_s`: None if nobody is to be left behind. `step_ms`: the shortest pane, `interval_s`: the shortest
     interval of its models. `moved_at`: when records moved it last, `risen_at`: when its watermark rose. `silence`: the
     event time that the wall clock gave it at `silence_at`. `beaten_at`: when its silence was reported last. `held`:
-    whether it is paused for now. `is_labels`: whether it holds labels.
+    whether it is paused for now. `lateness_ms`: how far its watermark is behind its rows. `is_labels`: whether it holds
+    labels.
     """
 
     models: frozenset[str]
@@ -68,6 +72,7 @@ class Pulse:
     silence_at: float = 0.0
     beaten_at: float | None = None
     held: bool = False
+    lateness_ms: int = 0
     is_labels: bool = False
 
     def see(self, reached: Reached, now: float) -> None:
@@ -109,35 +114,39 @@ class Pulse:
 
 
 def heartbeat(tp: TopicPartition, pulses: Mapping[TopicPartition, Pulse], now: float) -> Given | None:
-    """What a partition that stands still should be given by now, or None if that is nothing."""
+    """What a partition should be given by now, or None if that is nothing."""
     own = pulses[tp]
     others = [pulse for other, pulse in pulses.items() if other != tp and pulse.models & own.models]
-    if own.is_labels and (followed := _followed(own, others, now)) is not None:
-        return Given(watermark=followed)
+    data, labels = [p for p in others if not p.is_labels], [p for p in others if p.is_labels]
+    if own.is_labels:
+        return _raised(own, min(_moving(data, now) or _watermarks(data), default=None))
     if not own.is_idle(now):
-        return _silence(own, others, now) if own.idle_timeout_s is None else None
-    watermarks = _moving(own, others, now)
-    watermark = min(watermarks) if watermarks else _in_a_stall(own, others, now)
-    if watermark is not None and is_worth_it(watermark, own.reached.watermark, own.step_ms):
-        return Given(watermark=watermark)
-    return None if watermarks else _silence(own, others, now)
+        return _silence(own, data, now) if own.idle_timeout_s is None else None
+    watermarks = _moving(data, now) or _ahead(own, data, labels, now)
+    watermark = min(watermarks) if watermarks else _in_a_stall(own, data, labels, now)
+    given = _raised(own, watermark)
+    return given if given is not None or watermarks else _silence(own, data, now)
 
 
-def _moving(own: Pulse, others: Sequence[Pulse], now: float) -> list[int]:
-    """The watermarks of those that move; of labels alone, of those that are ahead."""
-    moving = [p for p in others if p.reached.natural is not None and p.moves(now)]
-    data = [p.reached.watermark for p in moving if not p.is_labels and p.reached.watermark is not None]
-    labels = [p.reached.watermark for p in moving if p.is_labels and p.reached.watermark is not None]
-    return data or [at for at in labels if own.reached.watermark is None or at > own.reached.watermark]
+def _raised(own: Pulse, watermark: int | None) -> Given | None:
+    is_news = watermark is not None and is_worth_it(watermark, own.reached.watermark, own.step_ms)
+    return Given(watermark=watermark) if is_news else None
 
 
-def _followed(own: Pulse, others: Sequence[Pulse], now: float) -> int | None:
-    """The watermark that labels follow, if that seals another pane of theirs."""
-    data = [p for p in others if not p.is_labels and p.reached.watermark is not None]
-    moving = [p for p in data if p.reached.natural is not None and p.moves(now)]
-    watermark = min((p.reached.watermark or 0 for p in moving or data), default=None)
-    is_ahead = watermark is not None and is_worth_it(watermark, own.reached.watermark, own.step_ms)
-    return watermark if is_ahead else None
+def _watermarks(some: Sequence[Pulse]) -> list[int]:
+    return [p.reached.watermark for p in some if p.reached.watermark is not None]
+
+
+def _moving(data: Sequence[Pulse], now: float) -> list[int]:
+    """The watermarks of those that move."""
+    return _watermarks([p for p in data if p.reached.natural is not None and p.moves(now)])
+
+
+def _ahead(own: Pulse, data: Sequence[Pulse], labels: Sequence[Pulse], now: float) -> list[int]:
+    """How far labels have come that move and are ahead of a partition; without data there is nothing to be ahead of."""
+    known = _watermarks([own]) or _watermarks(data)
+    natural = [p.reached.natural for p in labels if p.reached.natural is not None and p.moves(now)]
+    return [at - own.lateness_ms for at in natural if known and at - own.lateness_ms > min(known)]
 
 
 def is_worth_it(watermark: int, before: int | None, step_ms: int) -> bool:
@@ -145,22 +154,22 @@ def is_worth_it(watermark: int, before: int | None, step_ms: int) -> bool:
     return before is None or watermark // step_ms > before // step_ms
 
 
-def _in_a_stall(own: Pulse, others: Sequence[Pulse], now: float) -> int | None:
+def _in_a_stall(own: Pulse, data: Sequence[Pulse], labels: Sequence[Pulse], now: float) -> int | None:
     """The watermark of a partition while none moves: not beyond the newest pane that holds a row."""
-    rows = [p.reached.highest for p in (own, *others) if p.reached.highest is not None]
-    still = [own] if own.reached.watermark is not None else others
+    rows = [p.reached.highest for p in (own, *data, *labels) if p.reached.highest is not None]
+    still = [own] if own.reached.watermark is not None else data
     known = [watermark for p in still if (watermark := p.watermark_by(now)) is not None]
     if not rows or not known:
         return None
     return min(*known, (max(rows) // own.step_ms + 1) * own.step_ms)
 
 
-def _silence(own: Pulse, others: Sequence[Pulse], now: float) -> Given | None:
+def _silence(own: Pulse, data: Sequence[Pulse], now: float) -> Given | None:
     """How far event time would have come by the wall clock, once an interval."""
     if own.beaten_at is not None and now - max(own.beaten_at, own.moved_at) < own.interval_s:
         return None
     own_silence = own.silence_by(now)
-    theirs = [silence for p in others if (silence := p.silence_by(now)) is not None]
+    theirs = [silence for p in data if (silence := p.silence_by(now)) is not None]
     silence = own_silence if own_silence is not None else max(theirs, default=None)
     reported = own.reached.silent_to
     return None if silence is None or (reported is not None and silence <= reported) else Given(silent_to=silence)

@@ -33,6 +33,8 @@ class InputPartition:
         self.committed = -1
         """The committed position; -1 before the first commit."""
         self.notices: list[Notice] = []
+        self.to_read: int | None = None
+        """The offset up to which it is to be read before its next heartbeat; None: there is nothing to wait for."""
         self._tails: dict[str, int] = {}
         """From where the output partitions have to be looked into, by "topic/partition"."""
         self._lost_to = 0

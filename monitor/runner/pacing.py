@@ -51,7 +51,8 @@ class Pace:
         for tp, pulse in self.pulses.items():
             fresh = self._pulse(tp.topic, pulse.moved_at)
             pulse.models, pulse.idle_timeout_s = fresh.models, fresh.idle_timeout_s
-            pulse.step_ms, pulse.interval_s, pulse.is_labels = fresh.step_ms, fresh.interval_s, fresh.is_labels
+            pulse.step_ms, pulse.interval_s = fresh.step_ms, fresh.interval_s
+            pulse.lateness_ms, pulse.is_labels = fresh.lateness_ms, fresh.is_labels
         self._is_counted = False
 
     def begin(self, tp: TopicPartition, now: float) -> None:
@@ -79,14 +80,16 @@ class Pace:
         return [tp for tp in sorted(self._own) if self.pulses[tp].is_labels or self.pulses[tp].is_still(now)]
 
     def _pulse(self, topic: str, now: float) -> Pulse:
-        models = self._topics[topic].models
+        contract = self._topics[topic]
+        models = contract.models
         return Pulse(
             frozenset(contract.model for contract in models),
             _idle_timeout_s(models),
             min(contract.pane_ms for contract in models),
             min(self._intervals.get(contract.model, BUILT_IN.interval or 0) for contract in models) / 1000,
             now,
-            is_labels=any(s.stream == "labels" for contract in models for s in contract.streams if s.topic == topic),
+            lateness_ms=contract.lateness_ms,
+            is_labels=contract.is_labels,
         )
 
     def is_due(self, now: float) -> bool:

@@ -241,11 +241,23 @@ class ProfileStage:
         held = self._inputs[tp]
         fold = held.task.fold
         given = heartbeat(tp, self._pace.pulses, now)
-        if given is None or fold.position < self._bus.end(tp):  # the high watermark: there is something to read yet
+        if given is None or not self._is_read(tp, held):
             return
         held.take_heartbeat(given.watermark, given.silent_to)
         self._pace.pulses[tp].note_heartbeat(given, now)
         self._see(tp, fold)
+
+    def _is_read(self, tp: TopicPartition, held: InputPartition) -> bool:
+        """Return true if all is read that is there: up to the high watermark.
+
+        Labels may come faster than one can look, and are never late: of them, all that was there when it was first
+        asked for.
+        """
+        if held.to_read is None or not held.task.fold.contract.is_labels:
+            held.to_read = self._bus.end(tp)
+        is_read = held.task.fold.position >= held.to_read
+        held.to_read = None if is_read else held.to_read
+        return is_read
 
     def _see(self, tp: TopicPartition, fold: PartitionFold) -> None:
         reached = Reached(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from monitor.events import TopicPartition
 from monitor.runner.heartbeats import Given, Pulse, Reached, heartbeat, is_worth_it
 
@@ -145,3 +147,136 @@ def test_a_heartbeat_is_written_only_when_it_ends_a_pane() -> None:
     assert is_worth_it(2000, 1999, 1000)
     assert not is_worth_it(2999, 2000, 1000)
     assert not is_worth_it(1000, 2000, 1000)
+
+
+# ---------------------------------------------------------------------- labels
+
+L, K = TopicPartition("labels", 0), TopicPartition("labels", 1)
+DAYS = 172_800_000
+"""Two days, ms."""
+
+
+def labels(highest: int | None, moved_at: float, watermark: int | None = None, idle_s: float | None = IDLE_S) -> Pulse:
+    """A partition of labels, whose lateness is 0. `watermark`: that a heartbeat has brought it."""
+    made = Pulse(frozenset("m"), idle_s, PANE, INTERVAL_S, moved_at, is_labels=True)
+    made.see(Reached(highest, highest if watermark is None else watermark, highest, highest), moved_at)
+    return made
+
+
+def data(highest: int | None, moved_at: float, idle_s: float | None = IDLE_S) -> Pulse:
+    made = pulse(highest, moved_at, idle_s=idle_s)
+    made.lateness_ms = LATENESS
+    return made
+
+
+NOW = 10 * DAYS
+FOLLOWED = Given(watermark=NOW - LATENESS)
+
+
+@pytest.mark.parametrize(
+    ("pulses", "given"),
+    [
+        pytest.param({L: labels(NOW - DAYS, 100.0), A: data(NOW, 100.0)}, FOLLOWED, id="they move, and lag"),
+        pytest.param({L: labels(NOW - DAYS, 0.0), A: data(NOW, 100.0)}, FOLLOWED, id="they stand still"),
+        pytest.param({L: labels(None, 99.9), A: data(NOW, 100.0)}, FOLLOWED, id="there are none, and never were"),
+        pytest.param(
+            {L: labels(NOW - DAYS, 100.0), K: labels(NOW - 2 * DAYS, 100.0), A: data(NOW, 100.0)},
+            FOLLOWED,
+            id="two that lag do not hold each other",
+        ),
+        pytest.param(
+            {L: labels(NOW - DAYS, 100.0), A: data(NOW + 5000, 100.0), B: data(NOW, 95.0), C: data(5000, 0.0)},
+            FOLLOWED,
+            id="the lowest of those that move",
+        ),
+        pytest.param(
+            {L: labels(NOW - DAYS, 100.0), A: data(NOW + 5000, 0.0), B: data(NOW, 0.0)},
+            FOLLOWED,
+            id="if all stand still, the lowest of all",
+        ),
+        pytest.param(
+            {L: labels(NOW - DAYS, 100.0), A: data(NOW, 100.0), B: data(None, 0.0)},
+            FOLLOWED,
+            id="one without a record says nothing",
+        ),
+        pytest.param(
+            {L: labels(NOW - DAYS, 0.0, idle_s=None), A: data(NOW, 0.0, None)}, FOLLOWED, id="idle_timeout: off"
+        ),
+        pytest.param({L: labels(NOW, 100.0), A: data(NOW, 100.0)}, None, id="they are ahead"),
+        pytest.param({L: labels(NOW, 0.0), A: data(NOW, 0.0)}, None, id="they are ahead, and all stand still"),
+        pytest.param(
+            {L: labels(5, 100.0, (NOW - LATENESS) // PANE * PANE), A: data(NOW, 100.0)},
+            None,
+            id="less than a pane behind",
+        ),
+        pytest.param({L: labels(NOW, 0.0), A: data(None, 0.0)}, None, id="without data there is nothing to follow"),
+        pytest.param({L: labels(None, 0.0)}, None, id="alone"),
+        pytest.param(
+            {L: labels(NOW - DAYS, 0.0, NOW), K: labels(NOW + DAYS, 100.0), A: data(NOW, 0.0)},
+            None,
+            id="other labels are nothing to follow",
+        ),
+        pytest.param(
+            {L: labels(NOW, 0.0, idle_s=None), A: data(NOW - DAYS, 0.0, None)}, None, id="they report no silence"
+        ),
+    ],
+)
+def test_labels_follow(pulses: dict[TopicPartition, Pulse], given: Given | None) -> None:
+    """At once, as soon as the lowest of the features and predictions that move is a pane ahead."""
+    assert heartbeat(L, pulses, 101.0) == given
+
+
+@pytest.mark.parametrize(
+    ("pulses", "given"),
+    [
+        pytest.param(
+            {A: data(NOW, 0.0), B: data(NOW + 9000, 100.0), L: labels(NOW + DAYS, 100.0)},
+            Given(NOW + 9000 - LATENESS),
+            id="while data moves, labels do not count",
+        ),
+        pytest.param(
+            {A: data(NOW, 0.0), B: data(NOW, 0.0), L: labels(NOW + 90_000, 100.0)},
+            Given(NOW + 90_000 - LATENESS),
+            id="labels that are ahead, less the lateness",
+        ),
+        pytest.param(
+            {A: data(NOW, 0.0), K: labels(NOW + 50_000, 100.0), L: labels(NOW + 90_000, 100.0)},
+            Given(NOW + 50_000 - LATENESS),
+            id="the lowest labels that are ahead",
+        ),
+        pytest.param(
+            {A: data(NOW, 0.0), K: labels(NOW - DAYS, 100.0), L: labels(NOW + 90_000, 100.0)},
+            Given(NOW + 90_000 - LATENESS),
+            id="labels that lag hold back nobody",
+        ),
+        pytest.param({A: data(NOW, 95.0), L: labels(NOW + 90_000, 100.0)}, None, id="one that moves itself"),
+        pytest.param(
+            {A: data(None, 0.0), L: labels(NOW, 100.0)}, None, id="labels alone begin no model: older rows may come"
+        ),
+        pytest.param(
+            {A: data(NOW, 0.0, None), L: labels(NOW + 90_000, 100.0)}, Given(silent_to=NOW + 101_000), id="off"
+        ),
+    ],
+)
+def test_labels_count_for_others_only_if_nothing_else_moves(
+    pulses: dict[TopicPartition, Pulse], given: Given | None
+) -> None:
+    """So they neither hold back features and predictions, nor make rows late that come on their pace."""
+    assert heartbeat(A, pulses, 101.0) == given
+
+
+@pytest.mark.parametrize("moved_at", [0.0, 100.0])
+@pytest.mark.parametrize("watermark", [None, NOW])
+def test_a_stall_is_the_same_with_labels_that_lag(moved_at: float, watermark: int | None) -> None:
+    """Whether they move or not: data goes on to its newest pane with a row, and reports its silence."""
+    alone = {A: data(NOW, 0.0), B: data(NOW + 5000, 2.0)}
+    beside = {A: data(NOW, 0.0), B: data(NOW + 5000, 2.0), L: labels(NOW - DAYS, moved_at, watermark)}
+    assert run(A, alone, range(10, 40)) == run(A, beside, range(10, 40))
+
+
+def test_a_stall_goes_on_to_the_newest_pane_with_a_label() -> None:
+    """All that was seen is judged, at the pace of the lateness; labels follow to there, and no further."""
+    pulses = {A: data(NOW, 100.0), L: labels(NOW + 4200, 100.0)}
+    told = run(A, pulses, range(110, 120))
+    assert [given.watermark for _, given in told if given.watermark is not None][-1] == NOW + 5000
+    assert run(L, pulses, range(120, 160)) == [(120, Given(watermark=NOW + 5000))]
