@@ -8,11 +8,11 @@ from collections.abc import Set as AbstractSet
 
 from monitor.config.check_labels import check_labels, knows_series
 from monitor.config.check_limits import check_limits
-from monitor.config.check_performance import is_on_performance
 from monitor.config.check_rules import check_rules
 from monitor.config.check_windows import check_panes, not_a_multiple
 from monitor.config.effective import effective
 from monitor.config.inputs import InputRefused, resolve_inputs, series_of
+from monitor.config.measurable import has_rule, is_on_performance
 from monitor.config.model import AlertsFile, ModelEntry
 from monitor.config.model_contract import contract_of
 from monitor.config.resolve import detector_spec
@@ -215,7 +215,12 @@ def _retraining(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
         if not models:
             continue
         groups = {i: models_of(group, file.models) for i, group in enumerate(file.groups)}
-        own = {rule.alert for i, of in groups.items() if set(of) & set(models) for rule in file.groups[i].rules}
+        own = {
+            rule.alert
+            for i, of in groups.items()
+            for rule in file.groups[i].rules
+            if any(has_rule(file.models[m], rule) or not sheet.knows_performance(m) for m in of if m in models)
+        }
         elsewhere = {rule.alert for i, of in groups.items() if of for rule in file.groups[i].rules} - own
         for j, alert in enumerate(entry.when.any):
             if alert not in own and (alert in elsewhere or alert not in sheet.alerts):

@@ -41,6 +41,9 @@ def check_labels(name: str, file: AlertsFile, sheet: Sheet) -> Iterator[Problem]
     if sheet.knows_columns(name):
         yield from _needed(name, model, sheet)
     window, pane = performance_of(model).window, effective(model, file.defaults).pane
+    if model.reference.topic == labels.topic:
+        message = "a reference is of features or predictions, and this topic is that of the labels"
+        yield sheet.problem(("models", name, "reference", "topic"), message)
     of_window = list(_window(window, pane, name, sheet))
     yield from of_window or _cohorts(window, labels, pane, name, sheet)
     yield from _of_task(model, path, sheet)

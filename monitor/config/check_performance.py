@@ -19,14 +19,6 @@ _OURS = ("min_labels", "maturity", "confidence")
 """Keys of rules on performance alone."""
 
 
-def is_on_performance(rule: RuleEntry) -> bool:
-    """Return true if a rule is about performance, as far as its expression can be read."""
-    try:
-        return on_performance(parse(rule.expr))
-    except ExpressionError:
-        return False
-
-
 def check_performance(rule: RuleEntry, models: Mapping[str, ModelEntry], path: Path, sheet: Sheet) -> Iterator[Problem]:
     """Yield the problems of a rule on performance, or of the keys of another one that only such rules have.
 

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from monitor.codec.durations import duration_text
 from monitor.config.built_in import GROUP, RESERVED
 from monitor.config.check_labels import knows_series
-from monitor.config.check_performance import check_performance, is_on_performance
+from monitor.config.check_performance import check_performance
 from monitor.config.check_thresholds import Fewest, faults
 from monitor.config.effective import effective
 from monitor.config.expression import Comparison, ExpressionError, Selector, parse
 from monitor.config.inputs import InputRefused, lanes_of, resolve_inputs, series_of
-from monitor.config.measurable import ADD_LABELS, ADD_TOLERANCE
+from monitor.config.measurable import ADD_LABELS, ADD_TOLERANCE, has_rule, is_on_performance
 from monitor.config.metrics import METRICS, QUANTILES, SILENCE, Metric, alert_labels, selector_labels
 from monitor.config.model import AlertsFile, RuleEntry
 from monitor.config.resolve import detector_spec, window_of
@@ -64,7 +64,8 @@ def check_rules(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet:
         is_whole = len(models) == len(models_of(group, sheet.models))
         for j, rule in enumerate(group.rules):
             path: Path = ("groups", i, "rules", j)
-            yield from _named_twice(rule, models, alerts, path, sheet)
+            having = [model for model in models if has_rule(file.models[model], rule)]
+            yield from _named_twice(rule, having, alerts, path, sheet)
             if rule.alert in RESERVED:
                 yield sheet.problem((*path, "alert"), f"the alert {rule.alert!r} is built in; choose another name")
             known = [watched[model] for model in models] if is_whole else []

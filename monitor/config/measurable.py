@@ -6,8 +6,9 @@ A rule of many models is for those of them that have its metric, and is refused 
 from __future__ import annotations
 
 from monitor.config.comparison import Comparison, Selector
+from monitor.config.expression import ExpressionError, parse
 from monitor.config.metrics import AVERAGED, AVERAGES, METRICS, OF_PROBABILITIES, Metric, Need, Task
-from monitor.config.model import ModelEntry
+from monitor.config.model import ModelEntry, RuleEntry
 
 ADD_LABELS = "needs labels: add streams.labels, and the columns id and label"
 ADD_TOLERANCE = "of a regression needs `performance: {tolerance: NUMBER}`, the largest error of a right prediction"
@@ -21,6 +22,27 @@ _ADD: dict[Need, str] = {
 def on_performance(comparison: Comparison) -> bool:
     """Return true if a rule is about performance."""
     return METRICS[comparison.metric].subject == "performance"
+
+
+def is_on_performance(rule: RuleEntry) -> bool:
+    """Return true if a rule is about performance, as far as its expression can be read."""
+    comparison = _parsed(rule)
+    return comparison is not None and on_performance(comparison)
+
+
+def has_rule(model: ModelEntry, rule: RuleEntry) -> bool:
+    """Return true if a model of its group has a rule: one on performance only if it lacks nothing for it."""
+    comparison = _parsed(rule)
+    if comparison is None or not on_performance(comparison):
+        return True
+    return lack_for_rule(comparison, rule.confidence, model) is None
+
+
+def _parsed(rule: RuleEntry) -> Comparison | None:
+    try:
+        return parse(rule.expr)
+    except ExpressionError:
+        return None
 
 
 def averages_of(comparison: Comparison, task: Task) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from monitor.config.comparison import Comparison
 from monitor.config.effective import effective
 from monitor.config.expression import parse
 from monitor.config.inputs import InputRefused, resolve_inputs
-from monitor.config.measurable import lack_for_rule, on_performance
+from monitor.config.measurable import has_rule, on_performance
 from monitor.config.metrics import AMOUNTS, METRICS
 from monitor.config.model import AlertsFile, DetectorEntry, GroupEntry, ModelEntry, RuleEntry
 from monitor.config.model_contract import THRESHOLD, contract_of, performance_of, reference_of
@@ -102,7 +102,13 @@ def _model(name: str, file: AlertsFile, digest: str) -> ModelConfig:
         interval_ms=settings.interval,
         window=window,
         rules=(
-            *(_rule(g, r, window, performance) for g in file.groups if is_for(g, name) for r in _rules_for(g, model)),
+            *(
+                _rule(g, r, window, performance)
+                for g in file.groups
+                if is_for(g, name)
+                for r in g.rules
+                if has_rule(model, r)
+            ),
             *built_in_rules(settings.no_data, window, performance),
         ),
         detectors=_detectors(file, contract),
@@ -111,14 +117,6 @@ def _model(name: str, file: AlertsFile, digest: str) -> ModelConfig:
         performance=performance,
     )
     return ModelConfig(contract, rules, settings.start, settings.max_lead, digest)
-
-
-def _rules_for(group: GroupEntry, model: ModelEntry) -> list[RuleEntry]:
-    """Return the rules of a group without those on performance that a model can't have."""
-    parsed = [(rule, parse(rule.expr)) for rule in group.rules]
-    return [
-        rule for rule, one in parsed if not on_performance(one) or lack_for_rule(one, rule.confidence, model) is None
-    ]
 
 
 def _rule(group: GroupEntry, rule: RuleEntry, default: WindowSpec, performance: PerformanceSpec | None) -> Rule:

@@ -116,6 +116,7 @@ groups:
             "b does not have this rule: the baseline of 'accuracy' is missing: write `performance: {",
         ),
         ("accuracy < 0.9", None),
+        ("'events{stream=\"outcomes\"} < 9', window: {time: 1h}", None),
         (
             "seconds_since_last_event > 60",
             "this rule is about labels, too, which may be silent for days; if that is not meant, write "

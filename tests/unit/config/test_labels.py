@@ -396,6 +396,11 @@ REFUSALS: list[Refusal] = [
     (FILE, ("topic: l", "topic: l, max_delay: »0s"), "must be longer than 0s"),
     (FILE, ("topic: l", "topic: l, pending: »0"), "should be greater than or equal to 1"),
     (FILE, ("topic: l", "topic: l, no_data: »off"), "'off' is not a duration"),
+    (
+        FILE,
+        (PERFORMANCE, "reference: {topic: »l}"),
+        "a reference is of features or predictions, and this topic is that of the labels",
+    ),
     # windows and cohorts
     (
         FILE,
@@ -529,6 +534,30 @@ def test_one_fault_is_refused_at_its_place(refusal: Refusal) -> None:
     assert len(found) == len(messages)
     for problem, message in zip(found, sorted(messages), strict=True):
         assert problem.startswith(f"f:{line}:{column}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        (FILE, ("id: key, ", "")),
+        (FILE, ("topic: l}", "topic: l, max_delay: soon}")),
+        (REGRESSION, (PERFORMANCE, "performance: {tolerance: much}")),
+        (REGRESSION, (PERFORMANCE, "performance: 5")),
+    ],
+)
+def test_what_was_left_out_of_labels_is_not_missed_elsewhere(text: str, pairs: tuple[str, str]) -> None:
+    """Detectors and rules on outcomes and performance are not blamed for a fault above them."""
+    users = """\
+detectors: {d: {class: DDM, input: error}}
+groups:
+  - name: g
+    model: m
+    rules:
+      - {alert: A, expr: 'mean{column="error"} > 0.1'}
+      - {alert: B, expr: error_rate > 0.1}
+      - {alert: C, expr: 'events{stream="outcomes"} > 9000'}
+"""
+    assert len(problems_of(changed(*pairs, "groups: []\n", users, text=text))) == 1
 
 
 def test_a_feature_may_have_the_name_of_an_outcome_without_labels() -> None:

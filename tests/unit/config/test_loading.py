@@ -157,10 +157,33 @@ def test_the_order_of_what_has_names_is_not_the_file_s() -> None:
     assert first.rules[1].model_dump_json() == second.rules[1].model_dump_json()
 
 
+LABELLED = """\
+version: 1
+models:
+  m:
+    task: classification_binary
+    streams: {predictions: {topic: p}, labels: {topic: l, max_delay: 14d, sample: 1/8, no_data: 2d}}
+    columns: {id: key, prediction: y, probability: score, label: truth}
+    performance:
+      window: {time: 1d, every: 1h}
+      positive: fraud
+      baseline: {accuracy: 0.97, recall: 0.8}
+      costs: {fraud: {legit: 5}, legit: {fraud: 1}}
+detectors: {d: {class: DDM, input: error}}
+groups:
+  - name: g
+    models: [m]
+    rules:
+      - {alert: A, expr: accuracy < baseline - 0.02, min_labels: 500, confidence: 0.95, window: {time: 7d, every: 1d}}
+      - {alert: B, expr: cost_per_1000 > 2 * reference_mean, maturity: provisional}
+"""
+TEXTS = {"shipped": SHIPPED.read_text(), "smallest": SMALLEST, "labelled": LABELLED}
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     st.data(),
-    st.sampled_from(["shipped", "smallest"]),
+    st.sampled_from(sorted(TEXTS)),
     st.lists(
         st.sampled_from(
             ["", " ", "\n", ":", "-", "[", "]", "{", "}", '"', "'", "&a ", "*a", "!x ", "null", "0", "\x00"]
@@ -171,7 +194,7 @@ def test_the_order_of_what_has_names_is_not_the_file_s() -> None:
 )
 def test_any_mutated_text_is_a_configuration_or_is_refused(data: st.DataObject, which: str, pieces: list[str]) -> None:
     """Nothing but ConfigurationError comes out of the loader, and its problems have places in the file."""
-    text = SHIPPED.read_text() if which == "shipped" else SMALLEST
+    text = TEXTS[which]
     for piece in pieces:
         start = data.draw(st.integers(0, len(text)))
         text = text[:start] + piece + text[start + data.draw(st.integers(0, 12)) :]

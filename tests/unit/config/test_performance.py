@@ -199,6 +199,26 @@ def test_a_rule_of_many_models_is_for_those_that_have_all_it_names(expr: str, mo
     assert list(rules_of(file(expr))) == models
 
 
+def test_rules_of_one_name_may_be_for_models_of_different_tasks() -> None:
+    """No model has both; two that one model has are refused."""
+    text = file("accuracy < 0.9") + "      - {alert: A, expr: mae > 5}\n"
+    metrics = {model: rule.comparison.metric for model, rule in rules_of(text).items()}
+    assert metrics == {**dict.fromkeys(HAVING["accuracy"], "accuracy"), **dict.fromkeys(HAVING["mae"], "mae")}
+    (problem,) = problems_of(file("accuracy < 0.9") + "      - {alert: A, expr: brier > 0.2}\n")
+    assert problem.startswith("f:36:17: 'binary' has a second alert 'A' with these labels")
+
+
+def test_a_trigger_needs_an_alert_that_its_model_has() -> None:
+    """A rule on performance that the model can't have is none of its own."""
+    retraining = "retraining:\n  - {trigger: t, model: MODEL, when: {any: [A]}}\n"
+    text = file("accuracy < baseline") + retraining
+    assert problems_of(text.replace("MODEL", "binary")) == []
+    for model in ("plain", "number", "events"):
+        assert problems_of(text.replace("MODEL", model)) == [f"f:37:{40 + len(model)}: {model!r} has no alert 'A'"]
+    wounded = text.replace("MODEL", "binary").replace("accuracy: 0.97", "accuracy: x")
+    assert len(problems_of(wounded)) == 1
+
+
 # ---------------------------------------------------------------------- what a rule is judged on
 
 
