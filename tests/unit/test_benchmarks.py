@@ -5,10 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from benchmarks import init_roles, labels, null_categories, performance_intervals, rebuild, table_replay, tables
+from benchmarks import (
+    concept_drift,
+    init_roles,
+    labels,
+    null_categories,
+    performance_intervals,
+    rebuild,
+    table_replay,
+    tables,
+)
 from benchmarks.core_path import CoreRun, adwin_updates
 from benchmarks.reference_spread import METRICS, Report, run
 from benchmarks.traffic import make_traffic
@@ -43,6 +53,16 @@ def test_the_benchmark_of_replays_of_tables_has_a_rate_for_every_path_and_a_memo
     peaks = table_replay.memory(columns=3, budget_mb=256, times=0.01)
     assert {form: rows for form, (_, _, rows) in peaks.items()} == {"parquet": 100_000, "csv": 100_000}
     assert all(size > 2 and peak > 20 for size, peak, _ in peaks.values())
+
+
+def test_the_benchmark_of_concept_drift_finds_a_step_of_the_error() -> None:
+    """A step of the error from 5 to 40 % counts, is found within 100 labels, and nothing else is."""
+    rng = np.random.default_rng(5)
+    wrong = rng.random(4000) < np.where(np.arange(4000) < 2500, 0.05, 0.4)
+    assert concept_drift.moves(wrong.astype(float), 2500, 0)
+    assert not concept_drift.moves(wrong.astype(float), 1200, 0)
+    (alert,) = concept_drift.alerts_of(wrong.astype(np.int64), np.zeros(4000, dtype=np.int64))
+    assert 2500 <= alert < 2600
 
 
 def test_the_benchmark_of_roles_compares_streams_that_are_there_and_names_the_others(tmp_path: Path) -> None:
