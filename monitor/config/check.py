@@ -78,7 +78,7 @@ def _columns(name: str, model: ModelEntry, contract: ModelContract, sheet: Sheet
 
 def _streams(name: str, there: AbstractSet[str], sheet: Sheet) -> Iterator[Problem]:
     """A model has a stream, and for each of its columns the one that brings it."""
-    if not there - {"labels"}:
+    if not there:
         yield sheet.problem(("models", name, "streams"), "a model has at least one stream: features or predictions")
         return
     for stream, roles in _ROLES.items():

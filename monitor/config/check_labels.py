@@ -103,11 +103,12 @@ def _cohorts(window: WindowEntry, labels: LabelsEntry, pane: int, name: str, she
         most, found, unit, text = labels.pending, f"pending: {labels.pending}", 1, "{} predictions".format
     cohorts = -(-most // step)
     if cohorts > MOST_COHORTS:
-        yield sheet.problem(
-            ("models", name, "performance", "window", "every"),
-            f"{found} is {cohorts} cohorts of {text(step)}, and at most {MOST_COHORTS} are kept: "
-            f"a step of {text(_least_step(size, -(-most // MOST_COHORTS), unit))} would do",
-        )
+        least = _least_step(size, -(-most // MOST_COHORTS), unit)
+        remedy = f"a{'' if least <= size else ' longer window with a'} step of {text(least)} would do"
+        message = f"{found} is {cohorts} cohorts of {text(step)}, and at most {MOST_COHORTS} are kept: {remedy}"
+        written: Path = ("models", name, "performance", "window")
+        place: Path = (*written, "every") if sheet.has(written) else ("models", name, "streams", "labels", "max_delay")
+        yield sheet.problem(place, message)
 
 
 def _least_step(size: int, least: int, unit: int) -> int:

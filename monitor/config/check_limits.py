@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from math import gcd
 
 from monitor.codec.durations import duration_text
+from monitor.config.check_windows import step_of
 from monitor.config.effective import effective
 from monitor.config.inputs import series_of
+from monitor.config.measurable import is_on_performance
 from monitor.config.model import AlertsFile, LimitsEntry
+from monitor.config.model_contract import performance_of
+from monitor.config.selection import models_of
 from monitor.config.sheet import Path, Sheet
 from monitor.config.windows import WindowEntry
 from monitor.contract import ModelContract
@@ -38,11 +42,16 @@ def _of_settings(file: AlertsFile, sheet: Sheet) -> Iterator[tuple[Path, str]]:
             yield _written(name, "lateness", sheet), _beyond(found, "open_panes", file.limits.open_panes)
         yield from _slices(settings.window, _written(name, "window", sheet), file.limits)
         if model.performance is not None:
-            yield from _slices(model.performance.window, ("models", name, "performance", "window"), file.limits)
+            window = model.performance.window
+            yield from _cohorts(window, window, ("models", name, "performance", "window"), file.limits)
     for g, group in enumerate(file.groups):
         for r, rule in enumerate(group.rules):
-            if rule.window is not None:
-                yield from _slices(rule.window, ("groups", g, "rules", r, "window"), file.limits)
+            path: Path = ("groups", g, "rules", r, "window")
+            if rule.window is not None and is_on_performance(rule):
+                for model in (file.models[name] for name in models_of(group, file.models)):
+                    yield from _cohorts(rule.window, performance_of(model).window, path, file.limits)
+            elif rule.window is not None:
+                yield from _slices(rule.window, path, file.limits)
 
 
 def _slices(window: WindowEntry, path: Path, limits: LimitsEntry) -> Iterator[tuple[Path, str]]:
@@ -52,6 +61,13 @@ def _slices(window: WindowEntry, path: Path, limits: LimitsEntry) -> Iterator[tu
     if slices > limits.window_slices:
         found = f"a window of {slices} slices, its length by its step"
         yield path, _beyond(found, "window_slices", limits.window_slices)
+
+
+def _cohorts(window: WindowEntry, of_model: WindowEntry, path: Path, limits: LimitsEntry) -> Iterator[tuple[Path, str]]:
+    """Windows of performance are sums of cohorts, whatever their own step is."""
+    cohorts = (window.time or window.events or 0) // step_of(of_model)
+    if (window.time is None) == (of_model.time is None) and cohorts > limits.window_slices:
+        yield path, _beyond(f"a window of {cohorts} cohorts", "window_slices", limits.window_slices)
 
 
 def _beyond(found: str, limit: str, most: int) -> str:

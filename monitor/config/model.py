@@ -194,7 +194,8 @@ class LimitsEntry(Shape):
     open_panes: Count = 1000
     """Most panes that lateness may keep open in a partition of a model."""
     window_slices: Count = 10_000
-    """Most slices of event time in a window of time: its length by the greatest common divisor of length and step."""
+    """Most slices of event time in a window of time (its length by the greatest common divisor of length and step), and
+    most cohorts in a window of performance."""
 
 
 class AlertsFile(Shape):

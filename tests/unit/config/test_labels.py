@@ -6,6 +6,8 @@ import hashlib
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitor.config import Config, load
 from monitor.config.built_in import GROUP
@@ -345,6 +347,19 @@ REFUSALS: list[Refusal] = [
         "labels need a stream of predictions: add streams.predictions",
         "labels need a column `prediction` or `probability` to compare them with: add it under `columns`",
     ),
+    (
+        FILE,
+        (
+            "features: {topic: f}, predictions: {topic: p}, labels",
+            "»labels",
+            "prediction: y, probability: score, ",
+            "",
+            ", numerical: [x]",
+            "",
+        ),
+        "labels need a stream of predictions: add streams.predictions",
+        "labels need a column `prediction` or `probability` to compare them with: add it under `columns`",
+    ),
     (FILE, (" labels", " »labels", "id: key, ", ""), "labels need a column `id`, the field by which they meet their"),
     (
         FILE,
@@ -440,7 +455,17 @@ REFUSALS: list[Refusal] = [
             PERFORMANCE,
             "performance: {window: »{time: 1d, every: 1h}}",
         ),
-        "a window of 24 slices, its length by its step, and `limits.window_slices` is 23",
+        "a window of 24 cohorts, and `limits.window_slices` is 23; raise it",
+    ),
+    (
+        FILE,
+        ("topic: l", "topic: l, max_delay: »100d", PERFORMANCE, "performance: {mature: 0.8}"),
+        "a max_delay of 100d is 2400 cohorts of 1h, and at most 2000 are kept: a step of 1h12m would do",
+    ),
+    (
+        FILE,
+        (PERFORMANCE, "performance: {window: »{time: 2m}}"),
+        "a max_delay of 7d is 5040 cohorts of 2m, and at most 2000 are kept: a longer window with a step of 5m10s",
     ),
     # keys of a task
     (
@@ -534,6 +559,34 @@ def test_one_fault_is_refused_at_its_place(refusal: Refusal) -> None:
     assert len(found) == len(messages)
     for problem, message in zip(found, sorted(messages), strict=True):
         assert problem.startswith(f"f:{line}:{column}: {message}")
+
+
+@given(
+    st.sampled_from([10, 30, 60, 420, 3600]),
+    st.integers(1, 3000),
+    st.none() | st.integers(1, 3000),
+    st.integers(1, 40_000_000),
+)
+def test_windows_are_made_of_whole_cohorts_and_few_of_these(
+    pane: int, panes: int, every: int | None, delay: int
+) -> None:
+    """They are accepted if the step cuts the window, and at most 2,000 steps are in the delay; the remedy is one."""
+    step = every or panes
+    window = f"time: {panes * pane}s" + ("" if every is None else f", every: {every * pane}s")
+    text = changed(
+        "    task",
+        f"    pane: {pane}s\n    interval: {pane}s\n    task",
+        "topic: l",
+        f"topic: l, max_delay: {delay}s",
+        PERFORMANCE,
+        f"performance: {{window: {{{window}}}}}",
+    )
+    found = problems_of(text)
+    fits = step <= panes and panes % step == 0
+    assert (found == []) == (fits and -(-delay // (step * pane)) <= 2000)
+    if fits and found and "a longer window" not in found[0]:
+        remedy = found[0].rpartition("a step of ")[2].partition(" ")[0]
+        assert problems_of(text.replace(window, f"time: {panes * pane}s, every: {remedy}")) == []
 
 
 @pytest.mark.parametrize(

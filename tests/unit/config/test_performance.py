@@ -310,6 +310,12 @@ def test_the_keys_of_a_rule() -> None:
         (
             "accuracy < 0.9",
             "binary",
+            ", window: »{time: 417d}",
+            "a window of 10008 cohorts, and `limits.window_slices` is 10000; raise it if there is memory for that",
+        ),
+        (
+            "accuracy < 0.9",
+            "binary",
             ", window: »{events: 500}",
             "a window of performance is of time here, as that of the model's `performance`",
         ),
