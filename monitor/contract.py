@@ -105,6 +105,16 @@ class StreamContract(msgspec.Struct, frozen=True, omit_defaults=True):
         return path_of(self.time_field)[0]
 
     @property
+    def id_root(self) -> str | None:
+        """The name of the event's own that its id is in; None without keys."""
+        return None if self.keys is None else path_of(self.keys.id_field)[0]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All names of the event's own that are read: of columns, time and id."""
+        return self.roots | {name for name in (self.time_root, self.id_root) if name is not None}
+
+    @property
     def numeric_series(self) -> tuple[str, ...]:
         """Names of the numeric series, in order."""
         names: list[str] = []

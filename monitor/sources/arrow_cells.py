@@ -107,7 +107,7 @@ def number_cells(array: pa.Array, column: ColumnSpec, csv: CsvCells | None = Non
     if column.kind == "binary" and family in _NUMERIC and not column.true:
         return columns.no_flags(*_marked(_floats(array)))
     if column.kind == "array":
-        values = _values(array)
+        values = json_values(array)
         return columns.array_parts([_list_of_csv(value) for value in values] if family == "csv" else values)
     values, places = _distinct(array)
     if column.kind == "binary" and csv is not None:
@@ -205,15 +205,15 @@ def _marked_texts(texts: pa.Array, values: pa.Array) -> NumberCells:
 def _distinct(array: pa.Array) -> tuple[list[Any], np.ndarray]:
     """The distinct values as JSON has them, and for each row its place among them."""
     if array.type in (pa.null(),) or family_of(array.type) in ("list", "other"):
-        return _values(array), np.arange(len(array))
+        return json_values(array), np.arange(len(array))
     if pa.types.is_decimal(array.type) and array.type.bit_width < 128:
         array = pc.cast(array, pa.decimal128(array.type.precision, array.type.scale))
     encoded = pc.dictionary_encode(array, null_encoding="encode")
-    return _values(encoded.dictionary), encoded.indices.to_numpy(zero_copy_only=False)
+    return json_values(encoded.dictionary), encoded.indices.to_numpy(zero_copy_only=False)
 
 
-def _values(array: pa.Array) -> list[Any]:
-    """Values as JSON has them."""
+def json_values(array: pa.Array) -> list[Any]:
+    """Return values as JSON has them."""
     family = family_of(array.type)
     if family == "time":
         return _texts(array)

@@ -68,25 +68,35 @@ def _elements(file: IO[bytes], content: Content) -> Iterator[bytes]:
         yield rest.encode("utf-8", "surrogateescape")
 
 
-class _Shape(msgspec.Struct):
-    """What tells a feature event from a prediction."""
-
-    features: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
 def by_topic(lines: Sequence[bytes], streams: Sequence[StreamContract]) -> dict[str, list[bytes]]:
     """Native events by the topic of their stream; what can't be read goes to the first, to be named there."""
-    topic_of = {stream.stream: stream.topic for stream in streams}
-    first = streams[0].stream
     found: dict[str, list[bytes]] = {}
-    decode = msgspec.json.Decoder(_Shape).decode
+    for line, topic in zip(lines, topics_of(lines, streams), strict=True):
+        found.setdefault(topic, []).append(line)
+    return found
+
+
+def topics_of(lines: Sequence[bytes], streams: Sequence[StreamContract]) -> list[str]:
+    """The topic of each native event, by the names that it has; all are of the stream if there is only one.
+
+    Features have `features`. A label has the label, and no prediction and no probability; all else is a prediction.
+    """
+    if len(streams) == 1:
+        return [streams[0].topic] * len(lines)
+    topic_of: dict[StreamName, str] = {stream.stream: stream.topic for stream in streams}
+    roots = {stream.stream: stream.roots for stream in streams}
+    labels, predictions = roots.get("labels", frozenset()), roots.get("predictions", frozenset())
+    decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+    found: list[StreamName] = []
     for line in lines:  # each line says by itself what it is
         try:
-            stream: StreamName = "predictions" if decode(line).features is msgspec.UNSET else "features"
+            names = decode(line).keys()
         except (ValueError, RecursionError):
-            stream = first
-        found.setdefault(topic_of.get(stream, topic_of[first]), []).append(line)
-    return found
+            found.append(streams[0].stream)
+            continue
+        is_label = not labels.isdisjoint(names) and predictions.isdisjoint(names)
+        found.append("features" if "features" in names else "labels" if is_label else "predictions")
+    return [topic_of.get(stream, streams[0].topic) for stream in found]
 
 
 def plain_batch(tp: TopicPartition, values: Sequence[bytes | None], first: int) -> RecordBatch:

@@ -110,13 +110,13 @@ def _has_lane(stream: StreamContract) -> bool:
 def _files(contents: Sequence[Content], contract: ModelContract, unusable: Unusable, csv: CsvFlags) -> list[RowFile]:
     """The files, for each stream that they may have rows of."""
     spec = TableRows(contract, contract.streams[0], DEFAULT_START_MS, csv=csv)
-    found = []
+    lanes, found = [*filter(_has_lane, contract.streams)], []
     for content in contents:
         if content.is_table or is_flat(content):
             name = str(content.path) if len(contents) > 1 else ""
-            found += row_files(content, spec, contract.streams, unusable, name)
+            found += row_files(content, spec, lanes, unusable, name)
         else:
-            found += event_files(content, spec, contract.streams, unusable)
+            found += event_files(content, spec, lanes, unusable)
     return found
 
 

@@ -25,7 +25,7 @@ from monitor.sources.flat_rows import flat_events, names_of
 from monitor.sources.plain_files import BLOCK, by_topic, events_of, plain_batch
 from monitor.sources.sort_commands import sort_command
 from monitor.sources.table_files import NoRoom, Room, TableFile, open_table
-from monitor.sources.table_rows import TableReader, TableRows, check_names, no_column
+from monitor.sources.table_rows import TableReader, TableRows, check_names, missing_ids, no_column
 from monitor.sources.table_values import TableValues, carried
 from monitor.sources.unusable import Unusable
 
@@ -102,7 +102,7 @@ class RowFile:
     def look(self, number: int) -> int:
         """Read the times. `number`: of the first row among those of all files; returns that behind the last row."""
         self.number, self.seen = number, look(self.times())
-        if self.seen.misplaced:
+        if self.seen.misplaced and self.rows.stream.has_lane:  # labels come in any order
             field = field_text(self.rows.stream.time_field)
             self.unusable.notes[
                 f"{self.content.path}: sorted by {field}, because {self.seen.misplaced} of "
@@ -144,7 +144,7 @@ def times_of(records: RecordBatch, rows: TableRows, before: int) -> Int64s:
 def event_times(events: Sequence[bytes | None], rows: TableRows) -> tuple[Int64s, NDArray[np.bool_]]:
     """Times of native events, and whether each can be used."""
     # as predictions without columns, because then nothing but the envelope is read
-    stream = msgspec.structs.replace(rows.stream, stream="predictions", columns=())
+    stream = msgspec.structs.replace(rows.stream, stream="predictions", columns=(), keys=None)
     contract = msgspec.structs.replace(rows.contract, streams=(stream,))
     records = plain_batch(TopicPartition(stream.topic, 0), events, 0)
     times, sound = np.zeros(len(events), dtype=np.int64), np.zeros(len(events), dtype=bool)
@@ -161,13 +161,32 @@ def row_files(
     `name`: of the file, if what of several can't be used is counted together.
     """
     if content.is_table:
-        fields = {name for stream in wanted for name in stream.roots | {stream.time_root}}
+        fields = {name for stream in wanted for name in stream.names}
         table = open_table(content.path, fields, rows.csv)
         names, make = table.names, partial(_table_file, content, table)
     else:
         names, make = names_of(content), partial(_flat_file, content)
     streams = streams_of(content.path, names, rows.contract.model, wanted)
+    rows = _with_labels(rows, names)
+    if len(streams) > 1 and rows.row_ids is None:
+        for stream in [stream for stream in streams if stream.stream == "labels" and stream.id_root not in names]:
+            streams.remove(stream)
+            unusable.notes[missing_ids(content.path, stream, names)] = None
     return [make(replace(rows, stream=stream), unusable.of(stream.stream, name)) for stream in streams]
+
+
+def _with_labels(rows: TableRows, names: Sequence[str]) -> TableRows:
+    """How the rows of a file with these columns become events: where labels stand alone their times are their own.
+
+    Where they stand beside their predictions, the ids may be missing: then the row is the id.
+    """
+    held = {stream.stream for stream in rows.contract.streams if not stream.roots.isdisjoint(names)}
+    has_ids = any(stream.id_root in names for stream in rows.contract.streams)
+    return replace(
+        rows,
+        label_delay_ms=0 if held == {"labels"} else rows.label_delay_ms,
+        row_ids=rows.row_ids if held >= {"labels", "predictions"} and not has_ids else None,
+    )
 
 
 def streams_of(path: Path, names: Sequence[str], model: str, wanted: Sequence[StreamContract]) -> list[StreamContract]:
@@ -208,18 +227,21 @@ def _flat_file(content: Content, rows: TableRows, unusable: Unusable) -> RowFile
 def event_files(
     content: Content, rows: TableRows, wanted: Sequence[StreamContract], unusable: Unusable
 ) -> list[RowFile]:
-    """A file of native events for each of the wanted streams; its events are not sorted."""
-    return [_event_file(content, replace(rows, stream=stream), unusable.of(stream.stream)) for stream in wanted]
+    """A file of native events for each of the wanted streams, whose events come as they stand or in an order."""
+    streams = rows.contract.streams
+    return [event_file(content, replace(rows, stream=stream), streams, unusable.of(stream.stream)) for stream in wanted]
 
 
-def _event_file(content: Content, rows: TableRows, unusable: Unusable) -> RowFile:
+def event_file(content: Content, rows: TableRows, streams: Sequence[StreamContract], unusable: Unusable) -> RowFile:
+    """A file of native events, for one of the streams that it may hold: what can't be read is of their first."""
     topic = rows.stream.topic
 
     def events() -> Iterator[list[bytes]]:
-        return (by_topic(block, rows.contract.streams).get(topic, []) for block in events_of(content))
+        return (by_topic(block, streams).get(topic, []) for block in events_of(content))
 
-    def records(number: int, _order: Int64s | None, _room: Room) -> Iterator[RecordBatch]:
-        return _numbered(TopicPartition(topic, 0), events(), number)
+    def records(number: int, order: Int64s | None, room: Room) -> Iterator[RecordBatch]:
+        blocks = events() if order is None else _reordered(events(), order, room)
+        return _numbered(TopicPartition(topic, 0), blocks, number)
 
     return RowFile(content, rows, unusable, lambda: (event_times(block, rows) for block in events() if block), records)
 

@@ -20,14 +20,15 @@ from monitor.codec import reasons
 from monitor.codec.decode import EARLIEST, TOO_LATE
 from monitor.codec.times import UNREADABLE
 from monitor.config.suggest import did_you_mean
-from monitor.contract import ModelContract, StreamContract, field_text, lane_contract
+from monitor.contract import ModelContract, StreamContract, field_text, lane_contract, path_of
 from monitor.errors import ConfigurationError
 from monitor.events import CellState, Int64s, RecordBatch, Rows, TopicPartition
 from monitor.sources.arrow_cells import CsvCells, family_of, label_cells, number_cells, plain, value_in
 from monitor.sources.arrow_times import times_of
 from monitor.sources.csv_dialect import FOUND, CsvFlags
 from monitor.sources.table_files import Room, TableFile, open_table, reordered
-from monitor.sources.table_values import Block, TableValues, event_of
+from monitor.sources.table_keys import RowIds, is_labelled, label_faults
+from monitor.sources.table_values import Block, TableValues, event_of, joined
 from monitor.sources.unusable import Unusable
 
 DEFAULT_START_MS: Final = 946_684_800_000
@@ -45,7 +46,9 @@ _UNUSABLE: Final = {
 class TableRows:
     """How the rows of a table become events.
 
-    `start_ms`, `step_ms`: times of a table without; None: it must have them.
+    `start_ms`, `step_ms`: times of a table without; None: it must have them. `label_delay_ms`: from the time of a row
+    to that of its label. `row_ids`: how the ids of a table without begin, before the number of the row; None: they are
+    needed.
     """
 
     contract: ModelContract
@@ -53,6 +56,13 @@ class TableRows:
     start_ms: int | None = None
     step_ms: int = 1000
     csv: CsvFlags = FOUND
+    label_delay_ms: int = 0
+    row_ids: str | None = None
+
+    @property
+    def delay_ms(self) -> int:
+        """From the time of a row to that of the event made of it."""
+        return self.label_delay_ms if self.stream.stream == "labels" else 0
 
 
 class TableReader:
@@ -69,7 +79,8 @@ class TableReader:
         self._path = path
         self.first = 0
         stream = rows.stream
-        self._wanted = stream.roots | {stream.time_root}
+        self._id = next((own.keys.id_field for own in rows.contract.streams if own.keys is not None), None)
+        self._wanted = stream.names if self._id is None else stream.names | {path_of(self._id)[0]}
         self._file = table or open_table(path, self._wanted, rows.csv)
         self._unusable.notes.update(dict.fromkeys(self._file.notes))
         self._lane = lane_contract(rows.contract, stream)
@@ -113,18 +124,27 @@ class TableReader:
         if order is not None:
             self._unusable.order = order
             tables = reordered(tables, order, room or Room())
-        tp, row = TopicPartition(self._spec.stream.topic, 0), 0
+        tp, row, first = TopicPartition(self._spec.stream.topic, 0), 0, self.first
         for table in tables:
-            n, first = table.num_rows, self.first + row
-            if n:
-                values = TableValues(self._block(table, row))
-                yield RecordBatch(*tp, range(first, first + n), [0] * n, [None] * n, values, [()] * n)
-            row += n
+            if table.num_rows:
+                values = self._values(self._block(table, row))
+                if n := len(values):
+                    yield RecordBatch(*tp, range(first, first + n), [0] * n, [None] * n, values, [()] * n)
+                first += n
+            row += table.num_rows
+
+    def _values(self, block: Block) -> TableValues:
+        """The records of a block: all of its rows, or those with a label."""
+        values = TableValues(block)
+        if self._spec.stream.stream != "labels":
+            return values
+        labelled = np.flatnonzero(is_labelled(block.rows))
+        return values if len(labelled) == len(values) else joined([values], labelled)
 
     def _block(self, table: pa.RecordBatch, row: int) -> Block:
         n, stream, file = table.num_rows, self._spec.stream, self._file
         held = _held(table)
-        is_class = stream.stream == "predictions"
+        is_class = stream.stream in ("predictions", "labels")
         csv = CsvCells(file.decimal) if file.is_csv else None
         self._unusable.add_rows(n)
         times, faults = self._times(value_in(held, stream.time_field), row, n, self._unusable)
@@ -147,6 +167,9 @@ class TableReader:
             if array is not None:
                 self._tell(field_text(column.field), own if own.ndim == 1 else own.max(axis=1), row, array)
             at += width
+        ids = None
+        if self._id is not None:
+            ids = RowIds(self._id, value_in(held, self._id), self._spec.row_ids, row)
         rows = Rows(
             model=self._spec.contract.model,
             stream=stream.stream,
@@ -158,23 +181,27 @@ class TableReader:
             numeric_states=states,
             categorical=tuple(labels),
             categorical_states=np.stack(label_states, axis=1) if labels else np.zeros((n, 0), dtype=np.uint8),
+            ids=None if ids is None or stream.keys is None else ids.digests(n),
         )
-        return Block(rows, faults, lambda i: event_of(stream, rows, held, i))
+        if stream.stream == "labels":
+            faults = label_faults(rows) | faults
+        return Block(rows, faults, lambda i: event_of(stream, rows, held, ids, i))
 
     def _times(self, array: pa.Array | None, row: int, n: int, unusable: Unusable) -> tuple[Int64s, dict[int, str]]:
         """Times, and the reason of each row that has none, by its place."""
         if array is None and self.is_timed:
             return np.full(n, UNREADABLE, dtype=np.int64), dict.fromkeys(range(n), reasons.MISSING_TIME)
         if array is None:
-            start = DEFAULT_START_MS if self._spec.start_ms is None else self._spec.start_ms
+            start = (DEFAULT_START_MS if self._spec.start_ms is None else self._spec.start_ms) + self._spec.delay_ms
             number = self.first + row
             return start + np.arange(number, number + n, dtype=np.int64) * self._spec.step_ms, {}
         read = times_of(array, self._spec.stream.times)
         field = field_text(self._spec.stream.time_field)
         unusable.notes.update(dict.fromkeys(f"{field}: {note}" for note in read.notes))
         sound = (read.times >= EARLIEST) & (read.times < TOO_LATE)
+        times = read.times + self._spec.delay_ms
         if bool(sound.all()):
-            return read.times, {}
+            return times, {}
         missing = array.is_null().to_numpy(zero_copy_only=False)
         if family_of(array.type) == "text":
             missing |= pc.fill_null(pc.equal(pc.utf8_trim_whitespace(array), ""), False).to_numpy(zero_copy_only=False)
@@ -189,7 +216,7 @@ class TableReader:
             faults.update(dict.fromkeys(places.tolist(), reason))
             if len(places):
                 unusable.add(field, reason, places, row, array)
-        return read.times, faults
+        return times, faults
 
     def _tell(self, field: str, states: np.ndarray, row: int, array: pa.Array) -> None:
         if not bool((states > CellState.ABSENT).any()):
@@ -210,6 +237,11 @@ def check_names(path: Path, rows: TableRows, names: Sequence[str], unusable: Unu
     missing = sorted(stream.roots - set(names))
     if len(missing) == len(stream.roots):
         raise ConfigurationError(no_column(path, rows.contract.model, missing, names))
+    if stream.id_root is not None and stream.id_root not in names and rows.row_ids is None:
+        without = missing_ids(path, stream, names)
+        if stream.stream == "labels":
+            raise ConfigurationError(f"{without}; it has {shown_names(names)}")
+        unusable.notes[without] = None
     for field in missing:
         unusable.notes[f"{path} has no column {field}{did_you_mean(field, names)}"] = None
     if rows.start_ms is None and stream.time_root not in names:
@@ -218,6 +250,12 @@ def check_names(path: Path, rows: TableRows, names: Sequence[str], unusable: Unu
             f"{did_you_mean(stream.time_root, names)}; it has {shown_names(names)}; name one as "
             "columns: {timestamp: ...} in alerts.yaml, or count from a time on with --start 2026-01-01T00:00:00Z"
         )
+
+
+def missing_ids(path: Path, stream: StreamContract, names: Sequence[str]) -> str:
+    """Return the note that rows have no ids, and so are joined with nothing."""
+    field = stream.id_root or ""
+    return f"{path} has no column {field}{did_you_mean(field, names)}, the id by which labels meet predictions"
 
 
 def no_column(path: Path, model: str, missing: Sequence[str], names: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from monitor.contract import Field, StreamContract, path_of
 from monitor.events import Batch, CellState, Int64s, RecordBatch, Rows
 from monitor.panes.rows import concat, take
 from monitor.sources.arrow_cells import value_in
+from monitor.sources.table_keys import RowIds
 from monitor.sources.unusable import python_value
 
 _NO_OFFSETS: Final = np.zeros(0, dtype=np.int64)
@@ -140,13 +141,16 @@ def _cut(rows: Rows, start: int, stop: int) -> Rows:
         numeric_states=rows.numeric_states[part],
         categorical=tuple(texts[part] for texts in rows.categorical),
         categorical_states=rows.categorical_states[part],
+        ids=None if rows.ids is None else rows.ids[part],
     )
 
 
-def event_of(stream: StreamContract, rows: Rows, held: dict[str, pa.Array], i: int) -> bytes:
+def event_of(stream: StreamContract, rows: Rows, held: dict[str, pa.Array], ids: RowIds | None, i: int) -> bytes:
     """One row as native event: what can be used as it was read, what can't as its text."""
     number = str(int(rows.offset[i]))
     event: dict[str, Any] = {"event_id": number, "prediction_id": number, "model": rows.model}
+    if ids is not None:
+        _put(event, ids.field, ids.of(i))
     time = int(rows.time[i])
     if EARLIEST <= time < TOO_LATE:
         _put(event, stream.time_field, time_text(time))
