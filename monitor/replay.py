@@ -3,6 +3,10 @@
 Input partitions are folded in the order of the source, entries go straight from profile to evaluate, and what was
 decided while the log was made (heartbeats, sets, grids, references, rules, notices of crashes) is given beforehand, by
 offset and pane.
+
+Plain files have no heartbeats but those of their labels (law 6): a partition of labels whose records have all been read
+follows the lowest of the features and predictions, so that labels that end early hold back nobody. Until then it is
+read as soon as it is behind the others, and holds back nobody either.
 """
 
 from __future__ import annotations
@@ -60,6 +64,8 @@ class ReplayLog:
     """Those that no log says again (`is_of_the_run`)."""
     time_range: tuple[int | None, int | None] = (None, None)
     """Rows outside [from, to) of event time (ms) are filtered."""
+    label_delays: Mapping[str, int] = field(default_factory=dict)
+    """How far behind the end of `time_range` labels may lie, by their topic (ms)."""
 
 
 class Replay:
@@ -78,6 +84,9 @@ class Replay:
         # a partition that no set names was never read
         self._tasks = {tp: task for tp, task in tasks.items() if task.fold.join(log.activations)}
         self._waiting: dict[TopicPartition, list[RecordBatch]] = {}
+        self._followed = _followed(log.contracts, self._tasks) if log.ends else {}
+        self._coming: dict[int, TopicPartition] = {}
+        """The partition of the records that come next, by the number of the sequence; one that has ended has none."""
         read_notices = [n for n in log.notices if concerns(n, models, read)]
         for heartbeat in log.heartbeats:  # each says at which watermark of its partition it counts
             self._evaluate.read(heartbeat)
@@ -91,10 +100,10 @@ class Replay:
         return ProfileTask(fold, self._decoder, [*switches, *beats])
 
     def _decoder(self, contract: TopicContract) -> Decode:
-        return TimeRange(
-            TableDecoder(Decoder(contract.topic, contract.models, self._log.filtered.get(contract.topic, frozenset()))),
-            *self._log.time_range,
-        )
+        filtered = self._log.filtered.get(contract.topic, frozenset())
+        start, end = self._log.time_range
+        end = None if end is None else end + self._log.label_delays.get(contract.topic, 0)
+        return TimeRange(TableDecoder(Decoder(contract.topic, contract.models, filtered)), start, end)
 
     def _contracts_of(self, tp: TopicPartition) -> tuple[TopicContract, list[Mark]]:
         """What a partition begins with and what it switches to, of the models that are replayed."""
@@ -112,9 +121,36 @@ class Replay:
         return marks[0].contract, marks[1:]
 
     def fold(self, sequences: Iterable[Iterator[RecordBatch]]) -> Iterator[list[Message]]:
-        """Fold all records of the log, the partition that is furthest behind first; then comes `finish`."""
-        for batch in interleaved(sequences, self._watermark, self._waiting.__contains__, LEAD_MS):
-            yield self.feed(batch)
+        """Fold all records of the log, the partition that is furthest behind first; then comes `finish`.
+
+        Of a log that ends, labels are in sequences of their own.
+        """
+        noted = [self._noted(number, batches) for number, batches in enumerate(sequences)]
+        for batch in interleaved(noted, self._watermark, self._waiting.__contains__, LEAD_MS):
+            yield self.feed(batch) + self._follow()
+
+    def _noted(self, number: int, batches: Iterator[RecordBatch]) -> Iterator[RecordBatch]:
+        """The batches of a sequence; which comes next is noted when it is fetched, before the last one is folded."""
+        for batch in batches:
+            self._coming[number] = batch.tp
+            yield batch
+        self._coming.pop(number, None)
+
+    def _follow(self) -> list[Message]:
+        """Let the labels that have all been read follow their models' other partitions, pane by pane."""
+        messages = []
+        for tp, others in self._followed.items():
+            if tp in self._coming.values():
+                continue
+            watermarks = [self._tasks[other].fold.watermark for other in others]
+            lowest = min((at for at in watermarks if at is not None), default=None)
+            if lowest is None or None in watermarks:
+                continue
+            fold = self._tasks[tp].fold
+            if fold.watermark is None or fold.lanes.has_end_between(fold.watermark, lowest):
+                fold.end(lowest)
+                messages += self._hand_over(tp)
+        return messages
 
     def _watermark(self, tp: TopicPartition) -> int | None:
         # what nobody folds is read at once, and passed over
@@ -145,13 +181,17 @@ class Replay:
         return messages + self._end() if self._log.ends else messages
 
     def _end(self) -> list[Message]:
-        """Nothing more comes: what is open is sealed, and every partition is as far as the furthest."""
+        """Nothing more comes: what is open is sealed, and every partition is as far as the furthest.
+
+        Labels may come long after the last row of all else. That this has ended is no silence.
+        """
         messages: list[Message] = []
         done: tuple[list[TopicPartition], int] | None = None
         while True:  # the end of one partition may bring the grid that another waits for, whose records move the end
             ready = [tp for tp in self._tasks if tp not in self._waiting]
             for tp in ready:
                 self._tasks[tp].fold.end()
+            self._end_silence()
             ends = [task.fold.watermark for task in self._tasks.values()]  # of those that wait, too: they are further
             furthest = max((end for end in ends if end is not None), default=None)
             if furthest is None or done == (ready, furthest):
@@ -160,6 +200,15 @@ class Replay:
             for tp in ready:
                 self._tasks[tp].fold.take_heartbeat(furthest)
                 messages += self._hand_over(tp)
+
+    def _end_silence(self) -> None:
+        """Let no rule on silence look behind the features and predictions of its model."""
+        for contract in self._log.contracts:
+            topics = {stream.topic for stream in contract.streams if stream.has_lane}
+            ends = [task.fold.watermark for tp, task in self._tasks.items() if tp.topic in topics]
+            known = [end for end in ends if end is not None]
+            if known and contract.model in self._evaluate.models:
+                self._evaluate.models[contract.model].end_silence(max(known))
 
     def drain(self, tp: TopicPartition) -> Drained:
         """What a partition has put out; a replay that keeps dead letters takes them here."""
@@ -207,6 +256,19 @@ class Replay:
     def buckets(self) -> dict[TopicPartition, Counter[str]]:
         """Return, by partition, how many records ended in each bucket."""
         return {tp: task.fold.buckets for tp, task in self._tasks.items()}
+
+
+def _followed(
+    contracts: Iterable[ModelContract], partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, list[TopicPartition]]:
+    """Return the partitions of labels, each with those of their models' features and predictions."""
+    found: dict[TopicPartition, set[TopicPartition]] = {}
+    for contract in contracts:
+        lanes = {stream.topic: stream.has_lane for stream in contract.streams}
+        own = {tp: lanes[tp.topic] for tp in partitions if tp.topic in lanes}
+        for tp in (tp for tp, has_lane in own.items() if not has_lane):
+            found.setdefault(tp, set()).update(other for other, has_lane in own.items() if has_lane)
+    return {tp: sorted(others) for tp, others in found.items() if others}
 
 
 class TimeRange:

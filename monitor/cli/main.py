@@ -31,6 +31,9 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="alerts.yaml [
 CsvText = Annotated[
     str | None, typer.Option("--csv", help="How a CSV file is written, if it is not found: sep=;,decimal=, (sep=tab).")
 ]
+LabelDelay = Annotated[
+    str, typer.Option(help="Time from a row of a table to the label in it; a table of labels alone has its own times.")
+]
 BusUrl = Annotated[
     str | None,
     typer.Option("--bus", help="kafka://host:port[,host:port] or sqlite:///path [env: STREAMDRIFT_BUS]"),
@@ -42,6 +45,7 @@ class StreamChoice(StrEnum):
 
     features = "features"
     predictions = "predictions"
+    labels = "labels"
 
 
 class TailTopic(StrEnum):
@@ -140,6 +144,7 @@ def replay(  # noqa: PLR0913 - one argument a flag
     model: Annotated[str | None, typer.Option(help="This model only; the model of a plain table's rows.")] = None,
     start: Annotated[str | None, typer.Option(help="Time of a plain table's first row, RFC 3339.")] = None,
     step: Annotated[str, typer.Option(help="Time between rows of a plain table.")] = "1s",
+    label_delay: LabelDelay = "0s",
     csv: CsvText = None,
     alerts_out: Annotated[Path | None, typer.Option(help="Write the alert messages here, as JSONL.")] = None,
     scores: Annotated[Path | None, typer.Option(help="Write all observations here, as JSONL.")] = None,
@@ -163,6 +168,7 @@ def replay(  # noqa: PLR0913 - one argument a flag
         model=model,
         start=start,
         step=step,
+        label_delay=label_delay,
         csv=csv,
         alerts_out=alerts_out,
         scores=scores,
@@ -229,6 +235,7 @@ def records(  # noqa: PLR0913 - one argument a flag
     model: Annotated[str | None, typer.Option(help="As for `replay`.")] = None,
     start: Annotated[str | None, typer.Option(help="As for `replay`.")] = None,
     step: Annotated[str, typer.Option(help="As for `replay`.")] = "1s",
+    label_delay: Annotated[str, typer.Option(help="As for `replay`.")] = "0s",
     csv: CsvText = None,
 ) -> None:
     """Print the records of ranges of offsets, as alerts and retraining requests name them: one JSON object a line."""
@@ -236,7 +243,7 @@ def records(  # noqa: PLR0913 - one argument a flag
     from monitor.cli.replay_sources import FileFlags
     from monitor.cli.shell import settings_of
 
-    flags = FileFlags(stream.value if stream else None, model, start, step, csv)
+    flags = FileFlags(stream.value if stream else None, model, start, step, csv, label_delay)
     options = command.Options(tuple(map(command.parse_range, ranges)), tuple(sources or ()), flags)
     command.records(options, settings_of(config, bus))
 
@@ -354,13 +361,14 @@ def produce_file(  # noqa: PLR0913 - one argument a flag
     ] = 0.0,
     start: Annotated[str | None, typer.Option(help="Time of the first row, RFC 3339, if rows have none.")] = None,
     step: Annotated[str, typer.Option(help="Time between rows that have none.")] = "1s",
+    label_delay: LabelDelay = "0s",
     csv: CsvText = None,
 ) -> None:
-    """Write the rows of tables as events into the topics of their model: features, predictions or both."""
+    """Write the rows of tables as events into the topics of their model: features, predictions, labels."""
     from monitor.cli import produce_file as command
     from monitor.cli.replay_sources import FileFlags
 
-    flags = FileFlags(stream.value if stream else None, model, start, step, csv)
+    flags = FileFlags(stream.value if stream else None, model, start, step, csv, label_delay)
     command.produce(tuple(sources), flags, command.Target(config, bus, speed))
 
 

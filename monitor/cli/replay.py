@@ -21,7 +21,7 @@ from monitor import __version__
 from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
 from monitor.cli.coverage import coverage_lines
-from monitor.cli.replay_log import configured, left_out, recorded, tell
+from monitor.cli.replay_log import configured, label_delays, left_out, recorded, tell
 from monitor.cli.replay_sources import TOPIC, FileFlags, recording_of, time_of
 from monitor.cli.shell import open_settings_bus_to_read, settings_of, writing
 from monitor.cli.tail import STYLES, place_of_alert, printable
@@ -52,6 +52,7 @@ class Options:
     model: str | None = None
     start: str | None = None
     step: str = "1s"
+    label_delay: str = "0s"
     csv: str | None = None
     alerts_out: Path | None = None
     scores: Path | None = None
@@ -79,7 +80,7 @@ def replay(options: Options) -> Outcome:
     settings = settings_of(options.config, options.bus)
     bus = open_settings_bus_to_read(settings) if any(source.startswith(TOPIC) for source in options.sources) else None
     unusable = Unusable()
-    flags = FileFlags(options.stream, options.model, options.start, options.step, options.csv)
+    flags = FileFlags(options.stream, options.model, options.start, options.step, options.csv, options.label_delay)
     recording = recording_of(options.sources, flags, settings, bus, unusable)
     log = log_of(recording, options, settings, bus)
     engine = Replay(log)
@@ -128,6 +129,8 @@ def log_of(recording: Recording, options: Options, settings: Settings, bus: Bus 
     wanted = set(models) if options.model is None else {options.model}
     if not wanted <= set(models):
         raise ConfigurationError(f"--model {options.model}: the log has {', '.join(models)}")
+    if not any(stream.has_lane for contract in contracts for stream in contract.streams):
+        raise ConfigurationError("there are labels alone: replay them with the predictions that they are of")
     return ReplayLog(
         contracts=[c for c in contracts if c.model in wanted],
         partitions=recording.partitions,
@@ -144,6 +147,7 @@ def log_of(recording: Recording, options: Options, settings: Settings, bus: Bus 
             None if options.start_at is None else time_of("--from", options.start_at),
             None if options.end_at is None else time_of("--to", options.end_at),
         ),
+        label_delays=label_delays(contracts, activations),
     )
 
 

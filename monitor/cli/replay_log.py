@@ -61,8 +61,23 @@ def topics_of(recording: Recording) -> set[str]:
 
 
 def restricted(contract: ModelContract, topics: set[str]) -> ModelContract:
-    """Return the contract without streams of other topics."""
-    return msgspec.structs.replace(contract, streams=tuple(s for s in contract.streams if s.topic in topics))
+    """Return the contract without streams of other topics, and without labels unless their predictions are there."""
+    held = tuple(stream for stream in contract.streams if stream.topic in topics)
+    if not {"labels", "predictions"} <= {stream.stream for stream in held}:
+        held = tuple(msgspec.structs.replace(stream, keys=None) for stream in held if stream.has_lane)
+    return msgspec.structs.replace(contract, streams=held)
+
+
+def label_delays(contracts: Iterable[ModelContract], activations: Iterable[Activation]) -> dict[str, int]:
+    """Return by topic of labels how long a label may come behind its prediction, by the rules that count (ms)."""
+    topics = {c.model: stream.topic for c in contracts for stream in c.streams if stream.stream == "labels"}
+    found: dict[str, int] = {}
+    for decision in [a.decision for a in activations if a.decision.kind == "rules" and a.decision.model in topics]:
+        content = msgspec.json.decode(decision.content, type=RulesContent)
+        performance = ModelRules.model_validate_json(content.rules).performance
+        topic, delay = topics[decision.model], 0 if performance is None else performance.max_delay_ms
+        found[topic] = max(delay, found.get(topic, 0))
+    return found
 
 
 def _held(activation: Activation, topics: set[str]) -> Activation | None:

@@ -13,7 +13,7 @@ from monitor.codec.times import parse_time
 from monitor.config.resolved import Config, ModelConfig
 from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
-from monitor.events import STREAMS, RecordBatch
+from monitor.events import INPUT_STREAMS, RecordBatch
 from monitor.service import ledger_topics, place_of
 from monitor.settings import Settings
 from monitor.sources.csv_dialect import parse_csv_flags
@@ -34,6 +34,7 @@ class FileFlags:
     start: str | None = None
     step: str = "1s"
     csv: str | None = None
+    label_delay: str = "0s"
 
 
 def recording_of(
@@ -65,9 +66,10 @@ def files_of(
 ) -> Recording:
     """Return plain files as one log, read as the flags say."""
     how = PlainRows(
-        stream=next((s for s in STREAMS if s == flags.stream), None),
+        stream=next((s for s in INPUT_STREAMS if s == flags.stream), None),
         start_ms=None if flags.start is None else time_of("--start", flags.start),
-        step_ms=_step(flags.step),
+        step_ms=_duration_of("--step", flags.step),
+        label_delay_ms=_duration_of("--label-delay", flags.label_delay),
         csv=parse_csv_flags(flags.csv),
         sorted_bytes=settings.memory_mb << 19,  # half of it: the other half is for all else
     )
@@ -118,8 +120,8 @@ def time_of(flag: str, text: str) -> int:
         raise ConfigurationError(f"{flag} {error}") from error
 
 
-def _step(text: str) -> int:
+def _duration_of(flag: str, text: str) -> int:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise ConfigurationError(f"--step {error}") from error
+        raise ConfigurationError(f"{flag} {error}") from error

@@ -35,7 +35,7 @@ from monitor.codec.rows import Cells, RowReader
 from monitor.codec.shapes import Shapes, shapes_of, stream_on
 from monitor.codec.times import UNREADABLE
 from monitor.contract import ModelContract, lane_contract
-from monitor.events import Batch, Bools, CellState, Int64s, RecordBatch, Rows, UInt64s
+from monitor.events import Batch, Bools, CellState, Int64s, RecordBatch, Rows, States, UInt64s
 
 BLOCK: Final = 500
 """Most records of a block."""
@@ -247,16 +247,31 @@ class Decoder:
 
 def _sound_labels(piece: _Piece, refused: list[tuple[int, str]]) -> _Piece:
     """The labels that have an id and a value; the others go to `refused`."""
-    cells = piece.cells
-    states = cells.categorical_states[:, 0] if cells.categorical else cells.numeric_states[:, 0]
-    if piece.ids is None or (bool((piece.ids != NO_ID).all()) and not states.any()):
+    states = _label_states(piece.cells)
+    has_id = np.zeros(len(states), dtype=np.bool_) if piece.ids is None else piece.ids != NO_ID
+    sound = has_id & (states == CellState.VALID)
+    if sound.all():
         return piece
-    reason_of = {CellState.VALID: "", CellState.NULL: reasons.MISSING_LABEL, CellState.ABSENT: reasons.MISSING_LABEL}
-    for place, one, state in zip(piece.places, piece.ids.tolist(), states.tolist(), strict=True):
-        fault = reason_of.get(CellState(state), reasons.INVALID_LABEL) if one else reasons.MISSING_PREDICTION_ID
-        if fault:
-            refused.append((place, fault))
-    return piece.take((piece.ids != NO_ID) & (states == CellState.VALID))
+    bad = np.flatnonzero(~sound).tolist()  # each becomes a dead letter
+    refused += [(piece.places[i], _fault_of_label(has_id=bool(has_id[i]), state=CellState(states[i]))) for i in bad]
+    return piece.take(sound)
+
+
+def _label_states(cells: Cells) -> States:
+    """The state of each label; an empty text is as good as null."""
+    if not cells.categorical:
+        return cells.numeric_states[:, 0]
+    states, texts = cells.categorical_states[:, 0], cells.categorical[0]
+    if "" not in texts:
+        return states
+    is_empty = np.array([text == "" for text in texts])
+    return np.where(is_empty & (states == CellState.VALID), np.uint8(CellState.NULL), states)
+
+
+def _fault_of_label(*, has_id: bool, state: CellState) -> str:
+    if not has_id:
+        return reasons.MISSING_PREDICTION_ID
+    return reasons.MISSING_LABEL if state in (CellState.NULL, CellState.ABSENT) else reasons.INVALID_LABEL
 
 
 def _blocks(values: Sequence[bytes | None]) -> Iterator[tuple[int, int]]:

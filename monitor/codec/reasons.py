@@ -32,8 +32,8 @@ SENTENCES = {
     TIME_OUT_OF_RANGE: "The event time is before 2000 or not before 2100.",
     MISSING_FEATURES: "`features` is missing or no object.",
     MISSING_PREDICTION_ID: "A label has no id, or one that is neither an integer nor a text of 1 to 256 characters.",
-    MISSING_LABEL: "A label's value is missing or null.",
-    INVALID_LABEL: "A label's value is not a class, or for regression not a finite number.",
+    MISSING_LABEL: "A label's value is missing, null or an empty text.",
+    INVALID_LABEL: "A label's value is not a class, or of regression not a finite number.",
     TIME_AHEAD: "The event time is too far ahead of the broker's stamp, or of its neighbours.",
     QUARANTINED: "The process died three times at this record alone; it was not looked at again.",
 }

@@ -53,6 +53,8 @@ class Judge:
         self._silence_at: int | None = None
         self.performance: Performance | None = None
         """Windows by the time of the prediction, if the model has labels."""
+        self.silence_ends: int | None = None
+        """The time behind which silence is not judged, because the log has ended there but for labels, ms."""
 
     def use(self, rules: ModelRules, contract: ModelContract, alerts_yaml_sha256: str) -> None:
         """Judge by new rules from the next pane on; `withdraw` what those before had raised."""
@@ -284,6 +286,8 @@ class Judge:
 
     def _judge_silence_at(self, at: int) -> Iterator[Message]:
         """Judge the rules on silence, at a time of the silence clock."""
+        if self.silence_ends is not None and at > self.silence_ends:
+            return
         self._silence_at = at
         judged = self._rule_set.judge(Judgement(at, {}, set(), {}, {}, self._silences(), self._spreads, {}))
         yield from self._messages_of(self._alerts.judge(at, judged))

@@ -156,6 +156,10 @@ class ModelFold:
         self._take(activation)
         return [activation]
 
+    def end_silence(self, at: int) -> None:
+        """Judge silence up to the time `at` (ms): there the log ends, but for labels of what came before."""
+        self._judge.silence_ends = at
+
     @property
     def is_gone(self) -> bool:
         """Return true if the model is gone, and has not come back."""

@@ -7,34 +7,20 @@ The rows of a partial pane travel in parts, in canonical order, ahead of the pan
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
 
 from monitor.codec.ids import NO_ID
-from monitor.contract import Keys, StreamContract
 from monitor.errors import FormatError
-from monitor.events import (
-    CellState,
-    Codes,
-    Float32s,
-    Float64s,
-    Int32s,
-    Int64s,
-    Rows,
-    StreamName,
-    TopicPartition,
-    UInt64s,
-)
-from monitor.panes.rows import canonical_order
+from monitor.events import Codes, Float32s, Float64s, Int64s, StreamName, TopicPartition, UInt64s
 
 PART_ROWS = 8192
 """Most rows of a part."""
 MOST_CLASSES = 1000
-"""Most texts of a part's dictionary; those beyond are OTHER_TEXT."""
+"""Most texts of a part's dictionary, in the order in which they come; those beyond are OTHER_TEXT."""
 OTHER_TEXT = "other"
 NO_CLASS = 65535
 """The code of a prediction without a class."""
@@ -44,10 +30,10 @@ NO_CLASS = 65535
 class KeyedRows:
     """One part of the keyed rows of one partial pane.
 
-    `contract`: that of the pane, as in `Pane`. `part`: from 0. `ids`: digests, shape (n,). Of classification `codes`
-    (n,) are places in `classes`, or NO_CLASS; of regression `values` (n,), NaN if there is none; the other one is
-    empty. `probabilities` (n,): of predictions, NaN if there is none. `times` (n,): of labels, ms UTC.
-    `without_id`, `without_value`: rows of the pane that take no part, in part 0.
+    `contract`: that of the pane, as in `Pane`. `part`: from 0. `ids`: digests, shape (n,). The other columns have shape
+    (n,), or are empty if the stream has no such column: `codes`, of classes: places in `classes`, or NO_CLASS;
+    `values`, of numbers: NaN if there is none; `probabilities`, of predictions: NaN if there is none; `times`, of
+    labels: ms UTC. `without_id`, `without_value`: rows of the pane that take no part, in part 0.
     """
 
     model: str
@@ -75,122 +61,11 @@ class KeyedRows:
         return len(self.ids)
 
 
-class _Kept(msgspec.Struct):
-    """Rows of one batch, as far as they take part."""
-
-    time: Int64s
-    offset: Int64s
-    part: Int32s
-    ids: UInt64s
-    texts: list[str] | None
-    values: Float64s
-    probabilities: Float32s
-
-
-class OpenKeyed:
-    """The keyed rows of a pane that is open, of a stream with keys."""
-
-    def __init__(self, stream: StreamContract, keys: Keys) -> None:
-        self._names = frozenset(column.name for column in stream.columns)
-        self._mask = np.uint64((1 << keys.sample_bits) - 1)
-        self._kept: list[_Kept] = []
-        self._without_id = 0
-        self._without_value = 0
-
-    def add(self, rows: Rows) -> None:
-        """Take rows of the pane."""
-        if rows.ids is None:
-            return
-        is_there = rows.ids != NO_ID
-        self._without_id += int(len(rows) - is_there.sum())
-        wanted = is_there & ((rows.ids & self._mask) == 0)
-        texts, values, probabilities = _columns(rows, self._names)
-        known = ~np.isnan(values) | ~np.isnan(probabilities)
-        if texts is not None:
-            known |= rows.categorical_states[:, 0] == CellState.VALID
-        self._without_value += int((wanted & ~known).sum())
-        at = np.flatnonzero(wanted & known)
-        if len(at):
-            own = None if texts is None else [texts[i] for i in at.tolist()]
-            kept = (rows.time[at], rows.offset[at], rows.part[at], rows.ids[at])
-            self._kept.append(_Kept(*kept, own, values[at], probabilities[at]))
-
-    def seal(self, of: Rows, tp: TopicPartition, index: int, pane_ms: int) -> Iterator[KeyedRows]:
-        """Yield the parts. `of`: no rows of the model and stream, and names them."""
-        kept = self._kept
-        total = sum(len(one.ids) for one in kept)
-        if not total and not self._without_id and not self._without_value:
-            return
-        columns = [
-            np.concatenate([getattr(one, name) for one in kept]) if kept else np.zeros(0, dtype=kind)
-            for name, kind in _COLUMNS
-        ]
-        time, offset, part, ids, values, probabilities = columns
-        texts = [text for one in kept for text in one.texts or ()]
-        order = canonical_order(time, offset, part)
-        is_labels = of.stream == "labels"
-        for number, first in enumerate(range(0, max(total, 1), PART_ROWS)):
-            at = order[first : first + PART_ROWS]
-            classes, codes = _coded([texts[i] for i in at.tolist()]) if texts else ((), np.zeros(0, dtype=np.uint16))
-            yield KeyedRows(
-                of.model,
-                of.stream,
-                of.contract,
-                tp,
-                index,
-                pane_ms,
-                number,
-                ids[at],
-                classes,
-                codes,
-                values[at] if not texts else values[:0],
-                probabilities[at] if not is_labels else probabilities[:0],
-                time[at] if is_labels else time[:0],
-                self._without_id if number == 0 else 0,
-                self._without_value if number == 0 else 0,
-            )
-
-
-_COLUMNS: Sequence[tuple[str, Any]] = (
-    ("time", np.int64),
-    ("offset", np.int64),
-    ("part", np.int32),
-    ("ids", np.uint64),
-    ("values", np.float64),
-    ("probabilities", np.float32),
-)
-
-
-def _columns(rows: Rows, names: frozenset[str]) -> tuple[list[str] | None, Float64s, Float32s]:
-    """Texts, numbers and probabilities of rows, by the names of their columns."""
-    nothing = np.full(len(rows), np.nan)
-    numeric = np.where(rows.numeric_states == CellState.VALID, rows.numeric, np.nan)
-    texts = rows.categorical[0] if rows.categorical else None
-    has_values = texts is None and bool(names & {"prediction", "label"})
-    values = numeric[:, 0] if has_values else nothing
-    probability = numeric[:, int(has_values)] if "probability" in names else nothing
-    is_one = (probability >= 0) & (probability <= 1)
-    return texts, values, np.where(is_one, probability, np.nan).astype(np.float32)
-
-
-def _coded(texts: Sequence[str]) -> tuple[tuple[str, ...], Codes]:
-    """Return the dictionary of texts, in the order in which they come, and their codes; "" is no class."""
-    places: dict[str, int] = {}
-    codes = np.empty(len(texts), dtype=np.uint16)
-    for i, text in enumerate(texts):  # texts have no array form that is faster
-        if text in places:
-            codes[i] = places[text]
-        elif not text:
-            codes[i] = NO_CLASS
-        elif len(places) < MOST_CLASSES:
-            codes[i] = places.setdefault(text, len(places))
-        else:
-            codes[i] = places.setdefault(OTHER_TEXT, len(places))
-    return tuple(places), codes
-
-
 Length = Annotated[int, msgspec.Meta(gt=0)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
+_FARTHEST = 1 << 53
+"""Bound of times, ms: sums of them are exact."""
+Time = Annotated[int, msgspec.Meta(ge=-_FARTHEST, le=_FARTHEST)]
 
 
 class _KeyedValue(msgspec.Struct, array_like=True):
@@ -208,7 +83,7 @@ class _KeyedValue(msgspec.Struct, array_like=True):
     codes: bytes
     values: bytes
     probabilities: bytes
-    first_time: int
+    first_time: Time
     time_type: str
     times: bytes
     without_id: Natural
@@ -219,8 +94,8 @@ def encode_keyed(rows: KeyedRows) -> bytes:
     """The part as msgpack, each column in the smallest type that holds it."""
     code_type = "<u1" if len(rows.classes) < 255 else "<u2"
     first = int(rows.times.min()) if len(rows.times) else 0
-    times = rows.times - first
-    time_type = next(t for t in ("<u2", "<u4", "<i8") if not len(times) or times.max() <= np.iinfo(t).max)
+    times = (rows.times - first).astype(np.uint64)
+    time_type = next(t for t in ("<u2", "<u4", "<u8") if not len(times) or times.max() <= np.iinfo(t).max)
     return msgspec.msgpack.encode(
         _KeyedValue(
             rows.model,
@@ -250,11 +125,12 @@ def decode_keyed(value: bytes) -> KeyedRows:
     """The part of its bytes; raises FormatError."""
     try:
         raw = msgspec.msgpack.decode(value, type=_KeyedValue)
-        if raw.code_type not in ("<u1", "<u2") or raw.time_type not in ("<u2", "<u4", "<i8"):
+        if raw.code_type not in ("<u1", "<u2") or raw.time_type not in ("<u2", "<u4", "<u8"):
             raise FormatError(f"not keyed rows: codes of type {raw.code_type!r}, times of type {raw.time_type!r}")
-        written = np.frombuffer(raw.codes, dtype=raw.code_type)
-        none = np.iinfo(raw.code_type).max
-        codes = np.where(written == none, NO_CLASS, written).astype(np.uint16)
+        codes = np.frombuffer(raw.codes, dtype=raw.code_type)
+        times = np.frombuffer(raw.times, dtype=raw.time_type)
+        if (times > 2 * _FARTHEST).any():
+            raise FormatError("not keyed rows: a time is out of range")
         rows = KeyedRows(
             raw.model,
             raw.stream,
@@ -265,16 +141,47 @@ def decode_keyed(value: bytes) -> KeyedRows:
             raw.part,
             np.frombuffer(raw.ids, dtype="<u8").astype(np.uint64, copy=False),
             raw.classes,
-            codes,
+            np.where(codes == np.iinfo(raw.code_type).max, np.uint16(NO_CLASS), codes),
             np.frombuffer(raw.values, dtype="<f8").astype(np.float64, copy=False),
             np.frombuffer(raw.probabilities, dtype="<f4").astype(np.float32, copy=False),
-            np.frombuffer(raw.times, dtype=raw.time_type).astype(np.int64) + raw.first_time,
+            times.astype(np.int64) + raw.first_time,
             raw.without_id,
             raw.without_value,
         )
     except (msgspec.DecodeError, ValueError) as error:
         raise FormatError(f"not keyed rows: {error}") from error
-    lengths = {len(column) for column in (rows.codes, rows.values, rows.probabilities, rows.times) if len(column)}
-    if not lengths <= {len(rows)} or (codes[codes != NO_CLASS] >= len(rows.classes)).any():
-        raise FormatError("not keyed rows: its columns do not fit each other")
+    if fault := _fault(rows):
+        raise FormatError(f"not keyed rows: {fault}")
     return rows
+
+
+def _fault(rows: KeyedRows) -> str | None:
+    """What rows can't be, whoever has written them, or None."""
+    columns = {name: len(getattr(rows, name)) for name in ("codes", "values", "probabilities", "times")}
+    own = {name for name, length in columns.items() if length}
+    if any(columns[name] != len(rows) for name in own) or len(rows) > PART_ROWS:
+        return "their columns differ in length, or are too long"
+    if len(rows) and own not in _COLUMNS_OF.get(rows.stream, ()):
+        return f"rows of {rows.stream} with the columns {sorted(own)}"
+    is_class = rows.codes != NO_CLASS
+    if (rows.codes[is_class] >= len(rows.classes)).any() or len(set(rows.classes)) < len(rows.classes):
+        return "their classes are not those of their dictionary"
+    if (rows.ids == NO_ID).any() or (rows.stream == "labels" and not (is_class.all() and _are_finite(rows.values))):
+        return "a row has no id, or a label no value"
+    return None
+
+
+_COLUMNS_OF: dict[StreamName, tuple[set[str], ...]] = {
+    "predictions": (
+        {"codes"},
+        {"values"},
+        {"probabilities"},
+        {"codes", "probabilities"},
+        {"values", "probabilities"},
+    ),
+    "labels": ({"codes", "times"}, {"values", "times"}),
+}
+
+
+def _are_finite(values: Float64s) -> bool:
+    return bool(np.isfinite(values).all())

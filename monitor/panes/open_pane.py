@@ -16,7 +16,8 @@ from monitor.events import CellState, Int64s, OffsetRange, Rows, TopicPartition
 from monitor.panes import heavy
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid, encode_rows
-from monitor.panes.keyed import KeyedRows, OpenKeyed
+from monitor.panes.keyed import KeyedRows
+from monitor.panes.open_keyed import OpenKeyed
 from monitor.panes.pane import Pane, RawPane
 
 

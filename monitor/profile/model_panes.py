@@ -25,7 +25,8 @@ from monitor.events import Int64s, Rows, TopicPartition
 from monitor.ledger.position_records import ModelPosition, RowState
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid
-from monitor.panes.keyed import KeyedRows, OpenKeyed
+from monitor.panes.keyed import KeyedRows
+from monitor.panes.open_keyed import OpenKeyed
 from monitor.panes.open_pane import OpenPane
 from monitor.panes.pane import Pane, RawPane
 

@@ -191,12 +191,13 @@ class PartitionFold:
         """The watermark from which on models are folded that have none of their own; once there is a watermark."""
         return self.first_watermark if self.first_watermark is not None else self.watermark or 0
 
-    def end(self) -> None:
-        """End a plain file: decide on what waits, and seal what is open."""
+    def end(self, watermark: int | None = None) -> None:
+        """End a plain file: decide on what waits, and seal what is open, and all panes that end at `watermark`."""
         self._place(self.intake.flush(Flush(None), self.position, self._passed))
         ends = [end for lane in self.lanes.all if (end := lane.last_end()) is not None]
-        if self.watermark is not None and ends:
-            self.floor = max([self.watermark, *ends])
+        known = [at for at in (self.watermark, watermark) if at is not None]
+        if known and (ends or watermark is not None):
+            self.floor = max([*known, *ends])
             self._seal()
 
     # ------------------------------------------------------------------ output

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from monitor.config import load
 from monitor.config.built_in import GROUP
 from monitor.config.expression import parse
-from monitor.config.metrics import METRICS
+from monitor.config.measurable import averages_of
+from monitor.config.metrics import METRICS, Task
 from monitor.config.resolved import Rule
 from monitor.errors import ConfigurationError
 
@@ -409,15 +410,16 @@ def test_a_threshold_of_the_baseline_is_that_of_its_number(
 
 
 @pytest.mark.parametrize(
-    ("expr", "averages"),
+    ("expr", "task", "averages"),
     [
-        ("recall < 0.5", ("macro",)),
-        ('recall{average="weighted"} < 0.5', ("weighted",)),
-        ('recall{average!="macro"} < 0.5', ("weighted",)),
-        ('recall{average=~".*"} < 0.5', ("macro", "weighted")),
-        ("accuracy < 0.5", ()),
+        ("recall < 0.5", "classification_multiclass", ("macro",)),
+        ('recall{average="weighted"} < 0.5', "classification_multiclass", ("weighted",)),
+        ('recall{average!="macro"} < 0.5', "classification_multiclass", ("weighted",)),
+        ('recall{average=~".*"} < 0.5', "classification_multiclass", ("macro", "weighted")),
+        ("recall < 0.5", "classification_binary", ()),
+        ("accuracy < 0.5", "classification_multiclass", ()),
     ],
 )
-def test_averages_are_macro_unless_a_rule_selects(expr: str, averages: tuple[str, ...]) -> None:
-    """Only if there is something to average."""
-    assert parse(expr).averages == averages
+def test_averages_are_macro_unless_a_rule_selects(expr: str, task: Task, averages: tuple[str, ...]) -> None:
+    """Only where there is something to average."""
+    assert averages_of(parse(expr), task) == averages
