@@ -211,14 +211,14 @@ class Judge:
             key, basis = observation_key(observation), value[value.index(b'"data":') :]
             yield Message("observations", observation.end, self._model, key, value, basis)
 
-    def _observed_performance(self, performance: Performance) -> Iterator[Message]:
+    def _observed_performance(self, performance: Performance, at: int) -> Iterator[Message]:
         """Publish windows by the time of the prediction that have come further."""
         info = performance.info
         for observation in performance.observations():
             reference = "" if info is None else info.id
-            value = observation_message(observation, self._place, reference, ())
+            value = observation_message(observation, self._place, reference, (), at)
             key, basis = observation_key(observation), value[value.index(b'"data":') :]
-            yield Message("observations", observation.end, self._model, key, value, basis)
+            yield Message("observations", at, self._model, key, value, basis)
 
     # ------------------------------------------------------------------ silence and blindness
 
@@ -265,7 +265,7 @@ class Judge:
         performance = self.performance
         if performance is not None:
             performance.reach(at)
-            yield from self._observed_performance(performance)
+            yield from self._observed_performance(performance, at)
         judged = self._rule_set.judge(
             Judgement(
                 at=at,

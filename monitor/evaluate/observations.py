@@ -21,9 +21,10 @@ def observation_key(observation: Observation) -> str:
 
 
 def observation_message(
-    observation: Observation, place: Place, reference: str, thresholds: Sequence[Threshold]
+    observation: Observation, place: Place, reference: str, thresholds: Sequence[Threshold], at: int | None = None
 ) -> bytes:
-    """The message as the topic carries it. `reference`: the digest of what the window is compared with.
+    """The message as the topic carries it. `reference`: the digest of what the window is compared with. `at`: the pane
+    end (ms) at which labels have brought the window further, for one by the time of the prediction.
 
     Scores are written as they come: they are finite and rounded already.
     """
@@ -48,8 +49,8 @@ def observation_message(
     return CloudEvent(
         type="streamdrift.observation.v1",
         source=place.source,
-        id=f"{key}/{end}",
-        at=observation.end,
+        id=f"{key}/{end}" if at is None else f"{key}/{end}/{time_text(at)}",
+        at=observation.end if at is None else at,
         subject=f"{observation.model}/{observation.stream}",
         key=key,
         data=msgspec.Raw(_ENCODER.encode(data)),

@@ -279,3 +279,13 @@ def test_an_observation() -> None:
         '"totals":{"events":5000,"late_rate":0.0},'
         '"columns":{"amount_usd":{"psi":0.31,"ks":0.2},"country":{"psi":0.01}}}}'
     )
+
+
+def test_an_observation_of_performance_says_when_labels_brought_it_further() -> None:
+    """The same window comes again, each time with an id of its own, and in the order of the pane ends."""
+    window = replace(OBSERVATION, stream="performance", offsets=(), columns={})
+    at = [OBSERVATION.end + MINUTE, OBSERVATION.end + 3 * MINUTE]
+    messages = [json.loads(observation_message(window, PLACE, "", (), end)) for end in at]
+    assert [message["time"] for message in messages] == ["2026-11-21T10:41:00Z", "2026-11-21T10:43:00Z"]
+    key = f"fraud-scorer//performance/{WINDOW.name}/2026-11-21T10:40:00Z"
+    assert [message["id"] for message in messages] == [f"{key}/{message['time']}" for message in messages]
