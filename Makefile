@@ -18,6 +18,7 @@ RECORDS ?= 100000
 # LOCK_ARGS=--upgrade takes the newest versions; without it those in the lock stay where they can.
 LOCK_ARGS ?=
 # make chaos: how much of what; the full run is KILLS=200 EVENTS=2000000 FREEZES=50 JOINS=100 RESTARTS=20
+# LABELS=500000: so many in one night, of a model beside all others
 KILLS ?= 6
 EVENTS ?= 60000
 FREEZES ?= 1
@@ -26,6 +27,7 @@ RESTARTS ?= 0
 BROKERS ?= 1
 BROKER_KILLS ?= 0
 IDLE ?= 1
+LABELS ?= 3000
 SEED ?= 1
 # make simulate: the full run is SCHEDULES=20000; RESUME keeps what is done, so that it can be gone on with
 SCHEDULES ?= 500
@@ -41,7 +43,7 @@ NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables: PYTHON (interpreter), PYTEST_ARGS, WORKERS (make test), LOCK_ARGS (make lock),"
-	@echo "    KILLS, EVENTS, FREEZES, JOINS, RESTARTS, BROKERS, BROKER_KILLS, IDLE, SEED, DIR (make chaos)"
+	@echo "    KILLS, EVENTS, FREEZES, JOINS, RESTARTS, BROKERS, BROKER_KILLS, IDLE, LABELS, SEED, DIR (make chaos)"
 	@echo "    SCHEDULES, SEED, JOBS, RESUME (make simulate); SEEDS (make mutations); LOGS (make determinism); SEED (make lanes)"
 	@echo "    RECORDS, SEED (make fuzz); CONFIGS, SEED (make reload)"
 
@@ -65,7 +67,8 @@ lint: $(STAMP) ## ruff, mypy and import contracts
 
 chaos: $(STAMP) ## kill and freeze the service on real Kafka, and compare it with an undisturbed replay
 	@$(BIN)/python -m tests.chaos.run --kills $(KILLS) --events $(EVENTS) --freezes $(FREEZES) --joins $(JOINS) \
-		--restarts $(RESTARTS) --brokers $(BROKERS) --broker-kills $(BROKER_KILLS) --idle $(IDLE) --seed $(SEED) --dir $(DIR)
+		--restarts $(RESTARTS) --brokers $(BROKERS) --broker-kills $(BROKER_KILLS) --idle $(IDLE) --labels $(LABELS) \
+		--seed $(SEED) --dir $(DIR)
 
 mutations: $(STAMP) ## break the protocol on purpose: the simulation has to notice each time
 	@$(BIN)/python -m tests.simulation.mutations --seeds $(SEEDS)

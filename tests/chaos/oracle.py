@@ -20,7 +20,7 @@ from monitor.profile.partition import Drained
 from monitor.replay import Replay, ReplayLog, in_order
 from monitor.runner.sequences import SEQUENCE, WRITER
 from monitor.sources.recordings import captured
-from tests.chaos.scenario import PREFIX, TOPIC
+from tests.chaos.scenario import PREFIX
 
 MESSAGES = ("alerts", "retraining", "observations")
 MessageDigest = tuple[bytes | None, bytes]
@@ -31,13 +31,13 @@ class _Undisturbed(Replay):
     """A replay that keeps the dead letters too."""
 
     def __init__(self, log: ReplayLog) -> None:
-        self.dead_letters: dict[int, list[MessageDigest]] = defaultdict(list)
+        self.dead_letters: dict[TopicPartition, list[MessageDigest]] = defaultdict(list)
         super().__init__(log)
 
     def drain(self, tp: TopicPartition) -> Drained:
         drained = super().drain(tp)
         for letter in (dead_letter(rejected, tp) for rejected in drained.rejected):
-            self.dead_letters[tp.partition].append((letter.key, _with_headers(letter.value or b"", letter.headers)))
+            self.dead_letters[tp].append((letter.key, _with_headers(letter.value or b"", letter.headers)))
         return drained
 
 
@@ -47,7 +47,7 @@ def _with_headers(value: bytes, headers: Iterable[tuple[str, bytes]]) -> bytes:
 
 @dataclass
 class Expected:
-    """Messages by topic (without prefix; `dlq`) and partition, in order; and records by bucket."""
+    """Messages by topic (without prefix) and partition, in order; and records by bucket."""
 
     topics: dict[str, dict[int, list[MessageDigest]]] = field(default_factory=dict)
     buckets: Counter[str] = field(default_factory=Counter)
@@ -88,7 +88,9 @@ def expected(log: Path, config: str | None) -> Expected:
     for message in in_order(messages, recording.ledger_partitions):
         partition = ledger_partition(message.model, recording.ledger_partitions)
         found.topics[message.topic][partition].append((message.key.encode(), message.value))
-    found.topics["dlq"] = engine.dead_letters
+    for tp in recording.partitions:
+        letters = found.topics.setdefault(dead_letters_of("", tp.topic), {})
+        letters[tp.partition] = engine.dead_letters[tp]
     found.topics["firing"] = {p: _firing(alerts) for p, alerts in found.topics["alerts"].items()}
     found.buckets = sum(engine.buckets().values(), Counter())
     return found
@@ -133,15 +135,15 @@ def _compacted(records: Iterable[Any]) -> list[Any]:
 
 
 def _judge(servers: list[str], name: str, wanted: dict[int, list[MessageDigest]]) -> Verdict:
-    topic = dead_letters_of(PREFIX, TOPIC) if name == "dlq" else PREFIX + name
-    records = list(_records(servers, topic))
+    records = list(published_in(servers, PREFIX + name))
+    is_dead = name.startswith(dead_letters_of("", ""))
     if name == "firing":
         records = _compacted(records)
     found: dict[int, list[MessageDigest]] = defaultdict(list)
     numbers: dict[tuple[int, bytes], list[int]] = defaultdict(list)
     for record in records:
         headers = dict(record.headers)
-        value = _with_headers(record.value, record.headers) if name == "dlq" else record.value
+        value = _with_headers(record.value, record.headers) if is_dead else record.value
         found[record.partition].append((record.key, value))
         numbers[record.partition, headers[WRITER]].append(int(headers[SEQUENCE]))
     verdict = Verdict(sum(map(len, wanted.values())), len(records), 0, 0, 0, 0, 0)
@@ -163,7 +165,8 @@ def _by_key(messages: Iterable[MessageDigest]) -> set[tuple[bytes | None, tuple[
     return {(key, tuple(published)) for key, published in values.items()}
 
 
-def _records(servers: list[str], topic: str) -> Iterator[Any]:
+def published_in(servers: list[str], topic: str) -> Iterator[Any]:
+    """The records of a topic, up to its present end, as a plain read-committed consumer sees them."""
     consumer = kafka.KafkaConsumer(bootstrap_servers=servers, isolation_level="read_committed", metrics_enabled=False)
     try:
         tps = [kafka.TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic))]

@@ -21,7 +21,8 @@ STAYS_S = (4.0, 9.0)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Numbers of a run. `session_s`: session time-out of the group's members; a freeze is longer."""
+    """Numbers of a run. `session_s`: session time-out of the group's members; a freeze is longer. `labels`: those of
+    one night."""
 
     events: int
     kills: int
@@ -33,6 +34,7 @@ class Options:
     idle: bool
     seed: int
     session_s: float = 10.0
+    labels: int = 0
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -36,11 +36,11 @@ def table(report: dict[str, Any]) -> str:
     ]
     lines += [f"  {name:<36} {count}" for name, count in report["faults"].items()]
     lines.append(
-        f"  {'':<14}" + "".join(f"{name:>13}" for name in ("expected", "found", "missing", "duplicate", "other"))
+        f"  {'':<24}" + "".join(f"{name:>13}" for name in ("expected", "found", "missing", "duplicate", "other"))
     )
     for topic, v in report["topics"].items():
         lines.append(
-            f"  {topic:<14}" + "".join(f"{v[k]:>13}" for k in ("expected", "found", "missing", "duplicate", "other"))
+            f"  {topic:<24}" + "".join(f"{v[k]:>13}" for k in ("expected", "found", "missing", "duplicate", "other"))
         )
     lines.append(f"  quarantined {report['quarantined']}; buckets {report['buckets']}")
     lines += [f"FAILED: {problem}" for problem in report["problems"]] or ["HOLDS: the same bytes as undisturbed"]

@@ -3,9 +3,11 @@
     python -m tests.chaos.run --kills 200 --freezes 50 --joins 100 --restarts 20 --events 2000000 --seed 1 --dir DIR
 
 Three profile and two evaluate processes over six partitions; the traffic lasts as long as the faults, and its last
-events come after the last of them. Then everything is folded, captured and replayed, and alerts, retraining requests,
-observations and dead letters are compared byte for byte. A run that is interrupted is gone on with by the same
-command: DIR keeps the broker's data, how many events were sent, and which faults have been.
+events come after the last of them. With --labels there is a model whose labels come two days behind, so many of them
+in one night, and its twin without labels, which has to find the same drift in the predictions. Then everything is
+folded, captured and replayed, and alerts, retraining requests, observations and dead letters are compared byte for
+byte. A run that is interrupted is gone on with by the same command: DIR keeps the broker's data, how many events were
+sent, and which faults have been.
 """
 
 from __future__ import annotations
@@ -34,12 +36,13 @@ from monitor.settings import load_settings
 from tests.broker import Broker, Cluster
 from tests.chaos.absences import Absences
 from tests.chaos.crew import Crew, RunFailed
-from tests.chaos.oracle import expected, judge
+from tests.chaos.labelled import lacks_of_labels
+from tests.chaos.oracle import expected, judge, published_in
 from tests.chaos.plan import SETTLING_S, Fault, Options, faults
 from tests.chaos.progress import Progress
-from tests.chaos.reached import INPUTS, LEDGER, Reached
+from tests.chaos.reached import LEDGER, Reached
 from tests.chaos.report import lacks, table
-from tests.chaos.scenario import LEDGER_PARTITIONS, PARTITIONS, PREFIX, TOPIC, Feed, configuration
+from tests.chaos.scenario import LEDGER_PARTITIONS, PREFIX, Feed, configuration, topics
 from tests.chaos.sending import Sending
 from tests.chaos.stage import AGAIN, COMMIT
 
@@ -69,7 +72,8 @@ class Chaos:
         self._plan = faults(options)
         self._progress = Progress.load(folder, options)
         self._config = folder / "alerts.yaml"
-        self._config.write_text(configuration(options.idle))
+        self._config.write_text(configuration(options.idle, options.labels))
+        self._topics = topics(options.labels)
         self._cluster = cluster
         self._servers = self._cluster.address.split(",")
         self._crew = Crew(self._environment(), self._config, folder, self._progress.counts)
@@ -102,7 +106,7 @@ class Chaos:
             self._hire()
             try:
                 self._disturb(bus, sending)
-                caught_up_s = self._catch_up(Reached(bus), sending)
+                caught_up_s = self._catch_up(Reached(bus, self._topics), sending)
             finally:
                 self._progress.sent = sending.sent
                 self._progress.save(self._folder)
@@ -114,13 +118,14 @@ class Chaos:
                 bus.close()
 
     def _prepare(self, bus: KafkaBus) -> None:
-        if bus.partitions(TOPIC) is None:
-            bus.create(TOPIC, PARTITIONS)
+        for topic, partitions in self._topics.items():
+            if bus.partitions(topic) is None:
+                bus.create(topic, partitions)
         settings = load_settings(prefix=PREFIX, ledger_partitions=LEDGER_PARTITIONS, config=self._config)
         prepare(bus, load(self._config.read_text(), str(self._config)), settings)
 
     def _feed(self) -> Feed:
-        return Feed(self._options.events, self._options.seed, self._options.idle)
+        return Feed(self._options.events, self._options.seed, self._options.idle, self._options.labels)
 
     def _hire(self) -> None:
         for stage, count in (("profile", PROFILES), ("evaluate", EVALUATES)):
@@ -136,7 +141,7 @@ class Chaos:
 
     def _disturb(self, bus: KafkaBus, sending: Sending) -> None:
         """The faults one after the other, each when it is due."""
-        reached, reported, last = Reached(bus), 0.0, self._plan[-1].at
+        reached, reported, last = Reached(bus, self._topics), 0.0, self._plan[-1].at
         self._wait(self._crew.all_joined, "all processes are up")
         sending.start()
         before = time.monotonic()
@@ -215,7 +220,7 @@ class Chaos:
         if self._absences.none_answers:
             return None
         try:
-            return {"profile": reached.lag(INPUTS), "evaluate": reached.lag(LEDGER)}
+            return {"profile": reached.lag(reached.inputs), "evaluate": reached.lag(LEDGER)}
         except StreamdriftError:
             return None
 
@@ -247,7 +252,7 @@ class Chaos:
             raise RunFailed(f"the producer failed: {sending.failed!r}")
         self._progress.sent = sending.sent
         began = time.monotonic()
-        self._wait(lambda: self._is_zero(reached, INPUTS), "the input is folded")
+        self._wait(lambda: self._is_zero(reached, reached.inputs), "the input is folded")
         self._wait(lambda: all(m.running for m in self._crew.members if not m.extra), "all processes are up")
         self._wait(lambda: not any(m.extra for m in self._crew.members), "those who joined have left")
         self._wait(lambda: self._is_zero(reached, LEDGER), "the ledger is judged")
@@ -276,11 +281,11 @@ class Chaos:
 
     def _report(self, bus: KafkaBus, caught_up_s: float, seconds: float) -> dict[str, Any]:
         log = self._folder / "captured.jsonl"
-        self._streamdrift("capture", TOPIC, "--out", str(log))
+        self._streamdrift("capture", *self._topics, "--out", str(log))
         self._say("replaying the captured log")
         wanted = expected(log, None if self._options.idle else self._config.read_text())
         verdicts = judge(self._servers, wanted)
-        buckets = Reached(bus).buckets()
+        buckets = Reached(bus, self._topics).buckets()
         counts = self._progress.counts
         problems = [f"{name}: {verdict}" for name, verdict in verdicts.items() if not verdict.holds]
         records = buckets.pop("records")
@@ -288,6 +293,8 @@ class Chaos:
             problems.append(f"buckets {buckets} of {records} records; a replay gives {dict(wanted.buckets)}")
         if buckets.get(QUARANTINED, 0):
             problems.append(f"{buckets[QUARANTINED]} records are quarantined")
+        if self._options.labels:
+            problems += lacks_of_labels(self._messages("alerts"), self._messages("observations"))
         return {
             "options": asdict(self._options),
             "seconds": round(seconds),
@@ -302,6 +309,9 @@ class Chaos:
             "problems": problems + lacks(self._options, counts, verdicts),
         }
 
+    def _messages(self, topic: str) -> list[dict[str, Any]]:
+        return [json.loads(record.value) for record in published_in(self._servers, PREFIX + topic)]
+
     def _streamdrift(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "monitor.cli.main", *arguments]
         done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)
@@ -314,22 +324,23 @@ class Chaos:
 
 def _options(arguments: argparse.Namespace) -> Options:
     a = arguments
-    return Options(
-        a.events, a.kills, a.freezes, a.joins, a.restarts, a.broker_kills, a.brokers, bool(a.idle), a.seed, a.session
-    )
+    times = a.kills, a.freezes, a.joins, a.restarts, a.broker_kills
+    return Options(a.events, *times, a.brokers, bool(a.idle), a.seed, a.session, a.labels)
 
 
 def main() -> int:
     """The command; 0 when everything holds."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     numbers = (("events", 60_000), ("kills", 6), ("freezes", 1), ("joins", 2), ("restarts", 0), ("broker-kills", 0))
-    for name, default in (*numbers, ("brokers", 1), ("idle", 1), ("seed", 1)):
+    for name, default in (*numbers, ("brokers", 1), ("idle", 1), ("seed", 1), ("labels", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--session", type=float, default=10.0, help="session time-out of the groups, seconds")
     parser.add_argument("--dir", type=Path, required=True, help="working folder; a run found there is gone on with")
     parser.add_argument("--keep", action="store_true", help="keep the broker's data and the captured log")
     arguments = parser.parse_args()
     options = _options(arguments)
+    if options.labels and not options.idle:
+        parser.error("labels get heartbeats, and --idle 0 is to have none")
     sys.setswitchinterval(SWITCH_S)
 
     def say(line: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -10,6 +10,8 @@ from monitor.events import Outgoing
 from producers.schedule import Drift
 from producers.synthetic import numeric_columns, numeric_traffic
 from producers.traffic import Traffic
+from tests.chaos import labelled
+from tests.chaos.labelled import Labelled
 
 TOPIC = "chaos.features"
 PREFIX = "chaos."
@@ -74,23 +76,42 @@ TRIGGER = """
 """
 
 
-def configuration(idle: bool) -> str:
+def topics(labels: int) -> Mapping[str, int]:
+    """The input topics of a run whose night brings so many labels (0: there are none), with their partitions."""
+    return {TOPIC: PARTITIONS, **(labelled.TOPICS if labels else {})}
+
+
+def configuration(idle: bool, labels: int = 0) -> str:
     """alerts.yaml of the run. Where no partition is to be idle there is no heartbeat in a year."""
     columns = ", ".join(numeric_columns(COLUMNS))
     parts = [HEAD.format(idle_timeout="2s" if idle else "365d")]
     parts += [MODEL.format(model=model, topic=TOPIC, columns=columns) for model in MODELS]
-    parts += [DETECTORS, *(GROUP.format(model=model) for model in MODELS), "\nretraining:\n"]
+    detectors, groups = (labelled.DETECTORS, labelled.GROUPS) if labels else ("", "")
+    parts += [labelled.MODELS] if labels else []
+    parts += [DETECTORS.replace("groups:\n", detectors.lstrip("\n") + "groups:\n")]
+    parts += [*(GROUP.format(model=model) for model in MODELS), groups, "\nretraining:\n"]
     parts += [TRIGGER.format(model=model) for model in MODELS]
     return "".join(parts)
 
 
 @dataclass(frozen=True)
 class Feed:
-    """The run's records: `events` of them, by one seed. `idle`: one partition is silent for a part of the run."""
+    """The run's records: `events` of them, by one seed. `idle`: one partition is silent for a part of the run.
+
+    `labels`: so many come in one night, of a model beside all others; 0: there is no such model.
+    """
 
     events: int
     seed: int
     idle: bool
+    labels: int = 0
+
+    def all_records(self, start: int = 0) -> Iterator[list[Outgoing]]:
+        """The record of each event from number `start` on, with those of the model with labels beside it."""
+        beside = Labelled(self.labels, self.seed) if self.labels else None
+        for number, record in enumerate(self.records(start), start):
+            records = [] if record is None else [record]
+            yield records if beside is None else records + beside.beside(number, self.events)
 
     def records(self, start: int = 0) -> Iterator[Outgoing | None]:
         """One an event, from the event of number `start` on; None where the event is kept back."""

@@ -22,7 +22,7 @@ class Sending:
         self.sent = start
         self.failed: BaseException | None = None
         self._bus = KafkaBus(servers, PATIENT)
-        self._records = feed.records(start)
+        self._records = feed.all_records(start)
         self._events = feed.events
         self._allowed = allowed
         self._stopping = Event()
@@ -44,8 +44,8 @@ class Sending:
                 if due <= 0:
                     time.sleep(0.02)
                     continue
-                for record in islice(self._records, due):
-                    if record is not None:
+                for records in islice(self._records, due):
+                    for record in records:
                         sender.send(record)
                 sender.flush()
                 self.sent += due

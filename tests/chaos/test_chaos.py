@@ -23,6 +23,7 @@ SMALL = Options(
     idle=True,
     seed=1,
     session_s=3.0,
+    labels=3000,
 )
 
 

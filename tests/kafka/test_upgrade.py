@@ -23,7 +23,7 @@ from monitor.service import prepare
 from monitor.settings import load_settings
 from tests.broker import Broker
 from tests.chaos.oracle import MessageDigest, expected
-from tests.chaos.reached import INPUTS, LEDGER, Reached
+from tests.chaos.reached import LEDGER, Reached
 from tests.chaos.scenario import LEDGER_PARTITIONS, PARTITIONS, PREFIX, TOPIC, Feed, configuration
 from tests.kafka.release import NEW_METRIC, NEXT_VERSION, ROOT, make_next_release
 from tests.kafka.service import COMMAND, Service, environment
@@ -83,7 +83,7 @@ class Upgrade:
             if record is not None:
                 sender.send(record)
         sender.close()
-        self._wait(lambda: self._reached.lag(INPUTS) == 0, "all was read")
+        self._wait(lambda: self._reached.lag(self._reached.inputs) == 0, "all was read")
         self.judge()
 
     def judge(self) -> None:
