@@ -13,7 +13,7 @@ from typing import Annotated, Literal, assert_never, get_args
 
 from pydantic import Field
 
-from monitor.config.metrics import COMPARED
+from monitor.config.metrics import AVERAGED, AVERAGES, COMPARED
 from monitor.config.pattern import matches
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -106,6 +106,13 @@ class Comparison:
     def needs_baseline(self) -> bool:
         """True if the threshold depends on the baseline."""
         return "baseline" in _names(self.right)
+
+    @property
+    def averages(self) -> tuple[str, ...]:
+        """The averages that it is about in a model of many classes; none if its metric is not averaged."""
+        if self.metric not in AVERAGED:
+            return ()
+        return tuple(one for one in AVERAGES if self.matches({"average": one})) if self.selectors else AVERAGES[:1]
 
     @property
     def compares(self) -> bool:

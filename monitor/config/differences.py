@@ -18,7 +18,6 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from monitor.config.inputs import InputRefused, ResolvedInput, lanes_of, resolve_inputs, series_of
-from monitor.config.measurable import averages_of
 from monitor.config.metrics import METRICS, SILENCE
 from monitor.config.resolved import Config, DetectorSpec, ModelRules, Rule
 from monitor.contract import ModelContract, lane_contract
@@ -182,7 +181,8 @@ def _selection(rule: Rule, side: Running) -> frozenset[str]:
         streams = side.contract.streams if metric.name == SILENCE else lanes_of(side.contract)
         names = {s.stream: {"stream": s.stream} for s in streams}
     elif metric.subject == "performance":
-        return frozenset(averages_of(rule.comparison, side.rules.task) or ["performance"])
+        is_averaged = side.rules.task == "classification_multiclass"
+        return frozenset((rule.comparison.averages if is_averaged else ()) or ["performance"])
     elif metric.subject == "detector":
         for detector, stream, column in _watched(side):
             labels = {"detector": detector, "stream": stream, "column": column}

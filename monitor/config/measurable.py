@@ -5,9 +5,9 @@ A rule of many models is for those of them that have its metric, and is refused 
 
 from __future__ import annotations
 
-from monitor.config.comparison import Comparison, Selector
+from monitor.config.comparison import Comparison
 from monitor.config.expression import ExpressionError, parse
-from monitor.config.metrics import AVERAGED, AVERAGES, METRICS, OF_PROBABILITIES, Metric, Need, Task
+from monitor.config.metrics import METRICS, OF_PROBABILITIES, Metric, Need
 from monitor.config.model import ModelEntry, RuleEntry
 
 ADD_LABELS = "needs labels: add streams.labels, and the columns id and label"
@@ -43,14 +43,6 @@ def _parsed(rule: RuleEntry) -> Comparison | None:
         return parse(rule.expr)
     except ExpressionError:
         return None
-
-
-def averages_of(comparison: Comparison, task: Task) -> tuple[str, ...]:
-    """Return the averages that a rule on performance is judged on; none of a metric that is not averaged."""
-    if comparison.metric not in AVERAGED or task != "classification_multiclass":
-        return ()
-    chosen = comparison.selectors or (Selector("average", "=", AVERAGES[0]),)
-    return tuple(average for average in AVERAGES if all(one.matches({"average": average}) for one in chosen))
 
 
 def lack_for_rule(comparison: Comparison, confidence: float | None, model: ModelEntry) -> str | None:

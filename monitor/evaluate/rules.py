@@ -31,7 +31,7 @@ from math import isfinite
 from typing import NamedTuple
 
 from monitor.config.comparison import Comparison
-from monitor.config.metrics import AVERAGES, METRICS, SILENCE
+from monitor.config.metrics import METRICS, SILENCE
 from monitor.config.resolved import ModelRules, Rule
 from monitor.config.template import Placeholder
 from monitor.config.template import parse as parse_template
@@ -276,11 +276,10 @@ def _of_performance(compiled: _Compiled, judgement: Judgement) -> Iterator[_Inst
 
 
 def _averages(metric: str, comparison: Comparison, totals: Series) -> list[tuple[str, Labels]]:
-    """The series that a metric of performance names: of several classes the average that is selected, or the first."""
+    """The series that a metric of performance names: of several classes the averages that the rule is about."""
     if metric in totals:
         return [(metric, ())]
-    chosen = [s for s in comparison.selectors if s.label == AVERAGE]
-    names = AVERAGES if chosen else AVERAGES[:1]
+    names = comparison.averages
     return [(f"{metric}_{one}", ((AVERAGE, one),)) for one in names if f"{metric}_{one}" in totals]
 
 
