@@ -237,7 +237,11 @@ class ModelFold:
         for lane in self._lanes.by_stream.values():
             lane.begin(start)
         yield from self._report_lanes()
-        taken = [part for part in self._parts.take(start, start + pane_ms) if part.tp in self.decisions.inputs]
+        held = [part for part in self._parts.take(start + pane_ms) if part.tp in self.decisions.inputs]
+        before = [part for part in held if part.start + part.pane_ms <= start]  # it has no pane there
+        taken = held[len(before) :]
+        if self._performance is not None:
+            self._performance.pass_over(part for part in before if isinstance(part, KeyedRows))
         parts = [part for part in taken if not isinstance(part, KeyedRows)]
         outcomes = self._fold_labels(start, [part for part in taken if isinstance(part, KeyedRows)])
         if parts:

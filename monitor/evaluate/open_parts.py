@@ -26,11 +26,10 @@ class OpenParts:
         """Keep a part until its time is folded."""
         self._parts.setdefault(part.start + part.pane_ms, []).append(part)
 
-    def take(self, start: int, end: int) -> list[Part]:
-        """All parts that end in (start, end], as they came; those that ended before are forgotten with them."""
+    def take(self, end: int) -> list[Part]:
+        """All parts that end at or before `end`, by where they end, and then as they came."""
         past = sorted(at for at in self._parts if at <= end)
-        taken = [(at, self._parts.pop(at)) for at in past]
-        return [part for at, parts in taken if at > start for part in parts]
+        return [part for at in past for part in self._parts.pop(at)]
 
     def keep_from(self, life: int) -> None:
         """Forget the parts of lanes before that life of the model."""

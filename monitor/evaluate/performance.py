@@ -156,7 +156,7 @@ class Performance:
             outcomes = self.outcomes.pane(start, self._pane_ms, joined, layout, names)
         if joined.opened is not None or joined.closed or len(joined.added.cohort) or len(predictions.ids):
             self._tables.clear()
-            self._look_for_references()
+        self._look_for_references(start + self._pane_ms)
         return outcomes, [self._notice(closing, start) for closing in joined.closed if closing.needed is not None]
 
     def next_stop(self, start: int) -> int | None:
@@ -165,16 +165,23 @@ class Performance:
         stops = [] if closing is None else [-(-max(closing, start + 1) // self._pane_ms) * self._pane_ms]
         cohorts = self._join.cohorts
         last = cohorts[-1].end or cohorts[-1].start if cohorts else None
+        if last is not None:  # with that pane the newest cohort may be complete
+            stops.append(-(-last // self._pane_ms) * self._pane_ms - self._pane_ms)
         for spec in self._windows.values():
             if spec.time_ms is not None and last is not None and start < last + spec.time_ms:
                 step = spec.every_ms or spec.time_ms
                 stops.append(((start + self._pane_ms) // step + 1) * step - self._pane_ms)
         return min((stop for stop in stops if stop > start), default=None)
 
-    def _look_for_references(self) -> None:
+    def pass_over(self, keyed: Iterable[KeyedRows]) -> None:
+        """Count the labels among keyed rows that came before the model's first pane: they meet no prediction."""
+        self._join.counters["unmatched"] += sum(len(part) for part in keyed if part.stream == "labels")
+
+    def _look_for_references(self, now: int) -> None:
+        """Begin with outcomes, and take the reference, if enough is complete at the end of a pane, `now`."""
         if self.outcomes.has_begun and self.reference is not None:
             return
-        complete = first_complete(self._join.cohorts, self._spec.mature)
+        complete = first_complete(self._join.cohorts, self._spec.mature, now)
         self.outcomes.has_begun = self.outcomes.has_begun or bool(complete)
         if self.reference is None:
             self.reference = make_reference(complete, self._pairs, self.wanted)
@@ -281,7 +288,7 @@ class Performance:
         else:
             longest = max(spec.time_ms or 0 for spec in self._windows.values())
             kept = (cohort.number for cohort in cohorts if (cohort.end or _FOREVER) > live.start - longest)
-            first = min(kept, default=live.number)
+            first = min(kept, default=live.number) - 1  # windows that begin behind it are known to be whole
         if first > cohorts[0].number:
             self._join.forget_before(first)
             self._pairs.forget_before(self._join.cohorts[0].number)
@@ -306,7 +313,8 @@ class Performance:
     @property
     def reference_labels(self) -> int:
         """How many labels the first complete cohorts have."""
-        return sum(cohort.labelled for cohort in first_complete(self._join.cohorts, self._spec.mature))
+        complete = first_complete(self._join.cohorts, self._spec.mature, self._to_ms)
+        return sum(cohort.labelled for cohort in complete)
 
     # ------------------------------------------------------------------ what rules and messages ask
 

@@ -109,11 +109,15 @@ def _mean_and_deviation(values: Float64s) -> tuple[float, float]:
     return mean, sqrt(float(total(gaps * gaps)) / (len(values) - 1))
 
 
-def first_complete(cohorts: Sequence[Cohort], mature: float) -> list[Cohort]:
-    """Return the first cohorts, as far as each is mature or final; those without labels are passed over."""
+def first_complete(cohorts: Sequence[Cohort], mature: float, now: int) -> list[Cohort]:
+    """Return the first cohorts, as far as each is final, or has ended by `now` (ms) and is mature.
+
+    Those without labels are passed over.
+    """
     found = []
     for cohort in cohorts:
-        is_mature = cohort.end is not None and cohort.labelled >= mature * cohort.predictions
+        has_ended = cohort.end is not None and cohort.end <= now
+        is_mature = has_ended and cohort.labelled >= mature * cohort.predictions
         if cohort.closed is None and not is_mature:
             break
         found.append(cohort)
