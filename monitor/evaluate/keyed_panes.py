@@ -71,7 +71,7 @@ class Coding:
     def predictions(self, parts: Iterable[KeyedRows]) -> Predictions:
         """The predictions of a pane."""
         ordered = [part for group in _by_partition(parts) for part in group]
-        self.unusable["predictions"] += sum(part.without_value for part in ordered)
+        self.unusable["predictions"] += sum(part.without_id + part.without_value for part in ordered)
         ids = np.concatenate([np.zeros(0, dtype=np.uint64), *(part.ids for part in ordered)])
         probability = np.concatenate([np.zeros(0, dtype=np.float32), *(_probabilities(part) for part in ordered)])
         value = self._values(ordered, "predictions")

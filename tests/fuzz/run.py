@@ -1,8 +1,9 @@
 """Fuzz the input: bad records mixed one to one with good ones, and the twin with tombstones in their place.
 
-    python -m tests.fuzz.run [--records N] [--seed S]
+    python -m tests.fuzz.run [--records N] [--seed S] [--labels]
 
-Prints what became of the records of each recipe, and ends with 1 where a promise is broken. A seed repeats its run.
+With --labels it is labels that are bad, and what is said of the good ones and their predictions has to stay. Prints
+what became of the records of each recipe, and ends with 1 where a promise is broken. A seed repeats its run.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Annotated
 import typer
 
 from monitor.codec.reasons import QUARANTINED, SENTENCES
+from tests.fuzz import labels
 from tests.fuzz.mutants import is_json
 from tests.fuzz.service import Line, Outcome, a_log, serve, twin
 
@@ -38,14 +40,15 @@ class Result:
         """The promises that this run breaks; `serve` itself has checked that every record is in its bucket."""
         records = sum(self.fates.values())
         reasons = Counter(self.first.dead.values())
-        few = [r for r in SENTENCES if r != QUARANTINED and reasons[r] < LEAST_OF_A_REASON * records]
+        own = [reason for reason in SENTENCES if reason not in (QUARANTINED, *labels.REASONS)]
+        few = [reason for reason in own if reasons[reason] < LEAST_OF_A_REASON * records]
         alerts = Counter(json.loads(value)["data"]["labels"]["alertname"] for value in self.first.alerts)
         found = {
             f"only {self.json_share:.0%} of the bad records are JSON": self.json_share < LEAST_JSON,
             f"too few dead letters of {few} to prove anything": bool(few),
             f"the drift was not found: {dict(alerts)}": not alerts["Psi"],
             "the twin's alerts are others": self.first.alerts != self.second.alerts,
-            "the twin's observations are others": self.first.observations != self.second.observations,
+            "the twin's observations are others": len(self.first.observations) != len(self.second.observations),
             "the twin has dead letters": bool(self.second.dead),
             "a good record is a dead letter": any(self.fates["good", reason] for reason in SENTENCES),
         }
@@ -55,11 +58,15 @@ class Result:
 def run(records: int, seed: int) -> Result:
     """Both runs of one seed."""
     lines = a_log(records, seed)
-    bad = [line for line in lines if line.recipe is not None]
-    json_share = sum(is_json(line.value or b"") for line in bad) / len(bad)
     first = serve(lines)
     second = serve(twin(lines, first.dead))
-    return Result(lines, first, second, json_share, fates(lines, first))
+    return Result(lines, first, second, json_share(lines), fates(lines, first))
+
+
+def json_share(lines: Sequence[Line]) -> float:
+    """Which share of the bad records is JSON."""
+    bad = [line for line in lines if line.recipe is not None]
+    return sum(is_json(line.value or b"") for line in bad) / len(bad)
 
 
 def fates(lines: Sequence[Line], outcome: Outcome) -> Counter[tuple[str, str]]:
@@ -76,15 +83,18 @@ def fates(lines: Sequence[Line], outcome: Outcome) -> Counter[tuple[str, str]]:
 def main(
     records: Annotated[int, typer.Option(min=1000, help="Bad records, and as many good ones.")] = 100_000,
     seed: Annotated[int, typer.Option(help="Seed of the log.")] = 1,
+    of_labels: Annotated[bool, typer.Option("--labels", help="Fuzz labels alone.")] = False,
 ) -> None:
     """Fuzz the input of the service."""
-    typer.echo(f"seed {seed}, {records} bad records and as many good ones")
-    result = run(records, seed)
-    for (recipe, fate), count in sorted(result.fates.items()):
+    typer.echo(f"seed {seed}, {records} bad {'labels' if of_labels else 'records'} and as many good ones")
+    result: Result | labels.Result = labels.run(records, seed) if of_labels else run(records, seed)
+    for (recipe, fate), count in sorted(fates(result.lines, result.first).items()):
         typer.echo(f"  {recipe:<18} {fate:<18} {count:>8}")
-    buckets = {name: count for name, count in sorted(result.first.buckets.items()) if count}
-    typer.echo(f"{result.json_share:.0%} of the bad ones are JSON; buckets: {buckets}")
-    typer.echo(f"{len(result.first.alerts)} alerts, {result.first.observations} observations")
+    buckets = {name: count for name, count in sorted(result.first.total.items()) if count}
+    typer.echo(f"{json_share(result.lines):.0%} of the bad ones are JSON; buckets: {buckets}")
+    if result.first.labels:
+        typer.echo(f"labels: {result.first.labels}")
+    typer.echo(f"{len(result.first.alerts)} alerts, {len(result.first.observations)} observations")
     broken = result.broken()
     for promise in broken:
         typer.echo(f"BROKEN: {promise}")

@@ -25,7 +25,7 @@ from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics
 from monitor.telemetry import get_log
-from tests.accounts import check_accounts
+from tests.accounts import accounts, check_accounts
 from tests.fuzz.mutants import RECIPES, Event, mutate, plain
 from tests.references import AtOnce
 
@@ -130,12 +130,21 @@ def a_log(records: int, seed: int) -> list[Line]:
 
 @dataclass
 class Outcome:
-    """What a run said and where its records went. `dead`: reason of each dead letter by topic, partition and offset."""
+    """What a run said and where its records went. `dead`: reason of each dead letter by topic, partition and offset.
+
+    `observations`: messages. `labels`: what became of predictions and labels, by the metrics of the service.
+    """
 
     alerts: list[bytes]
-    observations: int
-    buckets: Counter[str]
+    observations: list[bytes]
+    buckets: dict[TopicPartition, Counter[str]]
     dead: dict[tuple[str, int, int], str]
+    labels: dict[str, int]
+
+    @property
+    def total(self) -> Counter[str]:
+        """The buckets of all partitions together."""
+        return sum(self.buckets.values(), Counter())
 
 
 def serve(lines: Sequence[Line], chunk: int = 2000, config: Config = CONFIG, partitions: int = PARTITIONS) -> Outcome:
@@ -147,15 +156,10 @@ def serve(lines: Sequence[Line], chunk: int = 2000, config: Config = CONFIG, par
     create_topics(bus, TOPICS, topics)
     log, place = get_log("test"), Place("/s", "http://localhost", "0", "memory")
     with capture_logs():
+        evaluate = EvaluateStage(bus, config, TOPICS, place, AtOnce(), lambda: 0.0, log)
         loops = [
             Loop(bus, ProfileStage(bus, config, TOPICS, lambda: 0.0, log), "one-profile", lambda: 0.0, 0.0),
-            Loop(
-                bus,
-                EvaluateStage(bus, config, TOPICS, place, AtOnce(), lambda: 0.0, log),
-                "one-evaluate",
-                lambda: 0.0,
-                0.0,
-            ),
+            Loop(bus, evaluate, "one-evaluate", lambda: 0.0, 0.0),
         ]
         sender = bus.sender()
         for start in range(0, len(lines), chunk):
@@ -165,10 +169,17 @@ def serve(lines: Sequence[Line], chunk: int = 2000, config: Config = CONFIG, par
         _turn(loops, 30)
     return Outcome(
         sorted(_values(bus, "alerts")),
-        sum(1 for _ in _values(bus, "observations")),
-        check_accounts(bus, TOPICS, topics),
+        list(_values(bus, "observations")),
+        _buckets(bus, topics),
         {place: reason for topic in topics for place, reason in _dead(bus, topic)},
+        {one.labels[1]: int(one.value) for one in evaluate.numbers() if one.name.startswith("streamdrift_label_rows")},
     )
+
+
+def _buckets(bus: MemoryBus, topics: Sequence[str]) -> dict[TopicPartition, Counter[str]]:
+    """Where the records of each partition went; each is in one place, or this fails."""
+    check_accounts(bus, TOPICS, topics)
+    return {tp: Counter(account.buckets) for tp, account in accounts(bus, TOPICS, topics).items()}
 
 
 def _turn(loops: Iterable[Loop], times: int) -> None:
