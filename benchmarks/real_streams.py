@@ -123,8 +123,9 @@ def write_config(stream: RealStream, reference: Path, out: Path) -> None:
     }
     config["detectors"] = {"value_adwin": config["detectors"]["value_adwin"]}
     for group in config["groups"]:
-        group["model"] = stream.name
+        group["models"] = [stream.name]
         group["rules"] = [rule for rule in group["rules"] if rule["alert"] in KEPT]
+    config["groups"] = [group for group in config["groups"] if group["rules"]]
     del config["retraining"]
     with out.open("w") as file:
         yaml.dump(config, file)

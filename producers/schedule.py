@@ -6,9 +6,10 @@
     - {at: 1h, column: amount_usd, kind: variance, size: 2}               # the spread doubles around the same mean
     - {at: 1h, until: 2h, column: country, kind: missingness, size: 0.2}  # a fifth of the values are null
     - {at: 5000, column: country, kind: new_category, size: 0.1, category: XX}
+    - {at: 8000, column: label, kind: concept, size: 0.6, over: 1000}     # fraud is another one; features stay
 
 `at`, `until`, `over`, `period`: a number of events, or a duration of event time since the start, as `90s` or `1h30m`.
-`until` may be left out; `over` and `period` are counted as `at` is.
+`until` may be left out, and `over` of a concept, which changes at once then. Both lengths are counted as `at` is.
 """
 
 from __future__ import annotations
@@ -28,19 +29,27 @@ from monitor.contract import ColumnKind
 from monitor.errors import ConfigurationError, Problem
 from monitor.events import Float64s, Int64s
 
-Kind = Literal["step", "ramp", "recurring", "variance", "missingness", "new_category"]
+Kind = Literal["step", "ramp", "recurring", "variance", "missingness", "new_category", "concept"]
+TrafficKind = ColumnKind | Literal["label"]
+"""The kind of a column of traffic: the outcomes, which labels tell, are one of them."""
 
 _LARGEST_FILE = 1 << 20
-_COLUMNS: Mapping[Kind, tuple[ColumnKind, ...]] = {
+_COLUMNS: Mapping[Kind, tuple[TrafficKind, ...]] = {
     "step": ("numerical", "binary"),
     "ramp": ("numerical", "binary"),
     "recurring": ("numerical", "binary"),
     "variance": ("numerical",),
-    "missingness": ("numerical", "binary", "categorical"),
+    "missingness": ("numerical", "binary", "categorical", "label"),
     "new_category": ("categorical",),
+    "concept": ("label",),
 }
 _NEEDS: Mapping[Kind, str] = {"ramp": "over", "recurring": "period"}
-_SHARES: tuple[Kind, ...] = ("missingness", "new_category")
+_MAY_HAVE: Mapping[str, tuple[Kind, ...]] = {
+    "over": ("ramp", "concept"),
+    "period": ("recurring",),
+    "category": ("new_category",),
+}
+_SHARES: tuple[Kind, ...] = ("missingness", "new_category", "concept")
 
 
 class At(NamedTuple):
@@ -53,8 +62,8 @@ class At(NamedTuple):
 class Drift(msgspec.Struct, frozen=True):
     """One change of one column. Lengths are ms of event time where `timed`, else numbers of events.
 
-    `size`: standard deviations (step, ramp, recurring), a factor (variance), or a share of the rows. `length`: of a
-    ramp, or of a period. `end` is exclusive.
+    `size`: standard deviations (step, ramp, recurring), a factor (variance), or a share of the rows; of a concept, the
+    share of the new one. `length`: of a ramp, or of a period; 0: it changes at once. `end` is exclusive.
     """
 
     kind: Kind
@@ -75,7 +84,7 @@ class Drift(msgspec.Struct, frozen=True):
             on &= place < self.end
         if self.kind == "recurring":
             on &= since % self.length >= self.length // 2
-        if self.kind == "ramp":
+        if self.kind in ("ramp", "concept") and self.length:
             return np.where(on, np.clip(since / self.length, 0.0, 1.0), 0.0)
         return on.astype(np.float64)
 
@@ -93,7 +102,7 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     category: str | None = None
 
 
-def load_schedule(text: str, file: str, columns: Mapping[str, ColumnKind]) -> tuple[Drift, ...]:
+def load_schedule(text: str, file: str, columns: Mapping[str, TrafficKind]) -> tuple[Drift, ...]:
     """The drifts of a YAML or JSON file; raises ConfigurationError with all problems. `columns`: of the traffic."""
     entries = _parse(text, file)
     drifts: list[Drift] = []
@@ -143,7 +152,7 @@ def _scalar(value: object) -> object:
     return value
 
 
-def _drift(entry: _Entry, columns: Mapping[str, ColumnKind]) -> Drift:
+def _drift(entry: _Entry, columns: Mapping[str, TrafficKind]) -> Drift:
     """Raises ValueError for what the types can't say."""
     kind = columns.get(entry.column)
     if kind is None:
@@ -158,11 +167,11 @@ def _drift(entry: _Entry, columns: Mapping[str, ColumnKind]) -> Drift:
         raise ValueError(f"size {entry.size:g} is a share of the rows; write a number from 0 to 1")
     if entry.kind == "variance" and entry.size < 0:
         raise ValueError(f"size {entry.size:g} is a factor of the spread; write 0 or more")
-    for name, owner in (("over", "ramp"), ("period", "recurring"), ("category", "new_category")):
-        if getattr(entry, name) is not None and entry.kind != owner:
-            raise ValueError(f"{name} belongs to {owner}, not to {entry.kind}")
+    for name, owners in _MAY_HAVE.items():
+        if getattr(entry, name) is not None and entry.kind not in owners:
+            raise ValueError(f"{name} belongs to {' and '.join(owners)}, not to {entry.kind}")
     start, timed = _length(entry.at, "at")
-    needed = _NEEDS.get(entry.kind)
+    needed = _NEEDS.get(entry.kind) or ("over" if entry.over is not None else None)
     return Drift(
         entry.kind,
         entry.column,

@@ -2,12 +2,13 @@
 
 The fraud scorer is a fixed logistic function of its features, so a drift of a feature moves its predictions too.
 The same seed gives the same traffic; a drift changes nothing before its start, and nothing but its column and score.
+What is fraud follows the same function, and surer than the scorer is; labels tell it later (`labels.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,8 @@ import numpy as np
 from monitor.contract import ColumnKind
 from monitor.events import Float64s, Outgoing
 from producers.changes import Changes, Shape
-from producers.schedule import At, Drift
+from producers.labels import LABEL, Labelling, Labels
+from producers.schedule import At, Drift, TrafficKind
 from producers.traffic import Traffic, blocks, partition_of, time_texts
 
 FRAUD_MODEL: Final = "fraud-scorer"
@@ -28,6 +30,8 @@ FRAUD_COLUMNS: Final[Mapping[str, ColumnKind]] = {
     "merchant_type": "categorical",
     "country": "categorical",
 }
+FRAUD_TRAFFIC: Final[Mapping[str, TrafficKind]] = {**FRAUD_COLUMNS, LABEL: "label"}
+"""What a schedule may change: the columns, and what is true."""
 _AMOUNT = Shape(45.6, 43.2, 0.01, 2)
 _AGE = Shape(600.0, 600.0, 0.0, 0)
 _RECENT = Shape(2.0, 1.414, 0.0, 0)
@@ -37,6 +41,10 @@ _MERCHANTS = np.array(["grocery", "fuel", "travel", "electronics", "restaurant"]
 _MERCHANT_SHARES = (0.4, 0.2, 0.1, 0.1, 0.2)
 _COUNTRIES = np.array(["DE", "FR", "NL", "PL", "US"])
 _COUNTRY_SHARES = (0.5, 0.2, 0.1, 0.1, 0.1)
+_BASE, _NEW_BASE = -2.2, -0.8
+"""Logit of fraud of a mean transaction, and that of a kind of fraud which the scorer doesn't know."""
+_CERTAINTY = 2.5
+"""How much surer the truth is than the scorer: its labels are wrong where both are in doubt."""
 _SCORING_MS = 19
 """Between the features' event and the prediction's."""
 
@@ -65,7 +73,17 @@ def fraud_traffic(
     traffic: Traffic, drifts: Sequence[Drift] = (), topics: tuple[str, str] = ("ml.features", "ml.predictions")
 ) -> Iterator[Outgoing]:
     """Features and prediction of one transaction after the other, keyed by prediction id. `topics`: of the two."""
-    return islice(_fraud(traffic, drifts, topics), None if traffic.events is None else 2 * traffic.events)
+    return chain.from_iterable(fraud_transactions(traffic, drifts, None, topics))
+
+
+def fraud_transactions(
+    traffic: Traffic,
+    drifts: Sequence[Drift] = (),
+    labels: Labels | None = None,
+    topics: tuple[str, str] = ("ml.features", "ml.predictions"),
+) -> Iterator[list[Outgoing]]:
+    """Records by transaction: the labels that have come meanwhile, its features and its prediction."""
+    return islice(_fraud(traffic, drifts, labels, topics), traffic.events)
 
 
 def numeric_columns(columns: int) -> Mapping[str, ColumnKind]:
@@ -80,30 +98,40 @@ def numeric_traffic(
     return islice(_numeric(traffic, columns, drifts, (topic, model)), traffic.events)
 
 
-def _fraud(traffic: Traffic, drifts: Sequence[Drift], topics: tuple[str, str]) -> Iterator[Outgoing]:
+def _fraud(
+    traffic: Traffic, drifts: Sequence[Drift], labels: Labels | None, topics: tuple[str, str]
+) -> Iterator[list[Outgoing]]:
     random, changes = np.random.default_rng(traffic.seed), Changes(drifts, traffic.seed)
+    labelling = None if labels is None else Labelling(labels, drifts, FRAUD_MODEL, traffic.seed)
     for block in blocks(traffic, random):
-        columns, score = _transactions(block.at, random, changes)
+        columns, logit = _transactions(block.at, random, changes)
+        if labelling is not None:
+            unknown = _NEW_BASE - (logit - _BASE)  # what spoke for fraud speaks against it
+            labelling.add(block.at, block.time + _SCORING_MS, _CERTAINTY * logit, _CERTAINTY * unknown)
         rows = zip(
             block.at.number.tolist(),
+            block.time.tolist(),
             time_texts(block.time),
             time_texts(block.time + _SCORING_MS),
             zip(*columns.values(), strict=True),
-            np.round(score, 6).tolist(),
+            np.round(1.0 / (1.0 + np.exp(-logit)), 6).tolist(),
             strict=True,
         )
-        for number, time, scored, values, p in rows:  # events are encoded one by one
+        for number, now, time, scored, values, p in rows:  # events are encoded one by one
             name = f"tx-{number:08d}"
             key = name.encode()
             partition = partition_of(key, traffic.partitions)
             features = _Features(f"f-{number:08d}", name, FRAUD_MODEL, time, dict(zip(columns, values, strict=True)))
             prediction = _Prediction(f"p-{number:08d}", name, FRAUD_MODEL, scored, int(p >= 0.5), p)
-            yield Outgoing(topics[0], partition, key, _ENCODE(features))
-            yield Outgoing(topics[1], partition, key, _ENCODE(prediction))
+            yield [
+                *([] if labelling is None else labelling.due(now)),
+                Outgoing(topics[0], partition, key, _ENCODE(features)),
+                Outgoing(topics[1], partition, key, _ENCODE(prediction)),
+            ]
 
 
 def _transactions(at: At, random: np.random.Generator, changes: Changes) -> tuple[dict[str, list[Any]], Float64s]:
-    """The features of a block of transactions, and the model's score of each (which takes a null for its value)."""
+    """The features of a block of transactions, and the scorer's logit of each (which takes a null for its value)."""
     n = len(at.number)
     amount = changes.numbers("amount_usd", random.lognormal(3.5, 0.8, n), _AMOUNT, at)
     age = changes.numbers("account_age_days", random.exponential(600.0, n), _AGE, at)
@@ -112,7 +140,7 @@ def _transactions(at: At, random: np.random.Generator, changes: Changes) -> tupl
     foreign = random.random(n) < share
     merchant = random.choice(_MERCHANTS, n, p=_MERCHANT_SHARES)
     country = random.choice(_COUNTRIES, n, p=_COUNTRY_SHARES)
-    logit = -2.2 + 0.012 * (amount - 45.6) + 0.35 * (recent - 2.0) - 0.0008 * (age - 600.0) + 0.9 * foreign
+    logit = _BASE + 0.012 * (amount - 45.6) + 0.35 * (recent - 2.0) - 0.0008 * (age - 600.0) + 0.9 * foreign
     logit += 0.6 * (merchant == "electronics") + 0.3 * (country == "US")
     numeric = {
         "amount_usd": amount.tolist(),
@@ -123,7 +151,7 @@ def _transactions(at: At, random: np.random.Generator, changes: Changes) -> tupl
     columns = {name: changes.with_nulls(name, values, at) for name, values in numeric.items()}
     columns["merchant_type"] = changes.labels("merchant_type", merchant.tolist(), at)
     columns["country"] = changes.labels("country", country.tolist(), at)
-    return columns, 1.0 / (1.0 + np.exp(-logit))
+    return columns, logit
 
 
 def _numeric(traffic: Traffic, columns: int, drifts: Sequence[Drift], place: tuple[str, str]) -> Iterator[Outgoing]:

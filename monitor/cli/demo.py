@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ import monitor
 from monitor.alerts_file import Accepted
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, whole_values
-from monitor.cli.produce import FRAUD_TOPICS, PARTITIONS, create_inputs, send_all
+from monitor.cli.produce import FRAUD_TOPICS, LABEL_TOPIC, PARTITIONS, create_inputs, send_all
 from monitor.cli.run import stage_command
 from monitor.cli.shell import open_settings_bus
 from monitor.cli.tail import pretty
@@ -30,15 +30,20 @@ from monitor.service import STAGES, ledger_topics, prepare
 from monitor.settings import Settings, load_settings
 from monitor.supervisor import Supervisor
 from monitor.telemetry import configure_logging, get_log
+from producers.labels import Labels
 from producers.schedule import Drift
-from producers.synthetic import fraud_traffic
+from producers.synthetic import fraud_transactions
 from producers.traffic import Traffic
 
 EVENTS = 20_000
 DRIFT_AT = 12_000
+CONCEPT_AT = 10_000
+LABELS = Labels(30_000, topic=LABEL_TOPIC, partitions=PARTITIONS)
 RATE = 20.0
 START_MS = 1_790_000_000_000
+TOPICS = (*FRAUD_TOPICS, LABEL_TOPIC)
 DRIFTS = (
+    Drift("concept", "label", timed=False, start=CONCEPT_AT, size=1.0),
     Drift("step", "amount_usd", timed=False, start=DRIFT_AT, size=1.5),
     Drift("missingness", "account_age_days", timed=False, start=DRIFT_AT + 3000, size=0.2),
 )
@@ -55,12 +60,14 @@ def demo(once: bool, drift: bool, seed: int) -> None:
         os.environ.pop("STREAMDRIFT_PREFIX", None)
         configure_logging(settings.log_level, settings.log_format)
         bus = open_settings_bus(settings)
-        create_inputs(bus, FRAUD_TOPICS, PARTITIONS)
+        create_inputs(bus, TOPICS, PARTITIONS)
         accepted = Accepted(settings.config)
         prepare(bus, accepted.config, settings)
-        traffic = fraud_traffic(Traffic(None, seed, START_MS, RATE, partitions=PARTITIONS), DRIFTS if drift else ())
-        _print(f"traffic of {EVENTS:,} transactions" + (f", with drift from number {DRIFT_AT:,} on" if drift else ""))
-        send_all(bus, islice(traffic, 2 * EVENTS))
+        timing = Traffic(None, seed, START_MS, RATE, partitions=PARTITIONS)
+        traffic = fraud_transactions(timing, DRIFTS if drift else (), LABELS, FRAUD_TOPICS)
+        drifts = f", another kind of fraud from number {CONCEPT_AT:,} on, and other features from {DRIFT_AT:,} on"
+        _print(f"traffic of {EVENTS:,} transactions with labels" + (drifts if drift else ""))
+        send_all(bus, chain.from_iterable(islice(traffic, EVENTS)))
         _print(f"service on {bus.name}: profile and evaluate, each in a process of its own")
         show = _Show(bus, settings, None if once else traffic)
         log = get_log("service")
@@ -88,7 +95,7 @@ def _print(text: str) -> None:
 class _Show:
     """Reads alerts back from their topic, and knows when all traffic has been judged. `traffic`: goes on live."""
 
-    def __init__(self, bus: Bus, settings: Settings, traffic: Iterator[Outgoing] | None) -> None:
+    def __init__(self, bus: Bus, settings: Settings, traffic: Iterator[list[Outgoing]] | None) -> None:
         self._bus = bus
         self._topics = ledger_topics(settings)
         self._profile = Positions(bus, self._topics, f"{settings.prefix}profile")
@@ -119,12 +126,12 @@ class _Show:
         due = int((time.monotonic() - self._sent_at) * RATE)
         if self._traffic is not None and due:
             self._sent_at += due / RATE
-            send_all(self._bus, islice(self._traffic, 2 * due))
+            send_all(self._bus, chain.from_iterable(islice(self._traffic, due)))
 
     def _check_judged(self) -> bool:
         """Return true if all traffic has been folded into the ledger, and the ledger of that moment into alerts."""
         if self._ledger_ends is None:
-            inputs = [TopicPartition(topic, p) for topic in FRAUD_TOPICS for p in range(PARTITIONS)]
+            inputs = [TopicPartition(topic, p) for topic in TOPICS for p in range(PARTITIONS)]
             if any(self._profiled(tp) < self._bus.end(tp) for tp in inputs):
                 return False
             ledger = [TopicPartition(self._topics.name("ledger"), p) for p in range(self._topics.partitions)]

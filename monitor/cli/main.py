@@ -328,11 +328,13 @@ def produce_synthetic(
     rate: Annotated[float, typer.Option(min=0, help="Events a second; 0: as fast as possible.")] = 100.0,
     events: Annotated[int | None, typer.Option(min=1, help="End after this many events.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of all random draws.")] = 1,
+    labels: Annotated[bool, typer.Option("--labels/--no-labels", help="With or without labels.")] = True,
+    label_delay: Annotated[str, typer.Option(help="Median time from a prediction to its label.")] = "1m",
 ) -> None:
-    """Write seeded traffic for the shipped alerts.yaml: features and predictions of fraud-scorer."""
+    """Write seeded traffic for the shipped alerts.yaml: features, predictions and labels of fraud-scorer."""
     from monitor.cli import produce as command
 
-    command.synthetic(bus, drift, rate, events, seed)
+    command.synthetic(bus, command.Synthetic(drift, rate, events, seed, label_delay if labels else None))
 
 
 @produce_app.command("log")

@@ -5,24 +5,28 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from monitor.bus.port import Bus
+from monitor.cli.replay_sources import duration_of
 from monitor.cli.shell import open_settings_bus, settings_of
 from monitor.errors import ConfigurationError
 from monitor.events import Outgoing
 from monitor.signals import Stopping, stopping_meanwhile
 from monitor.sources.recordings import captured, is_captured_log
+from producers.labels import Labels
 from producers.log import Paced, captured_traffic
 from producers.schedule import Drift, load_schedule
-from producers.synthetic import FRAUD_COLUMNS, fraud_traffic
+from producers.synthetic import FRAUD_TRAFFIC, fraud_transactions
 from producers.traffic import Traffic
 
 FRAUD_TOPICS = ("ml.features", "ml.predictions")
+LABEL_TOPIC = "ml.labels"
 PARTITIONS = 3
 FULL_SPEED_RATE = 20.0
 """Events a second of event time if traffic is written as fast as possible."""
@@ -32,20 +36,45 @@ _LOOK_EVERY_S = 0.1
 """While records wait for their time, a request to stop is looked for as often."""
 
 
-def synthetic(bus_url: str | None, drift: Path | None, rate: float, events: int | None, seed: int) -> None:
-    """Write the fraud scorer's traffic at `rate`, its event time being now; at rate 0 at once, up to now."""
-    drifts = load_drifts(drift)
+@dataclass(frozen=True, slots=True)
+class Synthetic:
+    """The flags of `produce synthetic`. `label_delay`: a duration, the median; None: without labels."""
+
+    drift: Path | None = None
+    rate: float = 100.0
+    events: int | None = None
+    seed: int = 1
+    label_delay: str | None = "1m"
+
+
+def synthetic(bus_url: str | None, flags: Synthetic) -> None:
+    """Write the fraud scorer's traffic at its rate, its event time being now; at rate 0 at once, up to now."""
+    drifts = load_drifts(flags.drift)
+    delay_ms = None if flags.label_delay is None else duration_of("--label-delay", flags.label_delay)
+    rate, events = flags.rate, flags.events
     if rate == 0 and events is None:
         raise ConfigurationError("--rate 0 (as fast as possible) needs --events")
     bus = open_settings_bus(settings_of(bus=bus_url))
     create_inputs(bus)
     dense = rate or FULL_SPEED_RATE
     start = int(time.time() * 1000) - (int((events or 0) / dense * 1000) if rate == 0 else 0)
-    traffic = Traffic(events, seed, start, dense, partitions=bus.partitions(FRAUD_TOPICS[0]))
-    records = fraud_traffic(traffic, drifts, FRAUD_TOPICS)
-    gap = 0.0 if rate == 0 else 0.5 / rate  # an event is two records
-    send(bus, ((gap, record) for record in records), None if events is None else 2 * events)
+    traffic = Traffic(events, flags.seed, start, dense, partitions=bus.partitions(FRAUD_TOPICS[0]))
+    labels = None
+    if delay_ms is not None:
+        create_inputs(bus, (LABEL_TOPIC,))
+        labels = Labels(delay_ms, topic=LABEL_TOPIC, partitions=bus.partitions(LABEL_TOPIC))
+    transactions = fraud_transactions(traffic, drifts, labels, FRAUD_TOPICS)
+    # labels that are due go with the transaction that is next; so how many there are is not known before
+    total = None if events is None or labels is not None else 2 * events
+    send(bus, _spaced(transactions, 0.0 if rate == 0 else 1 / rate), total)
     bus.close()
+
+
+def _spaced(transactions: Iterable[Sequence[Outgoing]], gap: float) -> Iterator[Paced]:
+    """The records of transactions, which come a gap (s) after one another."""
+    for records in transactions:
+        for record in records:
+            yield gap if record is records[0] else 0.0, record
 
 
 def load_drifts(file: Path | None) -> tuple[Drift, ...]:
@@ -53,7 +82,7 @@ def load_drifts(file: Path | None) -> tuple[Drift, ...]:
     if file is None:
         return ()
     try:
-        return load_schedule(file.read_text(encoding="utf-8"), str(file), FRAUD_COLUMNS)
+        return load_schedule(file.read_text(encoding="utf-8"), str(file), FRAUD_TRAFFIC)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ConfigurationError(f"{file}: {why}") from error

@@ -68,8 +68,8 @@ def files_of(
     how = PlainRows(
         stream=next((s for s in INPUT_STREAMS if s == flags.stream), None),
         start_ms=None if flags.start is None else time_of("--start", flags.start),
-        step_ms=_duration_of("--step", flags.step),
-        label_delay_ms=_duration_of("--label-delay", flags.label_delay),
+        step_ms=duration_of("--step", flags.step),
+        label_delay_ms=duration_of("--label-delay", flags.label_delay),
         csv=parse_csv_flags(flags.csv),
         sorted_bytes=settings.memory_mb << 19,  # half of it: the other half is for all else
     )
@@ -120,7 +120,8 @@ def time_of(flag: str, text: str) -> int:
         raise ConfigurationError(f"{flag} {error}") from error
 
 
-def _duration_of(flag: str, text: str) -> int:
+def duration_of(flag: str, text: str) -> int:
+    """Return the duration of a flag, ms."""
     try:
         return parse_duration(text)
     except ValueError as error:

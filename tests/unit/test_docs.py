@@ -18,7 +18,7 @@ from monitor.errors import ConfigurationError
 from monitor.exit_codes import ExitCode
 from monitor.settings import ENV_PREFIX, Settings
 from producers.schedule import load_schedule
-from producers.synthetic import FRAUD_COLUMNS
+from producers.synthetic import FRAUD_TRAFFIC
 from tests.unit.pages import OPERATIONS, README, ROOT, blocks, each_page, rows, section, spans
 
 TEST_VARIABLES = {"STREAMDRIFT_TEST_KAFKA", "STREAMDRIFT_REQUIRE_KAFKA"}
@@ -76,7 +76,7 @@ def test_every_alerts_yaml_that_is_shown_passes_its_check(page: Path) -> None:
         if block.startswith("version:"):
             assert load(block, page.name).models
         else:
-            assert load_schedule(block, page.name, FRAUD_COLUMNS)
+            assert load_schedule(block, page.name, FRAUD_TRAFFIC)
 
 
 @each_page
