@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from monitor.bus.memory import MemoryBus
@@ -14,17 +16,20 @@ from monitor.codec.canonical import time_text
 from monitor.codec.chunks import Assembler
 from monitor.config import load
 from monitor.config.resolved import Config
-from monitor.contract import TopicContract
+from monitor.contract import ColumnSpec, Keys, StreamContract, TopicContract
 from monitor.errors import TransactionFailed
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.entries import ContractSwitch, PartitionSet
 from monitor.ledger.entry_codec import decode_agreement, decode_entry, encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.ledger.position_records import ModelPosition, ProfilePosition, RowState
+from monitor.panes.keyed import PART_ROWS
+from monitor.panes.open_keyed import OpenKeyed
+from monitor.panes.rows import empty
 from monitor.runner.contracts import contracts_of
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
-from monitor.runner.reconcile import PANE, Present, to_go_on_from
+from monitor.runner.reconcile import KEYED, PANE, Present, to_go_on_from
 from monitor.runner.sequences import Sequencer
 from monitor.runner.topics import create_topics
 from monitor.telemetry import get_log
@@ -264,3 +269,27 @@ def test_a_partition_that_waits_for_a_grid_reads_on_to_what_it_had_written(kept:
     assert held.life.state == "blocked"
     assert held.may_take(contracts_of(load(of_one.replace("[x]", "[x, z]"), "alerts.yaml"))["in"])
     assert dead_letters(bus) == ([b"{"] if kept == "rejected" else [])
+
+
+def test_each_part_of_the_keyed_rows_of_a_pane_is_an_output_of_its_own() -> None:
+    """What is there of a pane is told apart from what is lost by model, stream, times and part."""
+    stream = StreamContract("labels", "in", "event_time", (ColumnSpec("label", "y", "categorical"),), keys=Keys("id"))
+    opened, n = OpenKeyed(stream, Keys("id")), PART_ROWS + 1
+    places = np.arange(n)
+    rows = replace(
+        empty("m", stream, "lane"),
+        offset=places,
+        time=places,
+        part=np.zeros(n, dtype=np.int32),
+        numeric=np.zeros((n, 0)),
+        numeric_states=np.zeros((n, 0), dtype=np.uint8),
+        categorical=(["a"] * n,),
+        categorical_states=np.zeros((n, 1), dtype=np.uint8),
+        ids=places.astype(np.uint64) + np.uint64(1),
+    )
+    opened.add(rows)
+    parts = list(opened.seal(rows, TopicPartition("in", 0), 7, 10))
+    first, second = (encode_entry(part, "sd.ledger", 0) for part in parts)
+    named = (KEYED, "m", "labels", "lane", 70, 80)
+    assert Present(names={"sd.ledger/0": {(*named, 0)}}).without([first, second]) == [second]
+    assert Present(names={"sd.ledger/0": {(*named, 1)}}).without([first, second]) == [first]
