@@ -29,8 +29,11 @@ from monitor.log_lines import escaped
 from monitor.runner.reloading import topics_read
 from monitor.service import ledger_topics
 from monitor.settings import Settings
-from monitor.sources.references import references_of_file
+from monitor.sources.references import INSTEAD, labelled_of_file, references_of_file
 from monitor.web.schemas import message_schemas
+
+_LABELLED_ROWS = 1 << 17
+"""Rows of a reference at most among which labels are looked for."""
 
 
 def check(config: Path | None, against: str | None) -> int:
@@ -43,8 +46,8 @@ def check(config: Path | None, against: str | None) -> int:
     loaded = load_config(path)
     for hint in loaded.hints:
         typer.echo(escaped(f"{hint.file}:{hint.line}:{hint.column}: hint: {hint.message}"), err=True)
-    for small in _small_references(loaded):
-        typer.echo(escaped(f"{path}: hint: {small}"), err=True)
+    for text in (*_small_references(loaded), *_without_labels(loaded)):
+        typer.echo(escaped(f"{path}: hint: {text}"), err=True)
     own = loaded.own_rules(GROUP)
     names = ", ".join(model.contract.model for model in loaded.models)
     typer.echo(f"{path}: ok, {len(loaded.models)} model(s) ({names}), {own} rule(s) beside the built-in ones")
@@ -77,6 +80,21 @@ def _small_references(loaded: Config) -> Iterator[str]:
                     f"the reference of {model.contract.model}/{stream} has {number} row{'' if number == 1 else 's'}, "
                     f"fewer than min_events of {', '.join(small)}: never judged"
                 )
+
+
+def _without_labels(loaded: Config) -> Iterator[str]:
+    """Give a line for each model with labels whose reference is a file that has too few of them, or none."""
+    for model in loaded.models:
+        path = model.rules.reference.path
+        if path is None or model.rules.performance is None:
+            continue
+        try:
+            pairs = references_of_file(Path(path), model.contract, limit=_LABELLED_ROWS)
+            found = labelled_of_file(Path(path), model, pairs, limit=_LABELLED_ROWS)
+        except (StreamdriftError, OSError):  # `doctor` says why
+            continue
+        if isinstance(found, str):
+            yield f"the reference of {model.contract.model} has none of performance: {found}; so {INSTEAD}"
 
 
 def _reference_rows(model: ModelConfig, most: int) -> Mapping[StreamName, int]:

@@ -15,7 +15,7 @@ import typer
 from monitor.bus.port import Bus
 from monitor.config.inputs import InputRefused, resolve_inputs
 from monitor.config.resolved import Config, DetectorSpec, ModelConfig, ModelRules, ReferenceSpec
-from monitor.contract import ModelContract, lane_contract
+from monitor.contract import ModelContract, in_life, lane_contract, outcomes_of
 from monitor.errors import ConfigurationError
 from monitor.evaluate.decisions import RulesContent
 from monitor.ledger.entries import Activation, Decision, PartitionSet, new_decision
@@ -148,12 +148,29 @@ def _references(model: ModelConfig, recording: Recording, bus: Bus | None) -> li
     fits = {stream for stream, grid in grids.items() if series[stream] == grid.series}
     if len(fits) < len(grids) and model.rules.reference.first is None:
         return _made(model, bus)
-    return [
+    of_lanes = [
         Activation(msgspec.structs.replace(a.decision, lane=names[a.decision.stream]), a.at)
         for a in recorded
         if a.decision.kind in ("grid", "reference")
         and a.decision.stream in fits
         and a.decision.lane == newest[a.decision.stream]
+    ]
+    return [*of_lanes, *_of_outcomes(model, recorded, bus)]
+
+
+def _of_outcomes(model: ModelConfig, recorded: Sequence[Activation], bus: Bus | None) -> list[Activation]:
+    """Return the recorded reference of outcomes, or, if the newest recorded rules know no such lane, a new one."""
+    outcomes = outcomes_of(model.contract)
+    if outcomes is None or model.rules.reference.path is None:
+        return []
+    lane, newest = lane_contract(model.contract, outcomes), _newest_rules([a.decision for a in recorded])
+    before = None if newest is None else outcomes_of(newest.contract)
+    if newest is None or before is None or in_life(lane_contract(newest.contract, before), 0) != lane:
+        return [made for made in _made(model, bus) if made.decision.stream == "outcomes"]
+    return [
+        Activation(msgspec.structs.replace(a.decision, lane=lane), a.at)
+        for a in recorded
+        if a.decision.stream == "outcomes" and in_life(a.decision.lane, 0) == lane
     ]
 
 
@@ -175,8 +192,11 @@ def tell(unusable: Mapping[str, Unusable]) -> None:
 
 def _reference_of(decisions: Sequence[Decision]) -> ReferenceSpec | None:
     """Return the reference that the newest recorded rules ask for."""
+    newest = _newest_rules(decisions)
+    return None if newest is None else ModelRules.model_validate_json(newest.rules).reference
+
+
+def _newest_rules(decisions: Sequence[Decision]) -> RulesContent | None:
+    """Return the newest recorded rules."""
     rules = [decision for decision in decisions if decision.kind == "rules"]
-    if not rules:
-        return None
-    content = msgspec.json.decode(rules[-1].content, type=RulesContent)
-    return ModelRules.model_validate_json(content.rules).reference
+    return msgspec.json.decode(rules[-1].content, type=RulesContent) if rules else None

@@ -96,10 +96,13 @@ def _error(model: ModelEntry) -> str:
     performance = performance_of(model)
     if model.task == "regression":
         return "" if performance.tolerance is None else f"|prediction - label| > {performance.tolerance:.15g}"
-    positive = "" if performance.positive is None else f", of classes that are {performance.positive!r} or not"
-    if model.columns.prediction is not None:
-        return f"prediction is not label{positive}"
-    return f"probability >= {performance.threshold or THRESHOLD:.15g} is not label{positive}"
+    if model.task == "classification_multiclass":
+        return "prediction is not label"
+    positive = "1 or 0" if performance.positive is None else f"{performance.positive!r} or not"
+    score = f"probability >= {performance.threshold or THRESHOLD:.15g}"
+    both = (model.columns.prediction is not None, model.columns.probability is not None)
+    predicted = {(True, True): f"prediction, or else {score},", (True, False): "prediction"}.get(both, score)
+    return f"{predicted} is not label, each {positive}"
 
 
 def performance_of(model: ModelEntry) -> PerformanceEntry:

@@ -9,8 +9,10 @@ from monitor.bus.port import Bus
 from monitor.config.resolved import Config, ModelConfig
 from monitor.doctor.finding import Finding
 from monitor.errors import StreamdriftError
+from monitor.evaluate.labelled_reference import LabelledReference
 from monitor.events import TopicPartition
-from monitor.sources.references import GridAndReference, references_of_file, references_of_topic
+from monitor.sources.reference_file import GridAndReference
+from monitor.sources.references import INSTEAD, labelled_of_file, references_of_file, references_of_topic
 from monitor.sources.unusable import Unusable
 
 
@@ -37,7 +39,9 @@ def _made(bus: Bus | None, model: ModelConfig) -> Iterator[Finding]:
         return
     rows = ", ".join(f"{grid.stream} of {reference.events} rows" for grid, reference in pairs)
     yield Finding("references", "ok", f"{name}: {rows}")
-    without = {stream.stream for stream in model.contract.streams} - {grid.stream for grid, _ in pairs}
+    if model.rules.performance is not None and spec.path is not None:
+        yield _labelled(Path(spec.path), model, pairs)
+    without = {stream.stream for stream in model.contract.streams if stream.has_lane} - {g.stream for g, _ in pairs}
     for stream in sorted(without):
         found = f"{name}/{stream}: the reference has none of its columns, so it is never judged"
         yield Finding("references", "warning", found, "add them to the reference, or remove the stream")
@@ -46,9 +50,18 @@ def _made(bus: Bus | None, model: ModelConfig) -> Iterator[Finding]:
         yield Finding("references", "warning", found, "`streamdrift reference build` shows examples")
 
 
+def _labelled(path: Path, model: ModelConfig, pairs: list[GridAndReference]) -> Finding:
+    """What the rows of a file that have a label give the performance to be compared with."""
+    found, name = labelled_of_file(path, model, pairs), model.contract.model
+    if isinstance(found, LabelledReference):
+        return Finding("references", "ok", f"{name}: performance of {found.rows} rows with prediction and label")
+    remedy = f"add labels to its rows, or leave it so: {INSTEAD}"
+    return Finding("references", "warning", f"{name}: performance has no reference: {found}", remedy)
+
+
 def _first_rows(bus: Bus | None, model: ModelConfig, wanted: int) -> Iterator[Finding]:
     """The first rows of the traffic: whether there are as many."""
-    for stream in model.contract.streams:
+    for stream in [stream for stream in model.contract.streams if stream.has_lane]:
         n = None if bus is None else bus.partitions(stream.topic)
         if bus is None or n is None:
             continue

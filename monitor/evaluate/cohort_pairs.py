@@ -47,9 +47,9 @@ class CohortPairs:
         self._grid: Grid | None = None
 
     @property
-    def grid(self) -> str:
-        """The digest of the grid; empty before there is one."""
-        return "" if self._grid is None else self._grid.digest
+    def grid(self) -> Grid | None:
+        """The grid of the predictions, once there is one."""
+        return self._grid
 
     # ------------------------------------------------------------------ pairs
 

@@ -15,6 +15,7 @@ import msgspec
 from monitor.config.resolved import ModelRules
 from monitor.contract import ModelContract, StreamContract, in_life, lane_contract, outcomes_of
 from monitor.errors import FormatError
+from monitor.evaluate.labelled_reference import LabelledReference, decode_labelled
 from monitor.evaluate.reference import Reference, decode_reference
 from monitor.events import TopicPartition
 from monitor.ledger.entries import Activation, Decision, DecisionKey, DecisionKind, PartitionSet, new_decision
@@ -48,7 +49,9 @@ class Decisions:
         self.grids: dict[str, Grid] = {}
         """Grids of all lanes that there were, by `contract.lane_contract`: a lane that comes back has its own."""
         self.references: dict[str, Reference] = {}
-        """The newest reference of each lane."""
+        """The newest reference of each lane but those of outcomes."""
+        self.labelled: dict[str, LabelledReference] = {}
+        """The newest reference that a lane of outcomes has from a file."""
         self.references_from: dict[str, int] = {}
         """The start of the first pane that each lane's newest reference counts for, ms."""
         self.inputs: frozenset[TopicPartition] = frozenset()
@@ -192,6 +195,8 @@ class Decisions:
                 self.inputs = frozenset(self.partitions.partitions)
             case "grid":
                 self.grids.setdefault(decision.lane, decode_grid(decision.content.encode()))
+            case "reference" if decision.stream == "outcomes":
+                self.labelled[decision.lane] = decode_labelled(decision.content)
             case "reference":
                 own = [self.grids[decision.lane]] if decision.lane in self.grids else []
                 self.references[decision.lane], _ = decode_reference(decision.content, own)
@@ -224,7 +229,7 @@ class Decisions:
                 yield self._apply(decision)
             except (msgspec.DecodeError, ValueError) as error:
                 raise FormatError(f"the {key[0]} {digest} of {self._model} can't be read: {error}") from error
-        if self.used != used or self.references_from.keys() != self.references.keys():
+        if self.used != used or self.references_from.keys() != self.references.keys() | self.labelled.keys():
             raise FormatError(f"the decisions that the snapshot of {self._model} stands on are damaged")
         self.newest = dict(newest)
         rules = self.newest.get(_RULES)

@@ -17,7 +17,7 @@ from monitor.codec.columns import class_of
 from monitor.config.metrics import Task
 from monitor.errors import FormatError
 from monitor.evaluate.join_values import NO_CLASS, Labels, Predictions, Values
-from monitor.events import Bools, Float32s, Float64s
+from monitor.events import Bools, Float32s, Float64s, Int64s
 from monitor.panes.keyed import NO_CLASS as NO_TEXT
 from monitor.panes.keyed import OTHER_TEXT, KeyedRows
 from monitor.stats.performance import OTHER
@@ -65,6 +65,10 @@ class Coding:
         self.classes = list(classes)
         self._numbers = {name: number for number, name in enumerate(self.classes)}
         self.unusable = dict(zip(("predictions", "labels"), unusable, strict=True))
+
+    def numbers(self, classes: Sequence[str]) -> Int64s:
+        """Numbers of classes of a model with several, shape (n,); those that are new get theirs in this order."""
+        return np.array([self._number(text) for text in classes], dtype=np.int64)
 
     # ------------------------------------------------------------------ one pane
 

@@ -25,6 +25,7 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.coverage import RuleCoverage, Totals
 from monitor.evaluate.decisions import Decisions
 from monitor.evaluate.judging import Judge
+from monitor.evaluate.labelled_reference import LabelledReference
 from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.lane_messages import lane_message
 from monitor.evaluate.messages import Message
@@ -234,6 +235,7 @@ class ModelFold:
     def _fold_next(self, sealed: int | None) -> Iterator[Output]:
         """Fold the next pane, or the run of empty panes that begins there."""
         start, pane_ms = self._next or 0, self._pane_ms
+        self._begin_labels(start)
         for lane in self._lanes.by_stream.values():
             lane.begin(start)
         yield from self._report_lanes()
@@ -265,7 +267,6 @@ class ModelFold:
         """Join the keyed rows of the pane that begins there, if the model has labels; returns its outcomes."""
         if self._performance is None:
             return None
-        self._count_on(self._performance, start)
         self.keyed_rows += sum(map(len, keyed))
         outcomes, notices = self._performance.fold(start, keyed)
         for notice in notices:
@@ -273,6 +274,26 @@ class ModelFold:
         if self.decisions.is_replay:  # nothing is written
             self._performance.forget_bytes(self._performance.blocks())
         return outcomes
+
+    def _begin_labels(self, start: int) -> None:
+        """Begin with the pane that begins there: pairs may have a grid from here on, and labels a reference."""
+        if self._performance is None:
+            return
+        self._count_on(self._performance, start)
+        labelled = self._labelled(start)
+        if labelled is not None:
+            self._performance.compare_with(labelled)
+            self._lanes.follow_outcomes(self._performance.outcomes, self.decisions, start)
+
+    def _labelled(self, start: int) -> LabelledReference | None:
+        """The labelled rows of a file that the pane is compared with that begins there, if there are any."""
+        predictions, outcomes = self._lanes.by_stream.get("predictions"), self._lanes.by_stream.get("outcomes")
+        labelled = None if outcomes is None else self.decisions.labelled.get(outcomes.contract)
+        if labelled is None or predictions is None or outcomes is None:
+            return None
+        grid = self.decisions.grids.get(predictions.contract)
+        is_fit = grid is not None and labelled.fits(grid, self.decisions.lanes[outcomes.contract][1])
+        return labelled if is_fit and self.decisions.references_from[outcomes.contract] <= start else None
 
     def _count_on(self, performance: Performance, start: int) -> None:
         """Count pairs on the grid of the predictions, once a pane is reached for which it counts."""
@@ -471,6 +492,9 @@ class ModelFold:
         self._performance.restore(state, self.decisions.grids.values(), blocks)
         self._count_on(self._performance, self._next - 1)
         self._performance.outcomes.restore(state.outcomes)
+        labelled = self._labelled(self._next - 1) if state.labelled else None
+        if labelled is not None and labelled.digest == state.labelled:
+            self._performance.take_up(labelled)
         self._lanes.follow_outcomes(self._performance.outcomes, self.decisions, self._next)
 
     def _refuse_a_stranger(self, pane: Pane | RawPane | KeyedRows) -> None:

@@ -81,7 +81,7 @@ class ModelLanes:
     def refer(self, name: str, decisions: Decisions) -> None:
         """A lane has got a reference, or another one on its grid."""
         for lane in self.by_stream.values():
-            if lane.contract == name:
+            if lane.contract == name and name in decisions.references:  # those of outcomes count with their grid
                 lane.refer(decisions.references_from[name])
                 if lane.fold is not None:
                     lane.fold.compare_with(decisions.references[name])
@@ -96,7 +96,7 @@ class ModelLanes:
                 lane.open(contract, stream, decisions.grids[name], decisions.references[name], decisions.rules)
 
     def follow_outcomes(self, outcomes: Outcomes, decisions: Decisions, at: int) -> None:
-        """Open the lane of outcomes from the pane on that begins at `at` (ms), or give it its reference there."""
+        """Open the lane of outcomes from the pane on that begins at `at` (ms), or give it another reference there."""
         lane = self.by_stream.get("outcomes")
         if lane is None or outcomes.grid is None or outcomes.reference is None or not outcomes.has_begun:
             return
@@ -104,8 +104,10 @@ class ModelLanes:
             contract, stream = decisions.lanes[lane.contract]
             lane.open(contract, stream, outcomes.grid, outcomes.reference, decisions.rules)
             lane.refer(at)
-        elif lane.fold is not None and (reference := outcomes.make_reference()) is not None:
-            lane.fold.compare_with(reference)
+            return
+        outcomes.make_reference()
+        if lane.fold is not None and lane.fold.reference.digest != outcomes.reference.digest:
+            lane.fold.compare_with(outcomes.reference)
             lane.refer(at)
 
     # ------------------------------------------------------------------ panes

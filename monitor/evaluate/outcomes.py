@@ -1,8 +1,9 @@
 """The lane of outcomes: predictions whose first label has come, in the order in which labels came.
 
-Its grid follows from that of the predictions and the task, so no row of it has to come before. It begins with the pane
-behind the one in which the first cohort has become complete: labels that come fast are unlike slow ones, and until then
-there are only such. Detectors start there; the first rows of whole panes that are enough become the reference.
+Its grid follows from that of the predictions and the task, so no row of it has to come before. If the reference of the
+model is a file that has labels, the lane begins with the model. Else it begins with the pane behind the one in which
+the first cohort has become complete: labels that come fast are unlike slow ones, and until then there are only such.
+Detectors start there; the first rows of whole panes that are enough become the reference.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from monitor.evaluate.join_values import Joined
 from monitor.evaluate.newest_outcomes import NewestOutcomes
 from monitor.evaluate.reference import Reference, ReferenceSlice
 from monitor.evaluate.state import OutcomesState
-from monitor.events import Float64s, Int64s, Rows, TopicPartition
+from monitor.events import CellState, Float64s, Int64s, Rows, TopicPartition
 from monitor.panes.grid import CategoryBins, Grid
 from monitor.panes.merging import MergedPane, merge
 from monitor.panes.numeric_bins import NumericBins, make_binary_bins, make_numeric_bins
@@ -72,6 +73,34 @@ def _delays() -> Float64s:
     return delays.ravel()
 
 
+def outcome_rows(
+    model: str, contract: StreamContract, pairs: Pairs, delay: Float64s, layout: PairLayout, names: Sequence[str]
+) -> Rows:
+    """Outcomes as rows, which keep their order; all at the time 0. `delay`: s, NaN where it is unknown."""
+    errors, n = layout.errors(pairs), len(pairs)
+    values = {
+        "error": np.zeros(n) if errors is None else errors,
+        "loss": layout.losses(pairs),
+        "label": pairs.truth.astype(np.float64),
+        "label_delay_seconds": delay,
+    }
+    numeric = np.stack([values[name] for name in contract.numeric_series], axis=1)
+    classes = contract.categorical_series
+    labels = ["other" if one == OTHER else names[one] for one in pairs.truth.tolist()] if classes else []
+    return Rows(
+        model,
+        "outcomes",
+        "",
+        np.arange(n, dtype=np.int64),
+        np.zeros(n, dtype=np.int32),
+        np.zeros(n, dtype=np.int64),
+        numeric,
+        np.where(np.isnan(numeric), CellState.ABSENT, CellState.VALID).astype(np.uint8),
+        (labels,) if classes else (),
+        np.zeros((n, len(classes)), dtype=np.uint8),
+    )
+
+
 class Outcomes:
     """Outcomes of one model. `wanted`: rows of the reference."""
 
@@ -89,6 +118,7 @@ class Outcomes:
         """The newest outcomes, if a detector reads some: what a change is looked for in."""
         self.reference: Reference | None = None
         """What windows are compared with: of no rows until enough have come."""
+        self._is_given = False
 
     def use(self, contract: StreamContract, grid: Grid) -> bool:
         """Stand on a grid of predictions; returns true if it is another one, from which on outcomes begin again."""
@@ -96,7 +126,7 @@ class Outcomes:
         if self._contract == contract and self.grid is not None and self.grid.digest == fresh.digest:
             return False
         self.grid, self._contract = fresh, contract
-        self._slices, self.reference = [], self._made()
+        self._slices, self.reference, self._is_given = [], self._made(), False
         return True
 
     def keep_newest(self, are_read: bool, pane_ms: int) -> None:
@@ -105,6 +135,11 @@ class Outcomes:
             self.newest = None
         elif self.newest is None:
             self.newest = NewestOutcomes(pane_ms)
+
+    def refer(self, reference: Reference) -> None:
+        """Begin with a reference that is given, on the grid in use."""
+        self.has_begun = self._is_given = True
+        self._slices, self.reference = [], reference
 
     @property
     def rows(self) -> int:
@@ -120,9 +155,11 @@ class Outcomes:
         first = joined.is_first
         pairs = Pairs(joined.added.truth[first], joined.added.prediction[first], joined.added.probability[first])
         delay = np.maximum(joined.label_time[first] - joined.prediction_time[first], 0) / 1000.0
-        rows = self._rows(start, pairs, delay, layout, names)
         if self.newest is not None:
             self.newest.add(joined.prediction_time[first], layout.errors(pairs), layout.losses(pairs))
+        rows = outcome_rows(self._model, self._contract, pairs, delay, layout, names)
+        rows = replace(rows, offset=rows.offset + self._number, time=np.full(len(rows), start, dtype=np.int64))
+        self._number += len(rows)
         n = len(rows)
         raw = RawPane(
             self._model,
@@ -143,44 +180,12 @@ class Outcomes:
         self._collect(start, start + pane_ms, pane)
         return pane
 
-    def _rows(self, start: int, pairs: Pairs, delay: Float64s, layout: PairLayout, names: Sequence[str]) -> Rows:
-        """Outcomes as rows, which keep their order."""
-        contract, n = self._contract, len(pairs)
-        if contract is None:
-            raise ValueError("outcomes without a contract")
-        errors = layout.errors(pairs)
-        values = {
-            "error": np.zeros(n) if errors is None else errors,
-            "loss": layout.losses(pairs),
-            "label": pairs.truth.astype(np.float64),
-            "label_delay_seconds": delay,
-        }
-        labels = ["other" if one == OTHER else names[one] for one in pairs.truth.tolist()] if self._is_classes else []
-        first, self._number = self._number, self._number + n
-        numeric = np.stack([values[name] for name in contract.numeric_series], axis=1)
-        return Rows(
-            self._model,
-            "outcomes",
-            "",
-            np.arange(first, first + n, dtype=np.int64),
-            np.zeros(n, dtype=np.int32),
-            np.full(n, start, dtype=np.int64),
-            numeric,
-            np.zeros(numeric.shape, dtype=np.uint8),
-            (labels,) if self._is_classes else (),
-            np.zeros((n, int(self._is_classes)), dtype=np.uint8),
-        )
-
-    @property
-    def _is_classes(self) -> bool:
-        return self._task != "regression"
-
     # ------------------------------------------------------------------ the reference
 
     @property
     def lacks_rows(self) -> bool:
         """Return true until the reference has its rows."""
-        return self.rows < self._wanted
+        return not self._is_given and self.rows < self._wanted
 
     def _collect(self, start: int, end: int, pane: MergedPane) -> None:
         if not self.lacks_rows:
@@ -191,12 +196,10 @@ class Outcomes:
         else:
             self._slices[-1] = (last[0] + pane.events, last[1], end, last[3] + pane.counts)
 
-    def make_reference(self) -> Reference | None:
-        """Return the reference of the rows that have come, once they are enough; None before, and behind that."""
-        if self.lacks_rows or self.reference is None or self.reference.events:
-            return None
-        self.reference = self._made()
-        return self.reference
+    def make_reference(self) -> None:
+        """Make the reference of the rows that have come, once they are enough."""
+        if not self.lacks_rows and self.reference is not None and not self.reference.events:
+            self.reference = self._made()
 
     def _made(self) -> Reference | None:
         """The reference of the rows, if they are enough; else one without rows."""
@@ -213,7 +216,7 @@ class Outcomes:
 
     def state(self) -> OutcomesState:
         """All of it, beside the grid."""
-        is_made = self.reference is not None and self.reference.events > 0
+        is_made = not self._is_given and self.reference is not None and self.reference.events > 0
         slices = tuple((n, start, end, pack_counts(counts)) for n, start, end, counts in self._slices)
         newest = None if self.newest is None else self.newest.state()
         return OutcomesState(self.has_begun, self._number, slices, is_made, newest)

@@ -26,8 +26,14 @@ from monitor.evaluate.cohort_pairs import CohortPairs
 from monitor.evaluate.join import Join
 from monitor.evaluate.join_values import Closing, JoinSpec
 from monitor.evaluate.keyed_panes import Coding
+from monitor.evaluate.labelled_reference import LabelledReference
 from monitor.evaluate.outcomes import Outcomes
-from monitor.evaluate.performance_reference import PerformanceReference, first_complete, make_reference
+from monitor.evaluate.performance_reference import (
+    PerformanceReference,
+    first_complete,
+    make_reference,
+    reference_of_file,
+)
 from monitor.evaluate.performance_windows import PerformanceWindow, WindowTable, table_of
 from monitor.evaluate.state import (
     JudgedPerformance,
@@ -108,6 +114,8 @@ class Performance:
         self.wanted = contract.raw_rows
         """Labels of the reference."""
         self.reference: PerformanceReference | None = None
+        self._labelled: LabelledReference | None = None
+        """What the reference was made of, if that is a file."""
         self.last_label: int | None = None
         """Time of the newest label, ms."""
         self._published: dict[str, dict[int, int]] = {}
@@ -132,11 +140,27 @@ class Performance:
     # ------------------------------------------------------------------ panes
 
     def use_grid(self, grid: Grid) -> None:
-        """Count pairs on a grid of the predictions."""
+        """Count pairs on a grid of the predictions; a reference that stood on another one is gone with it."""
+        if self._pairs.grid is not None and self._pairs.grid.digest != grid.digest:
+            self.reference = self._labelled = None
         live = [cohort.number for cohort in self._join.cohorts if cohort.closed is None]
         behind = self._join.cohorts[-1].number + 1 if self._join.cohorts else 0
         self._pairs.use(grid, len(self._coding.classes), self._join.live_pairs(), min(live, default=behind))
         self._tables.clear()
+
+    def compare_with(self, labelled: LabelledReference) -> None:
+        """Compare with labelled rows of a file from the next pane on; they stand on the grid in use."""
+        if labelled is not self._labelled:
+            self.take_up(labelled)
+            self._judged.clear()
+
+    def take_up(self, labelled: LabelledReference) -> None:
+        """Go on comparing with labelled rows of a file."""
+        if self._pairs.grid is None or self.outcomes.grid is None:
+            raise ValueError("labelled rows without the grid that they stand on")
+        self._labelled = labelled
+        self.reference = reference_of_file(labelled, self._pairs.grid, self._coding)
+        self.outcomes.refer(labelled.reference_of_outcomes(self.outcomes.grid))
 
     def fold(self, start: int, keyed: Iterable[KeyedRows]) -> tuple[MergedPane | None, list[Notice]]:
         """Fold the keyed rows of the pane that starts there: returns its outcomes, and what was left out.
@@ -350,12 +374,13 @@ class Performance:
         unusable = self._coding.unusable
         return PerformanceState(
             spec=self.stands_on,
-            grid=self._pairs.grid,
+            grid="" if self._pairs.grid is None else self._pairs.grid.digest,
             join=self._join.state(),
             classes=tuple(self._coding.classes),
             unusable=(unusable["predictions"], unusable["labels"]),
             pairs=self._pairs.state(),
-            reference=None if self.reference is None else self.reference.state(),
+            reference=None if self.reference is None or self._labelled is not None else self.reference.state(),
+            labelled="" if self._labelled is None else self._labelled.digest,
             published=tuple(
                 PublishedWindowsState(name, tuple(levels), tuple(levels.values()))
                 for name, levels in self._published.items()

@@ -1,8 +1,9 @@
-"""The reference of performance: the first cohorts whose labels are nearly all there, with enough of them together.
+"""The reference of performance: labelled rows of a file, or the first cohorts whose labels are nearly all there.
 
-Labels that come fast are unlike slow ones, so a cohort counts once it is mature or final. Its mean is the metric of all
-its pairs. Its deviation is that of windows with as many labels as the one that is judged, made of whole slices of the
-reference, which are drawn with replacement: so it holds what differs from one stretch of time to the next.
+Labels that come fast are unlike slow ones, so a cohort counts once it is mature or final. The mean is the metric of all
+pairs of the reference. The deviation is that of windows with as many labels as the one that is judged, made of whole
+slices of the reference, which are drawn with replacement: so it holds what differs from one stretch of time to the
+next.
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ import numpy as np
 from monitor.codec.counts import pack_counts
 from monitor.evaluate.cohort_pairs import CohortPairs
 from monitor.evaluate.cohorts import Cohort
+from monitor.evaluate.keyed_panes import Coding
+from monitor.evaluate.labelled_reference import LabelledReference
 from monitor.evaluate.state import PerformanceReferenceState
 from monitor.events import Float64s, Int64s, ReferenceInfo
+from monitor.panes.grid import Grid
 from monitor.stats.draws import seed_of, words
 from monitor.stats.exact import significant, total
+from monitor.stats.multiclass import MulticlassLayout
 from monitor.stats.performance import PairLayout
 
 SLICE_LABELS = 200
@@ -31,9 +36,9 @@ DRAWS = 400
 
 
 class PerformanceReference:
-    """Slices of pairs, each as one vector. `start`, `end`: event time of their predictions, ms."""
+    """Slices of pairs, each as one vector. `start`, `end`: event time of their predictions, ms; None if unknown."""
 
-    def __init__(self, start: int, end: int, labels: int, slices: Sequence[Int64s]) -> None:
+    def __init__(self, start: int | None, end: int | None, labels: int, slices: Sequence[Int64s]) -> None:
         self.start = start
         self.end = end
         self.labels = labels
@@ -61,7 +66,7 @@ class PerformanceReference:
         mean = layout.metrics(vectors.sum(axis=0)).get(metric)
         if mean is None:
             return None
-        slices = max(1, round(labels * len(vectors) / self.labels))
+        slices = labels * len(vectors) / self.labels
         return mean, self._deviation(metric, layout, vectors, slices)
 
     def _grown(self, layout: PairLayout) -> Int64s:
@@ -71,8 +76,9 @@ class PerformanceReference:
             vectors[place, : len(one)] = one
         return vectors
 
-    def _deviation(self, metric: str, layout: PairLayout, vectors: Int64s, slices: int) -> float:
-        if len(vectors) < FEWEST_SLICES:
+    def _deviation(self, metric: str, layout: PairLayout, vectors: Int64s, slices: float) -> float:
+        """The deviation in windows of that many slices; it goes with 1 / sqrt(slices) between sizes that are drawn."""
+        if len(vectors) < FEWEST_SLICES or not slices:
             return nan
         drawn = _rung(slices)
         if (drawn, layout.width) not in self._drawn:
@@ -82,13 +88,12 @@ class PerformanceReference:
 
     def state(self) -> PerformanceReferenceState:
         """All of it."""
-        return PerformanceReferenceState(
-            self.start, self.end, self.labels, tuple((len(one), pack_counts(one)) for one in self._slices)
-        )
+        slices = tuple((len(one), pack_counts(one)) for one in self._slices)
+        return PerformanceReferenceState(self.start, self.end, self.labels, slices)
 
 
-def _rung(slices: int) -> int:
-    """The nearest size that is drawn: two to an octave; between them a deviation goes with 1 / sqrt(n)."""
+def _rung(slices: float) -> int:
+    """The nearest size that is drawn: two to an octave, from one slice on."""
     rungs = [1 << k for k in range(13)] + [3 << k for k in range(11)]
     return min(sorted(rungs), key=lambda rung: abs(rung - slices))
 
@@ -122,6 +127,16 @@ def first_complete(cohorts: Sequence[Cohort], mature: float, now: int) -> list[C
             break
         found.append(cohort)
     return [cohort for cohort in found if cohort.labelled]
+
+
+def reference_of_file(labelled: LabelledReference, grid: Grid, coding: Coding) -> PerformanceReference:
+    """Return the reference of labelled rows. `grid`: of the predictions; `coding`: numbers their classes."""
+    layout, slices = labelled.layout(grid), labelled.vectors(grid)
+    if isinstance(layout, MulticlassLayout):
+        codes = coding.numbers(labelled.classes)
+        known = MulticlassLayout(len(coding.classes))
+        slices = [layout.renumbered(one, codes, known) for one in slices]
+    return PerformanceReference(labelled.pairs[0].first_time, labelled.pairs[-1].last_time, labelled.rows, slices)
 
 
 def make_reference(complete: Sequence[Cohort], pairs: CohortPairs, wanted: int) -> PerformanceReference | None:

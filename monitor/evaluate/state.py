@@ -282,8 +282,8 @@ class CohortPairsState(_Struct, frozen=True):
 class PerformanceReferenceState(_Struct, frozen=True):
     """The reference of performance: event time and labels of it, and width and vector of each slice."""
 
-    start: int
-    end: int
+    start: int | None
+    end: int | None
     labels: Natural
     slices: tuple[tuple[Natural, Counts], ...]
 
@@ -334,7 +334,8 @@ class OutcomesState(_Struct, frozen=True):
 class PerformanceState(_Struct, frozen=True):
     """Labels of one model. `spec`: names what they are joined by. `grid`: digest of the one that pairs are counted on.
 
-    `unusable`: how many predictions, and how many labels. `to_ms`: end of the newest pane that was judged.
+    `unusable`: how many predictions, and how many labels. `reference`: of cohorts; `labelled`: digest of a file's.
+    `to_ms`: end of the newest pane that was judged.
     """
 
     spec: str
@@ -344,6 +345,7 @@ class PerformanceState(_Struct, frozen=True):
     unusable: tuple[Natural, Natural]
     pairs: tuple[CohortPairsState, ...]
     reference: PerformanceReferenceState | None
+    labelled: str
     published: tuple[PublishedWindowsState, ...]
     judged: tuple[JudgedPerformance, ...]
     outcomes: OutcomesState

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from monitor.bus.port import Bus
+from monitor.config.inputs import lanes_of
 from monitor.config.resolved import ModelConfig
 from monitor.contract import in_life, lane_contract
 from monitor.errors import ConfigurationError
@@ -78,10 +79,11 @@ def _references(model: ModelConfig, fold: ModelFold, references: References) -> 
     """Grids and references of the lanes that the model does not have yet; None while they are made.
 
     A reference is made once: for lanes that stand on what they did, and so on the same specification, the file or the
-    topic is not read again, whatever it holds by now.
+    topic is not read again, whatever it holds by now. Outcomes have one only of a file.
     """
-    known = {in_life(lane, 0) for lane in fold.decisions.lanes.keys() | fold.decisions.references.keys()}
-    lanes = {lane_contract(model.contract, stream) for stream in model.contract.streams if stream.has_lane} - known
+    known = {in_life(lane, 0) for lane in fold.decisions.lanes.keys() | fold.decisions.references_from.keys()}
+    streams = [one for one in lanes_of(model.contract) if one.stream != "outcomes" or model.rules.reference.path]
+    lanes = {lane_contract(model.contract, stream) for stream in streams} - known
     made = references.take(model) if lanes else []
     return None if made is None else [decision for decision in made if decision.lane in lanes]
 

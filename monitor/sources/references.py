@@ -11,36 +11,32 @@ import numpy as np
 
 from monitor.bus.port import Bus
 from monitor.codec.decode import Decoder
-from monitor.codec.formats import decode_format
+from monitor.config.inputs import lanes_of
 from monitor.config.resolved import ModelConfig
-from monitor.contract import ModelContract, StreamContract, lane_contract
+from monitor.contract import ModelContract, StreamContract, field_text, lane_contract
 from monitor.errors import ConfigurationError
-from monitor.evaluate.reference import Reference, decode_reference, encode_reference
+from monitor.evaluate.labelled_reference import LabelledReference, encode_labelled
+from monitor.evaluate.reference import encode_reference
 from monitor.events import Rows, TopicPartition
 from monitor.ledger.entries import Decision, new_decision
 from monitor.panes import rows as rows_of
-from monitor.panes.grid import Grid, decode_grid, encode_grid
+from monitor.panes.grid import encode_grid
 from monitor.sources.csv_dialect import FOUND, CsvFlags
 from monitor.sources.file_content import Content, content_of
-from monitor.sources.flat_rows import is_flat
+from monitor.sources.flat_rows import is_flat, names_of
+from monitor.sources.labelled_rows import LEAST_ROWS, LabelledStreams, labelled_reference, labelled_streams
+from monitor.sources.reference_file import FILE_FORMAT, GridAndReference, read_reference_file
 from monitor.sources.reference_rows import Parts, grid_and_reference
 from monitor.sources.row_files import RowFile, event_files, row_files
 from monitor.sources.source_paths import paths_of
-from monitor.sources.table_files import Room
+from monitor.sources.table_files import Room, open_table
 from monitor.sources.table_rows import DEFAULT_START_MS, TableRows
 from monitor.sources.table_values import TableDecoder
 from monitor.sources.topic_range import rows_between
 from monitor.sources.unusable import Unusable
 
-FILE_FORMAT = "streamdrift.reference-file/1"
-GridAndReference = tuple[Grid, Reference]
-
-
-class _ReferenceFile(msgspec.Struct, forbid_unknown_fields=True):
-    """A reference file of ours: grids and references as JSON texts, one pair a stream."""
-
-    format: str
-    streams: tuple[tuple[str, str], ...]
+INSTEAD = "performance and outcomes are compared with the first predictions whose labels are nearly all there"
+"""What becomes of a model with labels whose reference has none."""
 
 
 def no_check() -> None:
@@ -55,19 +51,26 @@ def reference_decisions(
     `check`: called between batches of rows; it raises to end the reading. `unusable`: is given what of a table can't be
     used.
     """
-    spec, name = model.rules.reference, model.contract.model
+    spec, name, seen = model.rules.reference, model.contract.model, unusable or Unusable()
+    labelled: LabelledReference | str = ""
     if spec.path is not None:
-        pairs = references_of_file(Path(spec.path), model.contract, check=check, unusable=unusable)
+        pairs = references_of_file(Path(spec.path), model.contract, check=check, unusable=seen)
+        labelled = labelled_of_file(Path(spec.path), model, pairs, check=check)
     elif spec.topic is not None:
         pairs = references_of_topic(bus, spec.topic, (spec.from_ms, spec.to_ms), model.contract, check)
     else:
         return []
-    lanes = {stream.stream: lane_contract(model.contract, stream) for stream in model.contract.streams}
+    lanes = {stream.stream: lane_contract(model.contract, stream) for stream in lanes_of(model.contract)}
     decisions = []
     for grid, reference in pairs:
         of, lane = grid.stream, lanes[grid.stream]
         decisions.append(new_decision(name, "grid", encode_grid(grid).decode(), of, lane=lane))
         decisions.append(new_decision(name, "reference", encode_reference(reference), of, lane=lane))
+    if isinstance(labelled, LabelledReference):
+        content, lane = encode_labelled(labelled), lanes["outcomes"]
+        decisions.append(new_decision(name, "reference", content, "outcomes", lane=lane))
+    elif labelled_streams(model.contract) is not None and spec.path is not None:
+        seen.notes[f"{spec.path}: {labelled}; {INSTEAD}"] = None
     return decisions
 
 
@@ -84,8 +87,8 @@ def references_of_file(
     `limit`: first rows only. `unusable`: is given what of a table can't be used. `csv`: how a CSV file is written.
     """
     contents = [content_of(one) for one in paths_of(path)]
-    if len(contents) == 1 and contents[0].kind == "lines" and FILE_FORMAT.encode() in contents[0].sample[:256]:
-        return [pair for pair in read_reference_file(path.read_bytes()) if pair[0].model == contract.model]
+    if _is_ours(contents):
+        return [pair for pair in read_reference_file(path.read_bytes()).pairs if pair[0].model == contract.model]
     seen = unusable or Unusable()
     files = _files(contents, contract, seen, csv)
     pairs = []
@@ -101,6 +104,51 @@ def references_of_file(
         why = "; ".join(seen.lines(shows_values=False))
         raise ConfigurationError(f"{path} has no rows that make a reference of {contract.model}{why and ': ' + why}")
     return pairs
+
+
+def labelled_of_file(
+    path: Path,
+    model: ModelConfig,
+    pairs: Sequence[GridAndReference],
+    limit: int | None = None,
+    check: Callable[[], None] = no_check,
+    csv: CsvFlags = FOUND,
+) -> LabelledReference | str:
+    """Return the labelled reference of a file, or why it has none. `pairs`: what `references_of_file` gives of it."""
+    streams = labelled_streams(model.contract)
+    grid = next((grid for grid, _ in pairs if grid.stream == "predictions"), None)
+    if streams is None or grid is None:
+        return f"{model.contract.model} has no labels" if streams is None else "it has no predictions"
+    contents = [content_of(one) for one in paths_of(path)]
+    if _is_ours(contents):
+        labelled = read_reference_file(path.read_bytes()).labelled
+        if isinstance(labelled, str):
+            return labelled or "it was built without labels"
+        is_fit = labelled.fits(grid, streams.outcomes)
+        return labelled if is_fit else "it was built for another label, task or `performance`"
+    held = [content for content in contents if _has_both(content, streams, csv)]
+    if not held:
+        return f"it has no column {field_text(streams.labels.columns[0].field)}, the label, beside predictions"
+    seen, contract = Unusable(), msgspec.structs.replace(model.contract, streams=(streams.both,))
+    files = _files(held, contract, seen, csv)
+    parts = partial(_checked, partial(_rows_of_files, files, limit), check)
+    found = labelled_reference(parts, model.rules, model.contract, grid, f"file {path.name}")
+    if isinstance(found, int):
+        why = "; ".join(["", *seen.lines(shows_values=False)])
+        return f"{found} of its rows have prediction and label, fewer than {LEAST_ROWS}{why}"
+    return found if all(file.is_timed for file in files) else found.without_times()
+
+
+def _has_both(content: Content, streams: LabelledStreams, csv: CsvFlags) -> bool:
+    """Return true if the rows of a file may have a prediction and its label."""
+    predictions, labels = streams.predictions.roots, streams.labels.roots
+    names = set(open_table(content.path, predictions | labels, csv).names if content.is_table else names_of(content))
+    return labels <= names and not predictions.isdisjoint(names)
+
+
+def _is_ours(contents: Sequence[Content]) -> bool:
+    """Return true if this is a file that `streamdrift reference build` has written."""
+    return len(contents) == 1 and contents[0].kind == "lines" and FILE_FORMAT.encode() in contents[0].sample[:256]
 
 
 def _has_lane(stream: StreamContract) -> bool:
@@ -170,19 +218,3 @@ def _rows_of_files(files: Sequence[RowFile], limit: int | None) -> Iterator[tupl
             if limit is not None and found >= limit:
                 break
         file.unusable.close()  # rows may be read once more
-
-
-def write_reference_file(pairs: Sequence[GridAndReference]) -> bytes:
-    """Grids and references as a file that `reference: {path: ...}` takes."""
-    streams = tuple((encode_grid(grid).decode(), encode_reference(reference)) for grid, reference in pairs)
-    return msgspec.json.encode(_ReferenceFile(FILE_FORMAT, streams)) + b"\n"
-
-
-def read_reference_file(value: bytes) -> list[GridAndReference]:
-    """Grids and references of a file of ours; raises FormatError."""
-    raw = decode_format(value, _ReferenceFile, FILE_FORMAT, "reference file")
-    pairs = []
-    for grid_text, reference_text in raw.streams:
-        grid = decode_grid(grid_text.encode())
-        pairs.append((grid, decode_reference(reference_text, [grid])[0]))
-    return pairs

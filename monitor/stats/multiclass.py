@@ -61,6 +61,12 @@ class MulticlassLayout:
         """Pairs by [truth, predicted class], shape (classes + 1, classes + 1); `other` is the last of each."""
         return vector[self._cells]
 
+    def renumbered(self, vector: Int64s, codes: Int64s, layout: MulticlassLayout) -> Int64s:
+        """Return the same pairs in another layout. `codes` (classes,): the class there, or OTHER, of each here."""
+        there, found = np.append(codes, OTHER), np.zeros(layout.width, dtype=np.int64)
+        np.add.at(found, _place(there[:, np.newaxis], there), self.confusion(vector))
+        return found
+
     def counts(self, vector: Int64s) -> dict[str, int]:
         """`pairs`, and `other`: those with a class behind the first hundred on either side."""
         confusion = self.confusion(vector)

@@ -12,7 +12,7 @@ from monitor.errors import FormatError
 from monitor.evaluate.reference import decode_reference
 from monitor.ledger.position_records import decode_evaluate, decode_mark, decode_model, decode_profile
 from monitor.panes.grid import decode_grid
-from monitor.sources.references import read_reference_file
+from monitor.sources.reference_file import read_reference_file
 
 
 class Point(msgspec.Struct, forbid_unknown_fields=True):

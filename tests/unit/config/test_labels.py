@@ -78,7 +78,7 @@ def test_contracts_of_models_without_labels_are_what_they_were() -> None:
 def test_the_contract_of_a_model_with_labels() -> None:
     """Predictions and labels have keys; a label is a class like the prediction, or a number."""
     contract = model_of(changed("topic: l}", "topic: l, sample: 1/8}", "id: key", "id: {field: [meta, key]}")).contract
-    error = "prediction is not label"
+    error = "prediction, or else probability >= 0.5, is not label, each 1 or 0"
     assert [stream.keys for stream in contract.streams[:2]] == [None, Keys(("meta", "key"), 3)]
     assert contract.streams[2] == StreamContract(
         "labels",

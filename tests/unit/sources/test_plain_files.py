@@ -19,12 +19,8 @@ from monitor.errors import ConfigurationError
 from monitor.sources.file_content import content_of
 from monitor.sources.file_recordings import PlainRows, plain
 from monitor.sources.plain_files import events_of
-from monitor.sources.references import (
-    read_reference_file,
-    reference_decisions,
-    references_of_file,
-    write_reference_file,
-)
+from monitor.sources.reference_file import read_reference_file, write_reference_file
+from monitor.sources.references import reference_decisions, references_of_file
 
 STREAM = StreamContract(
     "features", "in", "event_time", (ColumnSpec("x", "x", "numerical"), ColumnSpec("c", "c", "categorical"))
@@ -113,7 +109,7 @@ def test_a_reference_file_gives_back_what_was_written(tmp_path: Path) -> None:
     assert reference.events == 600
     assert len(reference.slices) == 12
     out.write_bytes(write_reference_file([(grid, reference)]))
-    ((again, same),) = read_reference_file(out.read_bytes())
+    ((again, same),) = read_reference_file(out.read_bytes()).pairs
     assert (again.digest, same.digest) == (grid.digest, reference.digest)
     ((ready, _),) = references_of_file(out, CONTRACT)
     assert ready.digest == grid.digest
