@@ -20,8 +20,10 @@ import msgspec
 from monitor.codec.canonical import time_text
 from monitor.config import load
 from monitor.config.resolved import Config
+from monitor.contract import StreamContract
+from monitor.evaluate import outcomes
 from monitor.evaluate.messages import Message
-from monitor.evaluate.outcomes import Outcomes
+from monitor.evaluate.outcomes import outcome_rows
 from monitor.evaluate.performance import Performance
 from monitor.events import Rows, TopicPartition
 from monitor.ledger.entries import Heartbeat
@@ -384,15 +386,13 @@ def run(log: LabelLog, rng: random.Random | None = None) -> tuple[list[Message],
 def outcomes_read() -> Iterator[list[Outcome]]:
     """The outcomes that detectors may read meanwhile, in order: by column."""
     read: list[Outcome] = []
-    rows_of = Outcomes._rows
 
-    def spy(outcomes: Outcomes, *of: Any) -> Rows:
-        rows = rows_of(outcomes, *of)
-        names = outcomes._contract.numeric_series if outcomes._contract is not None else ()
-        read.extend(dict(zip(names, values, strict=True)) for values in rows.numeric.tolist())
+    def spy(model: str, contract: StreamContract, *of: Any) -> Rows:
+        rows = outcome_rows(model, contract, *of)
+        read.extend(dict(zip(contract.numeric_series, values, strict=True)) for values in rows.numeric.tolist())
         return rows
 
-    with patch.object(Outcomes, "_rows", spy):
+    with patch.object(outcomes, "outcome_rows", spy):
         yield read
 
 
