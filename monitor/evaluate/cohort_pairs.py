@@ -54,9 +54,7 @@ class CohortPairs:
     # ------------------------------------------------------------------ pairs
 
     def use(self, grid: Grid, classes: int, live: JoinedPairs, live_from: int) -> None:
-        """Count on a grid; from nothing if it is another one. `live_from`: number of the first cohort that is live."""
-        if self._grid is not None and grid.digest == self._grid.digest:
-            return
+        """Count on another grid, from nothing. `live_from`: number of the first cohort that is live."""
         self._grid = grid
         self.layout = layout_of(self._task, grid, classes, self._tolerance)
         self._lost |= {number for number in self._changes if number < live_from}

@@ -53,6 +53,11 @@ class FirstRows:
     def __init__(self, wanted: int | None = None) -> None:
         self._wanted = wanted
         self._parts: list[_Part] = []
+        self._held = 0
+        """Rows of all parts. A sparse stream has as many parts, so sums over them are not made for each."""
+        self._in_blocks = 0
+        self._highest: dict[TopicPartition, int] = {}
+        """The highest offset of each partition so far."""
         self._blocks: dict[str, bytes] = {}
         self._sampled_to: dict[TopicPartition, _RowKey] = {}
         self._last: _RowKey | None = None
@@ -71,17 +76,27 @@ class FirstRows:
         if self._last is not None and len(pane.rows) and int(pane.rows.time.min()) > self._last[0]:
             return  # all that are wanted come before
         low, high = span = _span(pane)
-        near = (p for p in self._parts if p.pane.tp == pane.tp and p.span[0] <= high and p.span[1] >= low)
-        known = [_names(part.pane.rows) for part in near]
+        known = [] if low > self._highest.get(pane.tp, -1) else self._names_near(pane.tp, low, high)
         if known and (again := np.isin(_names(pane.rows), np.concatenate(known))).any():
             pane = replace(pane, rows=rows_of.take(pane.rows, ~again))
         if len(pane.rows):
-            self._parts.append(_Part(pane, span))
+            self._take(_Part(pane, span))
             self._trim()
             self._freeze()
 
+    def _take(self, part: _Part) -> None:
+        self._parts.append(part)
+        self._held += len(part.pane.rows)
+        self._in_blocks += len(part.pane.rows) if part.block is not None else 0
+        self._highest[part.pane.tp] = max(part.span[1], self._highest.get(part.pane.tp, -1))
+
+    def _names_near(self, tp: TopicPartition, low: int, high: int) -> list[np.ndarray]:
+        """What names the rows of the parts of a partition that may hold offsets from `low` to `high`."""
+        near = (p for p in self._parts if p.pane.tp == tp and p.span[0] <= high and p.span[1] >= low)
+        return [_names(part.pane.rows) for part in near]
+
     def __len__(self) -> int:
-        return sum(len(part.pane.rows) for part in self._parts)
+        return self._held
 
     @property
     def parts(self) -> list[RawPane]:
@@ -143,6 +158,8 @@ class FirstRows:
             part, mine = self._parts[i], kept[ends[i] - len(self._parts[i].pane.rows) : ends[i]]
             part.pane = replace(part.pane, rows=rows_of.take(part.pane.rows, mine))
         self._parts = [part for part in self._parts if len(part.pane.rows)]
+        self._held = sum(len(part.pane.rows) for part in self._parts)
+        self._in_blocks = sum(len(part.pane.rows) for part in self._parts if part.block is not None)
         used = {part.block for part in self._parts}
         self._blocks = {name: value for name, value in self._blocks.items() if name in used}
 
@@ -150,14 +167,15 @@ class FirstRows:
 
     def _freeze(self) -> None:
         """Make a block of the tail if that is long enough."""
-        tail = [part for part in self._parts if part.block is None]
-        if sum(len(part.pane.rows) for part in tail) < BLOCK_ROWS:
+        if self._held - self._in_blocks < BLOCK_ROWS:
             return
+        tail = [part for part in self._parts if part.block is None]
         value = msgspec.msgpack.encode([encode_raw(part.pane) for part in tail])
         name = f"first-rows/{_digest(value)[:32]}"
         self._blocks[name] = value
         for part in tail:
             part.block = name
+        self._in_blocks = self._held
 
     def blocks(self) -> Mapping[str, bytes]:
         """The blocks by name; one that holds no row of the first any more is not among them."""
@@ -177,8 +195,10 @@ class FirstRows:
             if name not in blocks or _digest(blocks[name]) != digest:
                 raise FormatError(f"not a snapshot: its block {name} is not there, or damaged")
             self._blocks[name] = blocks[name]
-            self._parts += [_part(value, name) for value in _values_of(blocks[name])]
-        self._parts += [_part(value) for value in state.tail]
+            for value in _values_of(blocks[name]):
+                self._take(_part(value, name))
+        for value in state.tail:
+            self._take(_part(value))
         self._sampled_to = {
             TopicPartition(topic, p): (time, p, offset, part) for topic, p, time, offset, part in state.sampled
         }

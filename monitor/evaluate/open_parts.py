@@ -6,6 +6,7 @@ written by then is all that is certain when a pane is folded.
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Callable
 
 from monitor.contract import life_of
@@ -21,28 +22,37 @@ class OpenParts:
 
     def __init__(self) -> None:
         self._parts: dict[int, list[Part]] = {}
+        self._ends: list[int] = []
+        """Ends of all parts, ascending, each once: a lane far ahead of another keeps thousands."""
 
     def add(self, part: Part) -> None:
         """Keep a part until its time is folded."""
-        self._parts.setdefault(part.start + part.pane_ms, []).append(part)
+        end = part.start + part.pane_ms
+        if end not in self._parts:
+            self._parts[end] = []
+            insort(self._ends, end)
+        self._parts[end].append(part)
 
     def take(self, end: int) -> list[Part]:
         """All parts that end at or before `end`, by where they end, and then as they came."""
-        past = sorted(at for at in self._parts if at <= end)
+        count = bisect_right(self._ends, end)
+        past, self._ends = self._ends[:count], self._ends[count:]
         return [part for at in past for part in self._parts.pop(at)]
 
     def keep_from(self, life: int) -> None:
         """Forget the parts of lanes before that life of the model."""
         kept = {end: [part for part in parts if life_of(part.contract) >= life] for end, parts in self._parts.items()}
         self._parts = {end: parts for end, parts in kept.items() if parts}
+        self._ends = sorted(self._parts)
 
     def next(self, start: int) -> int | None:
         """End of the first part behind `start`; None without any."""
-        return min((at for at in self._parts if at > start), default=None)
+        place = bisect_right(self._ends, start)
+        return self._ends[place] if place < len(self._ends) else None
 
     def state(self) -> tuple[PendingPane, ...]:
         """All parts."""
-        return tuple(_pending(part) for end in sorted(self._parts) for part in self._parts[end])
+        return tuple(_pending(part) for end in self._ends for part in self._parts[end])
 
     def restore(self, state: tuple[PendingPane, ...], check: Callable[[Part], None]) -> None:
         """Go on from there; raises FormatError, as `check` does for a part that can't be one."""

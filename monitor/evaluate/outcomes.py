@@ -114,20 +114,19 @@ class Outcomes:
         self._slices: list[tuple[int, int, int, Int64s]] = []
         self.grid: Grid | None = None
         self._contract: StreamContract | None = None
+        self._stands_on: tuple[StreamContract, str] | None = None
         self.newest: NewestOutcomes | None = None
         """The newest outcomes, if a detector reads some: what a change is looked for in."""
         self.reference: Reference | None = None
         """What windows are compared with: of no rows until enough have come."""
         self._is_given = False
 
-    def use(self, contract: StreamContract, grid: Grid) -> bool:
-        """Stand on a grid of predictions; returns true if it is another one, from which on outcomes begin again."""
-        fresh = outcomes_grid(self._task, contract, grid)
-        if self._contract == contract and self.grid is not None and self.grid.digest == fresh.digest:
-            return False
-        self.grid, self._contract = fresh, contract
-        self._slices, self.reference, self._is_given = [], self._made(), False
-        return True
+    def use(self, contract: StreamContract, grid: Grid) -> None:
+        """Stand on a grid of predictions; if it is another one, outcomes begin again."""
+        if (contract, grid.digest) != self._stands_on:
+            self._stands_on = contract, grid.digest
+            self.grid, self._contract = outcomes_grid(self._task, contract, grid), contract
+            self._slices, self.reference, self._is_given = [], self._made(), False
 
     def keep_newest(self, are_read: bool, pane_ms: int) -> None:
         """Keep the newest outcomes if a detector reads some, from here on."""

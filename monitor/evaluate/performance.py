@@ -141,7 +141,9 @@ class Performance:
 
     def use_grid(self, grid: Grid) -> None:
         """Count pairs on a grid of the predictions; a reference that stood on another one is gone with it."""
-        if self._pairs.grid is not None and self._pairs.grid.digest != grid.digest:
+        if self._pairs.grid is not None and self._pairs.grid.digest == grid.digest:
+            return
+        if self._pairs.grid is not None:
             self.reference = self._labelled = None
         live = [cohort.number for cohort in self._join.cohorts if cohort.closed is None]
         behind = self._join.cohorts[-1].number + 1 if self._join.cohorts else 0
