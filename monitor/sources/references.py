@@ -90,9 +90,10 @@ def references_of_file(
     if _is_ours(contents):
         return [pair for pair in read_reference_file(path.read_bytes()).pairs if pair[0].model == contract.model]
     seen = unusable or Unusable()
-    files = _files(contents, contract, seen, csv)
+    streams = tuple(msgspec.structs.replace(stream, keys=None) for stream in contract.streams)  # no row has to be met
+    files = _files(contents, msgspec.structs.replace(contract, streams=streams), seen, csv)
     pairs = []
-    for stream in filter(_has_lane, contract.streams):
+    for stream in filter(_has_lane, streams):
         if own := [file for file in files if file.rows.stream == stream]:
             read = partial(_rows_of_files, own, limit)
             found = grid_and_reference(partial(_checked, read, check), stream, f"file {path.name}")
