@@ -178,6 +178,42 @@ def test_a_restart_says_the_same_and_does_not_read_the_file_again(task: str, tmp
             assert published(again.fleet.bus, topic) == published(whole.fleet.bus, topic)
 
 
+def test_labels_may_be_added_to_a_model_that_runs(tmp_path: Path) -> None:
+    """The file is read once more, for outcomes alone; they are judged from the next pane on, restarted and replayed."""
+    write_reference(tmp_path / "r.csv", BINARY)
+    text = TEXT % (BINARY, tmp_path / "r.csv")
+    with capture_logs():
+        service = Service(without_labels(text), 2)
+        service.send(BINARY, range(20), 0.1)
+        assert not service.lanes()
+        service.fleet.config = load(text, "alerts.yaml")
+        for second in range(20, 80, 5):
+            service.restart("evaluate" if second % 2 else "profile")
+            service.send(BINARY, range(second, second + 5), 0.5)
+        for _ in range(80):
+            service.fleet.now += 2
+            service.fleet.turn()
+    assert service.read == 2
+    assert [state for _, state in service.lanes()] == ["reference", "judged"]
+    assert service.alerts("Std")[0]["evidence"]["reference"]["events"] == 1800
+    expected = replayed(service.fleet.bus, tuple(INPUTS))
+    assert {topic: published(service.fleet.bus, topic) for topic in expected} == expected
+
+
+def without_labels(text: str) -> str:
+    """The same alerts.yaml before its model had labels."""
+    text = text[: text.index("detectors:")]
+    for part in (
+        ", labels: {topic: in.labels, max_delay: 60s, max_early: 4s}",
+        "id: id, ",
+        ", label: truth",
+        "    performance: {window: {time: 20s}}\n",
+    ):
+        assert part in text
+        text = text.replace(part, "")
+    return text
+
+
 def test_a_file_without_labels_leaves_the_reference_to_the_first_cohorts(tmp_path: Path) -> None:
     """Nothing is compared before these have come."""
     write_reference(tmp_path / "r.csv", BINARY, has_labels=False)
