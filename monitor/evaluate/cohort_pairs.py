@@ -63,6 +63,8 @@ class CohortPairs:
 
     def take(self, joined: Joined, classes: int) -> None:
         """Take what a pane has changed."""
+        if not len(joined.added.cohort):  # and so nothing is removed
+            return
         for pairs in (joined.added, joined.removed):
             for number, n in zip(*np.unique(pairs.cohort, return_counts=True), strict=True):
                 self._changes[int(number)] = self._changes.get(int(number), 0) + int(n)

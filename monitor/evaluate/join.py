@@ -183,6 +183,8 @@ class Join:
 
     def _join(self, start_ms: int, labels: Labels, opened: int | None, closed: tuple[Closing, ...]) -> Joined:
         """Join labels in their order; those without a live prediction wait."""
+        if not len(labels.ids):
+            return _nothing(opened, closed, self._spec)
         order = np.argsort(labels.ids, kind="stable")  # by id, and those of one id in their order
         heads = _heads(labels.ids[order])
         places = self._runs.find(labels.ids[order[heads]])
@@ -293,6 +295,13 @@ class Join:
             if (places.run < 0).any():
                 raise FormatError("not a snapshot: a label names a prediction that is not there")
             self._runs.label(places, newest["value"])
+
+
+def _nothing(opened: int | None, closed: tuple[Closing, ...], spec: JoinSpec) -> Joined:
+    """What a pane without labels changes."""
+    none, value = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=spec.value_type)
+    pairs = JoinedPairs(none, value, value, np.zeros(0, dtype=np.float32))
+    return Joined(opened, closed, pairs, none, none, np.zeros(0, dtype=np.bool_), pairs)
 
 
 def _heads(ids: UInt64s) -> Bools:

@@ -169,7 +169,10 @@ class Performance:
 
         Of panes without rows, the first that starts at or behind `next_closing` has to be folded.
         """
-        parts = list(keyed)
+        parts, closing = list(keyed), self._join.next_closing()
+        if not parts and (closing is None or start < closing):
+            self._look_for_references(start + self._pane_ms)
+            return None, []
         predictions = self._coding.predictions(part for part in parts if part.stream == "predictions")
         labels = self._coding.labels(part for part in parts if part.stream == "labels")
         if len(labels.time):
