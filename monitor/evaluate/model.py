@@ -183,6 +183,7 @@ class ModelFold:
             messages = self._judge.end(max(at, gone.silence_judged_to or at))
         self.decisions = self.decisions.begin_anew()
         self._judge, self._notices = Judge(self.model, self._place), Notices()
+        self._performance = None
         self._lanes = self._lanes.begin_anew(self.decisions.life)  # of the next life some may be there
         self._parts.keep_from(self.decisions.life)
         self._life.ended, self._next = at, None
