@@ -30,7 +30,7 @@ NEVER, TWICE, CORRECTED = 20, 30, 37
 WITHOUT_ID, WITHOUT_VALUE = 101, 211
 """One prediction in so many has no id, or neither prediction nor probability."""
 ERROR, HIGHER_ERROR = 0.1, 0.4
-END_MS, ENDING = 30_000, 40
+END_MS, ENDING = 120_000, 80
 """So long behind the last event come some more predictions, which seal all panes before."""
 REASONS = (MISSING_PREDICTION_ID, MISSING_LABEL, INVALID_LABEL)
 """Why a label alone is a dead letter."""
@@ -41,7 +41,7 @@ defaults: {{window: {{events: 400, every: 200}}, lateness: 2s, pane: 2s, interva
 models:
   m:
     task: classification_binary
-    streams: {{predictions: {{topic: {PREDICTIONS}}}, labels: {{topic: {LABELS}, max_delay: 20s, max_early: 4s}}}}
+    streams: {{predictions: {{topic: {PREDICTIONS}}}, labels: {{topic: {LABELS}, max_delay: 90s, max_early: 4s}}}}
     columns: {{id: prediction_id, prediction: y, probability: p, label: truth}}
     performance: {{window: {{time: 8s, every: 2s}}, baseline: {{accuracy: 0.9}}}}
     reference: {{first: 400}}
