@@ -31,6 +31,27 @@ retraining:
     training_window: {{since: first_violation, max: 1h}}
 """
 """`Always` is judged at every pane end, so that each new threshold is in force at its first judgement."""
+LABELS = """
+    performance: {{window: {{time: {time}s, every: {every}s}}, mature: {mature}, baseline: {{accuracy: {baseline}}}}}
+"""
+ON_LABELS = """
+  - name: labels
+    models: [m]
+    rules:
+      - {{alert: Drop, expr: accuracy < baseline - {drop}, min_labels: 5, maturity: {maturity}}}
+      - {{alert: Errors, expr: 'change{{detector="errors"}} > 0'}}
+"""
+ANOTHER = """
+  n:
+    task: classification_binary
+    streams: {predictions: {topic: ml.predictions}, labels: {topic: ml.labels, max_delay: 40s, max_early: 4s}}
+    columns: {id: prediction_id, prediction: y_pred, label: y_true}
+    performance: {window: {time: 20s, every: 4s}, baseline: {accuracy: 0.5}}
+    reference: {first: 100}
+    pane: 2s
+    lateness: 2s
+"""
+"""A model that always has labels, so that those of `m` may come and go while the service runs."""
 _NASTY = "{}[]:,'\"&*!|>%@`#\t \n\0é-0123456789.xX"
 _WORDS = (
     "alert",
@@ -65,7 +86,29 @@ def sound(rng: random.Random) -> str:
     )
 
 
-def mutant(rng: random.Random) -> bytes:
+def labelled(rng: random.Random) -> str:
+    """A sound file in which `m` mostly has labels, judged in one way or another; and another model always has."""
+    text = sound(rng)
+    if rng.random() < 0.8:
+        every = rng.choice([2, 4, 10])
+        performance = LABELS.format(
+            time=every * rng.choice([1, 2, 5]),
+            every=every,
+            mature=rng.choice([0.5, 0.9]),
+            baseline=rng.choice([0.5, 0.6]),
+        )
+        delay, pending = rng.choice([20, 40, 40]), rng.choice([30, 1000, 1000])
+        labels = f", labels: {{topic: ml.labels, max_delay: {delay}s, max_early: 4s, pending: {pending}}}}}"
+        rules = ON_LABELS.format(drop=rng.choice([0.0, 0.1]), maturity=rng.choice(["mature", "provisional"]))
+        text = text.replace("ml.predictions}}", "ml.predictions}" + labels)
+        text = text.replace("prediction: y_pred", "id: prediction_id, label: y_true, prediction: y_pred")
+        detectors = "detectors: {errors: {class: ADWIN, input: error, model: m}}\n"
+        text = text.replace("groups:\n", f"{performance}{detectors}groups:\n")
+        text = text.replace("retraining:\n", f"{rules}retraining:\n")
+    return text.replace("models:\n", f"models:\n{ANOTHER}", 1)
+
+
+def mutant(rng: random.Random, sound: Callable[[random.Random], str] = sound) -> bytes:
     """A file of any sort: two in five sound, one in ten with other lanes or topics, the others mutated."""
     text, kind = sound(rng), rng.random()
     if kind < 0.4:

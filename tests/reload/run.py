@@ -32,7 +32,7 @@ from monitor.codec.times import parse_time
 from monitor.config.resolved import ModelRules
 from monitor.errors import ConfigurationError
 from monitor.evaluate.decisions import RulesContent
-from monitor.events import Outgoing
+from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.entries import Decision
 from monitor.ledger.entry_codec import decode_entry, kind_of
 from monitor.runner.activations import Activations
@@ -40,18 +40,20 @@ from monitor.runner.parts import Rhythm
 from monitor.runner.topics import create_topics
 from monitor.stats.exact import significant
 from monitor.telemetry import get_log
-from tests.reload.mutants import mutant, sound
+from tests.reload.mutants import labelled, mutant, sound
+from tests.replaying import replayed
 from tests.unit.runner.test_end_to_end import (
     INPUTS,
+    PLACE,
     START,
     TOPICS,
     FragileBus,
     Service,
     all_of,
     published,
-    replayed,
 )
 
+MODEL, LABELS = "m", "ml.labels"
 PANE_MS = 2000
 NOTICE = "streamdrift.notice.v1"
 STAGES = ("profile", "evaluate")
@@ -77,19 +79,24 @@ class Report:
 
 
 class Reloads:
-    """A service under traffic whose alerts.yaml is replaced again and again."""
+    """A service under traffic whose alerts.yaml is replaced again and again. `labels`: whether there are any."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, folder: Path, *, labels: bool) -> None:
         self.report = Report(seed)
         self._rng = random.Random(seed)
+        self._label_rng = random.Random(seed) if labels else None
+        self._sound = labelled if labels else sound
+        self.inputs = (*INPUTS, LABELS) if labels else INPUTS
         self._path = folder / "alerts.yaml"
-        self._path.write_text(sound(self._rng))
+        self._path.write_text(self._sound(self._rng))
         self._accepted = Accepted(self._path)
         self.accepted = [self._accepted.config.models[0].rules]
         bus = FragileBus(None)
         bus.create(INPUTS[0], 2)
         bus.create(INPUTS[1], 1)
-        create_topics(bus, TOPICS, INPUTS)
+        if labels:
+            bus.create(LABELS, 2)
+        create_topics(bus, TOPICS, self.inputs)
         self.service = Service(bus, self._accepted.config, rhythm=Rhythm(20))
         self._followed: dict[str, Followed] = {}
         self._channels: dict[str, Channel] = {}
@@ -100,7 +107,7 @@ class Reloads:
         for _ in range(40):
             self._pass()
         for _ in range(configs):
-            self._path.write_bytes(mutant(self._rng))
+            self._path.write_bytes(mutant(self._rng, self._sound))
             self._hang_up()
             if self._rng.random() < 0.05:
                 self._die(self._rng.choice(STAGES))
@@ -137,11 +144,23 @@ class Reloads:
             drifted = 3.0 if self._second % 60 > 45 else 0.0
             features = {"a": self._rng.gauss(drifted, 1), "c": self._rng.choice("xyz")}
             sender.send(Outgoing(INPUTS[0], i % 2, b"k", msgspec.json.encode({**event, "features": features})))
-            sender.send(Outgoing(INPUTS[1], 0, b"k", msgspec.json.encode({**event, "y_pred": i % 2})))
+            prediction = {**event, "y_pred": i % 2, "prediction_id": self._number}
+            sender.send(Outgoing(INPUTS[1], 0, b"k", msgspec.json.encode(prediction)))
+            if self._label_rng is not None:
+                self._label(self._label_rng, prediction)
         for _ in range(self._rng.choice([1, 2, 2, 3])):
             self._turn(self._rng.choice(STAGES))
         self._turn("profile")
         self._turn("evaluate")
+
+    def _label(self, rng: random.Random, prediction: dict[str, Any]) -> None:
+        """The same prediction of the other model, and the labels of some that came before, in their partitions."""
+        sender = self.service.bus.sender()
+        sender.send(Outgoing(INPUTS[1], 0, b"k", msgspec.json.encode({**prediction, "model": "n"})))
+        number = self._number - rng.randint(20, 120)
+        for model in ("m", "n") if number > 0 else ():
+            label = {**prediction, "model": model, "prediction_id": number, "y_true": int(rng.random() < 0.7)}
+            sender.send(Outgoing(LABELS, number % 2, b"k", msgspec.json.encode(label)))
 
     def _turn(self, name: str) -> None:
         """A turn of a stage's process, which then looks for another text."""
@@ -169,21 +188,27 @@ class Check:
         self._report = run.report
         decided = Activations(self._bus, TOPICS)
         decided.read()
-        self._activations = [activation for activation in decided.all if activation.decision.kind == "rules"]
+        self._activations = [one for one in decided.all if one.decision.kind == "rules" and one.decision.model == MODEL]
         self._rules = [_rules_of(activation.decision) for activation in self._activations]
         self._contracts = [_content_of(activation.decision).contract for activation in self._activations]
         messages = [msgspec.json.decode(value) for topic, _, value in published(self._bus) if topic == "alerts"]
         self._observations: list[dict[str, Any]] = [
             message
             for topic, _, value in published(self._bus)
-            if topic == "observations" and (message := msgspec.json.decode(value))["type"].endswith("observation.v1")
+            if topic == "observations"
+            and (message := msgspec.json.decode(value))["type"].endswith("observation.v1")
+            and message["data"]["model"] == MODEL
         ]
-        self._alerts: list[dict[str, Any]] = [message for message in messages if message["type"] != NOTICE]
+        self._alerts: list[dict[str, Any]] = [
+            message for message in messages if message["type"] != NOTICE and message["data"]["labels"]["model"] == MODEL
+        ]
         lanes = [msgspec.json.decode(value) for topic, _, value in published(self._bus) if topic == "observations"]
         self._lanes = [
             (parse_time(lane["time"]), LANE_STATES.index(lane["data"]["state"]), lane["data"]["stream"])
             for lane in lanes
             if lane["type"] == "streamdrift.lane.v1"
+            and lane["data"]["model"] == MODEL
+            and lane["data"]["stream"] != "outcomes"
         ]
 
     def all(self) -> None:
@@ -204,7 +229,8 @@ class Check:
         entries = [r for r in all_of(self._bus, TOPICS.name("ledger")) if kind_of(r.headers) == "decision"]
         assembler = Assembler()
         decisions = [decode_entry(r.headers, v) for r in entries if (v := assembler.feed(r)) is not None]
-        announced = [_rules_of(c) for c in decisions if isinstance(c, Decision) and c.kind == "rules"]
+        changes = [change for change in decisions if isinstance(change, Decision) and change.kind == "rules"]
+        announced = [_rules_of(change) for change in changes if change.model == MODEL]
         left = iter(self._run.accepted)
         if not all(any(rules == one for one in left) for rules in announced):
             self._problem("what was announced is not what was accepted, in that order")
@@ -289,8 +315,9 @@ class Check:
 
     def _replayed(self) -> None:
         live = Counter(published(self._bus))
+        tps = [TopicPartition(topic, p) for topic in self._run.inputs for p in range(self._bus.partitions(topic) or 0)]
         again: Counter[tuple[str, str, bytes]] = Counter(
-            (str(m.topic), m.key, m.value) for m in replayed(self._run.service)
+            (str(m.topic), m.key, m.value) for m in replayed(self._bus, TOPICS, tps, PLACE)
         )
         if live != again:
             self._problem(f"a replay says {len(again - live)} other messages and lacks {len(live - again)}")
@@ -310,15 +337,15 @@ def _threshold(rules: ModelRules, alert: str) -> float | None:
     """The constant threshold of a rule; None where there is none."""
     for rule in rules.rules:
         comparison = rule.comparison
-        if rule.alert == alert and not comparison.needs_reference_spread:
+        if rule.alert == alert and not (comparison.needs_reference_spread or comparison.needs_baseline):
             return significant(comparison.threshold(None, None))
     return None
 
 
-def run(configs: int, seed: int) -> Report:
+def run(configs: int, seed: int, *, labels: bool = False) -> Report:
     """The whole run, in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder, capture_logs():
-        return Reloads(seed, Path(folder)).run(configs)
+        return Reloads(seed, Path(folder), labels=labels).run(configs)
 
 
 def table(report: Report) -> str:
@@ -337,15 +364,16 @@ def table(report: Report) -> str:
 
 
 def main() -> int:
-    """Prints the figures and the problems; 1 where there is one."""
+    """Prints the figures and the problems, of a run without labels and of one with them; 1 where there is one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--configs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    report = run(options.configs, options.seed)
-    print(table(report))
-    print("\n".join(report.problems[:20]))
-    return 1 if report.problems else 0
+    reports = [run(options.configs, options.seed, labels=labels) for labels in (False, True)]
+    for report in reports:
+        print(table(report))
+        print("\n".join(report.problems[:20]))
+    return 1 if any(report.problems for report in reports) else 0
 
 
 if __name__ == "__main__":
