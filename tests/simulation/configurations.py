@@ -10,7 +10,7 @@ from typing import NamedTuple
 from monitor.config import load
 from monitor.config.resolved import Config, ModelConfig
 
-FEATURES, PREDICTIONS, ORDERS = "ml.features", "ml.predictions", "ml.orders"
+FEATURES, LABELS, ORDERS, PREDICTIONS = "ml.features", "ml.labels", "ml.orders", "ml.predictions"
 RARE = "ml.rare"
 """A topic with so few records that its lane waits, nearly always, while the others of its model are judged."""
 LIVE = "b"
@@ -38,18 +38,30 @@ _MODEL = """
     reference: {{first: {first}}}
     pane: {pane}
 """
-_TASKS = dict.fromkeys("mrvw", "classification_binary") | {"o": "regression"}
+_LABELLED_MODEL = """
+    performance: {{window: {{time: {time}s, every: {every}s}}, mature: {mature}, baseline: {{accuracy: 0.5}}}}
+"""
+_TASKS = dict.fromkeys("klmrvw", "classification_binary") | {"o": "regression"}
 STREAMS = {
     "m": {"features": FEATURES, "predictions": PREDICTIONS},
     "w": {"features": FEATURES},
     "r": {"features": FEATURES, "predictions": RARE},
     "v": {"features": FEATURES, "predictions": PREDICTIONS},
     "o": {"features": ORDERS},
+    "k": {"features": FEATURES, "predictions": PREDICTIONS, "labels": LABELS},
+    "l": {"predictions": PREDICTIONS, "labels": LABELS},
 }
 _DETECTORS = """
 detectors:
   adwin: {{class: ADWIN, params: {{delta: 0.3, clock: 2, grace_period: 4, min_window_length: 2}}, input: a}}
   page: {{class: PageHinkley, params: {{min_instances: 5, threshold: {page}}}, input: a}}
+"""
+_DETECTORS_OF_ERRORS = """
+  errors_{model}:
+    class: ADWIN
+    params: {{delta: 0.3, clock: 2, grace_period: 4, min_window_length: 2}}
+    input: error
+    model: {model}
 """
 _RULES = """
   - name: g{model}
@@ -73,6 +85,25 @@ _RULES_WITHOUT_FEATURES = """
       - {{alert: Psi, expr: 'psi > {psi}'}}
       - {{alert: Lasting, expr: 'psi > {ks}', window: {{time: 16s, every: 16s}}, for: 4s}}
       - {{alert: Silence, expr: seconds_since_last_event > {silence}}}
+"""
+_RULES_ON_PREDICTIONS = """
+  - name: g{model}
+    models: [{model}]
+    rules:
+      - {{alert: Psi, expr: 'psi{{column="prediction"}} > {psi}'}}
+      - {{alert: Lasting, expr: 'psi{{column="prediction"}} > {ks}', window: {{time: 16s, every: 16s}}, for: 4s}}
+      - {{alert: Silence, expr: 'seconds_since_last_event{{stream="predictions"}} > {silence}'}}
+      - {{alert: Live, expr: 'psi{{column="prediction"}} > 0.6'}}
+"""
+_RULES_ON_LABELS = """
+  - name: labels-{model}
+    models: [{model}]
+    rules:
+      - {{alert: Errors, expr: 'change{{detector="errors_{model}"}} > 0'}}
+      - {{alert: Drop, expr: accuracy < {accuracy}, min_labels: 5}}
+      - {{alert: DropSoon, expr: accuracy < baseline - 0.1, min_labels: 5, maturity: provisional, for: 4s}}
+      - {{alert: Wider, expr: error_rate > {accuracy}, min_labels: 10, window: {{time: 48s, every: {every}s}}}}
+      - {{alert: Uncovered, expr: label_coverage < 0.7}}
 """
 _RETRAINING = """
   - trigger: t{model}
@@ -106,13 +137,29 @@ LAYOUTS = (
 )
 
 
+LABELLED_LAYOUTS = (
+    Layout("l", ((LABELS, 2), (PREDICTIONS, 1))),
+    Layout("l", ((LABELS, 1), (PREDICTIONS, 2))),
+    Layout("kl", ((FEATURES, 1), (LABELS, 2), (PREDICTIONS, 1))),
+    Layout("klw", ((FEATURES, 1), (LABELS, 1), (PREDICTIONS, 1))),
+)
+"""Those of schedules that have labels."""
+
+
 class Shape(NamedTuple):
-    """What a model stands on. `more`: whether it has a column more; `features`: whether it has that stream."""
+    """What a model stands on. `more`: whether it has a column more; `features`, `labels`: whether it has the stream."""
 
     pane: str = "4s"
     first: int = 100
     more: bool = False
     features: bool = True
+    labels: bool = True
+
+
+def streams_of(model: str, shape: Shape) -> dict[str, str]:
+    """The topics of a model in a shape, by stream."""
+    gone = [name for name in ("features", "labels") if not getattr(shape, name)]
+    return {name: topic for name, topic in STREAMS[model].items() if name not in gone}
 
 
 @cache
@@ -138,29 +185,55 @@ def _parsed(one: tuple[str, Shape], variant: int) -> ModelConfig:
 
 def file_text(of: tuple[tuple[str, Shape], ...], variant: int, edition: int) -> str:
     """alerts.yaml of these models in their shapes."""
-    text = _HEAD.format(events=24, every=24, edition=edition) + "".join(_model(*one) for one in of)
+    text = _HEAD.format(events=24, every=24, edition=edition) + "".join(_model(*one, variant) for one in of)
     psi, ks, silence, page = ((0.8, 0.4, 9, 1.5), (0.5, 0.6, 12, 1.5), (1.5, 0.3, 7, 1.2))[variant]
-    if any(shape.features for _, shape in of):
+    streams = {model: streams_of(model, shape) for model, shape in of}
+    labelled = [model for model in streams if "labels" in streams[model]]
+    if any("features" in streams[model] for model in streams):
         text += _DETECTORS.format(page=page)
+    elif labelled:
+        text += "detectors:"
+    text += "".join(_DETECTORS_OF_ERRORS.format(model=model) for model in labelled)
     text += "groups:\n"
-    for model, shape in of:
-        rules = _RULES if shape.features else _RULES_WITHOUT_FEATURES
+    for model in streams:
+        without = _RULES_ON_PREDICTIONS if "labels" in STREAMS[model] else _RULES_WITHOUT_FEATURES
+        rules = _RULES if "features" in streams[model] else without
         text += rules.format(model=model, psi=psi, ks=ks, silence=silence)
+    for model in labelled:
+        text += _RULES_ON_LABELS.format(model=model, accuracy=psi / 2, every=_PERFORMANCE[variant]["every"])
     return text + "retraining:" + "".join(_RETRAINING.format(model=model) for model, _ in of)
 
 
-def _model(model: str, shape: Shape) -> str:
-    streams = {name: topic for name, topic in STREAMS[model].items() if shape.features or name != "features"}
+_PERFORMANCE = (
+    {"time": 16, "every": 8, "mature": 0.5, "pending": 1000},
+    {"time": 24, "every": 8, "mature": 0.7, "pending": 40},
+    {"time": 16, "every": 4, "mature": 0.5, "pending": 1000},
+)
+"""Of labels, by variant: windows of other lengths, of other steps, and more predictions than may wait."""
+
+
+def _model(model: str, shape: Shape, variant: int) -> str:
+    streams = streams_of(model, shape)
     columns = ["prediction: y_pred"] if "predictions" in streams else []
-    if shape.features:
+    places = {name: f"{{topic: {topic}}}" for name, topic in streams.items()}
+    performance = ""
+    if "labels" in streams:
+        columns += ["id: prediction_id", "label: y_true"]
+        pending = _PERFORMANCE[variant]["pending"]
+        places["labels"] = f"{{topic: {LABELS}, max_delay: 48s, max_early: 8s, pending: {pending}}}"
+        performance = _LABELLED_MODEL.format(**_PERFORMANCE[variant])
+    if "features" in streams:
         columns.append(f"numerical: [a, b{', d' if shape.more else ''}]")
     if model == "o":
         columns.append("categorical: [c]")
-    return _MODEL.format(
-        model=model,
-        task=_TASKS[model],
-        streams=", ".join(f"{name}: {{topic: {topic}}}" for name, topic in streams.items()),
-        columns=", ".join(columns),
-        first=shape.first,
-        pane=shape.pane,
+    return (
+        _MODEL.format(
+            model=model,
+            task=_TASKS[model],
+            streams=", ".join(f"{name}: {place}" for name, place in places.items()),
+            columns=", ".join(columns),
+            first=shape.first,
+            pane=shape.pane,
+        )
+        + performance
     )

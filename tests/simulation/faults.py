@@ -11,7 +11,7 @@ from dataclasses import replace
 from monitor.evaluate.alerts import Place
 from monitor.events import TopicPartition
 from tests.simulation.bus import REQUEST_S, SESSION_S, TRANSACTION_S
-from tests.simulation.configurations import VARIANTS, Shape, configuration
+from tests.simulation.configurations import STREAMS, VARIANTS, Shape, configuration
 from tests.simulation.logs import OFFSETS, Transaction
 from tests.simulation.processes import TOPICS, Process
 from tests.simulation.service import MOST_OF_A_STAGE, Service
@@ -250,10 +250,12 @@ def pane_changed(service: Service, process: Process, strike: Strike) -> None:
 
 
 def stream_removed(service: Service, process: Process, strike: Strike) -> None:
-    """A model loses its stream of features, or gets it back; another model goes on reading the topic."""
+    """A model loses its stream of features or of labels, or gets it back; another one goes on reading the topic."""
     models = [model for model in service.shapes if model in "mrv" and service.may_leave(model, ("features",))]
     if models:
         _reshape(service, strike, lambda shape: shape._replace(features=not shape.features), models)
+    elif labelled := [m for m in service.shapes if "labels" in STREAMS[m] and service.may_leave(m, ("labels",))]:
+        _reshape(service, strike, lambda shape: shape._replace(labels=not shape.labels), labelled)
 
 
 def model_removed(service: Service, process: Process, strike: Strike) -> None:

@@ -25,6 +25,7 @@ from monitor.sources.control import control_records, decode_control
 from tests.replaying import replay_log
 from tests.schemas import check_message
 from tests.simulation.bus import START_MS, SimulatedBus
+from tests.simulation.configurations import STREAMS
 from tests.simulation.processes import PLACE, TOPICS
 from tests.simulation.schedule import Schedule
 from tests.simulation.traffic import POISON
@@ -198,11 +199,16 @@ def refuses_no_sound_snapshot(ended: Ended) -> None:
         raise Broken("snapshot", f"partitions folded from the start whose snapshots nobody has touched: {sound}")
 
 
+def _drifts(lane: dict[str, str]) -> bool:
+    """Whether it is the lane in which the drift of its model is to be found."""
+    return lane["stream"] == ("features" if "features" in STREAMS[lane["model"]] else "predictions")
+
+
 def _begun_since(ended: Ended, since: str) -> set[str]:
-    """Models that had a lane of features start again so late that it had no reference before the drift."""
+    """Models whose lane that drifts started again so late that it had no reference before the drift."""
     newest: dict[str, tuple[str, str]] = {}
     for _, event in ended.events:
-        if event["type"] == "streamdrift.lane.v1" and event["data"]["stream"] == "features":
+        if event["type"] == "streamdrift.lane.v1" and _drifts(event["data"]):
             data = event["data"]
             if data["state"] != "judged":
                 newest[data["model"]] = max(newest.get(data["model"], ("", "")), (event["time"], data["state"]))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from monitor.events import TopicPartition
-from tests.simulation.configurations import LAYOUTS, RARE, Shape
+from tests.simulation.configurations import LABELLED_LAYOUTS, LAYOUTS, RARE, Shape
 from tests.simulation.faults import FAULTS, PHASES
 from tests.simulation.processes import TOPICS, Process
 from tests.simulation.service import Service
 from tests.simulation.world import Runs, Strike, World
 
+LABELLED_EVERY = 8
+"""One schedule in so many has labels."""
 TURNS = 70
 FAULTS_WANTED = 59
 CALM_S, DRIFT_S, LAST_S = 5, 13, 5
@@ -48,7 +50,8 @@ class Schedule:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.world = World(seed)
-        self.service = Service(self.world, self.world.rng.choice(LAYOUTS))
+        layouts = LAYOUTS if seed % LABELLED_EVERY else LABELLED_LAYOUTS
+        self.service = Service(self.world, self.world.rng.choice(layouts))
         self.strikes: list[Strike] = []
         self.drift_from = 0.0
         self.turns = 0

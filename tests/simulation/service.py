@@ -14,7 +14,7 @@ from monitor.runner.contracts import contracts_of, whatever_life
 from monitor.runner.topics import create_topics
 from monitor.sources.control import control_records, decode_control
 from tests.simulation.bus import SimulatedBus
-from tests.simulation.configurations import STREAMS, Layout, Shape, configuration
+from tests.simulation.configurations import STREAMS, Layout, Shape, configuration, streams_of
 from tests.simulation.processes import PLACE, TOPICS, Process
 from tests.simulation.traffic import Traffic
 from tests.simulation.world import World
@@ -130,8 +130,8 @@ class Service:
         others = {
             topic
             for other, shape in self.shapes.items()
-            for stream, topic in STREAMS[other].items()
-            if other != model and (shape.features or stream != "features")
+            for topic in streams_of(other, shape).values()
+            if other != model
         }
         return topics <= others
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitor.config import load
-from tests.simulation.configurations import LAYOUTS, VARIANTS, Layout, Shape, configuration, file_text
+from tests.simulation.configurations import LABELLED_LAYOUTS, LAYOUTS, VARIANTS, Layout, Shape, configuration, file_text
 from tests.simulation.mutations import MUTATIONS, Mutation
 from tests.simulation.schedule import Schedule
 
@@ -45,7 +45,7 @@ def test_a_seed_is_one_history() -> None:
 
 
 @pytest.mark.parametrize("variant", range(VARIANTS))
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.models)
+@pytest.mark.parametrize("layout", [*LAYOUTS, *LABELLED_LAYOUTS], ids=lambda layout: layout.models)
 def test_a_configuration_is_that_of_its_file(layout: Layout, variant: int) -> None:
     """What is put together of models that were parsed alone is what the whole file says."""
     shapes = (Shape(more=True), Shape(features=layout.models[1:2] not in "mrv"), Shape(pane="2s", first=110))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections import deque
+from dataclasses import dataclass, field
 
 import msgspec
 
 from monitor.codec.canonical import time_text
 from monitor.events import Outgoing, TopicPartition
 from tests.simulation.bus import START_MS, SimulatedBus
-from tests.simulation.configurations import LIVE, PREDICTIONS, RARE, STREAMS, Layout
+from tests.simulation.configurations import LABELS, LIVE, PREDICTIONS, RARE, STREAMS, Layout
 
 POISON = b'{"poison": true}'
 """A record that ends the process that folds it."""
@@ -17,8 +19,40 @@ DISORDER_S = 1.5
 WAVE_S = 14.0
 BRISK_ROWS, BRISK_S = 115, 6.0
 """So many rows of a model and stream come within so many seconds when a lane begins: more than its reference needs."""
+MOST_BEHIND = 30
+"""Predictions of a model that may yet get a label, or another one."""
+UNKNOWN, AGAIN, WITH_OWN_TIME = 0.05, 0.15, 0.6
+"""Shares of labels: without a prediction, also those that come again, and those with a time of their own."""
+Prediction = dict[str, str | int]
 ENOUGH = 8.0
 """Events per second of a partition in which drift is to be found soon; evenly in time and over its models."""
+
+
+@dataclass
+class Labels:
+    """Of one model: which predictions wait for a label, and what the next one is."""
+
+    rng: random.Random
+    waiting: deque[Prediction] = field(default_factory=lambda: deque(maxlen=MOST_BEHIND))
+    labelled: deque[Prediction] = field(default_factory=lambda: deque(maxlen=MOST_BEHIND))
+    predictions: int = 0
+
+    def predict(self, time: str, y: int) -> Prediction:
+        """The fields of another prediction."""
+        self.predictions += 1
+        prediction: Prediction = {"event_time": time, "prediction_id": f"p{self.predictions}", "y_pred": y}
+        self.waiting.append(prediction)
+        return prediction
+
+    def next(self, *, drifts: bool) -> Prediction:
+        """The fields of a label: mostly of a prediction that has none; else of another one, or of none."""
+        chance, is_wrong = self.rng.random(), self.rng.random() < (0.8 if drifts else 0.3)
+        if chance < UNKNOWN or not self.waiting:
+            return {"prediction_id": f"x{self.rng.randint(0, 9)}", "y_true": 1}
+        of = self.rng.choice(self.labelled) if chance < AGAIN and self.labelled else self.waiting.popleft()
+        self.labelled.append(of)
+        label: Prediction = {"prediction_id": of["prediction_id"], "y_true": int(of["y_pred"]) ^ is_wrong}
+        return label if self.rng.random() < WITH_OWN_TIME else {**label, "event_time": of["event_time"]}
 
 
 class Traffic:
@@ -40,6 +74,7 @@ class Traffic:
         self._rng = rng
         self._next = dict.fromkeys(self.rates, 0.0)
         self._silent_until = dict.fromkeys(self.rates, -1.0)
+        self._labels = {model: Labels(self._rng) for model in layout.models if LABELS in STREAMS[model].values()}
 
     @property
     def partitions(self) -> list[TopicPartition]:
@@ -102,8 +137,13 @@ class Traffic:
             "event_time": time_text(START_MS + int(at * 1000)),
             "model": self._model(tp.topic),
         }
+        if tp.topic == LABELS:
+            return msgspec.json.encode({**event, **self._labels[str(event["model"])].next(drifts=self.drifting)})
         if tp.topic in (PREDICTIONS, RARE):
-            return msgspec.json.encode({**event, "y_pred": rng.randint(0, 1)})
+            y = rng.randint(0, 1)
+            if labels := self._labels.get(str(event["model"])):
+                return msgspec.json.encode(event | labels.predict(str(event["event_time"]), 1 if self.drifting else y))
+            return msgspec.json.encode({**event, "y_pred": y})
         shift = 3.0 if at % (2 * WAVE_S) > WAVE_S else 0.0
         live = rng.gauss(9.0 if self.drifting else 0.0, 1)
         features = {"a": rng.gauss(shift, 1), LIVE: live, "c": rng.choice("xyz"), "d": rng.gauss(shift, 1)}
