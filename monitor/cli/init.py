@@ -91,7 +91,7 @@ def _show(decisions: list[Decision]) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     table = Table("column", "role", "why", box=None, header_style="dim")
     for decision in decisions:
-        style = "dim" if decision.role in ("left out", "label") else ""
+        style = "dim" if decision.role in ("left out", "label", "id") else ""
         doubt = f"; or {decision.unsure}?" if decision.unsure else ""
         table.add_row(
             escape(printable(decision.name)), decision.role, escape(printable(decision.why + doubt)), style=style

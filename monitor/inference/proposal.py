@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from monitor.codec.columns import class_of
 from monitor.codec.durations import duration_text
+from monitor.contract import OUTCOMES
 from monitor.inference.column_values import Values
 from monitor.inference.plan import Plan
 from monitor.inference.roles import Decision, Role
@@ -21,6 +24,8 @@ _STREAMS: Final[Mapping[str, tuple[Role, ...]]] = {
     "predictions": ("prediction", "probability"),
 }
 """The roles of each stream's columns."""
+_COHORTS: Final = 2000
+"""Most steps of a window of performance that labels may be pending in."""
 _ALERTS: Final = {"features": "FeatureDrift", "predictions": "PredictionDrift"}
 
 
@@ -34,6 +39,7 @@ def _lines(sample: Sample, decisions: Sequence[Decision], plan: Plan, model: str
     for decision in decisions:
         by_role.setdefault(decision.role, []).append(decision.name)
     streams = [stream for stream, roles in _STREAMS.items() if any(role in by_role for role in roles)]
+    has_labels = may_have_labels(sample, by_role, plan, topic)
     yield f"# Proposed by `streamdrift init` from {_comment(sample.name)} ({plan.why})."
     yield "# docs/alerts-yaml.md explains every key; `streamdrift check` says what is wrong after a change."
     yield "version: 1"
@@ -43,13 +49,19 @@ def _lines(sample: Sample, decisions: Sequence[Decision], plan: Plan, model: str
     yield f"    streams: # what the service reads{'; a file feeds all of them' if topic is None else ''}"
     for stream in streams:
         yield f"      {stream}: {{topic: {quoted(topic or f'{model}.{stream}')}}}"
+    if has_labels:
+        pending = min(1_000_000, _COHORTS * plan.every)
+        topic_of_labels = quoted(f"{model}.labels")
+        yield f"      labels: {{topic: {topic_of_labels}, pending: {pending}}} # most predictions that wait for labels"
     yield "    columns:"
     if "timestamp" in by_role:
         yield from _timestamp(sample, by_role["timestamp"][0])
     else:
         yield f"      # {without_times(sample, topic)}"
-    yield from _columns(decisions, by_role)
+    yield from _columns(decisions, by_role, has_labels=has_labels)
     yield from _settings(plan)
+    if has_labels:
+        yield from _performance(sample, by_role, plan)
     yield "groups:"
     yield "  - name: drift"
     yield f"    models: [{model}]"
@@ -63,6 +75,10 @@ def _lines(sample: Sample, decisions: Sequence[Decision], plan: Plan, model: str
         yield f"      - {{alert: {_ALERTS[stream]}, expr: '{expr}', min_events: {plan.window}}}"
     yield "      - {alert: MissingValues, expr: missing_rate > reference_mean + 0.1}"
     yield "      - {alert: InvalidValues, expr: invalid_rate > reference_mean + 0.05}"
+    if has_labels:
+        worse = "mae > 1.2 * reference_mean" if plan.task == "regression" else "accuracy < reference_mean - 0.05"
+        yield "      # of predictions whose labels have come: the whole interval of the value is worse"
+        yield f"      - {{alert: PerformanceDrop, expr: {worse}, confidence: 0.95}}"
 
 
 def without_times(sample: Sample, topic: str | None) -> str:
@@ -80,8 +96,28 @@ def _timestamp(sample: Sample, name: str) -> Iterator[str]:
         yield f"      timestamp: {quoted(name)}"
 
 
-def _columns(decisions: Sequence[Decision], by_role: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def may_have_labels(sample: Sample, by_role: Mapping[str, Sequence[str]], plan: Plan, topic: str | None) -> bool:
+    """Return true if the rows have labels that a replay of them reads: in tables, beside a prediction, with an id."""
+    needed = "prediction" in by_role or (plan.task == "classification_binary" and "probability" in by_role)
+    features = {name for role in _STREAMS["features"] for name in by_role.get(role, ())}
+    is_free = features.isdisjoint(OUTCOMES)  # else two columns would have one name
+    return topic is None and not sample.is_events and needed and is_free and {"label", "id"} <= by_role.keys()
+
+
+def _performance(sample: Sample, by_role: Mapping[str, Sequence[str]], plan: Plan) -> Iterator[str]:
+    """How predictions are compared with their labels. Of two classes by other names the rarer one counts as 1."""
+    positive = ""
+    classes = Counter(str(cell) for cell in sample.columns[by_role["label"][0]] if cell is not None)
+    if plan.task == "classification_binary" and not {class_of(name) for name in classes} <= {"0", "1"}:
+        positive = f", positive: {json.dumps(min(classes, key=lambda name: (classes[name], name)), ensure_ascii=False)}"
+    yield f"    performance: {{window: {{events: {plan.window}, every: {plan.every}}}{positive}}} # of predictions"
+
+
+def _columns(decisions: Sequence[Decision], by_role: Mapping[str, Sequence[str]], *, has_labels: bool) -> Iterator[str]:
     """The columns by role, and below them what is left out and why."""
+    if has_labels:
+        yield f"      id: {quoted(by_role['id'][0])} # by which labels meet predictions"
+        yield f"      label: {quoted(by_role['label'][0])}"
     for role in _STREAMS["predictions"]:
         if role in by_role:
             yield f"      {role}: {quoted(by_role[role][0])}"
@@ -89,8 +125,10 @@ def _columns(decisions: Sequence[Decision], by_role: Mapping[str, Sequence[str]]
         if role in by_role:
             yield from _wrapped(f"      {role}: ", [quoted(name) for name in by_role[role]])
     for decision in decisions:
-        if decision.role == "label":
-            yield f"      # {_comment(decision.name)} is the label: labels are not read yet"
+        if decision.role == "label" and not has_labels:
+            yield f"      # {_comment(decision.name)} is the label; labels need an id, see docs/alerts-yaml.md#labels"
+        elif decision.role == "id" and not has_labels:
+            yield f"      # left out: {_comment(decision.name)}: id-like, {_comment(decision.why)}"
         elif decision.role == "left out":
             yield f"      # left out: {_comment(decision.name)}: {_comment(decision.why)}"
 

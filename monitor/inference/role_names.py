@@ -33,6 +33,7 @@ _BEST: Final[Mapping[str, tuple[str, ...]]] = {
     "prediction": ("prediction", "y_pred", "predicted", "pred"),
     "probability": ("probability", "y_pred_proba", "pred_proba", "y_score", "proba"),
     "label": ("label", "target", "y_true", "y", "class"),
+    "id": ("prediction_id", "id", "event_id", "uuid", "key"),
 }
 
 _OUTCOMES: Final = re.compile(

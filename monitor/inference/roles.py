@@ -18,7 +18,7 @@ from monitor.inference.role_names import is_named, is_outcome, is_truth_of, rank
 from monitor.inference.sample import Sample
 
 Role = Literal[
-    "timestamp", "prediction", "probability", "label", "numerical", "binary", "categorical", "arrays", "left out"
+    "timestamp", "prediction", "probability", "label", "id", "numerical", "binary", "categorical", "arrays", "left out"
 ]
 _FEW: Final = 20
 """Different whole numbers up to which a column may be one of codes."""
@@ -57,6 +57,7 @@ def roles_of(sample: Sample, given: Mapping[str, Role] | None = None) -> list[De
     _settle_scores(found, seen)
     _find_label(found, seen)
     _find_copies(found, seen)
+    _find_id(found, seen)
     return list(found.values())
 
 
@@ -100,7 +101,7 @@ def fault_of_name(name: str) -> str | None:
 
 def why_not(role: Role, name: str, values: Values) -> str | None:
     """Say why a column can't have a role that somebody gave it; None if it can."""
-    if role in ("left out", "label"):
+    if role in ("left out", "label", "id"):
         return None
     if (fault := fault_of_name(name)) is not None:
         return fault
@@ -179,6 +180,18 @@ def _settle_scores(found: dict[str, Decision], seen: Mapping[str, Values]) -> No
         found[prediction] = _out(prediction, f"another probability beside {probability}")
     else:
         found[probability] = Decision(probability, "numerical", "numbers; a regression has no probability")
+
+
+def _find_id(found: dict[str, Decision], seen: Mapping[str, Values]) -> None:
+    """Find by what labels meet predictions, if there are both: a column named like an id, different in each row."""
+    roles = {decision.role for decision in found.values()}
+    if "label" not in roles or "id" in roles or roles.isdisjoint({"prediction", "probability"}):
+        return
+    named = [name for name in found if found[name].role == "left out" and is_named(name, "id") and name.strip()]
+    fitting = [name for name in named if len(seen[name].different) == len(seen[name].cells) > 1]
+    if fitting:
+        chosen = max(fitting, key=lambda name: rank("id", name))
+        found[chosen] = Decision(chosen, "id", "different in each row, and named so")
 
 
 def _find_label(found: dict[str, Decision], seen: Mapping[str, Values]) -> None:

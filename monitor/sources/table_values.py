@@ -148,9 +148,9 @@ def _cut(rows: Rows, start: int, stop: int) -> Rows:
 def event_of(stream: StreamContract, rows: Rows, held: dict[str, pa.Array], ids: RowIds | None, i: int) -> bytes:
     """One row as native event: what can be used as it was read, what can't as its text."""
     number = str(int(rows.offset[i]))
-    event: dict[str, Any] = {"event_id": number, "prediction_id": number, "model": rows.model}
-    if ids is not None:
-        _put(event, ids.field, ids.of(i))
+    event: dict[str, Any] = {"event_id": number}
+    _put(event, "prediction_id" if ids is None else ids.field, number if ids is None else ids.of(i))
+    event["model"] = rows.model
     time = int(rows.time[i])
     if EARLIEST <= time < TOO_LATE:
         _put(event, stream.time_field, time_text(time))

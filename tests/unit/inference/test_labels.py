@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from monitor.alerts_file import load_config
+from monitor.cli.init import init
+from monitor.cli.replay import Options, replay
 from monitor.inference.roles import Decision, roles_of
 from monitor.inference.sample import Sample
 
@@ -122,3 +127,47 @@ def test_a_prediction_that_is_a_number_has_no_probability_beside_it() -> None:
     found = decided(prediction=share, probability=share)
     assert found["prediction"] == Decision("prediction", "left out", "another probability beside probability")
     assert found["probability"].role == "probability"
+
+
+def test_what_labels_meet_predictions_by_differs_in_each_row() -> None:
+    """Of several such columns it is the one that is named best; without a label or a prediction it is left out."""
+    columns = {"order_id": lambda rng: rng.getrandbits(60), "id": lambda rng: rng.getrandbits(60), "amount": number}
+    found = decided(**columns, customer_id=lambda rng: rng.getrandbits(9), is_fraud=flag, predicted=flag)
+    roles = {name: found[name].role for name in ("order_id", "id", "customer_id")}
+    assert roles == {"order_id": "left out", "id": "id", "customer_id": "left out"}
+    for one in ({"is_fraud": flag}, {"predicted": flag}):
+        assert decided(**columns, **one)["id"].role == "left out"
+
+
+CASES: dict[str, tuple[Callable[[random.Random], Any], Callable[[random.Random, Any], Any], str]] = {
+    "classification_binary": (flag, lambda rng, truth: truth if rng.random() < 0.9 else 1 - truth, "performance: {"),
+    "classification_multiclass": (kind, lambda rng, truth: truth if rng.random() < 0.9 else "cat", "performance: {"),
+    "regression": (number, lambda rng, truth: truth + rng.gauss(0, 1), "mae > 1.2 * reference_mean"),
+    "by name": (word, lambda rng, truth: truth if rng.random() < 0.9 else "yes", 'positive: "'),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_table_with_outcomes_and_ids_is_judged_by_them(
+    tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The proposed file is right as it stands, and its rule on performance is judged; not beside a feature `loss`."""
+    draw, predict, expected = CASES[case]
+    rng = random.Random(case)
+    rows = []
+    for n in range(3000):
+        truth = draw(rng)
+        time = f"2026-03-{1 + n // 1440:02d}T{n // 60 % 24:02d}:{n % 60:02d}:00Z"
+        rows.append([time, f"tx-{n}", rng.gauss(0, 1), predict(rng, truth), truth if n % 20 else ""])
+    for name, is_judged in (("x", True), ("loss", False)):
+        table, out = tmp_path / "t.csv", tmp_path / "alerts.yaml"
+        with table.open("w", newline="") as file:
+            csv.writer(file).writerows([["event_time", "prediction_id", name, "prediction", "target"], *rows])
+        init(str(table), out, None, None, True, True)
+        (model,) = load_config(out).models
+        assert model.rules.task == ("classification_binary" if case == "by name" else case)
+        assert ("labels" in {stream.stream for stream in model.contract.streams}) is is_judged
+        assert (expected in out.read_text()) is is_judged
+        capsys.readouterr()
+        assert replay(Options((str(table),), out)).records == (8850 if is_judged else 6000)
+        assert (" times on performance" in capsys.readouterr().out) is is_judged
