@@ -17,6 +17,7 @@ import monitor
 from monitor.alerts_file import Accepted
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, whole_values
+from monitor.cli.labelled import labels_text
 from monitor.cli.produce import FRAUD_TOPICS, LABEL_TOPIC, PARTITIONS, create_inputs, send_all
 from monitor.cli.run import stage_command
 from monitor.cli.shell import open_settings_bus
@@ -107,6 +108,8 @@ class _Show:
         self._began = time.monotonic()
         self._sent_at = self._began
         self._firing = 0
+        self._judged: dict[str, str] | None = None
+        """The window of performance that an alert was first judged on."""
         self._ledger_ends: dict[TopicPartition, int] | None = None
 
     def turn(self) -> bool:
@@ -116,10 +119,30 @@ class _Show:
             for batch in read_whole(self._bus, tp, self._read_to[tp]):
                 self._read_to[tp] = batch.offsets[-1] + 1
                 for _record, value in whole_values(self._assembler, batch):
-                    self._firing += msgspec.json.decode(value)["data"].get("status") == "firing"
+                    data = msgspec.json.decode(value)["data"]
+                    self._firing += data.get("status") == "firing"
+                    if self._judged is None and data.get("evidence", {}).get("labels"):
+                        self._judged = data["evidence"]["window"]
                     pretty("alerts", value)
         self._go_on()
         return judged
+
+    def _course(self) -> Iterator[str]:
+        """How the window of performance that fired has filled up, as its observations say."""
+        window = self._judged
+        if window is None:
+            return
+        yield f"predictions from {window['from']} to {window['to']}, as their labels came:"
+        tps = [TopicPartition(self._topics.name("observations"), p) for p in range(self._topics.partitions)]
+        values = (
+            value for tp in tps for batch in read_whole(self._bus, tp) for _, value in whole_values(Assembler(), batch)
+        )
+        for data in (msgspec.json.decode(value)["data"] for value in values):
+            own = data.get("window", {})
+            if "labels" in data and (own.get("from"), own.get("to")) == (window["from"], window["to"]):
+                accuracy = data["totals"].get("accuracy")
+                shown = "" if accuracy is None else f", accuracy {100 * accuracy:.1f} %"
+                yield f"  {labels_text(data['labels'])}{shown}"
 
     def _go_on(self) -> None:
         """Write live traffic at the pace of its event time."""
@@ -147,7 +170,9 @@ class _Show:
         return 0 if value is None else positions.decode_evaluate(value).position
 
     def summary(self) -> None:
-        """Return the last line."""
+        """Show how a window of performance filled up, and the last line."""
+        for line in self._course():
+            _print(line)
         took = time.monotonic() - self._began
         _print(
             f"{self._firing} alerts fired; everything was judged within {took:.1f} s" if self._firing else "no alert"

@@ -17,6 +17,7 @@ from rich.text import Text
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, whole_values
 from monitor.cli.explained import Bin, Explanation, Messages, Other, explained
+from monitor.cli.labelled import change_text, labels_text
 from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.cli.tail import STYLES, place_of_alert, printable
 from monitor.codec.chunks import Assembler
@@ -127,6 +128,12 @@ def _compared(found: Explanation) -> list[Line]:
     ]
     if window := evidence["window"]:
         lines.append(("window", f"{window['events']:,} rows, {_span(window)}  ({window['name']})"))
+    if text := labels_text(evidence.get("labels")):
+        lines.append(("labels", text))
+        bounds = [f"{low:.6g} to {high:.6g}" for low, high in evidence["labels"]["intervals"].values()]
+        lines += [("interval", one) for one in bounds]
+    if text := change_text(evidence.get("change")):
+        lines.append(("change", text))
     if reference := evidence["reference"]:
         lines.append(("reference", f"{reference['events']:,} rows, {_span(reference)}  ({reference['id'][:14]}…)"))
     histogram = evidence["histogram"]

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, records_of, whole_values
+from monitor.cli.labelled import details_of
 from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.codec.chunks import Assembler
 from monitor.codec.dead_letters import DEAD_LETTERS
@@ -140,6 +141,7 @@ def _alert(data: Data) -> Spans:
         (labels["alertname"], "bold"),
         f" {printable('/'.join(filter(None, (labels.get('model'), place_of_alert(labels)))))}  ",
         printable(text),
+        (f"  {printable(details)}" if (details := details_of(data.get("evidence", {}))) else "", "dim"),
     ]
 
 
