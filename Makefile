@@ -9,7 +9,7 @@ PYTHON ?= python3.13 python3.12 python3.11 python3 python
 PYTEST_ARGS ?=
 # make test: so many processes share the tests out, file by file; each has a broker of its own, and waits for it often
 WORKERS ?= 3
-# make determinism: so many random logs
+# make determinism, make labels: so many random logs
 LOGS ?= 300
 # make reload: so many mutated files
 CONFIGS ?= 1000
@@ -38,13 +38,13 @@ DIR ?= .cache/chaos
 NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint chaos simulate mutations determinism lanes reload fuzz lock setup audit
+.PHONY: help demo test lint chaos simulate mutations determinism labels lanes reload fuzz lock setup audit
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables: PYTHON (interpreter), PYTEST_ARGS, WORKERS (make test), LOCK_ARGS (make lock),"
 	@echo "    KILLS, EVENTS, FREEZES, JOINS, RESTARTS, BROKERS, BROKER_KILLS, IDLE, LABELS, SEED, DIR (make chaos)"
-	@echo "    SCHEDULES, SEED, JOBS, RESUME (make simulate); SEEDS (make mutations); LOGS (make determinism); SEED (make lanes)"
+	@echo "    SCHEDULES, SEED, JOBS, RESUME (make simulate); SEEDS (make mutations); LOGS (make determinism, make labels); SEED (make lanes)"
 	@echo "    RECORDS, SEED (make fuzz); CONFIGS, SEED (make reload)"
 
 demo: $(STAMP) ## show drift being found, on this machine, without a broker
@@ -79,6 +79,9 @@ simulate: $(STAMP) ## the whole service on one core, struck by faults: SCHEDULES
 
 determinism: $(STAMP) ## random logs in other batches, processes and processors: the same bytes: LOGS
 	@STREAMDRIFT_DETERMINISM_LOGS=$(LOGS) $(BIN)/python -m pytest tests/determinism
+
+labels: $(STAMP) ## random logs of predictions and labels against a slow oracle, restarted and replayed: LOGS
+	@$(BIN)/python -m tests.labels.run --logs $(LOGS)
 
 lanes: $(STAMP) ## a dense stream beside a sparse one: live, restarted and replayed the same bytes: SEED
 	@$(BIN)/python -m tests.lanes.run --seed $(SEED)

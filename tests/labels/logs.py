@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -43,6 +43,7 @@ defaults:
   pane: 2s
   interval: {interval}s
   max_clock_skew: 1d
+  idle_timeout: 5s
 models:
   m:
     task: {task}
@@ -101,9 +102,9 @@ RULES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 DEVIATION = {
-    "classification_binary": "{alert: Far, expr: accuracy < reference_mean - 2 * reference_std, min_labels: 100}",
-    "classification_multiclass": "{alert: Far, expr: accuracy < reference_mean - 2 * reference_std, min_labels: 100}",
-    "regression": "{alert: Far, expr: mae > reference_mean + 2 * reference_std, min_labels: 100}",
+    "classification_binary": "{alert: Far, expr: accuracy < reference_mean - 2 * reference_std, min_labels: 60}",
+    "classification_multiclass": "{alert: Far, expr: accuracy < reference_mean - 2 * reference_std, min_labels: 60}",
+    "regression": "{alert: Far, expr: mae > reference_mean + 2 * reference_std, min_labels: 60}",
 }
 """A rule on what windows differ by without drift, for logs that are long enough."""
 
@@ -116,6 +117,8 @@ class LabelLog:
     config: Config
     records: dict[TopicPartition, list[bytes]]
     heartbeats: list[Heartbeat]
+    arrivals: dict[TopicPartition, list[int]]
+    """When each record comes, ms."""
 
     @property
     def plain(self) -> plain.RandomLog:
@@ -142,18 +145,19 @@ class Traits:
     drift: float
 
 
-def random_log(seed: int) -> LabelLog:
-    """The log that a seed stands for."""
+def random_log(seed: int, seconds: int | None = None) -> LabelLog:
+    """The log that a seed stands for. `seconds`: of event time, for a shorter one."""
     rng = random.Random(seed)
     traits = _traits(rng)
+    traits = traits if seconds is None else replace(traits, seconds=seconds)
     topics = {topic: rng.randint(1, 4) for topic in (FEATURES, PREDICTIONS, LABELS)}
     topics[FEATURES] = min(topics[FEATURES], 2)
     config = _config(traits, rng)
     partitions = {topic: [TopicPartition(topic, p) for p in range(n)] for topic, n in topics.items()}
     events = _Events(traits, partitions, rng)
     events.fill()
-    records, heartbeats = events.partitioned()
-    return LabelLog(seed, config, records, heartbeats)
+    records, heartbeats, arrivals = events.partitioned()
+    return LabelLog(seed, config, records, heartbeats, arrivals)
 
 
 def _traits(rng: random.Random) -> Traits:
@@ -172,7 +176,7 @@ def _traits(rng: random.Random) -> Traits:
         max_early=rng.choice([0, 4, 20]) * 1000,
         delay=int(max_delay * rng.choice([0, 0, 0.1, 0.3, 0.5])),
         lags=rng.random() < 0.4,
-        ids=rng.choice([150, 600, 10**6]),
+        ids=rng.choice([60, 150, 10**6]),
         seconds=rng.choice([120, 200]),
         per_second=30.0 if is_long else rng.choice([3.0, 6.0]),
         drift=rng.choice([0.0, 0.35, 0.6]),
@@ -199,7 +203,7 @@ def _config(traits: Traits, rng: random.Random) -> Config:
         task=traits.task,
         max_delay=traits.max_delay // 1000,
         max_early=traits.max_early // 1000,
-        pending=rng.choice([120, 300, 10**5, 10**5, 10**5]),
+        pending=rng.choice([60, 300, 10**5, 10**5, 10**5]),
         sample=rng.choice(["1", "1", "1", "1/2", "1/4"]) if not is_long else "1",
         columns=", ".join(f"{name}: {field}" for name, field in columns.items()),
         window=window,
@@ -351,11 +355,14 @@ class _Events:
     def _written(self, id_: str | int) -> str | int:
         return self._rng.choice([id_, str(id_)])
 
-    def partitioned(self) -> tuple[dict[TopicPartition, list[bytes]], list[Heartbeat]]:
-        """Values by partition, and what a clock gave those of labels: the watermark of the others, now and then."""
+    def partitioned(
+        self,
+    ) -> tuple[dict[TopicPartition, list[bytes]], list[Heartbeat], dict[TopicPartition, list[int]]]:
+        """Values by partition, the watermarks that a clock gave those of labels, and when each value comes."""
         every = self._rng.choice([2500, 7000])
         speaks = self._traits.lags or self._rng.random() < 0.3
         records: dict[TopicPartition, list[bytes]] = {tp: [] for tps in self._partitions.values() for tp in tps}
+        arrivals: dict[TopicPartition, list[int]] = {tp: [] for tp in records}
         heartbeats: list[Heartbeat] = []
         given = dict.fromkeys(records, START)
         for at, tp, event in sorted(self._records, key=lambda record: record[:2]):
@@ -363,7 +370,8 @@ class _Events:
                 given[tp] = at
                 heartbeats.append(Heartbeat(*tp, len(records[tp]), at - LATENESS_MS))
             records[tp].append(msgspec.json.encode(event))
-        return records, heartbeats
+            arrivals[tp].append(at)
+        return records, heartbeats, arrivals
 
 
 def hash_of(id_: str | int) -> int:

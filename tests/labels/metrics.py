@@ -18,7 +18,11 @@ CLIPPED_SPREADS, CLIPPED_RATIO = 64, 256
 
 
 def series(
-    task: str, pairs: Sequence[Pair], spread: float, tolerance: float | None, costs: Mapping[tuple[int, int], float]
+    task: str,
+    pairs: Sequence[Pair],
+    spread: float,
+    tolerance: float | None,
+    costs: Mapping[tuple[int, int], float] | None,
 ) -> Series:
     """Metric -> value; what divides by zero is left out."""
     if not pairs:
@@ -27,7 +31,7 @@ def series(
     if task == "regression":
         return _of_numbers(truth, predicted, spread, tolerance)
     found = {}
-    if costs:
+    if costs is not None:
         found["cost_per_1000"] = 1000 * sum(costs.get((int(t), int(p)), 0.0) for t, p, _ in pairs) / len(pairs)
     if task == "classification_multiclass":
         return {**found, **_of_classes(truth, predicted)}

@@ -468,8 +468,8 @@ class _Fold:
     def _intervals(self, pairs: Sequence[Pair], confidence: float) -> Mapping[str, tuple[float, float]]:
         return metrics.intervals(self._task, pairs, self._spread, self._spec.tolerance, confidence)
 
-    def _costs(self) -> Mapping[tuple[int, int], float]:
-        """Costs by truth and predicted class; the one name beside that of the positive class is class 0."""
+    def _costs(self) -> Mapping[tuple[int, int], float] | None:
+        """Costs by truth and predicted class, if there are any; the one name beside that of class 1 is class 0."""
         found: dict[tuple[int, int], float] = {}
         for truth, of in self._spec.costs.items():
             for predicted, cost in of.items():
@@ -478,7 +478,7 @@ class _Fold:
                     classes = [int(name == (self._spec.positive or "1")) for name in (truth, predicted)]
                 if classes[0] is not None and classes[1] is not None:
                     found[classes[0], classes[1]] = cost
-        return found
+        return found if self._spec.costs else None
 
     # ------------------------------------------------------------------ rules
 

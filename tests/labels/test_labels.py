@@ -1,16 +1,175 @@
 """Predictions with their labels, against a slow oracle: windows, counters, outcomes and alerts.
 
-`python -m tests.labels.run --logs 300` is the full run.
+Each check is shown to bite: planted faults have to fail it. `python -m tests.labels.run --logs 300` is the full run.
 """
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import msgspec
+import numpy as np
 import pytest
 
-from tests.labels import ways
+from monitor.evaluate.cohort_pairs import CohortPairs
+from monitor.evaluate.join import Join
+from monitor.evaluate.join_values import Joined, Labels
+from monitor.evaluate.keyed_panes import Coding
+from monitor.evaluate.pieces import Pieces, Table
+from monitor.evaluate.state import PiecesState, WaitingState
+from monitor.evaluate.waiting_labels import WaitingLabels
+from monitor.events import Int64s, Rows
+from monitor.panes.keyed import KeyedRows
+from monitor.panes.rows import take
+from monitor.profile.model_panes import ModelPanes
+from tests.labels import logs, ways
+
+SHORT_S = 50
+"""Seconds of event time of a short log."""
 
 
-@pytest.mark.parametrize("seed", [0, 2, 14, 16])
+@pytest.mark.parametrize("seed", [5, 13, 16, 23])
 def test_the_engine_says_what_the_oracle_says(seed: int) -> None:
     """Every window, counter, outcome and alert on performance, also in random batches and after restarts."""
-    assert ways.check(seed) == []
+    assert ways.check(logs.random_log(seed)) == []
+
+
+def test_a_snapshot_at_every_entry_changes_nothing() -> None:
+    """Also before there is a grid, while labels wait, and where cohorts close."""
+    log = logs.random_log(4, 24)
+    entries, messages = ways.ledger(log, random.Random(0))
+    assert ways.as_if_never_stopped(entries, range(2, len(entries)), messages) == []
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_service_that_is_killed_says_what_its_replay_says(seed: int) -> None:
+    """To the byte, and what the oracle says with the heartbeats that it gave."""
+    assert ways.served(logs.random_log(seed, SHORT_S), kills=6) == []
+
+
+def test_the_logs_are_worth_it() -> None:
+    """All that labels can do is in them: what the oracle counts, and what alerts do."""
+    counters = dict.fromkeys(("unmatched", "early", "corrections", "repeated_labels", "left_out", "waiting"), 0)
+    statuses = {"firing": 0, "resolved": 0}
+    tasks = set()
+    for seed in (2, 5, 7, 11, 13, 20, 21, 24, 27):
+        log = logs.random_log(seed, SHORT_S)
+        messages, performance = logs.run(log)
+        tasks.add(log.config.models[0].rules.task)
+        for name in counters:
+            counters[name] += performance.counters[name] > 0
+        alerts = [msgspec.json.decode(m.value) for m in messages if m.topic == "alerts"]
+        for status in statuses:
+            statuses[status] += any(a["data"].get("status") == status for a in alerts if "performance" in a["subject"])
+    assert tasks == set(logs.RULES)
+    assert min(counters.values()) >= 1, counters
+    assert min(statuses.values()) >= 4, statuses
+
+
+# ---------------------------------------------------------------------- planted faults
+
+
+def poll_order(patch: pytest.MonkeyPatch) -> None:
+    """Labels of a pane one partition after the other."""
+    labels = Coding.labels
+
+    def as_they_came(coding: Coding, parts: Iterable[KeyedRows]) -> Labels:
+        found = labels(coding, ())
+        for part in parts:
+            found = found.followed_by(labels(coding, [part]))
+        return found
+
+    patch.setattr(Coding, "labels", as_they_came)
+
+
+def late_labels_dropped(patch: pytest.MonkeyPatch) -> None:
+    """Labels behind the watermark take no part, as other rows that are late."""
+    add = ModelPanes._add_labels
+
+    def in_time(panes: ModelPanes, rows: Rows, index: Int64s, state_of: Callable[[int], object]) -> None:
+        kept = np.flatnonzero(rows.time // panes.contract.pane_ms == index)
+        add(panes, take(rows, kept), index[kept], state_of)  # type: ignore[arg-type]
+
+    patch.setattr(ModelPanes, "_add_labels", in_time)
+
+
+def correction_only_adds(patch: pytest.MonkeyPatch) -> None:
+    """The pair that a correction replaces goes on counting."""
+    take_all = CohortPairs.take
+
+    def added(pairs: CohortPairs, joined: Joined, classes: int) -> None:
+        nothing = joined.removed._replace(**{name: column[:0] for name, column in joined.removed._asdict().items()})
+        take_all(pairs, joined._replace(removed=nothing), classes)
+
+    patch.setattr(CohortPairs, "take", added)
+
+
+def pieces_without_pane(patch: pytest.MonkeyPatch) -> None:
+    """Labels are found again by their id alone: also those of a prediction of that id whose cohort has closed."""
+    restore = Pieces.restore
+
+    def by_id(
+        pieces: Pieces, state: PiecesState, blocks: Mapping[str, bytes], live_from: int | None, most: int
+    ) -> Iterator[Table]:
+        of_labels = pieces._kind == "pending/labels"
+        return restore(pieces, state, blocks, 0 if of_labels and live_from is not None else live_from, most)
+
+    def label(join: Join, tables: Iterable[Table]) -> None:
+        for table in tables:
+            for row in table:
+                places = join._runs.find(row["id"][np.newaxis])
+                if places.run[0] >= 0:
+                    join._runs.label(places, row["value"][np.newaxis])
+
+    patch.setattr(Pieces, "restore", by_id)
+    patch.setattr(Join, "_restore_labels", label)
+
+
+def waiting_label_lost(patch: pytest.MonkeyPatch) -> None:
+    """A snapshot lacks the newest of the labels that wait."""
+    state = WaitingLabels.state
+
+    def without_newest(waiting: WaitingLabels) -> WaitingState:
+        found = state(waiting)
+        size = len(found.values) // max(len(waiting), 1)
+        ends = {"ids": -8, "times": -8, "since": -8, "values": -size}
+        return msgspec.structs.replace(
+            found, **{name: getattr(found, name)[:end] for name, end in ends.items() if len(waiting)}
+        )
+
+    patch.setattr(WaitingLabels, "state", without_newest)
+
+
+def by_the_oracle(seed: int) -> bool:
+    return not ways.as_the_oracle(logs.random_log(seed, SHORT_S))[1]
+
+
+def by_restarts(seed: int) -> bool:
+    rng = random.Random(seed)
+    entries, messages = ways.ledger(logs.random_log(seed, SHORT_S), rng)
+    return not ways.as_if_never_stopped(entries, rng.sample(range(2, len(entries)), 12), messages)
+
+
+@pytest.mark.parametrize(
+    ("plant", "holds", "seeds"),
+    [
+        (poll_order, by_the_oracle, (5, 11, 15, 16, 17)),
+        (late_labels_dropped, by_the_oracle, (1, 5, 7, 11, 13)),
+        (correction_only_adds, by_the_oracle, (1, 5, 13, 15, 16)),
+        (pieces_without_pane, by_restarts, (34, 62, 79, 97, 100)),
+        (waiting_label_lost, by_restarts, (5, 13, 15, 20, 23)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_planted_fault_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None],
+    holds: Callable[[int], bool],
+    seeds: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each fault fails five logs, two of which are shown to pass without it."""
+    with monkeypatch.context() as patch:
+        plant(patch)
+        assert [seed for seed in seeds if holds(seed)] == []
+    assert [seed for seed in seeds[:2] if not holds(seed)] == []

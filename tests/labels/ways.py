@@ -20,24 +20,23 @@ from monitor.ledger.entries import Activation, Entry, PartitionSet, new_decision
 from monitor.replay import in_order
 from monitor.runner.announce import rules_decision
 from tests.determinism import logs as plain
-from tests.labels import logs
+from tests.labels import logs, service
 from tests.labels.comparing import differences
 from tests.labels.logs import LabelLog
 from tests.snapshots import restored, said_by, snapshot
 
 PLACE = Place("/streamdrift", "http://localhost:8787", "0", "cluster")
-SMALL = Sizes(piece=16, run=40)
+SMALL = Sizes(piece=64, run=100)
 CUTS = 8
 
 
-def check(seed: int) -> list[str]:
-    """What is wrong with the log of a seed."""
-    log = logs.random_log(seed)
+def check(log: LabelLog) -> list[str]:
+    """What is wrong with a log."""
     messages, wrong = as_the_oracle(log)
-    entries, again = ledger(log, random.Random(seed))
+    entries, again = ledger(log, random.Random(log.seed))
     if again != messages:
         wrong.append("other batches give other messages")
-    cuts = random.Random(seed + 100).sample(range(2, len(entries)), CUTS)
+    cuts = random.Random(log.seed + 100).sample(range(2, len(entries)), CUTS)
     return wrong + as_if_never_stopped(entries, cuts, messages)
 
 
@@ -104,3 +103,9 @@ def evaluated(entries: Sequence[Entry], cuts: Collection[int]) -> tuple[list[str
 def state_of(task: EvaluateTask) -> dict[str, bytes]:
     """The parts of its snapshot, without the pieces that these list."""
     return {name: part for name, part in snapshot(task).items() if "/" not in name}
+
+
+def served(log: LabelLog, kills: int) -> list[str]:
+    """What a service whose processes are killed says otherwise than a replay of its capture, or than the oracle."""
+    bus = service.serve(log, kills)
+    return service.differences_from_replay(bus) + as_the_oracle(service.captured(bus, log))[1]
