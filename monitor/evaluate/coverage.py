@@ -172,6 +172,8 @@ def _why(rule: Rule, column: str | None, lane: Lane | None, largest: int | None)
     fold = lane.judged_fold
     if fold is None:
         return "no_rows", "no rows behind the reference"
+    if not fold.reference.events and (rule.comparison.compares or rule.comparison.needs_reference_spread):
+        return "no_reference", "no reference: its first rows have yet to come"
     if column is not None and column in fold.measure.places and (found := _lasting(rule, column, fold)) is not None:
         return found
     metric = rule.comparison.metric
@@ -211,6 +213,8 @@ def _why_of_labels(rule: Rule, performance: Performance | None) -> tuple[Reason,
 def _lasting(rule: Rule, column: str, fold: StreamFold) -> tuple[Reason, str] | None:
     """Return the first of the LASTING reasons that holds of a column of the grid."""
     comparison, rows = rule.comparison, fold.reference.events
+    if not rows:  # outcomes are judged before they have their reference
+        return None
     if comparison.metric not in OF_CELLS and not _has_values(fold, column):
         return "no_reference_values", f"no usable value in the reference: {_states(fold, column)}"
     if comparison.compares and rows < rule.min_events:

@@ -41,7 +41,7 @@ class LongestGap:
         """The longest gap, ms; None of fewer than two rows.
 
         If more than `most` rows came and it is shorter than a cell, this is the cell's length: less than two spans of
-        the rows by `most`.
+        the rows by `most` less one.
         """
         if self._rows < 2:
             return None

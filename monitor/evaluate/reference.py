@@ -88,11 +88,12 @@ class Reference:
         slices = tuple(msgspec.structs.replace(part, first_time=None, last_time=None) for part in self.slices)
         return replace(self, slices=slices, longest_gap_ms=None)
 
-    @property
+    @cached_property
     def events(self) -> int:
+        """How many rows it has."""
         return sum(part.events for part in self.slices)
 
-    @property
+    @cached_property
     def info(self) -> ReferenceInfo:
         """What messages say of it."""
         return ReferenceInfo(self.digest, self.events, self.slices[0].first_time, self.slices[-1].last_time)
