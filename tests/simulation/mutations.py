@@ -280,6 +280,20 @@ MUTATIONS = (
         ),
     ),
     Mutation(
+        "a model that is gone keeps its labels",
+        (
+            (
+                "evaluate/model.py",
+                "        self._performance = None\n        self._lanes = self._lanes.begin_anew",
+                "        self._lanes = self._lanes.begin_anew",
+            ),
+        ),
+    ),
+    Mutation(
+        "an observation of performance has the id of its window",
+        (("evaluate/observations.py", 'if at is None else f"{key}/{end}/{time_text(at)}"', "if True else key"),),
+    ),
+    Mutation(
         "a kill counts as the record's doing",
         (("runner/guard.py", "return self._witness.folded_to(tp) > 0", "return True"),),
     ),

@@ -124,7 +124,7 @@ class Service:
         own = contracts_of(self.config())
         return any(newest.get(topic, contract) != contract for topic, contract in own.items())
 
-    def may_leave(self, model: str, streams: Collection[str] = ("features", "predictions")) -> bool:
+    def may_leave(self, model: str, streams: Collection[str] = ("features", "predictions", "labels")) -> bool:
         """Whether others read the topics of these streams of a model, too, so that they may go by a reload."""
         topics = {topic for stream, topic in STREAMS[model].items() if stream in streams}
         others = {
