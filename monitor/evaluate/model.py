@@ -16,34 +16,30 @@ Panes are named by where they begin, ms UTC.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 
-from monitor.config.resolved import ModelRules
-from monitor.contract import ModelContract, life_of
+from monitor.contract import life_of
 from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.coverage import RuleCoverage, Totals
 from monitor.evaluate.decisions import Decisions
 from monitor.evaluate.judging import Judge
-from monitor.evaluate.labelled_reference import LabelledReference
 from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.lane_messages import lane_message
 from monitor.evaluate.messages import Message
+from monitor.evaluate.model_labels import ModelLabels
 from monitor.evaluate.model_lanes import ModelLanes, stranger
 from monitor.evaluate.model_life import ModelLife
 from monitor.evaluate.notices import Notices, notice_message
 from monitor.evaluate.open_parts import OpenParts
-from monitor.evaluate.performance import Performance, stands_on
 from monitor.evaluate.silence_clock import SilenceClock
-from monitor.evaluate.state import DecisionState, ModelState, PerformanceState
+from monitor.evaluate.state import DecisionState, ModelState
 from monitor.events import TopicPartition
 from monitor.ledger.entries import Activation, Decision, DecisionKey, Heartbeat, Notice, Watermark
 from monitor.panes.keyed import KeyedRows
-from monitor.panes.merging import MergedPane
 from monitor.panes.pane import Pane, RawPane
 
 Output = Message | Activation
-_NEVER = 1 << 62
 
 
 class ModelFold:
@@ -59,13 +55,10 @@ class ModelFold:
         self._life = ModelLife(model)
         self.folded = 0
         """Panes folded since this object was made."""
-        self.keyed_rows = 0
-        """Predictions and labels joined since this object was made."""
         self._place = place
         self._notices = Notices()
         self._silence = SilenceClock()
-        self._performance: Performance | None = None
-        """Labels and what follows from them, if the model has any."""
+        self._labels = ModelLabels(model)
 
     @property
     def judged_to(self) -> int | None:
@@ -93,7 +86,7 @@ class ModelFold:
     def coverage(self) -> list[RuleCoverage]:
         """What each rule has judged, or never and why."""
         found = self._judge.coverage
-        return [] if found is None else found.by_rule(self._lanes.by_stream, self._performance)
+        return [] if found is None else found.by_rule(self._lanes.by_stream, self._labels.performance)
 
     @property
     def totals(self) -> list[Totals]:
@@ -104,7 +97,12 @@ class ModelFold:
     @property
     def labels(self) -> Mapping[str, int]:
         """What has become of predictions and labels; nothing for a model without labels."""
-        return {} if self._performance is None else self._performance.counters
+        return self._labels.counters
+
+    @property
+    def keyed_rows(self) -> int:
+        """Predictions and labels joined since this object was made."""
+        return self._labels.rows
 
     @property
     def releases(self) -> Mapping[str, str]:
@@ -183,7 +181,7 @@ class ModelFold:
             messages = self._judge.end(max(at, gone.silence_judged_to or at))
         self.decisions = self.decisions.begin_anew()
         self._judge, self._notices = Judge(self.model, self._place), Notices()
-        self._performance = None
+        self._labels.forget()
         self._lanes = self._lanes.begin_anew(self.decisions.life)  # of the next life some may be there
         self._parts.keep_from(self.decisions.life)
         self._life.ended, self._next = at, None
@@ -236,17 +234,19 @@ class ModelFold:
     def _fold_next(self, sealed: int | None) -> Iterator[Output]:
         """Fold the next pane, or the run of empty panes that begins there."""
         start, pane_ms = self._next or 0, self._pane_ms
-        self._begin_labels(start)
+        self._labels.begin(start, self._lanes, self.decisions)
         for lane in self._lanes.by_stream.values():
             lane.begin(start)
         yield from self._report_lanes()
         held = [part for part in self._parts.take(start + pane_ms) if part.tp in self.decisions.inputs]
         before = [part for part in held if part.start + part.pane_ms <= start]  # it has no pane there
         taken = held[len(before) :]
-        if self._performance is not None:
-            self._performance.pass_over(part for part in before if isinstance(part, KeyedRows))
+        self._labels.pass_over([part for part in before if isinstance(part, KeyedRows)])
         parts = [part for part in taken if not isinstance(part, KeyedRows)]
-        outcomes = self._fold_labels(start, [part for part in taken if isinstance(part, KeyedRows)])
+        keyed = [part for part in taken if isinstance(part, KeyedRows)]
+        outcomes, left_out = self._labels.fold(start, keyed, is_replay=self.decisions.is_replay)
+        for notice in left_out:
+            self._notices.hold(notice)
         if parts:
             self.folded += 1
             merged = self._lanes.merge(parts, self.decisions)
@@ -260,51 +260,8 @@ class ModelFold:
             stop = self._end_of_run(sealed or start)
             yield from self._judge.judge_empty_run(self._lanes.by_stream, start + pane_ms, stop)
             self._next = stop
-        if self._performance is not None:
-            self._lanes.follow_outcomes(self._performance.outcomes, self.decisions, self._next)
+        self._labels.end(self._next, self._lanes, self.decisions)
         yield from self._report_lanes()
-
-    def _fold_labels(self, start: int, keyed: Sequence[KeyedRows]) -> MergedPane | None:
-        """Join the keyed rows of the pane that begins there, if the model has labels; returns its outcomes."""
-        if self._performance is None:
-            return None
-        self.keyed_rows += sum(map(len, keyed))
-        outcomes, notices = self._performance.fold(start, keyed)
-        for notice in notices:
-            self._notices.hold(notice)
-        if self.decisions.is_replay:  # nothing is written
-            self._performance.forget_bytes(self._performance.blocks())
-        return outcomes
-
-    def _begin_labels(self, start: int) -> None:
-        """Begin with the pane that begins there: pairs may have a grid from here on, and labels a reference."""
-        if self._performance is None:
-            return
-        self._count_on(self._performance, start)
-        labelled = self._labelled(start)
-        if labelled is not None:
-            self._performance.compare_with(labelled)
-            self._lanes.follow_outcomes(self._performance.outcomes, self.decisions, start)
-
-    def _labelled(self, start: int) -> LabelledReference | None:
-        """The labelled rows of a file that the pane is compared with that begins there, if there are any."""
-        predictions, outcomes = self._lanes.by_stream.get("predictions"), self._lanes.by_stream.get("outcomes")
-        labelled = None if outcomes is None else self.decisions.labelled.get(outcomes.contract)
-        if labelled is None or predictions is None or outcomes is None:
-            return None
-        grid = self.decisions.grids.get(predictions.contract)
-        is_fit = grid is not None and labelled.fits(grid, self.decisions.lanes[outcomes.contract][1])
-        return labelled if is_fit and self.decisions.references_from[outcomes.contract] <= start else None
-
-    def _count_on(self, performance: Performance, start: int) -> None:
-        """Count pairs on the grid of the predictions, once a pane is reached for which it counts."""
-        decisions = self.decisions
-        lane, outcomes = self._lanes.by_stream.get("predictions"), self._lanes.by_stream.get("outcomes")
-        if lane is None or outcomes is None or lane.contract not in decisions.grids:
-            return
-        if decisions.references_from.get(lane.contract, _NEVER) <= start:
-            performance.use_grid(decisions.grids[lane.contract])
-            performance.outcomes.use(decisions.lanes[outcomes.contract][1], decisions.grids[lane.contract])
 
     def _pass_silence(self) -> Iterator[Message]:
         """Judge silence as far as its clock has come before the next pane."""
@@ -361,7 +318,7 @@ class ModelFold:
         nexts += [-(-at // pane_ms) * pane_ms for at in later if at > (self._next or 0)]
         nexts += [at // pane_ms * pane_ms for at in self._silence.later(following)]
         nexts += [at for at in self.decisions.references_from.values() if at >= following]
-        stop = None if self._performance is None else self._performance.next_stop(self._next or 0)
+        stop = self._labels.next_stop(self._next or 0)
         nexts += [] if stop is None else [stop]
         return min([sealed // pane_ms * pane_ms, *(at for at in nexts if at >= following)])
 
@@ -419,18 +376,9 @@ class ModelFold:
             self._judge.use(decisions.rules, decisions.contract, decisions.alerts_yaml_sha256)
             # what is added to a model that runs is silent from here on; the lateness passes before its first row
             self._lanes.use(decisions, None if self._next is None else self._next + decisions.contract.lateness_ms)
-            self._use_labels(decisions.rules, decisions.contract)
+            self._labels.use(decisions.rules, decisions.contract)
+            self._judge.performance = self._labels.performance
         self._lanes.open(decisions)
-
-    def _use_labels(self, rules: ModelRules, contract: ModelContract) -> None:
-        """Go on with labels as the rules have them: from nothing if they are joined by something else."""
-        if rules.performance is None:
-            self._performance = None
-        elif self._performance is not None and self._performance.stands_on == stands_on(rules, contract):
-            self._performance.use(rules, contract)
-        else:
-            self._performance = Performance(rules, contract)
-        self._judge.performance = self._performance
 
     # ------------------------------------------------------------------ state
 
@@ -450,7 +398,7 @@ class ModelFold:
             judge=self._judge.state(),
             notices=self._notices.state(),
             silence=self._silence.state(),
-            performance=None if self._performance is None else self._performance.state(),
+            performance=self._labels.state(),
         )
 
     def blocks(self) -> Mapping[str, bytes | None]:
@@ -458,13 +406,11 @@ class ModelFold:
 
         They are the first rows of lanes without a reference, and predictions and labels.
         """
-        joined = {} if self._performance is None else self._performance.blocks()
-        return {**self._lanes.blocks(), **joined}
+        return {**self._lanes.blocks(), **self._labels.blocks()}
 
     def forget_bytes(self, names: Collection[str]) -> None:
         """These parts are written."""
-        if self._performance is not None:
-            self._performance.forget_bytes(names)
+        self._labels.forget_bytes(names)
 
     def restore(self, state: ModelState, decisions: Mapping[str, Decision], blocks: Mapping[str, bytes]) -> None:
         """Go on from there; of a fold just begun. `decisions`: by digest, those in use. `blocks`: those of the state.
@@ -476,27 +422,13 @@ class ModelFold:
         for decision in self.decisions.restore(state.life, used, newest, state.files, begun, decisions):
             self._use(decision)
         self._next, self._life.ended = state.next, state.ended
-        self._restore_labels(state.performance, blocks)
+        self._labels.restore(state.performance, blocks, self._next, self._lanes, self.decisions)
         for raw in self._lanes.restore(state.lanes, state.first_rows, blocks, self.decisions):
             self._refuse_a_stranger(raw)
         self._parts.restore(state.panes, self._refuse_a_stranger)
         self._judge.restore(state.judge, self._lanes.by_stream)
         self._notices.restore(state.notices)
         self._silence.restore(state.silence)
-
-    def _restore_labels(self, state: PerformanceState | None, blocks: Mapping[str, bytes]) -> None:
-        """Go on with labels, and open the lane of outcomes if it was. Raises FormatError."""
-        if (self._performance is None) != (state is None):
-            raise FormatError(f"not a snapshot: {self.model} has labels by its rules or by its state, and not by both")
-        if self._performance is None or state is None or self._next is None:
-            return
-        self._performance.restore(state, self.decisions.grids.values(), blocks)
-        self._count_on(self._performance, self._next - 1)
-        self._performance.outcomes.restore(state.outcomes)
-        labelled = self._labelled(self._next - 1) if state.labelled else None
-        if labelled is not None and labelled.digest == state.labelled:
-            self._performance.take_up(labelled)
-        self._lanes.follow_outcomes(self._performance.outcomes, self.decisions, self._next)
 
     def _refuse_a_stranger(self, pane: Pane | RawPane | KeyedRows) -> None:
         if stranger(pane, self.model, self.decisions):

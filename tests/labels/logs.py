@@ -406,6 +406,6 @@ def outcomes_read() -> Iterator[list[Outcome]]:
 
 def performance_of(engine: Replay) -> Performance:
     """Labels of the one model."""
-    performance = engine._evaluate.models["m"]._performance
+    performance = engine._evaluate.models["m"]._labels.performance
     assert performance is not None
     return performance
