@@ -63,14 +63,13 @@ class CohortPairs:
 
     def take(self, joined: Joined, classes: int) -> None:
         """Take what a pane has changed."""
+        if self._grid is not None:  # predictions alone may have brought classes
+            self.layout = layout_of(self._task, self._grid, classes, self._tolerance)
         if not len(joined.added.cohort):  # and so nothing is removed
             return
         for pairs in (joined.added, joined.removed):
             for number, n in zip(*np.unique(pairs.cohort, return_counts=True), strict=True):
                 self._changes[int(number)] = self._changes.get(int(number), 0) + int(n)
-        if self._grid is None:
-            return
-        self.layout = layout_of(self._task, self._grid, classes, self._tolerance)
         self._add(joined.added)
         self._add(joined.removed, sign=-1)
 

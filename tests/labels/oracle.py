@@ -275,6 +275,8 @@ class _Fold:
 
     def _prediction(self, row: Row) -> tuple[int, Value, float] | None:
         id_ = self._digest(row)
+        if not id_:
+            self._unusable["predictions"] += 1
         if not id_ or id_ & self._mask:
             return None
         spec, has_class = self._spec, "prediction" in self._columns
