@@ -22,8 +22,8 @@ from monitor.config.built_in import usual_silence_ms
 from monitor.errors import ConfigurationError
 from monitor.evaluate.labelled_reference import LabelledReference
 from monitor.evaluate.measure import Measure
-from monitor.evaluate.performance import CONFIDENCE
 from monitor.evaluate.reference import Reference
+from monitor.evaluate.window_views import CONFIDENCE
 from monitor.log_lines import escaped
 from monitor.panes.grid import CategoryBins, Grid
 from monitor.panes.numeric_bins import NumericBins

@@ -214,7 +214,7 @@ class Judge:
     def _observed_performance(self, performance: Performance, at: int) -> Iterator[Message]:
         """Publish windows by the time of the prediction that have come further."""
         info = performance.info
-        for observation in performance.observations():
+        for observation in performance.observations(at):
             reference = "" if info is None else info.id
             value = observation_message(observation, self._place, reference, (), at)
             key, basis = observation_key(observation), value[value.index(b'"data":') :]
@@ -264,7 +264,6 @@ class Judge:
         self._coverage.add(observations[key] for key in moved if key in observations)
         performance = self.performance
         if performance is not None:
-            performance.reach(at)
             yield from self._observed_performance(performance, at)
         judged = self._rule_set.judge(
             Judgement(

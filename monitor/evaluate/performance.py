@@ -11,15 +11,12 @@ alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
-
-import numpy as np
+from collections.abc import Iterable, Mapping
 
 from monitor.codec.counts import unpack_counts
 from monitor.config.inputs import InputRefused, resolve_inputs
-from monitor.config.metrics import METRICS, Task
-from monitor.config.resolved import ModelRules, PerformanceSpec, Rule, WindowSpec
+from monitor.config.metrics import Task
+from monitor.config.resolved import ModelRules, PerformanceSpec
 from monitor.contract import ModelContract
 from monitor.errors import FormatError
 from monitor.evaluate.cohort_pairs import CohortPairs
@@ -34,68 +31,18 @@ from monitor.evaluate.performance_reference import (
     make_reference,
     reference_of_file,
 )
-from monitor.evaluate.performance_windows import PerformanceWindow, WindowTable, table_of
 from monitor.evaluate.state import (
-    JudgedPerformance,
     PerformanceState,
-    PublishedWindowsState,
 )
-from monitor.events import Int64s, Labelled, Observation, ReferenceInfo, Series, Standing
+from monitor.evaluate.window_views import MovedWindows, WindowViews
+from monitor.events import Observation, ReferenceInfo
 from monitor.ledger.entries import Notice
 from monitor.panes.grid import Grid
 from monitor.panes.keyed import KeyedRows
 from monitor.panes.merging import MergedPane
-from monitor.stats.binary import BinaryLayout
-from monitor.stats.exact import significant
-from monitor.stats.multiclass import MulticlassLayout
-from monitor.stats.performance import PairLayout, cost_per_1000
 
-CONFIDENCE = 0.95
-"""The confidence of the intervals that messages show, unless a rule has its own."""
-COVERAGE = "label_coverage"
 HELD = ("pending", "waiting")
 """Counters of what is held now; all others only grow."""
-
-
-_Seen = tuple[int, int, int, Standing]
-"""End of a window, changes of its pairs, predictions and standing."""
-
-
-class RuleKey(NamedTuple):
-    """What kind of window a rule is judged on; rules with the same are judged on the same window."""
-
-    window: str
-    min_labels: int
-    standing: Standing
-
-
-def key_of(rule: Rule) -> RuleKey:
-    """Return what window a rule on performance is judged on: one on the coverage of labels, on final ones."""
-    if rule.comparison.metric == COVERAGE:
-        return RuleKey(rule.window.name, rule.min_labels, "final")
-    return RuleKey(rule.window.name, rule.min_labels, rule.maturity)
-
-
-class MovedWindow(NamedTuple):
-    """A window that has moved since rules were last judged on it. `vector`: of its pairs; None: there is none."""
-
-    observation: Observation
-    layout: PairLayout | None
-    vector: Int64s | None
-
-    def interval(self, metric: str, confidence: float) -> tuple[float, float] | None:
-        """The interval of a metric; None if it has none."""
-        if self.layout is None or self.vector is None:
-            return None
-        return self.layout.intervals(self.vector, confidence).get(metric)
-
-
-class MovedWindows(NamedTuple):
-    """What rules on performance are judged on. `spread`: reference_mean and reference_std, as `Performance` has it."""
-
-    windows: Mapping[RuleKey, MovedWindow]
-    spread: Callable[[str, int], tuple[float, float] | None]
-    baseline: Mapping[str, float]
 
 
 class Performance:
@@ -118,24 +65,15 @@ class Performance:
         """What the reference was made of, if that is a file."""
         self.last_label: int | None = None
         """Time of the newest label, ms."""
-        self._published: dict[str, dict[int, int]] = {}
-        self._judged: dict[RuleKey, _Seen] = {}
-        self._tables: dict[str, WindowTable] = {}
-        self._to_ms = 0
+        self.views = WindowViews(self._model, self._join, self._pairs, self._coding)
         self.use(rules, contract)
 
     def use(self, rules: ModelRules, contract: ModelContract) -> None:
         """Go on by new rules, which stand on the same (`stands_on`): all are judged again."""
         self._spec = _spec_of(rules)
         self._join.use(_join_spec(self._spec, self._pane_ms, self._coding.is_regression))
-        own = [rule for rule in rules.rules if METRICS[rule.comparison.metric].subject == "performance"]
-        windows = [self._spec.window, *(rule.window for rule in own)]
-        self._windows: dict[str, WindowSpec] = {spec.name: spec for spec in windows}
-        self._keys = tuple(sorted({key_of(rule) for rule in own}))
         self.outcomes.keep_newest(_reads_outcomes(rules, contract), self._pane_ms)
-        self._published = {name: self._published.get(name, {}) for name in self._windows}
-        self._judged.clear()
-        self._tables.clear()
+        self.views.use(self._spec, rules)
 
     # ------------------------------------------------------------------ panes
 
@@ -148,13 +86,13 @@ class Performance:
         live = [cohort.number for cohort in self._join.cohorts if cohort.closed is None]
         behind = self._join.cohorts[-1].number + 1 if self._join.cohorts else 0
         self._pairs.use(grid, len(self._coding.classes), self._join.live_pairs(), min(live, default=behind))
-        self._tables.clear()
+        self.views.change()
 
     def compare_with(self, labelled: LabelledReference) -> None:
         """Compare with labelled rows of a file from the next pane on; they stand on the grid in use."""
         if labelled is not self._labelled:
             self.take_up(labelled)
-            self._judged.clear()
+            self.views.judge_again()
 
     def take_up(self, labelled: LabelledReference) -> None:
         """Go on comparing with labelled rows of a file."""
@@ -184,7 +122,7 @@ class Performance:
             layout, names = self._pairs.layout, self._coding.classes
             outcomes = self.outcomes.pane(start, self._pane_ms, joined, layout, names)
         if joined.opened is not None or joined.closed or len(joined.added.cohort) or len(predictions.ids):
-            self._tables.clear()
+            self.views.change()
         self._look_for_references(start + self._pane_ms)
         return outcomes, [self._notice(closing, start) for closing in joined.closed if closing.needed is not None]
 
@@ -196,10 +134,7 @@ class Performance:
         last = cohorts[-1].end or cohorts[-1].start if cohorts else None
         if last is not None:  # with that pane the newest cohort may be complete
             stops.append(-(-last // self._pane_ms) * self._pane_ms - self._pane_ms)
-        for spec in self._windows.values():
-            if spec.time_ms is not None and last is not None and start < last + spec.time_ms:
-                step = spec.every_ms or spec.time_ms
-                stops.append(((start + self._pane_ms) // step + 1) * step - self._pane_ms)
+            stops += self.views.next_ends(start, last, self._pane_ms)
         return min((stop for stop in stops if stop > start), default=None)
 
     def pass_over(self, keyed: Iterable[KeyedRows]) -> None:
@@ -215,7 +150,7 @@ class Performance:
         if self.reference is None:
             self.reference = make_reference(complete, self._pairs, self.wanted)
             if self.reference is not None:
-                self._judged.clear()
+                self.views.judge_again()
 
     def _notice(self, closing: Closing, start: int) -> Notice:
         needed, kept = closing.needed or 0, 1
@@ -228,124 +163,25 @@ class Performance:
         end = start + self._pane_ms
         return Notice(self._model, "CardinalityLimited", end, "predictions", 0, (("bound", "pending"),), text)
 
-    # ------------------------------------------------------------------ windows
+    # ------------------------------------------------------------------ judgements
 
-    def reach(self, to_ms: int) -> None:
-        """Panes up to `to_ms` are folded: forget cohorts that no window needs."""
-        if to_ms != self._to_ms:
-            self._to_ms = to_ms
-            self._tables.clear()
-
-    def _table(self, name: str) -> WindowTable:
-        if name not in self._tables:
-            cohorts = self._join.cohorts
-            changes = self._pairs.changes(cohort.number for cohort in cohorts)
-            self._tables[name] = table_of(self._windows[name], cohorts, changes, self._spec.mature, self._to_ms)
-        return self._tables[name]
+    def observations(self, at: int) -> list[Observation]:
+        """Windows that have come further since the last call; at the pane end `at`, ms."""
+        self.views.reach(at)
+        found = self.views.observations()
+        if self.reference is not None:  # else it may need the oldest
+            self.views.forget()
+        return found
 
     def take_moved(self) -> MovedWindows:
         """Take the windows that rules are to be judged on: those that have moved since the last call."""
-        found: dict[RuleKey, MovedWindow] = {}
-        for key in self._keys:
-            window = self._table(key.window).newest(key.min_labels, _standings(key.standing), _ALWAYS)
-            if window is None:
-                continue
-            seen = (window.end, window.changes, window.predictions, window.standing)
-            if self._judged.get(key) != seen:
-                self._judged[key] = seen
-                found[key] = self._moved(window)
-        return MovedWindows(found, self.spread, self._spec.baseline)
-
-    def _moved(self, window: PerformanceWindow) -> MovedWindow:
-        vector = self._pairs.sum_of(window.cohorts)
-        return MovedWindow(self._observation(window, vector), self._pairs.layout, vector)
-
-    def observations(self) -> list[Observation]:
-        """Windows that have come a tenth further, or have become mature or final since the last call."""
-        found = []
-        for name, published in self._published.items():
-            table = self._table(name)
-            levels = dict(zip(table.end.tolist(), table.levels.tolist(), strict=True))
-            for place, (end, level) in enumerate(levels.items()):
-                if level and published.get(end) != level:
-                    window = table.window(place)
-                    found.append(self._observation(window, self._pairs.sum_of(window.cohorts)))
-            self._published[name] = {end: level for end, level in levels.items() if level}
-        self._forget()
-        return sorted(found, key=lambda one: (one.end, one.window))
-
-    def _observation(self, window: PerformanceWindow, vector: Int64s | None) -> Observation:
-        coverage = significant(window.coverage)
-        totals: dict[str, float] = {COVERAGE: coverage}
-        intervals: Mapping[str, tuple[float, float]] = {}
-        layout = self._pairs.layout
-        if vector is not None and layout is not None and window.labels:
-            totals.update(layout.metrics(vector))
-            totals.update(self._costs(layout, vector))
-            intervals = layout.intervals(vector, CONFIDENCE)
-        labelled = Labelled(window.standing, window.predictions, window.labels, coverage, intervals)
-        return Observation(
-            model=self._model,
-            segment="",
-            stream="performance",
-            window=window.name,
-            start=window.start,
-            end=window.end,
-            events=window.predictions,
-            offsets=(),
-            totals=totals,
-            columns={},
-            labelled=labelled,
-        )
-
-    def _costs(self, layout: PairLayout, vector: Int64s) -> Series:
-        if not self._spec.costs or not isinstance(layout, BinaryLayout | MulticlassLayout):
-            return {}
-        names = self._coding.classes_of(self._spec.costs)
-        costs = np.array([[self._spec.costs.get(t, {}).get(p, 0.0) for p in names] for t in names])
-        return {"cost_per_1000": significant(cost_per_1000(layout.confusion(vector), costs))}
-
-    def _forget(self) -> None:
-        """Forget cohorts that no window holds whose counts may yet change, and that no reference needs."""
-        cohorts = self._join.cohorts
-        if self.reference is None or not cohorts:
-            return
-        live = next((cohort for cohort in cohorts if cohort.closed is None), cohorts[-1])
-        if any(spec.time_ms is None for spec in self._windows.values()):
-            most = max((spec.events or 0) // (spec.every or spec.events or 1) for spec in self._windows.values())
-            first = live.number - most
-        else:
-            longest = max(spec.time_ms or 0 for spec in self._windows.values())
-            kept = (cohort.number for cohort in cohorts if (cohort.end or _FOREVER) > live.start - longest)
-            first = min(kept, default=live.number) - 1  # windows that begin behind it are known to be whole
-        if first > cohorts[0].number:
-            self._join.forget_before(first)
-            self._pairs.forget_before(self._join.cohorts[0].number)
-            self._tables.clear()
-
-    # ------------------------------------------------------------------ why a rule is never judged
-
-    def most_labels(self, rule: Rule) -> int | None:
-        """Return the most labels that a window of a rule has; None if none has ended."""
-        labels = self._table(rule.window.name).labels
-        return int(labels.max()) if len(labels) else None
-
-    def best_coverage(self, rule: Rule) -> float | None:
-        """Return the best coverage of a window with enough labels, if none is complete enough for a rule; else None."""
-        key = key_of(rule)
-        table = self._table(key.window)
-        if table.newest(key.min_labels, _standings(key.standing), _ALWAYS) is not None:
-            return None
-        held = table.labels >= key.min_labels
-        return float((table.labels[held] / table.predictions[held]).max()) if held.any() else None
+        return self.views.take_moved(self.spread)
 
     @property
     def reference_labels(self) -> int:
         """How many labels the first complete cohorts have."""
-        complete = first_complete(self._join.cohorts, self._spec.mature, self._to_ms)
+        complete = first_complete(self._join.cohorts, self._spec.mature, self.views.to_ms)
         return sum(cohort.labelled for cohort in complete)
-
-    # ------------------------------------------------------------------ what rules and messages ask
 
     def spread(self, metric: str, labels: int) -> tuple[float, float] | None:
         """reference_mean and reference_std of a metric in windows with that many labels; None without a reference."""
@@ -386,14 +222,11 @@ class Performance:
             pairs=self._pairs.state(),
             reference=None if self.reference is None or self._labelled is not None else self.reference.state(),
             labelled="" if self._labelled is None else self._labelled.digest,
-            published=tuple(
-                PublishedWindowsState(name, tuple(levels), tuple(levels.values()))
-                for name, levels in self._published.items()
-            ),
-            judged=tuple(_judged(key, seen) for key, seen in sorted(self._judged.items())),
+            published=self.views.published(),
+            judged=self.views.judged(),
             outcomes=self.outcomes.state(),
             last_label=self.last_label,
-            to_ms=self._to_ms,
+            to_ms=self.views.to_ms,
         )
 
     def restore(self, state: PerformanceState, grids: Iterable[Grid], blocks: Mapping[str, bytes]) -> None:
@@ -410,27 +243,8 @@ class Performance:
             of = state.reference
             slices = [unpack_counts(counts, width) for width, counts in of.slices]
             self.reference = PerformanceReference(of.start, of.end, of.labels, slices)
-        for one in state.published:
-            self._published[one.name] = dict(zip(one.ends, one.levels, strict=True))
-        for judged in state.judged:
-            key = RuleKey(judged.window, judged.min_labels, judged.standing)
-            self._judged[key] = (judged.end, judged.changes, judged.predictions, judged.reached)
-        self.last_label, self._to_ms = state.last_label, state.to_ms
-        self._tables.clear()
-
-
-def _judged(key: RuleKey, seen: _Seen) -> JudgedPerformance:
-    end, changes, predictions, reached = seen
-    return JudgedPerformance(key.window, key.min_labels, key.standing, end, changes, predictions, reached)
-
-
-_ALWAYS = -(1 << 62)
-_FOREVER = 1 << 62
-
-
-def _standings(least: Standing) -> Sequence[Standing]:
-    order: tuple[Standing, ...] = ("provisional", "mature", "final")
-    return order[order.index(least) :]
+        self.last_label = state.last_label
+        self.views.restore(state.published, state.judged, state.to_ms)
 
 
 def _spec_of(rules: ModelRules) -> PerformanceSpec:

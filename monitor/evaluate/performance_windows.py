@@ -65,9 +65,9 @@ class WindowTable:
             range(int(self.first[i]), int(self.last[i])),
         )
 
-    def newest(self, least_labels: int, standings: Sequence[Standing], from_ms: int) -> PerformanceWindow | None:
-        """The newest one with that many labels, of those that begin at `from_ms` or later."""
-        fits = (self.labels >= least_labels) & (self.start >= from_ms)
+    def newest(self, least_labels: int, standings: Sequence[Standing]) -> PerformanceWindow | None:
+        """The newest one with that many labels."""
+        fits = self.labels >= least_labels
         if "provisional" not in standings:
             fits &= (self.is_final | self.is_mature) if "mature" in standings else self.is_final
         found = np.flatnonzero(fits)

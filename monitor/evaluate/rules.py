@@ -36,7 +36,7 @@ from monitor.config.resolved import ModelRules, Rule
 from monitor.config.template import Placeholder
 from monitor.config.template import parse as parse_template
 from monitor.evaluate.detection import Sighting
-from monitor.evaluate.performance import CONFIDENCE, MovedWindows, key_of
+from monitor.evaluate.window_views import CONFIDENCE, MovedWindows, key_of
 from monitor.events import STREAMS, Observation, Series, StreamName, Verdict
 from monitor.stats.exact import significant
 
