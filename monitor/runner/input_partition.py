@@ -118,14 +118,14 @@ class InputPartition:
         self.life = PartitionLife("again")
         self._undone = known.position if known.is_again else None
         self._present, self._tails, self._before = known.present, known.tails, known.before
-        self._present.expect(known.heartbeats, known.switches)
+        self._present.expect(known.heartbeats, known.past_switches + known.switches)
         self._sequencer.go_on(known.present.sequences)
         self.committed = known.position.position
         self._heartbeats = list(known.heartbeats)
         begun = Switch(known.position.start, None, known.position.contract)
         has_begun = any(known.position.sequences.values())  # the first commit comes before the first output
         self._switches = []
-        for switch in [*([] if has_begun else [begun]), *known.switches]:
+        for switch in [*([] if has_begun else [begun]), *known.past_switches, *known.switches]:
             self._announce_switch(switch)
 
     def look_round(self, is_apart: bool, is_ahead: bool) -> None:

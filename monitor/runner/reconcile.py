@@ -104,7 +104,7 @@ class Present:
         panes = [(name, *lanes[str(name[1])]) for name in names if name[0] in _OF_A_PANE and name[1] in lanes]
         return (
             self.rejects_beyond(position.position, waiting)
-            or any(_is_to_come(position, switch) or switch.offset in waiting for switch in switches)
+            or any(switch.offset >= position.position or switch.offset in waiting for switch in switches)
             or any(_is_behind(position, beat) for beat in self.heartbeats)
             or any(_was_open(name, position, pane_ms, waits=name[3] == lane) for name, lane, pane_ms in panes)
         )
@@ -134,8 +134,9 @@ class Known:
     """The commit to resume from, judged by what the output topics hold and not by what the position record claims.
 
     `heartbeats`, `switches`: those after its position, found in the ledger or in a partly lost commit; their dead
-    letters may already be written. `is_again`: true if outputs of the last commit are lost, so that it is done again
-    from the one before.
+    letters may already be written. `past_switches`: those at its position that it counts; a lost commit may have
+    written them to some of the ledger partitions only. `is_again`: true if outputs of the last commit are lost, so that
+    it is done again from the one before.
     """
 
     position: ProfilePosition
@@ -143,6 +144,7 @@ class Known:
     tails: dict[str, int]
     present: Present
     heartbeats: tuple[Heartbeat, ...]
+    past_switches: tuple[Switch, ...]
     switches: tuple[Switch, ...]
     is_again: bool
 
@@ -164,6 +166,7 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
         last.tails | without,
         present,
         tuple(sorted((b for b in beats if _is_behind(known, b)), key=lambda beat: beat.order)),
+        tuple(s for s in dict.fromkeys(switches) if _has_been_here(known, s)),
         tuple(s for s in dict.fromkeys(switches) if _is_to_come(known, s)),
         known is not last,
     )
@@ -172,6 +175,12 @@ def to_go_on_from(bus: Bus, writer: str, places: Iterable[TopicPartition], last:
 def _is_to_come(position: ProfilePosition, switch: Switch) -> bool:
     """Return true if a switch is later than a position. Of those at its offset a position keeps how many have been."""
     return (switch.offset, switch.nth) > (position.position, position.switched)
+
+
+def _has_been_here(position: ProfilePosition, switch: Switch) -> bool:
+    """Return true if a position counts a switch at its offset, and does not name it."""
+    is_here = switch.offset == position.position and not _is_to_come(position, switch)
+    return is_here and switch not in position.switches
 
 
 def _is_behind(position: ProfilePosition, beat: Heartbeat) -> bool:
