@@ -94,7 +94,7 @@ class Spy:
         self.fed: dict[str, list[float]] = {}
         self.bases: dict[str, tuple[Grid, Reference]] = {}
         feed = DetectorBank.feed
-        compare = stream.StreamFold.compare_with
+        measure = stream.StreamFold._measure_by
 
         def spied_feed(bank: DetectorBank, codes: Codes) -> dict[tuple[str, str, str], bool]:
             numbers = list(bank._numbers.of(codes))
@@ -102,12 +102,12 @@ class Spy:
                 self.fed.setdefault(watch.sighting[0], []).extend(numbers[watch.input].tolist())
             return feed(bank, codes)  # type: ignore[return-value]
 
-        def spied_compare(fold: stream.StreamFold, reference: Reference) -> None:
+        def spied_measure(fold: stream.StreamFold, reference: Reference) -> DetectorBank:
             self.bases[fold.stream.topic] = (fold.grid, reference)
-            compare(fold, reference)
+            return measure(fold, reference)
 
         monkeypatch.setattr(DetectorBank, "feed", spied_feed)
-        monkeypatch.setattr(stream.StreamFold, "compare_with", spied_compare)
+        monkeypatch.setattr(stream.StreamFold, "_measure_by", spied_measure)
 
 
 def oracle_agrees(seed: int, monkeypatch: pytest.MonkeyPatch) -> bool:

@@ -284,7 +284,7 @@ MUTATIONS = (
         (
             (
                 "evaluate/model.py",
-                "        self._performance = None\n        self._lanes = self._lanes.begin_anew",
+                "        self._labels.forget()\n        self._lanes = self._lanes.begin_anew",
                 "        self._lanes = self._lanes.begin_anew",
             ),
         ),
