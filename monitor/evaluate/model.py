@@ -127,7 +127,8 @@ class ModelFold:
         if isinstance(entry, Decision):
             return self._take_decision(entry)
         if isinstance(entry, Heartbeat):
-            self._silence.read(entry)
+            if self.model not in entry.without:
+                self._silence.read(entry)
             return []
         if isinstance(entry, Notice):
             if self.is_gone:

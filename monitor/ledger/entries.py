@@ -65,7 +65,8 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     `watermark`: panes that end there are sealed. Else `silent_to`: nothing is, but event time would have come so far
     by the wall clock (the partition's largest accepted time plus the time since it moved; the largest of the others' if
     it has none); `at` is the partition's watermark then, None before its first one. So what a partition has reported of
-    its silence between two values of its watermark is the same however its log is cut into batches.
+    its silence between two values of its watermark is the same however its log is cut into batches. `without`: models
+    that have left the partition by then, whose silence it does not tell.
     """
 
     topic: str
@@ -74,6 +75,7 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     watermark: int | None = None
     silent_to: int | None = None
     at: int | None = None
+    without: tuple[str, ...] = ()
 
     @property
     def reached(self) -> int:

@@ -150,7 +150,10 @@ class PartitionFold:
 
         Before that it decides on the rows that wait, as far as it can.
         """
-        beat = Heartbeat(*self.tp, self.position, watermark, silent_to, self.watermark if watermark is None else None)
+        if watermark is None:
+            beat = Heartbeat(*self.tp, self.position, None, silent_to, self.watermark, tuple(sorted(self.lanes.gone)))
+        else:
+            beat = Heartbeat(*self.tp, self.position, watermark)
         before = self.intake.state
         plausible = watermark + self.contract.allowance_ms if watermark is not None else silent_to
         if plausible is not None:

@@ -65,6 +65,22 @@ def test_sets_and_rules_that_are_read_in_a_silence_count_alike_live_and_replayed
     assert [o for o in again if isinstance(o, Message)] == [o for o in found if isinstance(o, Message)]
 
 
+def test_a_partition_that_a_model_has_left_does_not_move_its_silence_clock() -> None:
+    """Until the next pane the clock goes by the partitions before; what one says of others is none of its silence."""
+    model = ModelFold("m", PLACE)
+    for change in changes(a_config(random.Random(1)), 2):
+        model.read(change)
+    marks = {TopicPartition(TOPIC, p): Watermark(TOPIC, p, 510 * PANE, 500 * PANE) for p in range(2)}
+    list(model.advance(marks))
+    clocks = []
+    for without in (("m",), ()):
+        for p in range(2):
+            beat = Heartbeat(TOPIC, p, p, silent_to=600 * PANE, at=510 * PANE, without=without if p else ())
+            model.read(beat)
+        clocks.append(model._silence.advance(510 * PANE, 511 * PANE) // PANE)
+    assert clocks == [510, 600]
+
+
 def a_length(rng: random.Random) -> Decision:
     """Rules on silence alone, with panes of some length."""
     silence, length = rng.choice([4, 10, 30]), rng.choice([1, 2, 4, 10])

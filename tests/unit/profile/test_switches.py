@@ -332,3 +332,16 @@ def test_a_model_that_is_new_in_a_partition_has_its_watermark_at_once() -> None:
     again.go([s for s in entries if isinstance(s, tuple) and s[0] >= position.low.offset], 10)
     again.task.reach(position.position)
     assert again.task.drain().watermark is None
+
+
+def test_the_silence_of_a_partition_is_not_that_of_models_that_have_left_it() -> None:
+    """The ledger may carry it to them for another model's sake; so the heartbeat names them, and no others."""
+    entries: list[Step] = [(i, "m", 1000 + i) for i in range(60)]
+    run = Run(entries, CONTRACTS[0])
+    run.go(entries, 60)
+    before = run.task.fold.take_heartbeat(None, 1100)
+    run.task.switch(CONTRACTS[1], run.task.fold.switch_here(CONTRACTS[1]))
+    after = run.task.fold.take_heartbeat(None, 1200)
+    assert (before.without, after.without) == ((), ("w",))
+    run.task.switch(CONTRACTS[0], run.task.fold.switch_here(CONTRACTS[0]))
+    assert run.task.fold.take_heartbeat(None, 1300).without == ()
