@@ -56,7 +56,7 @@ def test_the_benchmark_of_replays_of_tables_has_a_rate_for_every_path_and_a_memo
 
 
 def test_the_benchmark_of_concept_drift_finds_a_step_of_the_error() -> None:
-    """A step of the error from 5 to 40 % counts, is found within 100 labels, and nothing else is: by the engine as by River alone."""
+    """A step of the error from 5 to 40 % is found within 100 labels, by the engine as by River alone."""
     rng = np.random.default_rng(5)
     wrong = rng.random(4000) < np.where(np.arange(4000) < 2500, 0.05, 0.4)
     assert concept_drift.moves(wrong.astype(float), 2500, 0)
