@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from monitor.codec.durations import duration_text
 from monitor.config.built_in import GROUP, RESERVED
+from monitor.config.check_drift import check_drift
 from monitor.config.check_labels import knows_series
 from monitor.config.check_performance import check_performance
 from monitor.config.check_thresholds import Fewest, faults
@@ -123,6 +124,7 @@ def _rule(rule: RuleEntry, path: Path, watched: list[_Watched], fewest: Fewest, 
         of_threshold = faults(comparison, metric, fewest if metric.name == "events" else None)
         yield from (sheet.problem((*path, "expr"), fault) for fault in of_threshold)
         yield from _selection(comparison, metric, watched, (*path, "expr"), sheet)
+        yield from check_drift(rule, comparison, path, sheet)
     yield from _annotations(rule, metric, path, sheet)
 
 

@@ -106,6 +106,7 @@ _ALL = (
     Metric(
         "seconds_since_last_event", "stream", (), _POSITIVE, "event time since the newest row, or since the beginning"
     ),
+    Metric("drift", "stream", (), _POSITIVE, "how far the stream is from its reference: 1 is the limit"),
     Metric("change", "detector", _BOTH, _FLAG, "1 at the judgement that covers a detection; else 0"),
     Metric("detector_blind", "detector", _BOTH, _FLAG, "1 if the detector can no longer see any change; else 0"),
     _of_pairs("accuracy", _CLASSES, _SHARE, "share of predictions that are right"),
@@ -131,6 +132,8 @@ COMPARED = ("psi", "js_distance", "hellinger", "chi2", "cramers_v", "ks", "wasse
 """Metrics that compare a window with the reference: of few values they differ by chance alone."""
 SILENCE = "seconds_since_last_event"
 """The metric of streams that have a topic, whether there are windows of them or not."""
+DRIFT = "drift"
+"""The metric of what has changed in a stream as a whole, which is of no window."""
 AMOUNTS = ("events", "events_per_second")
 """Metrics of how much came: rules on them judge small windows, too."""
 

@@ -8,7 +8,7 @@ from monitor.config.effective import effective
 from monitor.config.expression import parse
 from monitor.config.inputs import InputRefused, resolve_inputs
 from monitor.config.measurable import has_rule, on_performance
-from monitor.config.metrics import AMOUNTS, METRICS
+from monitor.config.metrics import AMOUNTS, DRIFT, METRICS
 from monitor.config.model import AlertsFile, DetectorEntry, GroupEntry, ModelEntry, RuleEntry
 from monitor.config.model_contract import THRESHOLD, contract_of, performance_of, reference_of
 from monitor.config.resolved import (
@@ -44,10 +44,10 @@ def window_of(entry: WindowEntry) -> WindowSpec:
 
 
 def _min_events(rule: RuleEntry, comparison: Comparison, window: WindowSpec) -> int:
-    """Return the fewest events that a rule judges; rules on the number of events judge all windows."""
+    """Return the fewest events that a rule judges; rules on their number judge all windows, those on drift none."""
     if rule.min_events is not None:
         return rule.min_events
-    if comparison.metric in AMOUNTS or on_performance(comparison):
+    if comparison.metric in (*AMOUNTS, DRIFT) or on_performance(comparison):
         return 0
     return MIN_EVENTS if window.events is None else min(MIN_EVENTS, window.events)
 

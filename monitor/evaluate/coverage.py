@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from monitor.config.inputs import InputRefused, lanes_of, resolve_inputs, series_of
-from monitor.config.metrics import METRICS, SILENCE
+from monitor.config.metrics import DRIFT, METRICS, SILENCE
 from monitor.config.resolved import ModelRules, Rule
 from monitor.contract import ModelContract
 from monitor.evaluate.lane import Lane
@@ -29,6 +29,7 @@ Reason = Literal[
     "few_reference_rows",
     "no_distribution",
     "no_detection",
+    "no_block",
     "no_window",
     "few_events",
     "no_values",
@@ -179,6 +180,8 @@ def _why(rule: Rule, column: str | None, lane: Lane | None, largest: int | None)
     metric = rule.comparison.metric
     if METRICS[metric].subject == "detector":
         return "no_detection", "its detector has read no value"
+    if metric == DRIFT:
+        return "no_block", "too few rows behind the reference"
     if largest is None:
         return "no_window", f"no window ({rule.window.name}) has closed"
     if largest < rule.min_events:

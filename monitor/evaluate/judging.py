@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from monitor.config.built_in import DETECTOR_BLIND, usual_silence_ms
+from monitor.config.metrics import DRIFT
 from monitor.config.resolved import ModelRules
 from monitor.contract import ModelContract
 from monitor.errors import FormatError
@@ -332,7 +333,8 @@ class Judge:
         if verdict.stream == "performance":
             return None if self.performance is None else self.performance.info
         fold = self._judged_fold(verdict)
-        return None if fold is None or verdict.column is None else fold.reference.info
+        compares = verdict.column is not None or dict(verdict.labels)["metric"] == DRIFT
+        return fold.reference.info if fold is not None and compares else None
 
 
 def _basis(transition: Transition) -> bytes:

@@ -13,6 +13,8 @@ The rules of this file:
   those whose alert has yet to be resolved. It is 1 or 0.
 - `change` is 1 at the judgement that covers a detection, else 0; a detector that saw no row since the last judgement
   has no verdict.
+- `drift` is of no window: it is the largest that a lane has had since the last judgement. A lane that has completed no
+  block since then has no verdict.
 - A rule on performance is judged on the newest window that is complete enough for it (`performance.py`), and if that
   has changed since. With a confidence its whole interval has to be beyond the threshold; without an interval there is
   no verdict.
@@ -26,12 +28,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import NamedTuple
 
 from monitor.config.comparison import Comparison
-from monitor.config.metrics import METRICS, SILENCE
+from monitor.config.metrics import DRIFT, METRICS, SILENCE
 from monitor.config.resolved import ModelRules, Rule
 from monitor.config.template import Placeholder
 from monitor.config.template import parse as parse_template
@@ -69,7 +71,7 @@ class Judgement:
     change since the last judgement, for the detectors that saw a row. `blind`: detectors -> whether they can see no
     change any more. `silences`: those of the streams that have begun. `reference_rows`: rows of the reference of each
     stream whose windows are judged. `performance`: windows by the time of the prediction that have moved since,
-    if the model has labels.
+    if the model has labels. `drift`: the largest of each lane since the last judgement, if it has had one.
     """
 
     at: int
@@ -81,6 +83,7 @@ class Judgement:
     spreads: Spreads
     reference_rows: Mapping[StreamName, int]
     performance: MovedWindows | None = None
+    drift: Mapping[StreamName, float] = field(default_factory=dict)
 
 
 def on_silence(rule: Rule) -> bool:
@@ -218,6 +221,8 @@ def _instances(compiled: _Compiled, judgement: Judgement) -> Iterator[_Instance]
     metric = compiled.comparison.metric
     if metric == SILENCE:
         return _of_silence(judgement)
+    if metric == DRIFT:
+        return _of_drift(judgement)
     if METRICS[metric].subject == "performance":
         return _of_performance(compiled, judgement)
     if METRICS[metric].subject == "stream":
@@ -233,6 +238,12 @@ def _of_silence(judgement: Judgement) -> Iterator[_Instance]:
         if stream in judgement.silences:
             since, usual = judgement.silences[stream]
             yield _Instance(stream, None, SILENCE, (), max(judgement.at - since, 0) / 1000, None, usual / 1000)
+
+
+def _of_drift(judgement: Judgement) -> Iterator[_Instance]:
+    for stream in STREAMS:
+        if stream in judgement.drift:
+            yield _Instance(stream, None, DRIFT, (), judgement.drift[stream], None)
 
 
 def _of_streams(rule: Rule, metric: str, judgement: Judgement) -> Iterator[_Instance]:

@@ -70,6 +70,7 @@ def judge(
     spread: tuple[float, float] | None = None,
     asked: list[tuple[str, str, tuple[str, ...], int]] | None = None,
     reference_rows: int = 5000,
+    drift: Mapping[StreamName, float] | None = None,
 ) -> list[Verdict]:
     def spreads(stream: StreamName, key: str, columns: Sequence[str], events: int) -> Mapping[str, tuple[float, float]]:
         if asked is not None:
@@ -78,7 +79,9 @@ def judge(
 
     observations = {(o.stream, o.window): o for o in (FEATURES, PREDICTIONS)}
     rows = dict.fromkeys(STREAMS, reference_rows)
-    judgement = Judgement(60_000, observations, moved, changes or {}, blind or {}, silences or {}, spreads, rows)
+    judgement = Judgement(
+        60_000, observations, moved, changes or {}, blind or {}, silences or {}, spreads, rows, drift=drift or {}
+    )
     return [verdict for _, verdict in RuleSet(model_rules(*rules)).judge(judgement)]
 
 
@@ -181,6 +184,21 @@ def test_silence_is_judged_as_of_now() -> None:
         True,
         None,
     )
+
+
+def test_drift_is_judged_of_each_lane_that_has_completed_a_block() -> None:
+    """Whatever its windows do; it is of no window, and its label names the stream."""
+    lanes: dict[StreamName, float] = {"outcomes": 1.0, "features": 1.2}
+    verdicts = judge(a_rule("drift > 1"), moved=frozenset(), drift=lanes)
+    assert [(v.stream, v.column, v.value, v.threshold, v.violated, v.window) for v in verdicts] == [
+        ("features", None, 1.2, 1.0, True, None),
+        ("outcomes", None, 1.0, 1.0, False, None),
+    ]
+    assert dict(verdicts[0].labels) == {
+        "alertname": "A", "metric": "drift", "model": "m", "severity": "warning", "stream": "features"
+    }  # fmt: skip
+    assert [v.stream for v in judge(a_rule('drift{stream="outcomes"} >= 1'), drift=lanes)] == ["outcomes"]
+    assert judge(a_rule("drift > 1")) == []
 
 
 def test_change_is_one_at_the_judgement_of_a_detection() -> None:
