@@ -206,7 +206,12 @@ _ALL = (
         ("model", "kind"),
         "predictions that labels may still come for (pending), labels whose prediction has not come (waiting)",
     ),
-    Family("streamdrift_model_alerts", "gauge", ("model", "state"), "alerts by state: firing, pending"),
+    Family(
+        "streamdrift_model_alerts",
+        "gauge",
+        ("model", "state"),
+        "alerts by state: firing, hidden (under another that fires), pending",
+    ),
     Family("streamdrift_model_blind_detectors", "gauge", ("model",), "detectors for which DetectorBlind fires"),
 )
 METRICS = {metric.name: metric for metric in _ALL}

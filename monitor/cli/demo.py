@@ -17,7 +17,7 @@ import monitor
 from monitor.alerts_file import Accepted
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, whole_values
-from monitor.cli.labelled import labels_text
+from monitor.cli.details import labels_text
 from monitor.cli.produce import FRAUD_TOPICS, LABEL_TOPIC, PARTITIONS, create_inputs, send_all
 from monitor.cli.run import stage_command
 from monitor.cli.shell import open_settings_bus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from rich.text import Text
 
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, whole_values
+from monitor.cli.details import change_text, labels_text, listed, names_text
 from monitor.cli.explained import Bin, Explanation, Messages, Other, explained
-from monitor.cli.labelled import change_text, labels_text
 from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.cli.tail import STYLES, place_of_alert, printable
 from monitor.codec.chunks import Assembler
@@ -184,16 +184,23 @@ def _course(found: Explanation) -> Iterator[Line]:
     for place, step in enumerate(found.history[-_MOST:]):
         before = f"  (and {hidden} before)" if place == 0 and hidden > 0 else ""
         style = STYLES[step.status]
-        line = Text.assemble(f"{_time(step.time)}  ", (f"{step.status:<8}", style), f"  {step.value:.6g}{before}")
+        value = f"  {step.value:.6g}{_added(step.added)}{before}"
+        line = Text.assemble(f"{_time(step.time)}  ", (f"{step.status:<8}", style), value)
         yield ("history" if place == 0 else ""), line
 
 
+def _added(added: Mapping[str, Any]) -> str:
+    text = names_text(added)
+    return f"  {printable(text)}" if text else ""
+
+
 def _also(found: Explanation) -> Iterator[Line]:
-    """What else moved: columns that broke the same rule at that judgement, and other alerts of the model."""
+    """What else moved: columns that broke the same rule at that judgement, alerts under it, and others of the model."""
     names, number = found.evidence["also_drifting"], found.evidence["also_drifting_count"]
     if number:
-        more = f", and {number - len(names)} more" if number > len(names) else ""
-        yield "same rule", f"{', '.join(names)}{more}"
+        yield "same rule", listed(names, number, len(names))
+    if under := found.evidence.get("under"):
+        yield "alerts under it", listed(under, found.evidence["under_count"], len(under))
     for place, other in enumerate(found.others[:_MOST]):
         yield ("other alerts" if place == 0 else ""), _other(other)
     if len(found.others) > _MOST:

@@ -58,11 +58,12 @@ class Bin(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """A message of the alert: when it began to fire, or was resolved, and its value then."""
+    """A message of the alert: when it began to fire, named more or was resolved; its value then, and what it added."""
 
     time: str
     status: str
     value: float
+    added: Data = {}
 
 
 class Other(msgspec.Struct, frozen=True):
@@ -95,16 +96,21 @@ _HEAD = msgspec.json.Decoder(_Head)
 def explained(wanted: str, messages: Messages) -> Explanation:
     """Explain the alert that a fingerprint, a message's id, or the beginning of one names.
 
-    Of several messages that begin so it is the newest by which the alert began to fire.
+    Of several messages that begin so it is the newest that says that the alert fires.
     """
     found = _found(wanted, messages)
     decoded = [msgspec.json.decode(raw) for raw in found]
-    alert = next((m for m in reversed(decoded) if m["data"]["status"] == "firing"), decoded[-1])
+    alert = next((m for m in reversed(decoded) if m["data"]["status"] != "resolved"), decoded[-1])
     data = alert["data"]
     own = [msgspec.json.decode(raw) for raw in _of_fingerprint(data["fingerprint"], messages)]
-    history = [Step(m["time"], m["data"]["status"], m["data"]["evidence"]["value"]) for m in own]
+    history = [_step(message) for message in own]
     ended = next((m["time"] for m in own if m["data"]["endsAt"] and m["data"]["startsAt"] == data["startsAt"]), None)
     return Explanation(alert, history, bins_of(data), _others(data, ended, messages))
+
+
+def _step(message: Data) -> Step:
+    evidence = message["data"]["evidence"]
+    return Step(message["time"], message["data"]["status"], evidence["value"], evidence.get("added", {}))
 
 
 def _found(wanted: str, messages: Messages) -> list[bytes]:

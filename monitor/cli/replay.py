@@ -101,7 +101,7 @@ def replay(options: Options) -> Outcome:
         typer.echo(line)
     if bus is not None:
         bus.close()
-    firing = [message.key for message in alerts if message.firing]
+    firing = [message.key for message in alerts if message.status == "firing"]
     if firing and options.alerts_out is not None:
         alerts_file = shlex.quote(str(options.alerts_out))
         typer.echo(f"next: streamdrift explain {firing[0][:6]} --alerts {alerts_file}", err=True)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, records_of, whole_values
-from monitor.cli.labelled import details_of
+from monitor.cli.details import details_of
 from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.codec.chunks import Assembler
 from monitor.codec.dead_letters import DEAD_LETTERS
@@ -128,7 +128,7 @@ def _pretty(topic: str, record: Record, value: bytes) -> None:
     )
 
 
-STYLES = {"firing": "bold red", "resolved": "green", "notice": "yellow"}
+STYLES = {"firing": "bold red", "updated": "red", "resolved": "green", "notice": "yellow"}
 """Styles by which people see what kind of message of the topic `alerts` this is."""
 
 

@@ -14,6 +14,7 @@ JsonObject = dict[str, object]
 MessageType = Literal[
     "streamdrift.alert.firing.v1",
     "streamdrift.alert.resolved.v1",
+    "streamdrift.alert.updated.v1",
     "streamdrift.lane.v1",
     "streamdrift.notice.v1",
     "streamdrift.observation.v1",
@@ -23,6 +24,7 @@ MessageType = Literal[
 SCHEMAS: Mapping[MessageType, str] = {
     "streamdrift.alert.firing.v1": "alert-v1",
     "streamdrift.alert.resolved.v1": "alert-v1",
+    "streamdrift.alert.updated.v1": "alert-v1",
     "streamdrift.lane.v1": "lane-v1",
     "streamdrift.notice.v1": "notice-v1",
     "streamdrift.observation.v1": "observation-v1",

@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from monitor.config.check_labels import check_labels, knows_series
 from monitor.config.check_limits import check_limits
 from monitor.config.check_rules import check_rules
+from monitor.config.check_under import check_under
 from monitor.config.check_windows import check_panes, not_a_multiple
 from monitor.config.effective import effective
 from monitor.config.inputs import InputRefused, resolve_inputs, series_of
@@ -51,6 +52,7 @@ def check(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
     yield from _detectors(file, contracts, sheet)
     yield from _windows_of_rules(file, sheet)
     yield from check_rules(file, contracts, sheet)
+    yield from check_under(file, sheet)
     yield from _retraining(file, sheet)
 
 

@@ -6,8 +6,8 @@ The rules of this file:
   event time, the model's pane), or the model's reference. Outcomes start again with their predictions, or if the field
   of the label or what makes an error has changed.
 - A detector starts again if its class, its parameters or its input have changed, or its lane starts again.
-- An alert is named by its group, name, labels and metric: with another threshold, window or `for` it is kept. What no
-  rule selects any more is resolved.
+- An alert is named by its group, name, labels and metric: with another threshold, window, `for` or `under` it is kept:
+  if it fires and nothing is above it any more, it is published then. What no rule selects any more is resolved.
 - All that belongs to a model that goes ends, and its alerts are resolved; a model that comes back is new.
 """
 

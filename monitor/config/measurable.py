@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from monitor.config.comparison import Comparison
 from monitor.config.expression import ExpressionError, parse
-from monitor.config.metrics import METRICS, OF_PROBABILITIES, Metric, Need
+from monitor.config.metrics import METRICS, OF_PROBABILITIES, SILENCE, Metric, Need
 from monitor.config.model import ModelEntry, RuleEntry
 
 ADD_LABELS = "needs labels: add streams.labels, and the columns id and label"
@@ -28,6 +28,12 @@ def is_on_performance(rule: RuleEntry) -> bool:
     """Return true if a rule is about performance, as far as its expression can be read."""
     comparison = _parsed(rule)
     return comparison is not None and on_performance(comparison)
+
+
+def is_on_silence(rule: RuleEntry) -> bool:
+    """Return true if a rule is about silence, as far as its expression can be read."""
+    comparison = _parsed(rule)
+    return comparison is not None and comparison.metric == SILENCE
 
 
 def has_rule(model: ModelEntry, rule: RuleEntry) -> bool:

@@ -123,6 +123,8 @@ class RuleEntry(Shape):
     """How long the rule has to be violated before the alert fires."""
     keep_firing_for: Duration = 0
     """How long the alert goes on firing after the rule was last violated."""
+    under: Name | None = None
+    """While this alert of the model fires on the same stream, those of the rule are listed in it and not published."""
     min_events: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
     """A window with fewer events gives no verdict."""
     min_labels: Count | None = None

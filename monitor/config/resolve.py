@@ -137,6 +137,7 @@ def _rule(group: GroupEntry, rule: RuleEntry, default: WindowSpec, performance: 
         min_labels=_min_labels(rule, comparison, window),
         maturity=rule.maturity or "mature",
         confidence=rule.confidence,
+        under=rule.under,
     )
 
 

@@ -52,7 +52,8 @@ class Rule(_Resolved):
     """One alerting rule of one model. `comparison`: its expression, parsed.
 
     `min_labels`, `maturity`, `confidence`: of rules on performance. With a confidence the whole interval has to be
-    beyond the threshold.
+    beyond the threshold. `under`: name of the alert that, while it fires on the same stream, keeps those of the rule
+    from being published.
     """
 
     group: str
@@ -67,6 +68,7 @@ class Rule(_Resolved):
     min_labels: int = 0
     maturity: Maturity = "mature"
     confidence: float | None = None
+    under: str | None = None
 
 
 class DetectorSpec(_Resolved):

@@ -17,12 +17,15 @@ from urllib.parse import quote
 from monitor.codec.canonical import time_text
 from monitor.codec.cloud_events import CloudEvent, JsonObject, MessageType
 from monitor.config.template import render
-from monitor.evaluate.lifecycle import AlertState, Status, Transition
+from monitor.evaluate.lifecycle import AlertState, Status
+from monitor.evaluate.model_alerts import NAMED, Transition
+from monitor.evaluate.named import Names
 from monitor.events import Change, Histogram, Observation, OffsetRange, ReferenceInfo, Verdict
 from monitor.stats.exact import significant
 
 _TYPES: Mapping[Status, MessageType] = {
     "firing": "streamdrift.alert.firing.v1",
+    "updated": "streamdrift.alert.updated.v1",
     "resolved": "streamdrift.alert.resolved.v1",
 }
 
@@ -58,7 +61,7 @@ MOST_BYTES = 4096
 
 
 class Lengths(NamedTuple):
-    """Most characters of texts in a message, an ellipsis included, and most ranges of offsets.
+    """Most characters of texts in a message, an ellipsis included, and most ranges of offsets and names of a list.
 
     `name`: of a column, a category and the like.
     """
@@ -67,6 +70,7 @@ class Lengths(NamedTuple):
     annotation: int = 512
     name: int = 64
     offsets: int = 16
+    names: int = NAMED
 
     def halved(self) -> Lengths:
         """What is tried next, if a message is still too large."""
@@ -123,6 +127,8 @@ def _data(transition: Transition, context: AlertContext, lengths: Lengths) -> Js
             "histogram": _histogram(context.histogram(verdict), lengths),
             "also_drifting": [cut(name, lengths.name) for name in transition.also_drifting],
             "also_drifting_count": transition.also_drifting_count,
+            **_names(alert.named.under, "under", lengths),
+            **_added(transition.added, lengths),
         },
         "config": {
             "rule": cut(f"{rule.group}/{rule.alert}", lengths.label),
@@ -193,6 +199,19 @@ def labelled_value(window: Observation) -> JsonObject:
             "intervals": {name: list(bounds) for name, bounds in sorted(labelled.intervals.items())},
         }
     }
+
+
+def _names(names: Sequence[str], key: str, lengths: Lengths) -> JsonObject:
+    """The first of some names, and how many there are; nothing if there are none."""
+    if not names:
+        return {}
+    return {key: [cut(name, lengths.name) for name in names[: lengths.names]], f"{key}_count": len(names)}
+
+
+def _added(added: Names, lengths: Lengths) -> JsonObject:
+    """What an update names that no message has named before."""
+    found = {**_names(added.columns, "columns", lengths), **_names(added.under, "under", lengths)}
+    return {"added": found} if found else {}
 
 
 def _change(change: Change | None) -> JsonObject:

@@ -5,7 +5,7 @@ silence. So what is left are timers, and what a snapshot or a later message sees
 
 - closings of windows that still hold something;
 - the judgements round each threshold of a rule on silence: before it, at it, behind it;
-- the first judgement that may end a `for`, a `keep_firing_for` or a cooldown;
+- the first judgement that may end a `for`, a `keep_firing_for`, a cooldown or the wait of an update;
 - for every window of time the judgement of its last closing in the run, and the run's last judgement.
 
 A window is judged at the judgement behind its closing and at no other, so closings that were passed over are left out
@@ -27,7 +27,8 @@ class Quiet(NamedTuple):
     """What is known behind a judgement in an empty run. Times: ms.
 
     `last`: the last judgement of the run. `unsettled`: windows that still hold something, by name. `alerts`: those that
-    are pending or fire. `silences`: of each stream. `asks_at`: when a trigger asks again.
+    are pending or fire. `silences`: of each stream. `asks_at`: when a trigger asks again. `updates_at`: when what an
+    alert names is due.
     """
 
     last: int
@@ -35,6 +36,7 @@ class Quiet(NamedTuple):
     alerts: Sequence[AlertState]
     silences: Collection[Silence]
     asks_at: int
+    updates_at: int
 
 
 class Timetable:
@@ -49,7 +51,7 @@ class Timetable:
     def next(self, at: int, quiet: Quiet) -> int:
         """The next judgement behind `at` at which something may change; at most the run's last."""
         later = at + self._interval
-        times = [quiet.last, self._from(quiet.asks_at)]
+        times = [quiet.last, self._from(quiet.asks_at), self._from(quiet.updates_at)]
         times += [self._from(quiet.last // step * step) for step in self._steps.values() if step is not None]
         times += [self._closing(name, later) for name in quiet.unsettled if name in self._steps]
         times += self._thresholds(quiet.silences)
@@ -95,6 +97,6 @@ def _due(alert: AlertState) -> int | None:
     """When a timer of the alert ends; None if none runs."""
     if alert.state == "pending":
         return alert.pending_since + alert.rule.for_ms
-    if alert.state == "firing" and not alert.verdict.violated:
+    if alert.fires and not alert.verdict.violated:
         return alert.last_violated + alert.rule.keep_firing_for_ms
     return None

@@ -10,6 +10,7 @@ judging all of it would give.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from monitor.config.built_in import DETECTOR_BLIND, usual_silence_ms
@@ -22,8 +23,9 @@ from monitor.evaluate.coverage import Coverage
 from monitor.evaluate.detection import Sighting
 from monitor.evaluate.empty_runs import Quiet, Timetable
 from monitor.evaluate.lane import Lane, Passed
-from monitor.evaluate.lifecycle import Alerts, Transition
+from monitor.evaluate.lifecycle import FOREVER
 from monitor.evaluate.messages import Message
+from monitor.evaluate.model_alerts import ModelAlerts, Transition
 from monitor.evaluate.observations import observation_key, observation_message
 from monitor.evaluate.past_offsets import NOTHING, PastOffsets
 from monitor.evaluate.performance import Performance
@@ -36,7 +38,6 @@ from monitor.events import Change, Histogram, Observation, ReferenceInfo, Stream
 from monitor.panes.merging import MergedPane
 
 Lanes = Mapping[StreamName, Lane]
-_FOREVER = 1 << 62
 _BEFORE_RULES = JudgeState((), (), NOTHING, None, None)
 
 
@@ -46,7 +47,7 @@ class Judge:
     def __init__(self, model: str, place: Place) -> None:
         self._model = model
         self._place = place
-        self._alerts = Alerts()
+        self._alerts = ModelAlerts()
         self._past = PastOffsets()
         self._lanes: Lanes = {}
         self._rules: ModelRules | None = None
@@ -99,8 +100,9 @@ class Judge:
 
     @property
     def alerts(self) -> Mapping[str, int]:
-        """How many alerts fire, and how many are pending."""
-        return {"firing": len(self._alerts.firing()), "pending": len(self._alerts.pending())}
+        """How many alerts fire, how many of these are hidden and not among them, and how many are pending."""
+        firing = Counter(alert.state for alert in self._alerts.firing())
+        return {"firing": firing["firing"], "hidden": firing["hidden"], "pending": len(self._alerts.pending())}
 
     def state(self) -> JudgeState:
         """All that later messages depend on, beside the rules."""
@@ -149,7 +151,7 @@ class Judge:
         offsets = [part for pane in merged.values() if pane is not None for part in pane.offsets]
         self._past.add(pane_end, offsets)
         if self._rules is not None and pane_end % self._rules.interval_ms == 0:
-            yield from self._judge(pane_end, -_FOREVER)
+            yield from self._judge(pane_end, -FOREVER)
         if (
             self._silence_at is not None
             and pane_end <= self._silence_at
@@ -164,9 +166,9 @@ class Judge:
             return
         self._begin(first_end)
         interval, done = self._rules.interval_ms, first_end - self._pane_ms
-        at, last, since = first_end + -first_end % interval, last_end // interval * interval, -_FOREVER
+        at, last, since = first_end + -first_end % interval, last_end // interval * interval, -FOREVER
         # Where silence was judged ahead of the run, other rules may count since: they see it where it goes on.
-        goes_on = (self._silence_at or -_FOREVER) // interval * interval + interval
+        goes_on = (self._silence_at or -FOREVER) // interval * interval + interval
         while at <= last:
             yield from self._skip(done, at)
             yield from self._judge(at, since)
@@ -188,7 +190,7 @@ class Judge:
         while at < last:
             alerts = [a for a in [*self._alerts.pending(), *self._alerts.firing()] if on_silence(a.rule)]
             asks_at = self._retraining.next_due(at, self._alerts.firing(), self._newest(), by_clock=True)
-            at = self._timetable.next(at, Quiet(last, (), alerts, self._silences().values(), asks_at))
+            at = self._timetable.next(at, Quiet(last, (), alerts, self._silences().values(), asks_at, FOREVER))
             yield from self._judge_silence_at(at)
 
     def _skip(self, done: int, end: int) -> Iterator[Message]:
@@ -202,7 +204,8 @@ class Judge:
         unsettled = {name for fold in self._folds.values() for name in fold.unsettled()}
         clocks = (self._retraining.next_due(at, firing, self._newest(), by_clock=by) for by in (False, True))
         asks_at = min(clocks)
-        return Quiet(last, unsettled, [*self._alerts.pending(), *firing], self._silences().values(), asks_at)
+        alerts, updates_at = [*self._alerts.pending(), *firing], self._alerts.next_update(at)
+        return Quiet(last, unsettled, alerts, self._silences().values(), asks_at, updates_at)
 
     def _observed(self, observations: Iterable[Observation]) -> Iterator[Message]:
         for observation in observations:
@@ -290,7 +293,7 @@ class Judge:
             return
         self._silence_at = at
         judged = self._rule_set.judge(Judgement(at, {}, set(), {}, {}, self._silences(), self._spreads, {}))
-        yield from self._messages_of(self._alerts.judge(at, judged))
+        yield from self._messages_of(self._alerts.judge_silence(at, judged))
         yield from self._ask(at, by_clock=True)
 
     def _ask(self, at: int, by_clock: bool) -> Iterator[Message]:
@@ -313,9 +316,7 @@ class Judge:
 
     def _message(self, transition: Transition, context: AlertContext) -> Message:
         key, value = transition.alert.fingerprint, alert_message(transition, context)
-        return Message(
-            "alerts", transition.at, self._model, key, value, _basis(transition), transition.status == "firing"
-        )
+        return Message("alerts", transition.at, self._model, key, value, _basis(transition), transition.status)
 
     def _histogram(self, verdict: Verdict) -> Histogram | None:
         fold = self._judged_fold(verdict)
@@ -340,4 +341,6 @@ class Judge:
 def _basis(transition: Transition) -> bytes:
     alert = transition.alert
     verdict = alert.verdict
-    return repr((transition.status, alert.episode, alert.pending_since, verdict.value, verdict.threshold)).encode()
+    names = alert.named.under, *transition.added
+    basis = transition.status, alert.episode, alert.pending_since, verdict.value, verdict.threshold
+    return repr((*basis, *names)).encode()

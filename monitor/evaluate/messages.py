@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from monitor.evaluate.lifecycle import Status
+
 OutputTopic = Literal["alerts", "retraining", "observations"]
 
 
@@ -11,7 +13,7 @@ class Message(NamedTuple):
     """One message to a topic of ours. `at`: the pane end that decided. `key`: fingerprint, model or series.
 
     `basis`: what it says without what depends on the place (URLs, version): the same wherever the log is folded.
-    `firing`: of an alert, whether it fires from now on or is resolved; None of all else.
+    `status`: of an alert, what the message says of it; None of all else.
     """
 
     topic: OutputTopic
@@ -20,4 +22,4 @@ class Message(NamedTuple):
     key: str
     value: bytes
     basis: bytes
-    firing: bool | None = None
+    status: Status | None = None

@@ -24,13 +24,11 @@ from monitor.codec.canonical import time_text
 from monitor.codec.cloud_events import CloudEvent, JsonObject
 from monitor.config.resolved import ModelRules, RetrainingTrigger
 from monitor.evaluate.alerts import Place
-from monitor.evaluate.lifecycle import AlertState
+from monitor.evaluate.lifecycle import FOREVER, AlertState
 from monitor.evaluate.rules import on_silence
 from monitor.evaluate.state import AskedState
 from monitor.events import OffsetRange
 
-FOREVER = 1 << 62
-"""A time that never comes, ms UTC."""
 _REASONS = 100
 """Most reasons that a message names."""
 

@@ -133,15 +133,20 @@ class RuleSet:
     def __init__(self, rules: ModelRules) -> None:
         self._model = rules.model
         self._compiled = tuple(_compile(rule) for rule in rules.rules)
+        self._order = sorted(range(len(rules.rules)), key=depths(rules.rules).__getitem__)
         # selectors and labels depend on the instance's names only, never on its value
         self._labels: dict[tuple[int, StreamName, str | None, str], Labels | None] = {}
         self.judged: Counter[tuple[int, StreamName, str | None]] = Counter()
         """How often each rule, by its number, has judged each stream or column."""
 
     def judge(self, judgement: Judgement) -> list[tuple[Rule, Verdict]]:
-        """One verdict for each rule and instance that can be judged, in the rules' and the columns' order."""
+        """One verdict for each rule and instance that can be judged, in the rules' and the columns' order.
+
+        Those of alerts that others are under stand before theirs.
+        """
         judged: list[tuple[Rule, Verdict]] = []
-        for number, compiled in enumerate(self._compiled):
+        for number in self._order:
+            compiled = self._compiled[number]
             chosen = list(self._chosen(number, judgement))
             spreads = _spreads(chosen, judgement) if compiled.needs_reference else {}
             for instance, labels in chosen:
@@ -207,6 +212,21 @@ class RuleSet:
             "metric": compiled.comparison.metric,
             "model": self._model,
         }
+
+
+def depths(rules: Sequence[Rule]) -> list[int]:
+    """How many alerts stand one above the other over that of each rule: what is deeper is judged later."""
+    above: dict[str, set[str]] = {}
+    for rule in rules:
+        above.setdefault(rule.alert, set()).update([rule.under] if rule.under is not None else [])
+    found: dict[str, int] = {}
+
+    def depth(alert: str) -> int:
+        if alert not in found:
+            found[alert] = max((depth(name) + 1 for name in above.get(alert, ())), default=0)
+        return found[alert]
+
+    return [depth(rule.alert) for rule in rules]
 
 
 def _compile(rule: Rule) -> _Compiled:

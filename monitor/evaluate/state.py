@@ -13,6 +13,7 @@ import msgspec
 
 from monitor.codec.counts import Counts
 from monitor.detectors import DetectorState
+from monitor.evaluate.named import NOTHING, Named
 from monitor.evaluate.silence_clock import SilenceState
 from monitor.events import OffsetRange, Standing, StreamName
 from monitor.ledger.entries import DecisionKind, Notice, Watermark
@@ -123,7 +124,7 @@ class AlertValue(_Struct, frozen=True):
     """One alert, with its newest verdict. `rule`: its place among the rules."""
 
     rule: Natural
-    state: Literal["inactive", "pending", "firing"]
+    state: Literal["inactive", "pending", "hidden", "firing"]
     pending_since: int
     data_since: int | None
     last_violated: int
@@ -138,6 +139,7 @@ class AlertValue(_Struct, frozen=True):
     reference_mean: float | None
     violated: bool
     window: JudgedWindow | None
+    named: Named = NOTHING
 
 
 class AskedState(_Struct, frozen=True):

@@ -192,9 +192,9 @@ class Outbox:
         """A message's record; behind that of an alert, what `firing` holds of it from now on."""
         key, partition = message.key.encode(), self._tp.partition
         record = Outgoing(self._topics.name(message.topic), partition, key, message.value, _CLOUD_EVENT)
-        if message.firing is None:
+        if message.status is None:
             return [record]
-        now = record.value if message.firing else None  # a tombstone: compaction forgets the alert
+        now = None if message.status == "resolved" else record.value  # a tombstone: compaction forgets the alert
         return [record, Outgoing(self._topics.name("firing"), partition, key, now, _CLOUD_EVENT)]
 
     def _activate(self, activation: Activation, known: Mapping[ActivationKey, Activation]) -> None:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from monitor.codec.canonical import time_text
+from monitor.codec.times import parse_time
 from monitor.config import load
 from monitor.config.resolved import Config
 from monitor.evaluate.alerts import Place
@@ -46,7 +48,7 @@ groups:
     models: [m]
     rules:
       - {{alert: Psi, expr: psi > 0.2, for: {hold}s, min_events: 50}}
-      - {{alert: Spread, expr: ks > reference_mean + 4 * reference_std, min_events: 50}}
+      - {{alert: Spread, expr: ks > reference_mean + 4 * reference_std, min_events: 50, under: Psi}}
       - {{alert: Change, expr: 'change{{detector=~".*"}} > 0'}}
       - {{alert: Missing, expr: missing_rate > 0.2, keep_firing_for: {hold}s}}
 retraining:
@@ -87,6 +89,26 @@ def random_log(seed: int) -> RandomLog:
             records[tp], beats = _partition(tp, rng, lateness * 1000)
             heartbeats += beats
     return RandomLog(seed, config, records, heartbeats)
+
+
+def slowed(log: RandomLog, times: int) -> RandomLog:
+    """The same rows so many times as far apart, in panes as much longer, and most alerts under one that lasts."""
+    lasting = "{{alert: Lasting, expr: psi > 0.1, min_events: 50, keep_firing_for: 1h}}"
+    text = CONFIG.replace("pane: 2s", f"pane: {2 * times}s").replace("rules:\n", f"rules:\n      - {lasting}\n")
+    for alert, under in (("Psi", "Lasting"), ("Change", "Psi")):
+        text = text.replace(f"alert: {alert},", f"alert: {alert}, under: {under},")
+    text = text.format(
+        window="{events: 200, every: 50}", lateness=9 * times, interval=4 * times, points=40, first=120, hold=4 * times
+    )
+    records = {tp: [_slowed(value, times) for value in values] for tp, values in log.records.items()}
+    beats = [replace(beat, watermark=START + ((beat.watermark or START) - START) * times) for beat in log.heartbeats]
+    return RandomLog(log.seed, load(text, "alerts.yaml"), records, beats)
+
+
+def _slowed(value: bytes, times: int) -> bytes:
+    event = msgspec.json.decode(value)
+    time = START + (parse_time(event["event_time"]) - START) * times
+    return msgspec.json.encode({**event, "event_time": time_text(time)})
 
 
 def _partition(tp: TopicPartition, rng: random.Random, lateness_ms: int) -> tuple[list[bytes], list[Heartbeat]]:

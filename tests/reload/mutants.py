@@ -21,7 +21,7 @@ groups:
     models: [m]
     rules:
       - {{alert: Always, expr: 'mean{{column="a"}} > -{always}', min_events: 1, labels: {{severity: {severity}}}}}
-      - {{alert: Psi, expr: psi > {psi}, for: {hold}s, keep_firing_for: {keep}s}}
+      - {{alert: Psi, expr: psi > {psi}, for: {hold}s, keep_firing_for: {keep}s{under}}}
       - {{alert: Spread, expr: mean > reference_mean + 2 * reference_std, window: {{time: {window}s, every: 4s}}}}
 retraining:
   - trigger: t
@@ -83,6 +83,7 @@ def sound(rng: random.Random) -> str:
         keep=rng.choice([0, 2, 8]),
         window=rng.choice([8, 12, 20]),
         cooldown=rng.choice([0, 10, 60]),
+        under=rng.choice(["", ", under: Spread"]),
     )
 
 

@@ -74,7 +74,7 @@ _RULES = """
         for: 4s
         keep_firing_for: 4s
       - {{alert: Change, expr: 'change{{detector="adwin"}} > 0'}}
-      - {{alert: Step, expr: 'change{{detector="page"}} > 0'}}
+      - {{alert: Step, under: Psi, expr: 'change{{detector="page"}} > 0'}}
       - {{alert: Silence, expr: seconds_since_last_event > {silence}}}
       - {{alert: Live, expr: 'ks{{column="b"}} > 0.6'}}
 """

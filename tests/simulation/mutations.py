@@ -47,7 +47,7 @@ MUTATIONS = (
         (
             (
                 "runner/outbox.py",
-                "now = record.value if message.firing else None",
+                'now = None if message.status == "resolved" else record.value',
                 "now = record.value",
             ),
         ),

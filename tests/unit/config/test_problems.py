@@ -34,6 +34,11 @@ retraining:
 RULE = "{alert: A, expr: psi > 0.25}"
 
 
+def _two(under: str, alert: str, expr: str = "psi > 1") -> str:
+    """The rule under an alert, and a rule of another."""
+    return f"{RULE[:-1]}, under: »{under}}}\n      - {{expr: {expr}, alert: {alert}}}"
+
+
 def problems_of(text: str) -> list[str]:
     try:
         load(text, "f")
@@ -170,6 +175,17 @@ NAMES = [
         "alerts of 'psi' have no label 'colum'; did you mean 'column'?",
     ),
     (RULE, '{alert: A, expr: psi > 1, annotations: {s: "{{ »valu }}"}}', "unknown name 'valu'; did you mean 'value'"),
+    (RULE, RULE.replace("}", ", under: »B}"), "'m' has no alert 'B'"),
+    (RULE, _two("Dirft", "Drift"), "'m' has no alert 'Dirft'; did you mean 'Drift'?"),
+    (RULE, RULE.replace("}", ", under: »A}"), "an alert can't be under itself"),
+    (RULE, RULE.replace("}", ", under: »NoData}"), "the alert 'NoData' is built in, and none can be under it"),
+    (RULE, _two("Drift", "Drift", "seconds_since_last_event > 9"), "'Drift' is on silence, which has a clock of its"),
+    (RULE, _two("Drift", "Drift, under: A"), "'A', which is under 'Drift', which is under 'A': this goes in a circle"),
+    (
+        RULE,
+        "{alert: A, expr: seconds_since_last_event > 9, under: »B}\n      - {alert: B, expr: psi > 1}",
+        "a rule on silence is under no alert",
+    ),
     ("model: m, when", "model: »k, when", "unknown model 'k'"),
     ("{any: [A]}", "{any: [»B]}", "'m' has no alert 'B'"),
     ("{any: [A]}}", "{any: [A]}}\n  - {trigger: »t, model: m, when: {any: [A]}}", "a second trigger 't'"),
@@ -204,6 +220,21 @@ def test_what_was_left_out_is_not_missed_elsewhere() -> None:
     ]
     text = text.replace(RULE, "\n      - ".join(rules))
     assert [problem.split(": ")[0] for problem in problems_of(text)] == ["f:9:45", "f:15:14", "f:20:43"]
+
+
+def test_an_alert_whose_rule_has_a_fault_is_not_missed_above() -> None:
+    """Only the fault is reported, and not that the rule under it names nothing."""
+    text = GOOD.replace(RULE, "{alert: B, expr: psi > 0.25, for: x}\n      - {alert: A, expr: ks > 0.1, under: B}")
+    assert [problem.split(": ")[0] for problem in problems_of(text)] == ["f:20:43"]
+
+
+def test_every_model_of_a_rule_has_the_alert_above() -> None:
+    """A group of many models: the first of them that lacks the alert is named."""
+    above = "  - {name: h, model: n, rules: [{alert: Drift, expr: psi > 0.3}]}\n"
+    rules = GOOD.replace("model: m\n    rules", 'models: ["*"]\n    rules').replace(RULE, RULE[:-1] + ", under: Drift}")
+    text = rules.replace("retraining:", above + "retraining:")
+    assert problems_of(text) == ["f:20:45: 'm' has no alert 'Drift'"]
+    assert problems_of(text.replace("{name: h, model: n", '{name: h, models: ["*"]')) == []
 
 
 def test_all_missing_keys_of_one_place_are_reported() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from monitor.config.expression import parse
 from monitor.config.resolved import Rule, WindowSpec
-from monitor.evaluate import lifecycle
-from monitor.evaluate.lifecycle import TABLE, Alerts, Status, Transition, fingerprint
+from monitor.evaluate import model_alerts
+from monitor.evaluate.lifecycle import FIRES, TABLE, Answer, State, Status, fingerprint
+from monitor.evaluate.model_alerts import ModelAlerts, Transition
 from monitor.events import Observation, Verdict
 
 STEP = 30_000
@@ -42,9 +44,9 @@ def a_verdict(violated: bool, column: str = "amount", window: Observation | None
     return Verdict(labels, "features", column, value, ">", 0.25, "constant", None, violated, window)
 
 
-def play(rule: Rule, answers: str, alerts: Alerts | None = None) -> list[str]:
+def play(rule: Rule, answers: str, alerts: ModelAlerts | None = None) -> list[str]:
     """One letter a judgement: V violated, c clear, - no verdict. Returns per judgement the state and what is said."""
-    alerts = alerts or Alerts()
+    alerts = alerts or ModelAlerts()
     reported = []
     for k, answer in enumerate(answers):
         judged = [] if answer == "-" else [(rule, a_verdict(answer == "V"))]
@@ -77,8 +79,13 @@ def test_the_table(for_steps: int, keep_steps: int, answers: str, reported: str)
 
 
 def test_the_table_is_whole() -> None:
-    """Each state has a row for each answer."""
-    assert set(TABLE) == {(s, a) for s in ("inactive", "pending", "firing") for a in ("violated", "clear")}
+    """Each state has a row for each answer; only those that fire are asked whether they are alone."""
+    assert set(TABLE) == {
+        (state, answer)
+        for state in get_args(State)
+        for answer in get_args(Answer)
+        if answer != "alone" or state in FIRES
+    }
 
 
 @dataclass
@@ -119,7 +126,7 @@ def test_any_sequence_publishes_what_its_history_gives(
 ) -> None:
     """Random judgements at random distances give the oracle's transitions; firing and resolved alternate."""
     rule = a_rule(for_steps * STEP, keep_steps * STEP)
-    alerts, oracle = Alerts(), Oracle(rule.for_ms, rule.keep_firing_for_ms)
+    alerts, oracle = ModelAlerts(), Oracle(rule.for_ms, rule.keep_firing_for_ms)
     published: list[Transition] = []
     at = 0
     for distance, answer in steps:
@@ -136,7 +143,7 @@ def test_any_sequence_publishes_what_its_history_gives(
 
 def test_starts_at_is_the_first_violated_judgement() -> None:
     """`pending_since` is the begin of the stretch that fired, also in the resolved message."""
-    rule, alerts = a_rule(for_ms=STEP), Alerts()
+    rule, alerts = a_rule(for_ms=STEP), ModelAlerts()
     published = []
     for at, violated in [(0, True), (1, False), (2, True), (2 + STEP, True), (3 + STEP, False)]:
         published += alerts.judge(at, [(rule, a_verdict(violated))])
@@ -145,7 +152,7 @@ def test_starts_at_is_the_first_violated_judgement() -> None:
 
 def test_the_resolving_judgement_is_the_evidence() -> None:
     """A resolved alert carries the verdict that cleared it."""
-    rule, alerts = a_rule(), Alerts()
+    rule, alerts = a_rule(), ModelAlerts()
     alerts.judge(0, [(rule, a_verdict(True))])
     (resolved,) = alerts.judge(1, [(rule, a_verdict(False))])
     assert resolved.alert.verdict.value == 0.1
@@ -156,7 +163,7 @@ def test_other_columns_of_the_rule_are_named() -> None:
     rule, other = a_rule(), a_rule(alert="Other")
     judged = [(rule, a_verdict(v, c)) for c, v in [("z", True), ("b", True), ("quiet", False), ("a", True)]]
     judged.append((other, replace(a_verdict(True, "unrelated"), labels=(("alertname", "Other"),))))
-    published = Alerts().judge(0, judged)
+    published = ModelAlerts().judge(0, judged)
     assert [t.also_drifting for t in published] == [("a", "b"), ("a", "z"), ("b", "z"), ()]
     assert [t.also_drifting_count for t in published] == [2, 2, 2, 0]
 
@@ -170,7 +177,7 @@ def test_of_many_other_columns_twenty_are_named_and_all_are_counted() -> None:
         for rule in rules
         for c in columns
     ]
-    published = Alerts().judge(0, judged)
+    published = ModelAlerts().judge(0, judged)
     assert len(published) == 900
     assert {t.also_drifting_count for t in published} == {299}
     for transition in published:
@@ -186,8 +193,8 @@ def test_labels_are_digested_once_however_many_there_are(monkeypatch: pytest.Mon
         digested.append(labels)
         return fingerprint(labels)
 
-    monkeypatch.setattr(lifecycle, "fingerprint", counted)
-    rule, alerts = a_rule(), Alerts()
+    monkeypatch.setattr(model_alerts, "fingerprint", counted)
+    rule, alerts = a_rule(), ModelAlerts()
     quiet = [(rule, replace(a_verdict(False), labels=(("column", str(i)),))) for i in range(20_000)]
     for at in range(3):
         alerts.judge(at, quiet)
@@ -197,7 +204,7 @@ def test_labels_are_digested_once_however_many_there_are(monkeypatch: pytest.Mon
 def test_alerts_of_rules_that_are_gone_are_resolved() -> None:
     """New rules: what fires under a rule that is gone is resolved with its last evidence; durations may change."""
     gone, kept = a_rule(), a_rule(alert="Kept")
-    alerts = Alerts()
+    alerts = ModelAlerts()
     verdicts = [(gone, a_verdict(True)), (kept, replace(a_verdict(True), labels=(("alertname", "Kept"),)))]
     alerts.judge(0, verdicts)
     (published,) = alerts.withdraw(STEP, [a_rule(alert="Kept", keep_ms=STEP)], always)
@@ -219,7 +226,7 @@ def test_a_fingerprint_is_a_digest_of_the_sorted_labels() -> None:
 
 def test_alerts_that_never_fired_are_not_kept() -> None:
     """Pending and back leaves no state behind."""
-    alerts, rule = Alerts(), a_rule(for_ms=STEP)
+    alerts, rule = ModelAlerts(), a_rule(for_ms=STEP)
     alerts.judge(0, [(rule, a_verdict(True))])
     alerts.judge(1, [(rule, a_verdict(False))])
     assert not alerts._states
@@ -228,7 +235,7 @@ def test_alerts_that_never_fired_are_not_kept() -> None:
 @pytest.mark.parametrize("edited", ["psi > 0.26", "psi >= 0.9", "psi > reference_mean + 3 * reference_std"])
 def test_an_edited_threshold_window_or_duration_keeps_the_state(edited: str) -> None:
     """An alert is group, alert and labels: it goes on firing, with its start and its episode, and is resolved once."""
-    alerts = Alerts()
+    alerts = ModelAlerts()
     alerts.judge(0, [(a_rule(), a_verdict(True))])
     rule = replace_rule(a_rule(expr=edited, for_ms=5 * STEP), window=WindowSpec(events=50))
     assert alerts.withdraw(STEP, [rule], always) == []
@@ -251,7 +258,7 @@ def test_an_edited_threshold_window_or_duration_keeps_the_state(edited: str) -> 
 )
 def test_what_a_rule_no_longer_selects_is_resolved(edited: str, kept: bool) -> None:
     """Another selector or metric: nobody would judge that alert again."""
-    alerts = Alerts()
+    alerts = ModelAlerts()
     alerts.judge(0, [(a_rule(), a_verdict(True))])
     published = [t.status for t in alerts.withdraw(STEP, [a_rule(expr=edited)], always)]
     assert published == ([] if kept else ["resolved"])
@@ -263,7 +270,7 @@ def test_two_rules_of_one_name_keep_their_own_alerts() -> None:
     silence, vanished = a_rule(expr="seconds_since_last_event > 9"), a_rule(expr="vanished > 0")
     verdict = a_verdict(True)
     labels = tuple((name, "vanished" if name == "metric" else value) for name, value in verdict.labels)
-    alerts = Alerts()
+    alerts = ModelAlerts()
     alerts.judge(0, [(vanished, replace(verdict, labels=labels))])
     assert alerts.withdraw(STEP, [a_rule(expr="seconds_since_last_event > 12"), vanished], always) == []
     assert alerts.firing()[0].rule == vanished

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from monitor.config.expression import parse
 from monitor.config.resolved import Rule, WindowSpec
 from monitor.evaluate.alerts import AlertContext, Place, alert_message
-from monitor.evaluate.lifecycle import NAMED, AlertState, Transition, fingerprint
+from monitor.evaluate.lifecycle import AlertState, fingerprint
+from monitor.evaluate.model_alerts import NAMED, Transition
+from monitor.evaluate.named import NO_NAMES, Named, Names
 from monitor.evaluate.observations import observation_key, observation_message
 from monitor.evaluate.retraining import RetrainingRequest, retraining_message
 from monitor.evaluate.rules import Threshold
@@ -135,6 +137,27 @@ def test_a_resolved_alert_holds_when_it_ended() -> None:
     assert resolved["data"]["fingerprint"] == firing["data"]["fingerprint"]
 
 
+def test_an_update_names_all_and_what_is_new() -> None:
+    """Another id and type, the same fingerprint; at most 20 names of each list, and how many there are."""
+    names = tuple(f"FeatureShift/c{k:02}" for k in range(30))
+    transition = a_transition("updated", a_verdict())
+    alert = replace(transition.alert, named=Named(("b",), names, len(names), T0))
+    update = assert_cloud_event(
+        alert_message(replace(transition, alert=alert, added=Names(("b",), names[25:])), CONTEXT)
+    )
+    assert (update["type"], update["data"]["status"]) == ("streamdrift.alert.updated.v1", "updated")
+    assert update["id"] == "d8d48fcb9dcf5f60/2026-11-21T10:40:00Z/updated/1"
+    assert update["data"]["endsAt"] is None
+    evidence = update["data"]["evidence"]
+    assert (evidence["under"], evidence["under_count"]) == (list(names[:20]), 30)
+    assert evidence["added"] == {
+        "columns": ["b"],
+        "columns_count": 1,
+        "under": list(names[25:]),
+        "under_count": 5,
+    }
+
+
 def test_an_alert_on_a_stream_has_no_column_things() -> None:
     """No window, reference or histogram is made up; subject and link name the stream."""
     rule = RULE.model_copy(update={"annotations": {}})
@@ -192,7 +215,9 @@ def large(draw: st.DrawFn) -> tuple[Transition, AlertContext]:
     )
     rule = RULE.model_copy(update={"annotations": annotations, "alert": draw(text), "group": draw(text)})
     names = tuple(draw(text) for _ in range(NAMED))
-    return Transition(T0 + MINUTE, "firing", an_alert(verdict, rule), names, 999), context
+    alert = replace(an_alert(verdict, rule), named=Named(names, names * 9, 9))
+    added = draw(st.sampled_from([NO_NAMES, Names(names, names * 5)]))
+    return Transition(T0 + MINUTE, "updated" if any(added) else "firing", alert, names, 999, added), context
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)

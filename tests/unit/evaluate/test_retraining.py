@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from monitor.config.expression import parse
 from monitor.config.resolved import ModelRules, ReferenceSpec, RetrainingTrigger, Rule, WindowSpec
-from monitor.evaluate.lifecycle import AlertState
-from monitor.evaluate.retraining import FOREVER, Retraining
+from monitor.evaluate.lifecycle import FOREVER, AlertState
+from monitor.evaluate.retraining import Retraining
 from monitor.events import Verdict
 
 WINDOW = WindowSpec(events=100, every=10, time_ms=None, every_ms=None)

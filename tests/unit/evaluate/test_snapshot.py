@@ -47,14 +47,19 @@ ALL_DETECTORS = """detectors:
 
 
 @lru_cache
-def ledger(seed: int) -> tuple[Entry, ...]:
-    """The ledger of a random log: set and rules first, then what profile writes, notices and (odd seeds) new rules."""
+def ledger(seed: int, times: int = 1) -> tuple[Entry, ...]:
+    """The ledger of a random log: set and rules first, then what profile writes, notices and (odd seeds) new rules.
+
+    `times`: how much slower the log is, with its own rules.
+    """
     log = logs.random_log(seed)
+    if times > 1:
+        log = logs.slowed(log, times)
     model = log.config.models[0]
     streams = {s.stream: (s.topic, sum(1 for tp in log.records if tp.topic == s.topic)) for s in model.contract.streams}
     partitions = new_decision("m", "set", msgspec.json.encode(PartitionSet(streams)).decode())
     engine = logs.replay_of(log)
-    entries: list[Entry] = [partitions, _rules(seed)]
+    entries: list[Entry] = [partitions, _rules(seed) if times == 1 else rules_decision(model)]
     read = engine._evaluate.read
 
     def spy(entry: Entry) -> list[Output]:
@@ -114,6 +119,18 @@ def test_a_restored_task_publishes_what_an_undisturbed_one_does(seed: int) -> No
     assert {message.topic for message in messages(outputs)} >= {"alerts", "observations"}
     assert said_by(again) == said_by(task)
     assert snapshot(again) == snapshot(task)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4])
+def test_hidden_alerts_and_updates_come_back_as_they_were(seed: int) -> None:
+    """An hour and a half, restored at twelve places: alerts that are under another, and what it names later."""
+    entries = ledger(seed, times=45)
+    cuts = random.Random(seed + 100).sample(range(1, len(entries)), 12)
+    task, outputs = evaluated(entries, [])
+    again, others = evaluated(entries, cuts)
+    assert messages(others) == messages(outputs)
+    assert snapshot(again) == snapshot(task)
+    assert [m.status for m in messages(outputs)].count("updated") >= 3
 
 
 def test_values_are_counted_from_the_restore_on() -> None:

@@ -133,5 +133,5 @@ def test_as_much_as_one_commit_takes_is_not_cut() -> None:
     outbox.publish([Message("observations", at, "m", "k", b"x" * (1 << 20), b"") for at in range(20)], {})
     assert [bytes_of(outbox.take_early(usual)) >> 20 for _ in range(3)] == [8, 8, 0]
     assert bytes_of(outbox.take()) == 4 << 20
-    outbox.publish([Message("alerts", 7, "m", str(i), b"x" * (1 << 20), b"", True) for i in range(20)], {})
+    outbox.publish([Message("alerts", 7, "m", str(i), b"x" * (1 << 20), b"", "firing") for i in range(20)], {})
     assert outbox.take_early(usual) == []

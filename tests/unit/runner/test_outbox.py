@@ -9,6 +9,7 @@ import pytest
 
 from monitor.bus.memory import MemoryBus
 from monitor.bus.reading import read_whole, records_of
+from monitor.evaluate.lifecycle import Status
 from monitor.evaluate.messages import Message
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Outgoing, Record, TopicPartition
@@ -157,14 +158,14 @@ def test_alerts_of_no_model_keep_their_numbers_over_a_restart() -> None:
     assert say(outbox, 1, model="") == [2]
 
 
-def an_alert(number: int, firing: bool | None = True) -> Message:
-    return Message("alerts", number, "m", "k", b"%d" % number, b"", firing)
+def an_alert(number: int, status: Status | None = "firing") -> Message:
+    return Message("alerts", number, "m", "k", b"%d" % number, b"", status)
 
 
 def test_an_alert_is_written_to_the_log_and_to_what_fires_now() -> None:
     """In this order and in one transaction; resolved, it leaves a tombstone, and notices are in the log alone."""
     outbox = Outbox("sd.evaluate", TP, TOPICS)
-    outbox.publish([an_alert(0), an_alert(1, firing=False), an_alert(2, firing=None)], {})
+    outbox.publish([an_alert(0), an_alert(1, "resolved"), an_alert(2, None)], {})
     written = [(record.topic, record.key, record.value) for record in outbox.take()]
     assert written == [
         ("sd.alerts", b"k", b"0"),
@@ -179,7 +180,7 @@ def test_an_alert_is_written_to_the_log_and_to_what_fires_now() -> None:
 def test_whichever_part_of_a_commit_is_lost_both_are_put_right(alerts: int, firing: int) -> None:
     """A torn commit left so many of three alerts in one topic and so many in the other: each is completed by itself."""
     bus = a_bus(0)
-    published = [an_alert(0), an_alert(1, firing=False), an_alert(2)]
+    published = [an_alert(0), an_alert(1, "resolved"), an_alert(2)]
     whole = Outbox("sd.evaluate", TP, TOPICS)
     whole.publish(published, {})
     records = whole.take()
@@ -216,8 +217,8 @@ def of_another_release() -> tuple[MemoryBus, Outbox]:
 def test_what_completes_a_commit_of_another_release_is_written_at_once(ends_early: bool) -> None:
     """Of three changes of an alert the last is lost in `firing`; a part of all three would count as that one."""
     bus = a_bus(0)
-    changes = ((b'{"id":"%d"}' % n, n % 2 == 0) for n in range(3))
-    messages = [Message("alerts", n, "m", "k", value, b"", firing) for n, (value, firing) in enumerate(changes)]
+    changes: tuple[Status, ...] = ("firing", "resolved", "firing")
+    messages = [Message("alerts", n, "m", "k", b'{"id":"%d"}' % n, b"", status) for n, status in enumerate(changes)]
     whole = Outbox("sd.evaluate", TP, TOPICS)
     whole.publish(messages, {})
     bus.write(whole.take()[:-1], markers=False)

@@ -1,0 +1,238 @@
+"""The alerts of one model: each in its life (`lifecycle.py`), and which of them are under another.
+
+The rules of this file:
+
+- At a judgement every alert answers its verdict, those that others are under first: so of alerts that begin together
+  only those are published that have none above them. A model's verdicts come in that order.
+- Behind all verdicts, alerts that fire join the one that they are under; then those that are alone answer that.
+- Alerts on silence have a clock of their own and are under none, and none is under them.
+- A list of joined alerts holds all that have been there in the episode, whatever has become of them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from monitor.config.resolved import Rule
+from monitor.evaluate.lifecycle import FOREVER, AlertState, Status, advance, fingerprint, step
+from monitor.evaluate.named import NO_NAMES, NOTHING, Names
+from monitor.evaluate.saved_alerts import alert_of, value_of
+from monitor.evaluate.state import AlertValue
+from monitor.events import StreamName, Verdict
+
+Columns = Callable[[Verdict], Sequence[str]]
+"""Gives the columns that an alert with such a verdict names beside its own, in the order of messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """An alert of which something is published at the judgement `at`.
+
+    `also_drifting`: names, sorted, of other columns that violated the same rule at that judgement, and how many there
+    were; at most NAMED are named. `added`: of an update, what no message has named before.
+    """
+
+    at: int
+    status: Status
+    alert: AlertState
+    also_drifting: tuple[str, ...] = ()
+    also_drifting_count: int = 0
+    added: Names = NO_NAMES
+
+
+NAMED = 20
+"""Most columns that an alert names beside its own."""
+
+
+class ModelAlerts:
+    """Those of one model."""
+
+    def __init__(self, columns: Columns = lambda _: ()) -> None:
+        self._columns = columns
+        self._states: dict[str, AlertState] = {}
+        self._firing: dict[tuple[str, StreamName], set[str]] = {}
+        """Fingerprints of those that fire, by alert and stream."""
+        self._fingerprints: dict[tuple[tuple[str, str], ...], str] = {}
+        """Fingerprints of all that rules have selected, by labels: a digest takes longer than a quiet judgement."""
+
+    # ------------------------------------------------------------------ judging
+
+    def judge(self, at: int, judged: Sequence[tuple[Rule, Verdict]]) -> list[Transition]:
+        """Move every alert that has a verdict, then those that are alone; return what to publish, in that order."""
+        spoken = list(self._answer_verdicts(at, judged))
+        self._join()
+        spoken += self._answer_alone(at, {alert.fingerprint for alert, _ in spoken})
+        return self._transitions(at, spoken, judged)
+
+    def judge_silence(self, at: int, judged: Sequence[tuple[Rule, Verdict]]) -> list[Transition]:
+        """Move the alerts on silence, at a time of their clock."""
+        return self._transitions(at, list(self._answer_verdicts(at, judged)), judged)
+
+    def _answer_verdicts(self, at: int, judged: Sequence[tuple[Rule, Verdict]]) -> Iterator[tuple[AlertState, Status]]:
+        for rule, verdict in judged:
+            key = self._fingerprint(verdict.labels)
+            before = self._states.get(key)
+            if before is None and not verdict.violated:
+                continue  # inactive stays inactive: nearly all verdicts, at no cost
+            after, says = advance(before, at, rule, verdict)
+            if after.state == "hidden" and self._is_alone(after):
+                after, says = step(after, "alone", at)
+            self._put(after)
+            if says is not None:
+                yield after, says
+
+    def _join(self) -> None:
+        """Let alerts that fire join those that fire above them."""
+        below: dict[tuple[str, StreamName], list[str]] = {}
+        for (_, stream), keys in self._firing.items():
+            for alert in (self._states[key] for key in keys):
+                if alert.rule.under is not None:
+                    below.setdefault((alert.rule.under, stream), []).append(alert.name)
+        for place, names in below.items():
+            for above in [self._states[key] for key in self._firing.get(place, ())]:
+                self._put(replace(above, named=above.named.joined(names)))
+
+    def _answer_alone(self, at: int, but: set[str]) -> Iterator[tuple[AlertState, Status]]:
+        """Move those that are alone, by fingerprint, but for some that have been published at this judgement."""
+        for alert in self.firing():
+            if alert.fingerprint not in but and self._is_alone(alert):
+                has_news = alert.state == "firing" and alert.named.due <= at and self._has_news(alert)
+                after, says = step(alert, "alone", at, has_news)
+                self._put(after)
+                if says is not None:
+                    yield after, says
+
+    def _is_alone(self, alert: AlertState) -> bool:
+        """Return true unless one fires that it is under."""
+        return alert.rule.under is None or not self._firing.get((alert.rule.under, alert.verdict.stream))
+
+    def _has_news(self, alert: AlertState) -> bool:
+        return any(alert.named.news(self._columns(alert.verdict)))
+
+    def _transitions(
+        self, at: int, spoken: Sequence[tuple[AlertState, Status]], judged: Sequence[tuple[Rule, Verdict]]
+    ) -> list[Transition]:
+        drifting, transitions = _Drifting(judged), list[Transition]()
+        for alert, says in spoken:
+            added = NO_NAMES
+            if says != "resolved":  # with those that joined behind its verdict
+                alert = self._states[alert.fingerprint]
+                columns = self._columns(alert.verdict)
+                added = alert.named.news(columns) if says == "updated" else added
+                alert = replace(alert, named=alert.named.published(at, columns, is_update=says == "updated"))
+                self._put(alert)
+            beside = drifting.beside(alert.rule, alert.verdict.column)
+            transitions.append(Transition(at, says, alert, *beside, added))
+        return transitions
+
+    def _put(self, alert: AlertState) -> None:
+        """Keep the state of an alert; of one that has never fired only while it may come to."""
+        place = self._firing.setdefault((alert.rule.alert, alert.verdict.stream), set())
+        if alert.fires:
+            place.add(alert.fingerprint)
+        else:
+            place.discard(alert.fingerprint)
+        if alert.state == "inactive" and alert.episode == 0:
+            self._states.pop(alert.fingerprint, None)
+        else:
+            kept = alert if alert.fires else replace(alert, named=NOTHING)
+            self._states[alert.fingerprint] = kept
+
+    def _fingerprint(self, labels: tuple[tuple[str, str], ...]) -> str:
+        known = self._fingerprints.get(labels)
+        if known is None:
+            known = self._fingerprints[labels] = fingerprint(labels)
+        return known
+
+    def next_update(self, at: int) -> int:
+        """When, after the judgement `at`, names become due if nothing changes; FOREVER if there are none."""
+        waiting = (a for a in self.firing() if a.state == "firing" and a.named.due > at and self._is_alone(a))
+        return min((alert.named.due for alert in waiting if self._has_news(alert)), default=FOREVER)
+
+    # ------------------------------------------------------------------ other rules, snapshots
+
+    def withdraw(self, at: int, rules: Sequence[Rule], is_there: Callable[[Verdict], bool]) -> list[Transition]:
+        """New rules: alerts that none of them selects are forgotten, and resolved if they fire (evidence: the last).
+
+        `is_there`: whether what a verdict is about can still be selected.
+
+        The others go on under their rule as it is now, whatever has become of its threshold, window and durations.
+        """
+        self._fingerprints.clear()
+        kept: dict[object, list[Rule]] = {}
+        for rule in rules:
+            kept.setdefault(_identity(rule), []).append(rule)
+        transitions: list[Transition] = []
+        for key in sorted(self._states):
+            alert = self._states[key]
+            like = kept.get(_identity(alert.rule), ()) if is_there(alert.verdict) else ()
+            selecting = [rule for rule in like if _selects(rule, alert.verdict)]
+            if selecting:
+                self._states[key] = replace(alert, rule=selecting[0])
+                continue
+            del self._states[key]
+            self._firing.get((alert.rule.alert, alert.verdict.stream), set()).discard(key)
+            if alert.state == "firing":
+                ended = max(at, alert.last_violated)  # the silence clock may be ahead of the panes
+                transitions.append(Transition(ended, "resolved", replace(alert, state="inactive")))
+        return transitions
+
+    def state(self, rules: Sequence[Rule]) -> tuple[AlertValue, ...]:
+        """All alerts by fingerprint; `rules`: those that apply."""
+        places: dict[object, list[int]] = {}
+        for place, rule in enumerate(rules):
+            places.setdefault(_identity(rule), []).append(place)
+        alerts = [self._states[key] for key in sorted(self._states)]
+        like = [places[_identity(alert.rule)] for alert in alerts]
+        return tuple(value_of(a, next(p for p in of if rules[p] == a.rule)) for a, of in zip(alerts, like, strict=True))
+
+    def restore(self, state: Sequence[AlertValue], rules: Sequence[Rule], model: str) -> None:
+        """Go on from there. Raises FormatError."""
+        for value in state:
+            self._put(alert_of(value, rules, model))
+
+    def firing(self) -> tuple[AlertState, ...]:
+        """All that fire now, hidden or not, by fingerprint."""
+        return tuple(self._states[key] for key in sorted(key for keys in self._firing.values() for key in keys))
+
+    def pending(self) -> tuple[AlertState, ...]:
+        """All that wait for their `for`, by fingerprint."""
+        return tuple(self._states[key] for key in sorted(self._states) if self._states[key].state == "pending")
+
+
+def _identity(rule: Rule) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    """What must stay for a rule with another threshold, window, durations or annotations to be the same rule."""
+    return rule.group, rule.alert, tuple(sorted(rule.labels.items()))
+
+
+def _selects(rule: Rule, verdict: Verdict) -> bool:
+    """Return true if a rule would still judge what the verdict is about: its metric, and its labels."""
+    labels = dict(verdict.labels)
+    of_metric = labels.get("metric", rule.comparison.metric) == rule.comparison.metric
+    return of_metric and rule.comparison.matches({**labels, "stream": verdict.stream})
+
+
+class _Drifting:
+    """Which columns violate each rule at one judgement; found once, and only if something begins or ends."""
+
+    def __init__(self, judged: Sequence[tuple[Rule, Verdict]]) -> None:
+        self._judged = judged
+        self._columns: list[tuple[Rule, list[str]]] = []
+
+    def beside(self, rule: Rule, column: str | None) -> tuple[tuple[str, ...], int]:
+        """The first columns by name beside this one, and how many there are."""
+        if not self._columns:
+            violated: list[tuple[Rule, set[str]]] = []
+            for one, verdict in self._judged:  # the verdicts of a rule stand together
+                if not violated or violated[-1][0] is not one:
+                    violated.append((one, set()))
+                if verdict.violated and verdict.column is not None:
+                    violated[-1][1].add(verdict.column)
+            self._columns = [(one, sorted(columns)) for one, columns in violated]
+        columns = next((columns for one, columns in self._columns if one is rule), [])
+        at = bisect_left(columns, column) if column is not None else len(columns)
+        is_among = at < len(columns) and columns[at] == column
+        named = [name for name in columns[: NAMED + 1] if name != column]
+        return tuple(named[:NAMED]), len(columns) - is_among

@@ -1,0 +1,64 @@
+"""What the messages of an alert name beside it: columns, and alerts that joined under it; and when the next may come.
+
+A list of names grows while an alert fires. What it holds at first is in the message by which the alert begins; what is
+named later is in updates. The first one waits for FIRST_MS of event time, and each twice as long as the one before, so
+never is more than one due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+FIRST_MS = 300_000
+"""Shortest time between a message by which an alert begins to fire and its first update, ms."""
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Names(NamedTuple):
+    """Columns, and alerts that joined under one."""
+
+    columns: tuple[str, ...] = ()
+    under: tuple[str, ...] = ()
+
+
+class Named(msgspec.Struct, frozen=True, array_like=True):
+    """The names of one episode of an alert.
+
+    `columns`: those that messages have named, sorted. `under`: all that have joined, in that order; `reported`: how
+    many of these messages have named. `at`: of the newest message, ms. `updates`: published so far.
+    """
+
+    columns: tuple[str, ...] = ()
+    under: tuple[str, ...] = ()
+    reported: Natural = 0
+    at: int = 0
+    updates: Annotated[int, msgspec.Meta(ge=0, le=40)] = 0
+
+    @property
+    def due(self) -> int:
+        """From when on an update may be published, ms."""
+        return self.at + (FIRST_MS << self.updates)
+
+    def joined(self, names: Iterable[str]) -> Named:
+        """With alerts that are under it now; those that come together stand by name."""
+        fresh = sorted(set(names).difference(self.under))
+        return replace(self, under=(*self.under, *fresh)) if fresh else self
+
+    def news(self, columns: Collection[str]) -> Names:
+        """What no message has named yet. `columns`: those that are known now, in the order of messages."""
+        known = set(self.columns)
+        return Names(tuple(name for name in columns if name not in known), self.under[self.reported :])
+
+    def published(self, at: int, columns: Collection[str], is_update: bool) -> Named:
+        """Behind a message at the time `at` (ms): an update, or the one by which the alert begins to fire."""
+        known = tuple(sorted({*self.columns, *columns}))
+        return Named(known, self.under, len(self.under), at, self.updates + is_update)
+
+
+NOTHING = Named()
+"""What is named beside an alert that never had any."""
+NO_NAMES = Names()
