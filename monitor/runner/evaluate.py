@@ -91,8 +91,9 @@ class EvaluateStage:
         held.last = committed
         if value is not None:
             held.restore(positions.decode_evaluate(value), self.positions.models(tp))
+        start = held.start()
         self._partitions[tp] = held
-        return held.start()
+        return start
 
     def position(self, tp: TopicPartition) -> int:
         return self._partitions[tp].committed

@@ -91,7 +91,11 @@ class ProfileStage:
         task = ProfileTask(fold, lambda contract: Decoder(contract.topic, contract.models))
         held = self._inputs[tp] = InputPartition(task, Sequencer(writer), self._log)
         self._pace.begin(tp, self._clock())
-        return self._started(tp, held, start) if known is None else self._restored(tp, held, known)
+        try:
+            return self._started(tp, held, start) if known is None else self._restored(tp, held, known)
+        except StateDivergence:  # perhaps it is somebody else's by now, and then this process goes on
+            self.drop(tp)
+            raise
 
     def _has_lost_its_beginning(self, position: ProfilePosition) -> bool:
         """Return true if a broker has lost the contract of a first commit; the first output comes after that."""

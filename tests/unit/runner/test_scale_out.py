@@ -7,8 +7,14 @@ import random
 import pytest
 from structlog.testing import capture_logs
 
+from monitor.errors import StateDivergence
+from monitor.events import TopicPartition
 from monitor.runner import loop
-from tests.unit.runner.fleet import Fleet, check_against_replay, config, inputs_of, new_bus, send
+from monitor.runner.input_partition import InputPartition
+from monitor.runner.profile import ProfileStage
+from monitor.runner.reconcile import Known
+from monitor.telemetry import get_log
+from tests.unit.runner.fleet import TOPICS, Fleet, check_against_replay, config, inputs_of, new_bus, send
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -41,3 +47,28 @@ def test_a_fleet_that_changes_publishes_what_a_replay_does(seed: int, monkeypatc
         fleet.settle()
     assert changes > 10
     assert check_against_replay(fleet.bus)
+
+
+class Overtaken(ProfileStage):
+    """Finds, while it takes a partition over, that another process has switched contracts there."""
+
+    def _restored(self, tp: TopicPartition, held: InputPartition, known: Known) -> int:
+        super()._restored(tp, held, known)
+        raise StateDivergence("the contract that was folded under is not there yet")
+
+
+def test_a_partition_that_could_not_be_taken_over_is_not_committed() -> None:
+    """If somebody else has committed it meanwhile, this process goes on, with its own partitions alone."""
+    fleet = Fleet(new_bus(), config())
+    tp = inputs_of(fleet.bus)[0]
+    with capture_logs():
+        fleet.join("profile-1")
+        fleet.join("evaluate-1")
+        for second in range(10):
+            send(fleet.bus, tp, [second + i / 10 for i in range(10)])
+            fleet.turn()
+        stage = Overtaken(fleet.bus, config(), TOPICS, lambda: 0.0, get_log("test"), lambda: False)
+        with pytest.raises(StateDivergence):
+            stage.begin(tp, fleet.bus.group("sd.profile").committed[tp])
+    with pytest.raises(KeyError):
+        stage.position(tp)
