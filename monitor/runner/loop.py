@@ -49,7 +49,7 @@ class Stage(Protocol):
         """The topics that the stage consumes."""
 
     def begin(self, tp: TopicPartition, committed: Committed | None) -> int:
-        """A partition was assigned; returns the offset to read from. If it raises StateDivergence, it has begun nothing."""
+        """A partition was assigned; returns the offset to read from. It has begun nothing if it raises."""
 
     def position(self, tp: TopicPartition) -> int:
         """The committed position of a partition; records before it are folded again."""
