@@ -46,6 +46,7 @@ def check(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
     for name, model in file.models.items():
         yield from _columns(name, model, contracts[name], sheet)
         yield from _settings(name, file, sheet)
+        yield from _importance(name, model, contracts[name], sheet)
         yield from check_labels(name, file, sheet)
     yield from _grid_rows(file, sheet)
     yield from _topics(contracts, sheet)
@@ -88,6 +89,15 @@ def _streams(name: str, there: AbstractSet[str], sheet: Sheet) -> Iterator[Probl
             path: Path = ("models", name, "columns", role)
             if stream not in there and sheet.has(path):
                 yield sheet.key_problem(path, f"{role!r} belongs to the stream {stream!r}, which is not there")
+
+
+def _importance(name: str, model: ModelEntry, contract: ModelContract, sheet: Sheet) -> Iterator[Problem]:
+    if knows_series(name, model, contract, sheet):
+        known = {series.name for series in series_of(contract)}
+        for column in model.importance:
+            if column not in known:
+                message = f"there is no column {column!r}{did_you_mean(column, known)}"
+                yield sheet.key_problem(("models", name, "importance", column), message)
 
 
 def _fields_of_events(path: Path, model: ModelEntry, sheet: Sheet) -> Iterator[Problem]:

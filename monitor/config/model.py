@@ -14,12 +14,14 @@ from monitor.config.metrics import Maturity, Task
 from monitor.config.performance import PerformanceEntry
 from monitor.config.roles import ColumnsEntry
 from monitor.config.scalars import (
+    Column,
     Confidence,
     Count,
     Duration,
     DurationOrOff,
     Glob,
     Identifier,
+    Importance,
     LabelName,
     Name,
     PositiveDuration,
@@ -91,6 +93,8 @@ class ModelEntry(ModelSettings):
     columns: ColumnsEntry = Field(default_factory=ColumnsEntry)
     performance: PerformanceEntry | None = None
     """How predictions are compared with their labels, of a model with labels."""
+    importance: dict[Column, Importance] = Field(default_factory=dict)
+    """How much columns matter to the model, by name, for the order in which alerts name them; others share alike."""
     reference: ReferenceEntry = Field(default_factory=lambda: ReferenceEntry(first=5000))
 
 

@@ -115,6 +115,7 @@ def _model(name: str, file: AlertsFile, digest: str) -> ModelConfig:
         retraining=_triggers(file, name),
         reference=reference_of(model.reference),
         performance=performance,
+        importance={column: float(model.importance[column]) for column in sorted(model.importance)},
     )
     return ModelConfig(contract, rules, settings.start, settings.max_lead, digest)
 

@@ -132,6 +132,7 @@ class ModelRules(_Resolved):
     """All that evaluate needs of one model, beside its contract; part of the ledger.
 
     `performance`: of a model with labels. `rules`: without those on performance that the model can't have.
+    `importance`: of columns, for the order in which alerts name them.
     """
 
     model: str
@@ -144,6 +145,7 @@ class ModelRules(_Resolved):
     retraining: tuple[RetrainingTrigger, ...]
     reference: ReferenceSpec
     performance: PerformanceSpec | None = None
+    importance: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,8 @@ Column = Annotated[str, Field(pattern=COLUMN_PATTERN)]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
+Importance = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+
 
 def _confidence(value: float) -> float:
     if not 0.5 < value < 1:
