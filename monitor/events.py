@@ -223,21 +223,42 @@ class Observation:
     labelled: Labelled | None = None
 
 
+DriftKind = Literal[
+    "location", "spread", "shape", "missing", "invalid", "new_category", "vanished_category", "correlation"
+]
+"""What has changed of a column, or of a pair of columns."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """The change that an alert is about: where it began (ms UTC), and where that may lie, too, from `start` to `end`.
 
-    `before`, `after`: levels of the series. `width`: rows from the one to the other, 0 for a step. `kind`: None if
-    nothing tells.
+    `before`, `after`: levels of the series. `width`: rows from the one to the other, 0 for a step. All three are None
+    of a change in several columns. `kind`: None if nothing tells.
     """
 
     at: int
     start: int
     end: int
+    before: float | None
+    after: float | None
+    width: int | None
+    kind: Literal["sudden", "gradual", "recurring"] | DriftKind | None
+
+
+class NamedColumn(NamedTuple):
+    """A column in which an alert sees its change. `z`: how clearly, in standard deviations of chance.
+
+    `before`, `after`: what its kind is about, in the reference and since the change. `with_column`: the other column of
+    a correlation.
+    """
+
+    column: str
+    z: float
+    kind: DriftKind | None
     before: float
     after: float
-    width: int
-    kind: Literal["sudden", "gradual", "recurring"] | None
+    with_column: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

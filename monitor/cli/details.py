@@ -35,12 +35,22 @@ def change_text(change: Evidence | None) -> str:
     >>> moved = {"at": "2026-11-21T10:00:00Z", "before": 0.05, "after": 0.4, "width": 0, "kind": "sudden"}
     >>> change_text(moved)
     'since 2026-11-21T10:00:00Z: from 0.05 to 0.4, sudden'
+    >>> change_text({**moved, "before": None, "after": None, "width": None, "kind": "new_category"})
+    'since 2026-11-21T10:00:00Z: new category'
     """
     if change is None:
         return ""
-    how = f", {change['kind']}" if change["kind"] else ""
-    within = f" within {change['width']:,} labels" if change["width"] else ""
-    return f"since {change['at']}: from {change['before']:.3g} to {change['after']:.3g}{within}{how}"
+    levels = ""
+    if change["before"] is not None:
+        within = f" within {change['width']:,} labels" if change["width"] else ""
+        levels = f"from {change['before']:.3g} to {change['after']:.3g}{within}"
+    what = ", ".join(filter(None, (levels, kind_text(change["kind"]))))
+    return f"since {change['at']}" + (f": {what}" if what else "")
+
+
+def kind_text(kind: str | None) -> str:
+    """Say what kind of change it is; empty if nothing tells."""
+    return (kind or "").replace("_", " ")
 
 
 _SHOWN = 3

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, whole_values
-from monitor.cli.details import change_text, labels_text, listed, names_text
+from monitor.cli.details import change_text, kind_text, labels_text, listed, names_text
 from monitor.cli.explained import Bin, Explanation, Messages, Other, explained
 from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.cli.tail import STYLES, place_of_alert, printable
@@ -199,6 +199,10 @@ def _also(found: Explanation) -> Iterator[Line]:
     names, number = found.evidence["also_drifting"], found.evidence["also_drifting_count"]
     if number:
         yield "same rule", listed(names, number, len(names))
+    for place, column in enumerate(found.evidence.get("columns", ())):
+        yield ("columns" if place == 0 else ""), _column(column)
+    if (more := found.evidence.get("columns_count", 0) - len(found.evidence.get("columns", ()))) > 0:
+        yield "", f"and {more} more"
     if under := found.evidence.get("under"):
         yield "alerts under it", listed(under, found.evidence["under_count"], len(under))
     for place, other in enumerate(found.others[:_MOST]):
@@ -207,6 +211,13 @@ def _also(found: Explanation) -> Iterator[Line]:
         yield "", f"and {len(found.others) - _MOST} more"
     if not number and not found.others:
         yield "other alerts", "none of this model"
+
+
+def _column(column: Mapping[str, Any]) -> str:
+    """One column in which the change shows, and how clearly."""
+    name = " with ".join(filter(None, (column["column"], column.get("with_column"))))
+    kind = kind_text(column["kind"]) or "changed"
+    return f"{name}  {kind} from {column['before']:.4g} to {column['after']:.4g}  (z {column['z']:.3g})"
 
 
 def _other(other: Other) -> str:

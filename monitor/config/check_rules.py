@@ -16,14 +16,14 @@ from monitor.config.effective import effective
 from monitor.config.expression import Comparison, ExpressionError, Selector, parse
 from monitor.config.inputs import InputRefused, lanes_of, resolve_inputs, series_of
 from monitor.config.measurable import ADD_LABELS, ADD_TOLERANCE, has_rule, is_on_performance
-from monitor.config.metrics import METRICS, QUANTILES, SILENCE, Metric, alert_labels, selector_labels
+from monitor.config.metrics import DRIFT, METRICS, QUANTILES, SILENCE, Metric, alert_labels, selector_labels
 from monitor.config.model import AlertsFile, RuleEntry
 from monitor.config.resolve import detector_spec, window_of
 from monitor.config.resolved import WindowSpec
 from monitor.config.selection import models_of
 from monitor.config.sheet import Path, Sheet
 from monitor.config.suggest import did_you_mean
-from monitor.config.template import Placeholder, TemplateError
+from monitor.config.template import COLUMNS, Placeholder, TemplateError
 from monitor.config.template import parse as parse_template
 from monitor.contract import OUTCOMES, ModelContract
 from monitor.errors import Problem
@@ -162,6 +162,9 @@ def _annotations(rule: RuleEntry, metric: Metric | None, path: Path, sheet: Shee
             if isinstance(part, Placeholder) and part.label and metric is not None and part.label not in known:
                 hint = did_you_mean(part.label, known)
                 message = f"alerts of {metric.name!r} have no label {part.label!r}{hint}"
+                yield sheet.problem(place, message, part.position)
+            if isinstance(part, Placeholder) and part.name == COLUMNS and metric is not None and metric.name != DRIFT:
+                message = f"alerts of {metric.name!r} name no columns: write {{{{ labels.column }}}}, or leave it out"
                 yield sheet.problem(place, message, part.position)
 
 

@@ -139,7 +139,8 @@ class RuleEntry(Shape):
     """The whole interval of a metric of performance has to be beyond the threshold, at this confidence."""
     labels: dict[LabelName, str] = Field(default_factory=dict)
     annotations: dict[LabelName, str] = Field(default_factory=dict)
-    """Texts with {{ labels.column }}, {{ value | percent }}, {{ threshold }}, {{ reference }} and {{ events }}."""
+    """Texts with {{ labels.column }}, {{ value | percent }}, {{ threshold }}, {{ reference }}, {{ events }} and
+    {{ columns }}."""
 
 
 class ForModels(Shape):

@@ -12,6 +12,8 @@ from typing import NamedTuple
 from monitor.config.suggest import did_you_mean
 
 NUMBERS = ("value", "threshold", "reference", "events")
+COLUMNS = "columns"
+"""The columns that an alert of `drift` names."""
 _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _INSIDE = re.compile(r"\s*(?P<name>[^|\s]+)\s*(?:\|\s*(?P<filter>[^|\s]*)\s*)?")
 
@@ -45,7 +47,11 @@ def parse(text: str) -> tuple[str | Placeholder, ...]:
 
 
 def render(text: str, values: Mapping[str, object]) -> str:
-    """Return the text with its placeholders filled in. `values`: `labels` (a mapping), and each of NUMBERS or None."""
+    """Return the text with its placeholders filled in.
+
+    `values`: `labels` (a mapping), COLUMNS (a text or None), and each of
+    NUMBERS or None.
+    """
     return "".join(part if isinstance(part, str) else _filled(part, values) for part in parse(text))
 
 
@@ -68,12 +74,12 @@ def _placeholder(inside: str, position: int) -> Placeholder:
     if name in NUMBERS:
         return Placeholder(name, None, percent, place)
     kind, _, label = name.partition(".")
-    if kind != "labels" or not label:
-        known = [*NUMBERS, "labels.model", "labels.column"]
+    if name != COLUMNS and (kind != "labels" or not label):
+        known = [*NUMBERS, COLUMNS, "labels.model", "labels.column"]
         raise TemplateError(f"unknown name {name!r}{did_you_mean(name, known)}", place)
     if percent:
         raise TemplateError(f"{name!r} is text: 'percent' is for numbers", place)
-    return Placeholder("labels", label, False, place)
+    return Placeholder(kind, label or None, False, place)
 
 
 def _filled(placeholder: Placeholder, values: Mapping[str, object]) -> str:

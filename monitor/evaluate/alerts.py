@@ -20,7 +20,7 @@ from monitor.config.template import render
 from monitor.evaluate.lifecycle import AlertState, Status
 from monitor.evaluate.model_alerts import NAMED, Transition
 from monitor.evaluate.named import Names
-from monitor.events import Change, Histogram, Observation, OffsetRange, ReferenceInfo, Verdict
+from monitor.events import Change, Histogram, NamedColumn, Observation, OffsetRange, ReferenceInfo, Verdict
 from monitor.stats.exact import significant
 
 _TYPES: Mapping[Status, MessageType] = {
@@ -52,6 +52,7 @@ class AlertContext:
     histogram: Callable[[Verdict], Histogram | None]
     reference: Callable[[Verdict], ReferenceInfo | None]
     change: Callable[[Verdict], Change | None] = lambda _: None
+    columns: Callable[[Verdict], Sequence[NamedColumn]] = lambda _: ()
 
 
 _PAGE = 512
@@ -123,6 +124,7 @@ def _data(transition: Transition, context: AlertContext, lengths: Lengths) -> Js
             "window": _window(verdict.window, lengths),
             **({} if verdict.window is None else labelled_value(verdict.window)),
             **_change(context.change(verdict)),
+            **_columns(context.columns(verdict), lengths),
             "reference": reference_value(context.reference(verdict)),
             "histogram": _histogram(context.histogram(verdict), lengths),
             "also_drifting": [cut(name, lengths.name) for name in transition.also_drifting],
@@ -163,8 +165,23 @@ def _annotations(alert: AlertState) -> dict[str, str]:
         "threshold": verdict.threshold,
         "reference": verdict.reference_mean,
         "events": None if verdict.window is None else verdict.window.events,
+        "columns": shortened(alert.named.columns) or None,
     }
     return {name: _printable(render(text, values)) for name, text in alert.rule.annotations.items()}
+
+
+_SHOWN = 3
+"""Columns that an annotation names."""
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are.
+
+    >>> shortened(["a", "b"]), shortened(["d", "c", "b", "a", "e"])
+    ('a, b', 'd, c, b and 2 more')
+    """
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _printable(text: str) -> str:
@@ -198,6 +215,25 @@ def labelled_value(window: Observation) -> JsonObject:
             "coverage": labelled.coverage,
             "intervals": {name: list(bounds) for name, bounds in sorted(labelled.intervals.items())},
         }
+    }
+
+
+def _columns(columns: Sequence[NamedColumn], lengths: Lengths) -> JsonObject:
+    if not columns:
+        return {}
+    shown = [_column(column, lengths) for column in columns[: lengths.names]]
+    return {"columns": shown, "columns_count": len(columns)}
+
+
+def _column(column: NamedColumn, lengths: Lengths) -> JsonObject:
+    """One column. Numbers have six significant digits, so that twenty columns have room."""
+    numbers = {"z": column.z, "before": column.before, "after": column.after}
+    other = {} if column.with_column is None else {"with_column": cut(column.with_column, lengths.name)}
+    return {
+        "column": cut(column.column, lengths.name),
+        "kind": column.kind,
+        **{name: float(f"{number:.6g}") + 0.0 for name, number in numbers.items()},
+        **other,
     }
 
 

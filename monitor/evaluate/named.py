@@ -7,11 +7,13 @@ never is more than one due.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
+
+from monitor.events import NamedColumn
 
 FIRST_MS = 300_000
 """Shortest time between a message by which an alert begins to fire and its first update, ms."""
@@ -28,8 +30,8 @@ class Names(NamedTuple):
 class Named(msgspec.Struct, frozen=True, array_like=True):
     """The names of one episode of an alert.
 
-    `columns`: those that messages have named, sorted. `under`: all that have joined, in that order; `reported`: how
-    many of these messages have named. `at`: of the newest message, ms. `updates`: published so far.
+    `columns`: those that messages have named, in that order. `under`: all that have joined, in that order; `reported`:
+    how many of these messages have named. `at`: of the newest message, ms. `updates`: published so far.
     """
 
     columns: tuple[str, ...] = ()
@@ -55,10 +57,21 @@ class Named(msgspec.Struct, frozen=True, array_like=True):
 
     def published(self, at: int, columns: Collection[str], is_update: bool) -> Named:
         """Behind a message at the time `at` (ms): an update, or the one by which the alert begins to fire."""
-        known = tuple(sorted({*self.columns, *columns}))
+        known = (*self.columns, *self.news(columns).columns)
         return Named(known, self.under, len(self.under), at, self.updates + is_update)
 
 
 NOTHING = Named()
 """What is named beside an alert that never had any."""
 NO_NAMES = Names()
+
+
+def by_importance(
+    columns: Sequence[NamedColumn], importance: Mapping[str, float], number: int
+) -> tuple[NamedColumn, ...]:
+    """Sort columns by importance × z, the largest first; those that are alike there by name.
+
+    `importance`: as the model has it; what it does not name counts as 1 / `number`, that of the stream's columns.
+    """
+    share = 1 / max(number, 1)
+    return tuple(sorted(columns, key=lambda c: (-importance.get(c.column, share) * abs(c.z), c.column)))

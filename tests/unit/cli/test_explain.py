@@ -119,7 +119,9 @@ def test_everything_is_printed_and_nothing_of_it_acts_on_a_terminal(
     file = tmp_path / "alerts.jsonl"
     histogram = {**HISTOGRAM, "edges": [nasty if edge == "b" else edge for edge in edges], "beyond_rate": 0.25}
     shown: dict[str, Any] = {"labels": {"column": nasty, "who": nasty}, "histogram": histogram}
-    shown |= {"also_drifting": [nasty], "also_drifting_count": 3}
+    column = {"column": nasty, "kind": "shape", "z": 5.0, "before": 0.0, "after": 1.0, "with_column": nasty}
+    shown |= {"also_drifting": [nasty], "also_drifting_count": 3, "under": [nasty], "under_count": 1}
+    shown |= {"columns": [column], "columns_count": 1, "added": {"columns": [nasty], "columns_count": 1}}
     file.write_bytes(alert("eeeeee55", "2026-11-21T10:10:00Z", **shown) + b"\n\n")
     command.explain("eeeeee55", file, None, False)
     printed = capsys.readouterr().out
@@ -127,6 +129,31 @@ def test_everything_is_printed_and_nothing_of_it_acts_on_a_terminal(
     assert "streamdrift records t/1:5-105 --in SOURCE" in printed
     for text in ("[bold]é", "0.31 > 0.25", "part of psi", "25.00%", "and 2 more"):
         assert text in printed
+
+
+def test_what_an_alert_names_is_printed_and_so_is_what_updates_add(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The newest message that says it fires is shown, with its columns, the alerts under it, and all its updates."""
+    column = {"column": "a", "kind": "new_category", "z": 12.5, "before": 0.0, "after": 0.0213}
+    pair = {"column": "b", "kind": "correlation", "z": 6.0, "before": 0.1, "after": 0.5, "with_column": "c"}
+    change = {"at": "2026-11-21T10:09:00Z", "before": None, "after": None, "width": None, "kind": "location"}
+    begun = alert("aaaaaa11", "2026-11-21T10:10:00Z", change=change, columns=[column], columns_count=1)
+    added = {"columns": ["b"], "columns_count": 1, "under": ["Psi/a", "Psi/b"], "under_count": 2}
+    named: dict[str, Any] = {"columns": [column, pair], "columns_count": 22, "under": ["Psi/a", "Psi/b"], "under_count": 2}
+    named |= {"added": added, "change": change, "starts": "2026-11-21T10:10:00Z"}
+    update = alert("aaaaaa11", "2026-11-21T10:20:00Z", "updated", **named)
+    ended = alert("aaaaaa11", "2026-11-21T10:30:00Z", "resolved", starts="2026-11-21T10:10:00Z")
+    file = tmp_path / "alerts.jsonl"
+    file.write_bytes(b"\n".join([begun, update, ended]))
+    command.explain("aaaaaa11", file, None, as_json=False)
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert shown[0] == "FeatureDrift m/x updated 2026-11-21 10:20:00Z"
+    assert "change since 2026-11-21T10:09:00Z: location" in shown
+    first = shown.index("columns a new category from 0 to 0.0213 (z 12.5)")
+    assert shown[first + 1 : first + 3] == ["b with c correlation from 0.1 to 0.5 (z 6)", "and 20 more"]
+    assert "alerts under it Psi/a, Psi/b" in shown
+    assert "2026-11-21 10:20:00Z updated 0.31 in b; under it Psi/a, Psi/b" in shown
 
 
 def test_rules_on_silence_have_no_window_and_are_explained_all_the_same(

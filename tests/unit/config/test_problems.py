@@ -175,6 +175,11 @@ NAMES = [
         '{alert: A, expr: psi > 1, annotations: {s: "{{ »labels.colum }}"}}',
         "alerts of 'psi' have no label 'colum'; did you mean 'column'?",
     ),
+    (
+        RULE,
+        '{alert: A, expr: psi > 1, annotations: {s: "{{ »columns }}"}}',
+        "alerts of 'psi' name no columns: write {{ labels.column }}",
+    ),
     (RULE, '{alert: A, expr: psi > 1, annotations: {s: "{{ »valu }}"}}', "unknown name 'valu'; did you mean 'value'"),
     (RULE, RULE.replace("}", ", under: »B}"), "'m' has no alert 'B'"),
     (RULE, _two("Dirft", "Drift"), "'m' has no alert 'Dirft'; did you mean 'Drift'?"),

@@ -14,6 +14,7 @@ VALUES = {
     "threshold": 0.25,
     "reference": None,
     "events": 5000,
+    "columns": "a, b, c and 4 more",
 }
 
 
@@ -25,6 +26,7 @@ VALUES = {
         ("{{ value | percent }} (limit {{ threshold|percent }})", "31.42 % (limit 25 %)"),
         ("{{ events }} events, reference {{ reference | percent }}", "5000 events, reference unknown"),
         ("{{ labels.detector }}", "unknown"),
+        ("drift in {{ columns }}", "drift in a, b, c and 4 more"),
         ("{ value } costs 5 %", "{ value } costs 5 %"),
     ],
 )

@@ -19,7 +19,8 @@ from monitor.evaluate.named import NO_NAMES, Named, Names
 from monitor.evaluate.observations import observation_key, observation_message
 from monitor.evaluate.retraining import RetrainingRequest, retraining_message
 from monitor.evaluate.rules import Threshold
-from monitor.events import Histogram, Observation, OffsetRange, ReferenceInfo, Verdict
+from monitor.events import Change, Histogram, NamedColumn, Observation, OffsetRange, ReferenceInfo, Verdict
+from tests.schemas import check_message
 
 WINDOW = WindowSpec(events=5000, every=500, time_ms=None, every_ms=None)
 T0 = 1795257000000  # 2026-11-21T10:30:00Z
@@ -158,6 +159,32 @@ def test_an_update_names_all_and_what_is_new() -> None:
     }
 
 
+NAMED_COLUMN = NamedColumn("c" * 60, -123.456789, "vanished_category", 0.123456789, -0.0, None)
+
+
+def test_the_columns_of_a_change_are_listed_with_what_shows_there() -> None:
+    """Twenty names of 30 letters fit beside all else that such an alert has; numbers have six digits."""
+    rule = RULE.model_copy(update={"annotations": {"summary": "{{ labels.model }}: {{ columns }}"}})
+    columns = [NAMED_COLUMN._replace(column=f"{k:030}") for k in range(33)]
+    columns[1] = NamedColumn("x", 5.0, "correlation", 0.25, 0.5, "y")
+    change = Change(T0, T0 - MINUTE, T0 + MINUTE, None, None, None, "location")
+    context = replace(UNKNOWN, columns=lambda _: columns, change=lambda _: change)
+    transition = a_transition("firing", a_verdict(None, window=None), rule)
+    names = tuple(column.column for column in columns)
+    transition = replace(transition, alert=replace(transition.alert, named=Named(names)))
+    message = alert_message(transition, context)
+    check_message(message)
+    data = json.loads(message)["data"]
+    assert data["annotations"]["summary"] == f"fraud-scorer: {'0' * 30}, x, {2:030} and 30 more"
+    assert data["evidence"]["change"]["kind"] == "location"
+    assert data["evidence"]["columns_count"] == 33
+    assert len(data["evidence"]["columns"]) == 20
+    assert data["evidence"]["columns"][:2] == [
+        {"column": "0" * 30, "kind": "vanished_category", "z": -123.457, "before": 0.123457, "after": 0.0},
+        {"column": "x", "kind": "correlation", "z": 5.0, "before": 0.25, "after": 0.5, "with_column": "y"},
+    ]
+
+
 def test_an_alert_on_a_stream_has_no_column_things() -> None:
     """No window, reference or histogram is made up; subject and link name the stream."""
     rule = RULE.model_copy(update={"annotations": {}})
@@ -213,6 +240,8 @@ def large(draw: st.DrawFn) -> tuple[Transition, AlertContext]:
         lambda _: Histogram(edges, (0.123456,) * 10, (0.123456,) * 10),
         lambda _: reference(a_verdict()),
     )
+    listed = [NAMED_COLUMN._replace(column=draw(text), with_column=draw(text)) for _ in range(draw(st.integers(0, 25)))]
+    context = replace(context, columns=lambda _: listed)
     rule = RULE.model_copy(update={"annotations": annotations, "alert": draw(text), "group": draw(text)})
     names = tuple(draw(text) for _ in range(NAMED))
     alert = replace(an_alert(verdict, rule), named=Named(names, names * 9, 9))

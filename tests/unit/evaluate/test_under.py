@@ -14,9 +14,9 @@ from monitor.config.expression import parse
 from monitor.config.resolved import Rule, WindowSpec
 from monitor.evaluate.lifecycle import Status, fingerprint
 from monitor.evaluate.model_alerts import ModelAlerts, Transition
-from monitor.evaluate.named import FIRST_MS, Names
+from monitor.evaluate.named import FIRST_MS, Names, by_importance
 from monitor.evaluate.rules import depths
-from monitor.events import StreamName, Verdict
+from monitor.events import NamedColumn, StreamName, Verdict
 
 MINUTE = 60_000
 COLUMNS: tuple[tuple[StreamName, str | None], ...] = (("features", "a"), ("features", "b"), ("predictions", "p"))
@@ -299,3 +299,11 @@ def test_hidden_alerts_of_rules_that_go_leave_no_message() -> None:
     assert [t.alert.rule.alert for t in alerts.withdraw(MINUTE, [], lambda _: True)] == ["Drift"]
     assert alerts.firing() == ()
     assert canonical_json([alert.labels for alert in alerts.state([])]) == b"[]"
+
+
+def test_columns_stand_by_importance_and_drift() -> None:
+    """Four columns of a stream, of which one matters most, one not at all, and two are not named."""
+    columns = [NamedColumn(name, z, "location", 0.0, 1.0) for name, z in (("a", 4), ("b", 9), ("c", 4), ("d", 50))]
+    ordered = by_importance(columns, {"c": 0.6, "d": 0.0}, number=4)
+    assert [column.column for column in ordered] == ["c", "b", "a", "d"]
+    assert [column.column for column in by_importance(columns, {}, number=4)] == ["d", "b", "a", "c"]
