@@ -140,8 +140,8 @@ def test_what_an_alert_names_is_printed_and_so_is_what_updates_add(
     change = {"at": "2026-11-21T10:09:00Z", "before": None, "after": None, "width": None, "kind": "location"}
     begun = alert("aaaaaa11", "2026-11-21T10:10:00Z", change=change, columns=[column], columns_count=1)
     added = {"columns": ["b"], "columns_count": 1, "under": ["Psi/a", "Psi/b"], "under_count": 2}
-    named: dict[str, Any] = {"columns": [column, pair], "columns_count": 22, "under": ["Psi/a", "Psi/b"], "under_count": 2}
-    named |= {"added": added, "change": change, "starts": "2026-11-21T10:10:00Z"}
+    named: dict[str, Any] = {"columns": [column, pair], "columns_count": 22, "change": change, "added": added}
+    named |= {"under": ["Psi/a", "Psi/b"], "under_count": 2, "starts": "2026-11-21T10:10:00Z"}
     update = alert("aaaaaa11", "2026-11-21T10:20:00Z", "updated", **named)
     ended = alert("aaaaaa11", "2026-11-21T10:30:00Z", "resolved", starts="2026-11-21T10:10:00Z")
     file = tmp_path / "alerts.jsonl"
