@@ -158,7 +158,8 @@ class ModelAlerts:
 
         `is_there`: whether what a verdict is about can still be selected.
 
-        The others go on under their rule as it is now, whatever has become of its threshold, window and durations.
+        The others go on under their rule as it is now, whatever has become of its threshold, window and durations. What
+        is hidden is not published by a verdict that another comparison has given.
         """
         self._fingerprints.clear()
         kept: dict[object, list[Rule]] = {}
@@ -170,7 +171,7 @@ class ModelAlerts:
             like = kept.get(_identity(alert.rule), ()) if is_there(alert.verdict) else ()
             selecting = [rule for rule in like if _selects(rule, alert.verdict)]
             if selecting:
-                self._states[key] = replace(alert, rule=selecting[0])
+                self._states[key] = _under_rule(alert, selecting[0])
                 continue
             del self._states[key]
             self._firing.get((alert.rule.alert, alert.verdict.stream), set()).discard(key)
@@ -200,6 +201,13 @@ class ModelAlerts:
     def pending(self) -> tuple[AlertState, ...]:
         """All that wait for their `for`, by fingerprint."""
         return tuple(self._states[key] for key in sorted(self._states) if self._states[key].state == "pending")
+
+
+def _under_rule(alert: AlertState, rule: Rule) -> AlertState:
+    """The alert under its rule as it is now."""
+    is_stale = alert.state == "hidden" and rule.comparison != alert.rule.comparison
+    verdict = replace(alert.verdict, violated=False) if is_stale else alert.verdict
+    return replace(alert, rule=rule, verdict=verdict)
 
 
 def _identity(rule: Rule) -> tuple[str, str, tuple[tuple[str, str], ...]]:

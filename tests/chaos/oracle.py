@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -123,10 +124,13 @@ def judge(servers: list[str], wanted: Expected) -> dict[str, Verdict]:
     return {name: _judge(servers, name, partitions) for name, partitions in wanted.topics.items()}
 
 
+_FIRES = re.compile(rb'"data":\{"status":"(firing|updated)"')
+
+
 def _firing(alerts: Iterable[MessageDigest]) -> list[MessageDigest]:
     """What the compacted topic has to hold behind these alerts."""
     newest = dict(alerts)
-    return [(key, value) for key, value in newest.items() if b'"data":{"status":"firing"' in value]
+    return [(key, value) for key, value in newest.items() if _FIRES.search(value)]
 
 
 def _compacted(records: Iterable[Any]) -> list[Any]:

@@ -292,6 +292,18 @@ def test_what_new_rules_leave_alone_is_published_at_the_next_judgement() -> None
     assert (published.status, published.alert.rule.alert) == ("firing", "Psi")
 
 
+def test_a_verdict_under_another_threshold_publishes_nothing() -> None:
+    """A message would say what the rule no longer does; the next verdict decides."""
+    alerts, edited = ModelAlerts(), PSI.model_copy(update={"comparison": parse("psi > 0.9")})
+    alerts.judge(0, judged({ABOVE: True, A: True, B: True}))
+    assert alerts.withdraw(MINUTE, [DRIFT, edited], lambda _: True) == []
+    (ended,) = alerts.judge(MINUTE, judged({ABOVE: False}))
+    assert (ended.status, ended.alert.rule.alert) == ("resolved", "Drift")
+    of = (A._replace(rule=edited), B._replace(rule=edited))
+    (published,) = alerts.judge(2 * MINUTE, judged({of[0]: True, of[1]: False}))
+    assert (published.status, published.alert.verdict.column) == ("firing", "a")
+
+
 def test_hidden_alerts_of_rules_that_go_leave_no_message() -> None:
     """No message has ever said that they fire."""
     alerts = ModelAlerts()
