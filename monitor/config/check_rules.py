@@ -14,11 +14,11 @@ from monitor.config.check_performance import check_performance
 from monitor.config.check_thresholds import Fewest, faults
 from monitor.config.effective import effective
 from monitor.config.expression import Comparison, ExpressionError, Selector, parse
-from monitor.config.inputs import InputRefused, lanes_of, resolve_inputs, series_of
+from monitor.config.inputs import lanes_of, series_of
 from monitor.config.measurable import ADD_LABELS, ADD_TOLERANCE, has_rule, is_on_performance
 from monitor.config.metrics import DRIFT, METRICS, QUANTILES, SILENCE, Metric, alert_labels, selector_labels
 from monitor.config.model import AlertsFile, RuleEntry
-from monitor.config.resolve import detector_spec, window_of
+from monitor.config.resolve import detector_labels, window_of
 from monitor.config.resolved import WindowSpec
 from monitor.config.selection import models_of
 from monitor.config.sheet import Path, Sheet
@@ -181,14 +181,6 @@ def _all_watched(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet
 
 
 def _watched(file: AlertsFile, contract: ModelContract, sheet: Sheet) -> _Watched:
-    detectors: list[Labels] = []
-    for name, entry in file.detectors.items():
-        if entry.model in (None, contract.model):
-            try:
-                inputs = resolve_inputs(detector_spec(name, entry), contract)
-            except InputRefused:
-                continue
-            detectors += [{"detector": name, "column": i.column, "stream": i.stream} for i in inputs]
     return _Watched(
         columns=tuple(
             ("numeric" if series.numeric else "categorical", {"column": series.name, "stream": series.stream})
@@ -196,7 +188,7 @@ def _watched(file: AlertsFile, contract: ModelContract, sheet: Sheet) -> _Watche
         ),
         streams=tuple({"stream": stream.stream} for stream in lanes_of(contract)),
         heard=tuple({"stream": stream.stream} for stream in contract.streams),
-        detectors=tuple(detectors),
+        detectors=tuple(detector_labels(file.detectors, contract)),
         columns_complete=knows_series(contract.model, file.models[contract.model], contract, sheet),
         detectors_complete=sheet.knows_detectors(),
     )

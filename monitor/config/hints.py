@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from monitor.config.comparison import Comparison
 from monitor.config.expression import parse
-from monitor.config.inputs import lanes_of
+from monitor.config.inputs import lanes_of, series_of
 from monitor.config.measurable import lack_for_rule, on_performance
-from monitor.config.metrics import AMOUNTS, SILENCE
+from monitor.config.metrics import AMOUNTS, METRICS, SILENCE
 from monitor.config.model import AlertsFile, RuleEntry
+from monitor.config.resolve import detector_labels
 from monitor.config.selection import models_of
 from monitor.config.sheet import Sheet
 from monitor.contract import ModelContract
@@ -22,6 +23,7 @@ def hints(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet
     yield from _amounts_without_silence(file, contracts, sheet)
     yield from _silence_of_labels(file, contracts, sheet)
     yield from _models_left_out(file, sheet)
+    yield from _under_another_stream(file, contracts, sheet)
 
 
 def _streams_without_columns(contracts: Mapping[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
@@ -95,6 +97,46 @@ def _models_left_out(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
             for name, model in labelled.items():
                 if lack := lack_for_rule(comparison, rule.confidence, model):
                     yield sheet.problem(("groups", i, "rules", j, "expr"), f"{name} does not have this rule: {lack}")
+
+
+def _under_another_stream(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
+    """Yield a hint for each rule that is under an alert of other streams, in all of its models."""
+    for i, group in enumerate(file.groups):
+        models = models_of(group, file.models)
+        for j, rule in enumerate(group.rules):
+            if rule.under is None:
+                continue
+            own = {model: _judged_streams(rule, contracts[model], file) for model in models}
+            above = {
+                model: {
+                    stream
+                    for other in file.groups
+                    if models_of(other, [model])
+                    for one in other.rules
+                    if one.alert == rule.under
+                    for stream in _judged_streams(one, contracts[model], file)
+                }
+                for model in models
+            }
+            if all(own[model].isdisjoint(above[model]) for model in models):
+                of = " and ".join(sorted(set().union(*above.values())))
+                message = f"{rule.under!r} is about {of}, and this rule is not, so its alerts are never under that one"
+                yield sheet.problem(("groups", i, "rules", j, "under"), message)
+
+
+def _judged_streams(rule: RuleEntry, contract: ModelContract, file: AlertsFile) -> set[str]:
+    """Return the streams of what a rule selects in a model."""
+    comparison = parse(rule.expr)
+    subject = METRICS[comparison.metric].subject
+    if subject == "performance":
+        return {"performance"}
+    if subject == "stream":
+        return set(_streams(comparison, contract))
+    found = [{"stream": s.stream, "column": s.name} for s in series_of(contract)]
+    if subject == "detector":
+        found = list(detector_labels(file.detectors, contract))
+    own = [selector for selector in comparison.selectors if selector.label in ("stream", "column", "detector")]
+    return {labels["stream"] for labels in found if all(selector.matches(labels) for selector in own)}
 
 
 def _is_of_few(rule: RuleEntry) -> bool:

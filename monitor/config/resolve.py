@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from monitor.config.built_in import built_in_rules
 from monitor.config.comparison import Comparison
 from monitor.config.effective import effective
@@ -87,6 +89,17 @@ def _performance(model: ModelEntry) -> PerformanceSpec | None:
 def detector_spec(name: str, entry: DetectorEntry) -> DetectorSpec:
     """Return a detector as evaluate builds it."""
     return DetectorSpec(name=name, detector=entry.detector, input=entry.input)
+
+
+def detector_labels(detectors: Mapping[str, DetectorEntry], contract: ModelContract) -> Iterator[dict[str, str]]:
+    """Yield the labels detector, column and stream of each detector that has an input in a model, by its inputs."""
+    for name, entry in detectors.items():
+        if entry.model in (None, contract.model):
+            try:
+                inputs = resolve_inputs(detector_spec(name, entry), contract)
+            except InputRefused:
+                continue
+            yield from ({"detector": name, "column": one.column, "stream": one.stream} for one in inputs)
 
 
 def _model(name: str, file: AlertsFile, digest: str) -> ModelConfig:

@@ -147,3 +147,23 @@ def test_check_says_when_labels_count_as_silent(tmp_path: Path, capsys: pytest.C
         "NoData after 3 * longest gap of the reference, at least 1h (b, c)",
         "NoData of labels off (b)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "streams"),
+    [
+        ('psi{stream="features"}', 'psi{column="prediction"}', "features"),
+        ("late_rate", "psi", None),
+        ('psi{column="x"}', "psi", None),
+        ('psi{column="prediction"}', 'change{detector="d"}', "predictions"),
+        ('psi{column="x"}', 'change{detector="d"}', None),
+    ],
+)
+def test_a_rule_under_an_alert_of_other_streams_is_hinted_at(above: str, below: str, streams: str | None) -> None:
+    """Of one model or of all: no stream is that of both."""
+    text = FILE.replace("FEW", "psi > 1").replace("groups:", "detectors: {d: {class: ADWIN, input: x}}\ngroups:")
+    rules = f"{{alert: Above, expr: '{above} > 0.5'}}\n      - {{alert: Below, expr: '{below} > 0.5', under: Above}}"
+    text = text.replace("OTHERS", '"*"').replace("{alert: Other, expr: 'OTHER'}", rules)
+    found = [str(hint) for hint in load(text, "f").hints]
+    end = f": 'Above' is about {streams}, and this rule is not, so its alerts are never under that one"
+    assert [hint[hint.index(": ") :] for hint in found] == ([] if streams is None else [end])
