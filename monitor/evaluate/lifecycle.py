@@ -62,6 +62,10 @@ class Row(NamedTuple):
     wait: Wait | None = None
     until: State = "inactive"
 
+    def choose(self, has_come: bool) -> tuple[State, Status | None]:
+        """The state behind this row, and what it says. `has_come`: what `wait` names, if it names anything."""
+        return (self.next, self.says) if has_come else (self.until, None)
+
 
 TABLE: Mapping[tuple[State, Answer], Row] = {
     ("inactive", "violated"): Row("hidden", None, "for", "pending"),
@@ -109,29 +113,29 @@ class AlertState:
 
 def advance(before: AlertState | None, at: int, rule: Rule, verdict: Verdict) -> tuple[AlertState, Status | None]:
     """The answer of a verdict, which may be the first: the state behind it, and what to publish."""
-    if before is None or (before.state == "inactive" and verdict.violated):
+    alert = before
+    if alert is None or (alert.state == "inactive" and verdict.violated):
         since = verdict.window.start if verdict.window is not None else None
-        episode = before.episode if before is not None else 0
+        episode = alert.episode if alert is not None else 0
         alert = AlertState(fingerprint(verdict.labels), rule, "inactive", at, since, at, episode, verdict)
-    else:
-        last_violated = at if verdict.violated else before.last_violated
-        alert = replace(before, rule=rule, verdict=verdict, last_violated=last_violated)
-    return step(alert, "violated" if verdict.violated else "clear", at)
-
-
-def step(alert: AlertState, answer: Answer, at: int, has_news: bool = False) -> tuple[AlertState, Status | None]:
-    """One step of the table: the state behind an answer, and what to publish. `has_news`: names are new and due."""
-    row = TABLE[alert.state, answer]
-    has_come = {
+    last_violated = at if verdict.violated else alert.last_violated
+    passed = {
         None: True,
-        "for": at - alert.pending_since >= alert.rule.for_ms,
-        "keep_firing_for": at - alert.last_violated >= alert.rule.keep_firing_for_ms,
-        "violated": alert.verdict.violated,
-        "news": has_news,
-    }[row.wait]
-    state, says = (row.next, row.says) if has_come else (row.until, None)
-    begins = state in FIRES and not alert.fires
-    return replace(alert, state=state, episode=alert.episode + begins), says
+        "for": at - alert.pending_since >= rule.for_ms,
+        "keep_firing_for": at - last_violated >= rule.keep_firing_for_ms,
+    }
+    row = TABLE[alert.state, "violated" if verdict.violated else "clear"]
+    state, says = row.choose(passed[row.wait])
+    episode = alert.episode + (state in FIRES and not alert.fires)
+    after = replace(alert, rule=rule, state=state, last_violated=last_violated, episode=episode, verdict=verdict)
+    return after, says
+
+
+def stand_alone(alert: AlertState, has_news: bool) -> tuple[AlertState, Status | None]:
+    """The answer that an alert which fires is alone. `has_news`: names are new and due."""
+    row = TABLE[alert.state, "alone"]
+    state, says = row.choose(has_news if row.wait == "news" else alert.verdict.violated)
+    return (alert if state == alert.state else replace(alert, state=state)), says
 
 
 def fingerprint(labels: tuple[tuple[str, str], ...]) -> str:

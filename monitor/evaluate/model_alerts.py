@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from monitor.config.resolved import Rule
-from monitor.evaluate.lifecycle import FOREVER, AlertState, Status, advance, fingerprint, step
+from monitor.evaluate.lifecycle import FOREVER, AlertState, Status, advance, fingerprint, stand_alone
 from monitor.evaluate.named import NO_NAMES, NOTHING, Names
 from monitor.evaluate.saved_alerts import alert_of, value_of
 from monitor.evaluate.state import AlertValue
@@ -78,7 +78,7 @@ class ModelAlerts:
                 continue  # inactive stays inactive: nearly all verdicts, at no cost
             after, says = advance(before, at, rule, verdict)
             if after.state == "hidden" and self._is_alone(after):
-                after, says = step(after, "alone", at)
+                after, says = stand_alone(after, has_news=False)
             self._put(after)
             if says is not None:
                 yield after, says
@@ -99,9 +99,9 @@ class ModelAlerts:
         for alert in self.firing():
             if alert.fingerprint not in but and self._is_alone(alert):
                 has_news = alert.state == "firing" and alert.named.due <= at and self._has_news(alert)
-                after, says = step(alert, "alone", at, has_news)
-                self._put(after)
+                after, says = stand_alone(alert, has_news)
                 if says is not None:
+                    self._put(after)
                     yield after, says
 
     def _is_alone(self, alert: AlertState) -> bool:
