@@ -12,8 +12,10 @@ This is what `reference_mean` and `reference_std` in a rule mean. The rules of t
   scales the result by it, or by the root of it.
 - A reference of categories varies more than its rows say, because each was counted as if it had not chosen the grid;
   divergences are scaled by that factor (`CoarseBins.excess`) on the reference's side.
-- `mean` and the rates need no draws: their deviations are sigma / sqrt(n), and that of a binomial share. That of
-  `new_category_rate` has the reference's own error, too, because most of its hits are values that chance left out.
+- `mean` and the rates need no draws: their deviations are sigma / sqrt(n), and that of a binomial share. A rate has the
+  reference's own error, too, and half a hit more than its reference: a share of which 500 rows have seen nothing may be
+  a thousandth, and a deviation of 0 would make its first row an alert. `new_category_rate` has a further error, because
+  most of its hits are values that chance left out of the dictionary.
 - A column has none, but for the rates of cells, if its reference has fewer than 100 valid values, and none, but for
   rates, if its reference lies in one coarse bin: a deviation of 0 would make a threshold of any difference.
 """
@@ -147,14 +149,12 @@ class ReferenceSpread:
 
     def _of_rate(self, metric: str, events: int) -> Spread:
         hits, cells = (side[0] for side in self._measure.rate(metric, self._measure.reference.total[np.newaxis]))
-        share = ratio(hits, cells)
-        dispersion = self._dispersion.of(metric, events)
-        n = ratio(cells * (events / self._rows), dispersion)
-        variance = ratio(share * (1.0 - share), n)
+        likely = (hits + 0.5) / (cells + 1.0)
+        of_one = likely * (1.0 - likely) * self._dispersion.of(metric, events)
+        variance = ratio(of_one * (1.0 + self._rows / events), cells)
         if metric == "new_category_rate":
-            own = share * (1.0 - share) * dispersion + ratio(self._measure.doubt, cells)
-            variance = variance + ratio(own, cells)
-        return share, np.sqrt(variance)
+            variance = variance + ratio(ratio(self._measure.doubt, cells), cells)
+        return ratio(hits, cells), np.sqrt(variance)
 
     def _of_vanished(self, events: int) -> Spread:
         share = self._measure.valid_share

@@ -154,7 +154,7 @@ def test_draws_measure_what_those_of_a_multinomial_do(metric: str, window: int, 
 
 @pytest.mark.parametrize("window", [1, 2, 150, 2000, 9000])
 def test_means_and_rates_go_by_their_formulas(window: int) -> None:
-    """sigma / sqrt(n) and a binomial share of n, with the n that is left of the window for the column."""
+    """sigma / sqrt(n), and a binomial share of n and of the reference's cells, of what is left for the column."""
     measure, spread = MIXED, ReferenceSpread(MIXED)
     dispersion = Dispersion(measure)
     columns = measure.columns(measure.reference.total)
@@ -166,11 +166,15 @@ def test_means_and_rates_go_by_their_formulas(window: int) -> None:
                 continue
             mean, deviation = found[column]
             cells = 1.0 if metric in ("missing_rate", "invalid_rate") else float(measure.valid_share[place])
-            n = window * cells / dispersion.of(metric, window)[place]
-            share = columns[column][metric]
-            assert mean == pytest.approx(share, rel=1e-9)
-            spread_of_one = columns[column]["std"] if metric == "mean" else math.sqrt(share * (1 - share))
-            assert deviation == pytest.approx(spread_of_one / math.sqrt(n), rel=1e-9, abs=1e-12)
+            value, overdispersion = columns[column][metric], dispersion.of(metric, window)[place]
+            assert mean == pytest.approx(value, rel=1e-9)
+            if metric == "mean":
+                variance = columns[column]["std"] ** 2 / (window * cells)
+            else:
+                there = cells * len(MIXED_ROWS.offset)
+                likely = (round(value * there) + 0.5) / (there + 1)
+                variance = likely * (1 - likely) * (1 / (window * cells) + 1 / there)
+            assert deviation == pytest.approx(math.sqrt(variance * overdispersion), rel=1e-9)
 
 
 # ---------------------------------------------------------------------- promises
