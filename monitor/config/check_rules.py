@@ -243,11 +243,15 @@ def _selects_something(
         return
     if not chosen:
         yield sheet.problem(path, f"this selects no {metric.subject} of the model")
-    elif metric.subject == "column" and not _measured(metric, watched, chosen):
-        kinds = {"numeric": "numerical", "categorical": "categorical"}
-        words = " or ".join(kinds[kind] for kind in metric.kinds)
+    elif any(s.label == "column" for s in selectors) and not _measured(metric, watched, chosen):
+        words = words_for(metric)
         names = ", ".join(repr(labels["column"]) for labels in chosen[:3])
         yield sheet.problem(path, f"{metric.name!r} is for {words} columns, not for {names}{_instead(metric)}")
+
+
+def words_for(metric: Metric) -> str:
+    """Return the kinds of columns that a metric is for, in words."""
+    return " or ".join({"numeric": "numerical", "categorical": "categorical"}[kind] for kind in metric.kinds)
 
 
 def _measured(metric: Metric, watched: _Watched, chosen: list[Labels]) -> bool:

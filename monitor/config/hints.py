@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from monitor.config.check_rules import words_for
 from monitor.config.comparison import Comparison
 from monitor.config.expression import parse
 from monitor.config.inputs import lanes_of, series_of
@@ -20,6 +21,7 @@ from monitor.errors import Problem
 def hints(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
     """Yield the hints of a file that passed its check, each at its place."""
     yield from _streams_without_columns(contracts, sheet)
+    yield from _rules_without_columns(file, contracts, sheet)
     yield from _amounts_without_silence(file, contracts, sheet)
     yield from _silence_of_labels(file, contracts, sheet)
     yield from _models_left_out(file, sheet)
@@ -37,6 +39,21 @@ def _streams_without_columns(contracts: Mapping[str, ModelContract], sheet: Shee
                     f"no column of this stream is watched, so its events are counted and nothing else; name {wanted} "
                     "under `columns`",
                 )
+
+
+def _rules_without_columns(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet: Sheet) -> Iterator[Problem]:
+    """Yield a hint for each rule on a kind of columns that its models lack; one that names a column is refused."""
+    for i, group in enumerate(file.groups):
+        series = [one for model in models_of(group, file.models) for one in series_of(contracts[model])]
+        for j, rule in enumerate(group.rules):
+            comparison = parse(rule.expr)
+            metric = METRICS[comparison.metric]
+            selected = [s for s in comparison.selectors if s.label == "stream"]
+            of_rule = (one for one in series if all(s.matches({"stream": one.stream}) for s in selected))
+            kinds = {"numeric" if one.numeric else "categorical" for one in of_rule}
+            if metric.subject == "column" and kinds.isdisjoint(metric.kinds):
+                lack = f"{metric.name!r} is for {words_for(metric)} columns, and there are none"
+                yield sheet.problem(("groups", i, "rules", j, "expr"), f"{lack}: the rule selects nothing")
 
 
 def _amounts_without_silence(

@@ -87,6 +87,26 @@ def test_a_stream_without_watched_columns_is_hinted_at(columns: str, place: str,
     assert hint.endswith(f"name {wanted} under `columns`")
 
 
+@pytest.mark.parametrize(
+    ("expr", "found"),
+    [
+        ("ks > 0.1", None),
+        ('ks{stream="features"} > 0.1', None),
+        ("new_category_rate > 0.1", "categorical"),
+        ('quantile{quantile="0.5"} > 3', None),
+    ],
+)
+def test_a_rule_on_a_kind_of_columns_that_no_model_has_is_hinted_at(expr: str, found: str | None) -> None:
+    """So the shipped rules do for a model of categories alone; a rule that names such a column is refused."""
+    hints = hints_of("seconds_since_last_event > 60", other=expr, others="b")
+    metric = expr.partition(" ")[0].partition("{")[0]
+    message = f"f:13:30: '{metric}' is for {found} columns, and there are none: the rule selects nothing"
+    assert hints == ([] if found is None else [message])
+    text = FILE.replace("numerical: [x]", "categorical: [x]").replace("FEW", SILENCE).replace("OTHERS", "b")
+    (hint,) = [str(hint) for hint in load(text.replace("OTHER", 'ks{stream="features"} > 0.1'), "f").hints]
+    assert hint == "f:13:30: 'ks' is for numerical columns, and there are none: the rule selects nothing"
+
+
 LABELLED = """\
 version: 1
 models:
