@@ -145,9 +145,8 @@ def _grid_rows(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
 
 
 def _written(model: str, setting: str, sheet: Sheet) -> Path:
-    """Return where a model's setting is written, or else the pane that our default clashes with."""
-    levels: tuple[Path, ...] = (("models", model), ("defaults",))
-    places: list[Path] = [(*level, key) for key in (setting, "pane") for level in levels]
+    """Return where a model's setting is written: no default of ours clashes with a pane."""
+    places: tuple[Path, ...] = (("models", model, setting), ("defaults", setting))
     return next((path for path in places if sheet.has(path)), ("models", model))
 
 

@@ -13,7 +13,7 @@ BUILT_IN = ModelSettings.model_validate(
         "window": {"events": 5000, "every": 500},
         "lateness": "2m",
         "pane": "10s",
-        "interval": "30s",
+        "interval": "10s",
         "idle_timeout": "30s",
         "max_clock_skew": "1m",
         "max_lead": "10m",
@@ -43,10 +43,15 @@ class Effective(NamedTuple):
 
 
 def effective(model: ModelSettings, defaults: ModelSettings) -> Effective:
-    """Return each setting as the model has it, else as the file's defaults have it, else our own default, if any."""
+    """Return each setting as the model has it, else as the file's defaults have it, else our own default, if any.
+
+    Our own interval is made of whole panes, whatever they are: it is rounded up.
+    """
     levels = (model, defaults, BUILT_IN)
     found: dict[str, Any] = {}
     for name in Effective._fields:
         values = (getattr(level, name) for level in levels)
         found[name] = next((value for value in values if value is not None), None)
+    if model.interval is None and defaults.interval is None:
+        found["interval"] += -found["interval"] % found["pane"]
     return Effective(**found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -21,15 +20,15 @@ _SHORT_MS: Final = 600_000
 _SHORT_PANE_MS: Final = 1000
 _NICE: Final = (100, 200, 300, 500, 1000, 2000, 3000, 5000)
 _WATCHED: Final[tuple[Role, ...]] = ("numerical", "binary", "categorical", "arrays", "prediction", "probability")
-_BY_CHANCE: Final = 35.0
-"""psi of ten bins without any change, at n and m rows: about (9 ± 4.2) (1/n + 1/m); six deviations above its mean."""
+_WINDOW: Final = 500
+"""Most rows of a window: a change is found when a part of one has it, so a longer one is later."""
 _DAY: Final = 86_400_000
 
 
 class Plan(NamedTuple):
     """Settings of one model. Durations in ms; None: the default suits.
 
-    `threshold`: of psi, above what so few rows give by chance. `why`: of the window and the reference.
+    `change`: of psi, that is worth an alert, beyond what chance gives. `why`: of the window and the reference.
     """
 
     task: Task
@@ -39,7 +38,7 @@ class Plan(NamedTuple):
     reference: int
     window: int
     every: int
-    threshold: float
+    change: float
     why: str
 
 
@@ -52,7 +51,7 @@ def plan_of(sample: Sample, decisions: list[Decision]) -> Plan:
     if gap is not None and gap * sample.rows < _SHORT_MS:
         pane = _SHORT_PANE_MS
     reference = max(_nice(sample.rows // 4), _least_reference(sample, decisions))
-    window = _nice((sample.rows - reference) // 6)
+    window = min(_WINDOW, _nice((sample.rows - reference) // 6))
     usual = gap is None or pane == _PANES_MS[0]
     silence = 3 * longest if longest is not None else 0
     return Plan(
@@ -63,7 +62,7 @@ def plan_of(sample: Sample, decisions: list[Decision]) -> Plan:
         reference=reference,
         window=window,
         every=max(10, window // 5),
-        threshold=max(0.25, math.ceil(_BY_CHANCE * (1 / reference + 1 / window) * 20) / 20),
+        change=0.2 if window == _WINDOW else 0.1,  # the fewer rows, the more does chance give: in sum some 0.25
         why=f"{sample.rows} rows"
         + ("" if gap is None else f", mostly {duration_text(gap) if gap else 'under 1ms'} apart"),
     )

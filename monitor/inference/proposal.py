@@ -27,6 +27,8 @@ _STREAMS: Final[Mapping[str, tuple[Role, ...]]] = {
 _COHORTS: Final = 2000
 """Most steps of a window of performance that labels may be pending in."""
 _ALERTS: Final = {"features": "FeatureDrift", "predictions": "PredictionDrift"}
+_RATES: Final = {"MissingValues": "missing_rate", "InvalidValues": "invalid_rate"}
+_NEW_CATEGORIES: Final = {"NewCategories": "new_category_rate"}
 
 
 def text_of(sample: Sample, decisions: Sequence[Decision], plan: Plan, model: str, topic: str | None) -> str:
@@ -66,19 +68,22 @@ def _lines(sample: Sample, decisions: Sequence[Decision], plan: Plan, model: str
     yield "  - name: drift"
     yield f"    models: [{model}]"
     yield "    rules:"
-    if plan.threshold > 0.25:
-        yield "      # 0.25 is usual; so few rows give more by chance"
-    else:
-        yield "      # above 0.25 a distribution has changed in a way that people act on; 0.1 is a moderate change"
+    yield "      # reference_mean and reference_std: what windows of this size have, and vary by, without any change;"
+    yield "      # what is added is the change that people act on"
     for stream in streams:
-        expr = f'psi{{stream="{stream}"}} > {plan.threshold:g}'
+        expr = f'psi{{stream="{stream}"}} > {_above(plan.change)}'
         yield f"      - {{alert: {_ALERTS[stream]}, expr: '{expr}', min_events: {plan.window}}}"
-    yield "      - {alert: MissingValues, expr: missing_rate > reference_mean + 0.1}"
-    yield "      - {alert: InvalidValues, expr: invalid_rate > reference_mean + 0.05}"
+    for alert, metric in (_RATES | (_NEW_CATEGORIES if "categorical" in by_role else {})).items():
+        yield f"      - {{alert: {alert}, expr: {metric} > {_above(0.05)}, min_events: {plan.window}}}"
     if has_labels:
         worse = "mae > 1.2 * reference_mean" if plan.task == "regression" else "accuracy < reference_mean - 0.05"
         yield "      # of predictions whose labels have come: the whole interval of the value is worse"
         yield f"      - {{alert: PerformanceDrop, expr: {worse}, confidence: 0.95}}"
+
+
+def _above(change: float) -> str:
+    """A threshold that chance does not pass, with the least change that is to be found."""
+    return f"reference_mean + {change:g} + 5 * reference_std"
 
 
 def without_times(sample: Sample, topic: str | None) -> str:

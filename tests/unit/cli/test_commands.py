@@ -56,7 +56,7 @@ def test_a_good_configuration_is_reported_in_one_line() -> None:
 def test_a_bad_configuration_is_exit_code_2_with_every_place(tmp_path: Path) -> None:
     """All problems at once on stderr, each with file, line and column."""
     bad = tmp_path / "bad.yaml"
-    bad.write_text(ALERTS.read_text().replace("psi{", "psy{").replace("interval: 30s", "interval: 7s"))
+    bad.write_text(ALERTS.read_text().replace("psi{", "psy{").replace("interval: 10s", "interval: 7s"))
     done = streamdrift("check", "--config", str(bad))
     assert done.returncode == 2
     lines = done.stderr.splitlines()

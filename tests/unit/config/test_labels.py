@@ -434,7 +434,7 @@ REFUSALS: list[Refusal] = [
     ),
     (
         FILE,
-        ("    task", "    pane: »7s\n    interval: 7s\n    task"),
+        ("    task", "    pane: »7s\n    task"),
         "the window of performance, 1d every 1h, is not made of whole panes of 7s: write `performance: {window: ...}`",
     ),
     (

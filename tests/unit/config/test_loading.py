@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,9 +92,15 @@ def test_defaults_are_filled_in() -> None:
     contract = model.contract
     assert (contract.pane_ms, contract.lateness_ms, contract.idle_timeout_ms) == (10_000, 120_000, 30_000)
     assert (contract.max_clock_skew_ms, contract.raw_rows, contract.trace_points) == (60_000, 5000, 2048)
-    assert (model.start, model.rules.interval_ms) == ("earliest", 30_000)
+    assert (model.start, model.rules.interval_ms) == ("earliest", 10_000)
     assert model.rules.window == WindowSpec(events=5000, every=500)
     assert model.rules.reference.first == 5000
+
+
+@pytest.mark.parametrize(("pane", "interval_ms"), [("2s", 10_000), ("4s", 12_000), ("10s", 10_000), ("15s", 15_000)])
+def test_the_default_interval_is_made_of_whole_panes(pane: str, interval_ms: int) -> None:
+    """It is 10s, or the next multiple of a pane that does not divide it."""
+    assert load(f"defaults: {{pane: {pane}}}\n{SMALLEST}", "f").models[1].rules.interval_ms == interval_ms
 
 
 def test_the_order_of_columns_means_nothing() -> None:

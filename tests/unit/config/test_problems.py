@@ -110,7 +110,7 @@ NAMES = [
     ("lateness: 1m", "lateness: 1m, »grid_rows: 50", "`reference: {first: n}` says how many rows"),
     ("  m:\n", "  m:\n    »grid_rows: 50\n", "`reference: {first: n}` says how many rows"),
     ("lateness: 1m", "interval: »25s", "interval has to be a multiple of the pane, 10s; found 25s, the next is 30s"),
-    ("lateness: 1m", "pane: »7s", "interval has to be a multiple of the pane, 7s"),
+    ("lateness: 1m", "pane: 7s, interval: »10s", "interval has to be a multiple of the pane, 7s"),
     ("lateness: 1m", "window: {time: »25s}", "`time` of a window has to be a multiple of the pane"),
     (
         "{topic: f}}\n    columns: {numerical: [w]}",
