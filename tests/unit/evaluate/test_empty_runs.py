@@ -80,6 +80,8 @@ def a_config(rng: random.Random) -> ModelConfig:
         cooldown=rng.choice([0, 10, 50]),
         long=rng.choice([30, 70]),
     )
+    for alert in rng.choice([[], ["Psi", "Ks", "Late", "Many"], ["Psi", "Ks"]]):
+        text = text.replace(f"alert: {alert},", f"alert: {alert}, under: Few,")
     return load(text, "alerts.yaml").models[0]
 
 
