@@ -14,20 +14,28 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 from time import process_time
+from typing import Final
 
-from benchmarks.quality.cases import Name, Outcome
-from benchmarks.quality.contestants import CONTESTANTS, missing
-from benchmarks.quality.parts import Contestant, Line, lines
+from benchmarks.quality import engine
+from benchmarks.quality.cases import Alarm, Case, Name, Outcome
+from benchmarks.quality.parts import Line, lines
+from benchmarks.quality.peers import PEERS, left_out
 from benchmarks.quality.streams import KS, case_of, distance
 from benchmarks.quality.table import Scored, show, write
 from monitor.errors import ConfigurationError
 
-Task = tuple[Contestant, Name]
+CONTESTANTS: Final[dict[str, Callable[[Case], list[Alarm]]]] = {
+    "ours": engine.alarms_of,
+    "ours without Drift": lambda case: engine.alarms_of(case, ("Drift",)),
+    **PEERS,
+}
+Task = tuple[str, Name]
+"""A contestant, and the case that it is given."""
 Answer = Outcome | str
 """What came of a case, or why nothing did."""
 
@@ -50,18 +58,20 @@ def main() -> None:
         write(scored, arguments.json)
 
 
-def peers_of(text: str) -> list[Contestant]:
+def peers_of(text: str) -> list[str]:
     """The others that take part; who can't is named."""
-    gone = missing()
-    known: list[Contestant] = [name for name in (*CONTESTANTS, *gone) if not name.startswith("ours")]
-    chosen = {"all": known, "none": []}.get(text) or [name for name in known if name in text.split(",")]
-    for name in chosen:
+    gone = left_out()
+    chosen = {"all": [*PEERS, *gone], "none": []}.get(text) or text.split(",")
+    unknown = set(chosen) - PEERS.keys() - gone.keys()
+    if unknown:
+        raise SystemExit(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
+    for name in dict.fromkeys(chosen):
         if name in gone:
             print(f"{name} is left out: {gone[name]}", file=sys.stderr)
-    return [name for name in chosen if name not in gone]
+    return [name for name in PEERS if name in chosen and name not in gone]
 
 
-def score(chosen: Sequence[Line], folder: Path, size: float, jobs: int, peers: Sequence[Contestant]) -> list[Scored]:
+def score(chosen: Sequence[Line], folder: Path, size: float, jobs: int, peers: Sequence[str]) -> list[Scored]:
     """Run all cases of the lines, each once a contestant, and take their figures."""
     tasks = dict.fromkeys(
         (contestant, name)
@@ -111,7 +121,7 @@ def answer(folder: Path, task: Task) -> Answer:
     return Outcome(name, case.rows, case.change, case.changed, tuple(alarms), process_time() - begun)
 
 
-def scored(line: Line, size: float, answers: dict[Task, Answer], peers: Sequence[Contestant], folder: Path) -> Scored:
+def scored(line: Line, size: float, answers: dict[Task, Answer], peers: Sequence[str], folder: Path) -> Scored:
     """The figures of a line."""
     names = names_of(line, size)
     own = _outcomes(line, line.contestant, names, answers, folder)
@@ -120,7 +130,7 @@ def scored(line: Line, size: float, answers: dict[Task, Answer], peers: Sequence
 
 
 def _outcomes(
-    line: Line, contestant: Contestant, names: Sequence[Name], answers: dict[Task, Answer], folder: Path
+    line: Line, contestant: str, names: Sequence[Name], answers: dict[Task, Answer], folder: Path
 ) -> list[Outcome] | str:
     found = [answers[contestant, name] for name in names]
     reason = next((one for one in found if isinstance(one, str)), None)

@@ -144,10 +144,10 @@ def discovered(within: int, is_large: Callable[[str], bool]) -> Measure:
 
 def names_a_true_one(outcomes: Outcomes) -> float | None:
     """The share of the pages whose first message names a column that has changed."""
-    pages = [(o, page.columns) for o in outcomes if (page := _page(o)) is not None and page.columns is not None]
-    if not pages:
+    pages = [(outcome.changed, page.columns) for outcome in outcomes if (page := _page(outcome)) is not None]
+    if all(columns is None for _, columns in pages):
         return None
-    return sum(any(column in outcome.changed for column in columns) for outcome, columns in pages) / len(pages)
+    return sum(any(column in changed for column in columns or ()) for changed, columns in pages) / len(pages)
 
 
 def periodic(outcomes: Outcomes) -> list[Outcome]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.quality.cases import Outcome
-from benchmarks.quality.parts import Contestant, Line
+from benchmarks.quality.parts import Line
 from benchmarks.quality.scoring import periodic
 
 
@@ -31,10 +31,9 @@ class Scored:
     why: str = ""
 
     @staticmethod
-    def of(line: Line, own: list[Outcome] | str, others: Mapping[Contestant, list[Outcome] | str]) -> Scored:
+    def of(line: Line, own: list[Outcome] | str, others: Mapping[str, list[Outcome] | str]) -> Scored:
         """Take the figures of a line's outcomes."""
         target = "" if line.target is None else f"{'≤' if line.most else '≥'} {line.target:,g}"
-        beside: dict[str, float | None]
         beside = {name: None if isinstance(one, str) else line.measure(one) for name, one in others.items()}
         if isinstance(own, str):
             return Scored(line.part, line.label, target, None, None, beside, 0, 0, own)

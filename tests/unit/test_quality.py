@@ -13,9 +13,9 @@ import pytest
 from benchmarks.quality import scoring
 from benchmarks.quality.__main__ import score
 from benchmarks.quality.cases import Alarm, Case, Columns, Name, Outcome
-from benchmarks.quality.contestants import river
 from benchmarks.quality.engine import alarms_of, config_of, read_alarms
 from benchmarks.quality.parts import lines
+from benchmarks.quality.peers import river
 from benchmarks.quality.streams import BEFORE, case_of, ks, mid_rank
 from monitor.codec.canonical import time_text
 from monitor.config import load
@@ -80,6 +80,7 @@ def test_columns_are_those_of_the_newest_message_within_the_rows() -> None:
     assert scoring.discovered(100, lambda column: column == "a")([outcome]) == 1
     assert scoring.names_a_true_one([outcome]) == 1
     assert scoring.names_a_true_one([replace(outcome, changed=("b",))]) == 0
+    assert scoring.names_a_true_one([outcome, planted(Alarm(1_050))]) == 0.5
     assert scoring.change_point([outcome]) == 10
 
 
