@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.config.metrics import COMPARED, QUANTILES
-from monitor.evaluate.coarse import CoarseBins
 from monitor.evaluate.reference import Reference
 from monitor.events import Bools, Float64s, Histogram, Int64s, Series
+from monitor.panes.coarse import CoarseBins
 from monitor.panes.grid import CategoryBins, Grid, Layout
 from monitor.panes.numeric_bins import NumericBins
 from monitor.stats.chi2 import cramers_v, statistic

@@ -1,17 +1,13 @@
-"""Ranks: where a value stands in the reference, in [0, 1], by grid code.
-
-Numeric series: mid-rank of the value's bin. Categorical series: mid-rank of the category's surprisal; categories that
-the grid does not know come last, so 1 is what the reference has never seen. So thresholds are scale-free, and one
-outlier can't mask a drift.
-"""
+"""The rank of each grid code: what detectors read of a series."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from monitor.evaluate.reference import Reference
-from monitor.events import Float64s, Int64s
+from monitor.events import Float64s
 from monitor.panes.grid import Grid, code_table
+from monitor.stats.ranks import mid_ranks, surprisal_ranks
 
 
 def rank_table(grid: Grid, reference: Reference, series: int) -> Float64s:
@@ -21,21 +17,3 @@ def rank_table(grid: Grid, reference: Reference, series: int) -> Float64s:
     if counts.sum() > 0:
         table[: len(counts)] = mid_ranks(counts) if series < len(grid.numeric) else surprisal_ranks(counts)
     return table
-
-
-def mid_ranks(counts: Int64s) -> Float64s:
-    """(count below + half the own count) / all, per bin; at least one count has to be positive."""
-    below = np.cumsum(counts) - counts
-    return np.asarray((2 * below + counts) / (2 * counts.sum()), dtype=np.float64)
-
-
-def surprisal_ranks(counts: Int64s) -> Float64s:
-    """Share of the reference in more frequent categories, plus half the share of those as frequent, per category.
-
-    The last one counts all categories that the grid does not know; each of them is rarer than a known one.
-    """
-    _distinct, inverse = np.unique(counts[:-1], return_inverse=True)
-    inverse = np.append(inverse + 1, 0)
-    mass = np.bincount(inverse, weights=counts).astype(np.int64)
-    more = mass.sum() - np.cumsum(mass)
-    return np.asarray(((2 * more + mass) / (2 * mass.sum()))[inverse], dtype=np.float64)

@@ -16,15 +16,16 @@ from scipy.spatial.distance import jensenshannon
 
 from benchmarks.null_categories import CATEGORY, of_categories, shares_of, tripled
 from monitor.config.metrics import COMPARED, METRICS, QUANTILES
-from monitor.evaluate.coarse import BINS, CoarseBins
 from monitor.evaluate.measure import DIVERGENCES, OF_CELLS, Measure
-from monitor.evaluate.ranks import mid_ranks, rank_table, surprisal_ranks
+from monitor.evaluate.ranks import rank_table
 from monitor.evaluate.reference import build_reference, decode_reference, encode_reference
 from monitor.evaluate.spread import ReferenceSpread
 from monitor.events import Rows, Series
+from monitor.panes.coarse import BINS, CoarseBins
 from monitor.panes.grid import MAX_CATEGORIES, CategoryBins, encode_rows, make_grid
 from monitor.panes.numeric_bins import make_numeric_bins
 from monitor.panes.rows import take
+from monitor.stats.ranks import mid_ranks, surprisal_ranks
 from tests.unit.making import FEATURES, rows
 
 CLOSE = 1e-9

@@ -1,0 +1,134 @@
+"""Columns alone: the shares of a column's bins and of its cells that are not valid, against those of the reference.
+
+Two tests a column. A two-sample chi-square on its coarse bins, missing and invalid cells among them, but without cells
+of which fewer than five are expected. And for each rare kind of cell (beyond the 0.1 % quantiles of the reference on
+either side, missing, invalid, a new category) the tail of a binomial distribution, which holds for a single row, too.
+
+Counts of rows that depend on each other vary more; so chi-square is divided by the larger inflation of the column's two
+scores, and an excess of rare cells by its root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from monitor.drift.evidence import LEAST, of_chi_square, of_excess
+from monitor.events import CellState, Float64s, Int64s
+from monitor.panes.coarse import CoarseBins
+from monitor.panes.grid import CategoryBins, Grid
+
+FEWEST_EXPECTED = 5.0
+RARE = ("low", "high", "missing", "invalid", "new")
+RareKind = Literal["low", "high", "missing", "invalid", "new"]
+
+
+class ColumnEvidence(NamedTuple):
+    """z of windows, (windows, columns): of the shares, and of each rare kind of cell (windows, columns, 5)."""
+
+    shares: Float64s
+    rare: Float64s
+
+    @property
+    def largest(self) -> Float64s:
+        """The largest z of each window and column."""
+        found: Float64s = np.maximum(self.shares, self.rare.max(axis=-1))
+        return found
+
+
+class ColumnCells:
+    """The cells of all columns of a grid: which places of its count vector each of them adds up.
+
+    `width`: cells of all columns together; of each column first its coarse bins, missing and invalid, then the five
+    rare kinds, some of which are parts of those before.
+    """
+
+    def __init__(self, grid: Grid, reference: Int64s) -> None:
+        self.columns = len(grid.series)
+        parts = [list(_cells(grid, reference, j)) for j in range(self.columns)]
+        self._sizes = np.array([len(part) - len(RARE) for part in parts], dtype=np.int64)
+        flat = [places for part in parts for places in part]
+        self.width = len(flat)
+        self._order = np.concatenate([np.zeros(0, dtype=np.int64), *flat])
+        lengths = np.array([len(places) for places in flat], dtype=np.int64)
+        self._is_empty = lengths == 0
+        self._starts = (np.cumsum(lengths) - lengths)[~self._is_empty]
+        shares: list[int] = []
+        rare: list[list[int]] = []
+        at = 0
+        for size in self._sizes.tolist():
+            shares += range(at, at + size)
+            rare.append(list(range(at + size, at + size + len(RARE))))
+            at += size + len(RARE)
+        self._shares = np.array(shares, dtype=np.intp)
+        self._share_starts = np.cumsum(self._sizes) - self._sizes
+        self._rare = np.array(rare, dtype=np.intp).reshape(-1, len(RARE))
+        self.reference = self.of(reference)
+
+    def share_places(self, column: int) -> slice:
+        """The places of a column's coarse bins, missing and invalid cells, among all cells."""
+        first = int(self._shares[self._share_starts[column]])
+        return slice(first, first + int(self._sizes[column]))
+
+    def rare_place(self, column: int, kind: int) -> int:
+        """The place of a rare kind of cell of a column."""
+        return int(self._rare[column, kind])
+
+    def of(self, counts: Int64s) -> Int64s:
+        """Cells of a flat count vector, (width,)."""
+        cells = np.zeros(self.width, dtype=np.int64)
+        if len(self._starts):
+            cells[~self._is_empty] = np.add.reduceat(counts[self._order], self._starts)
+        return cells
+
+    def evidence(self, cells: Int64s, n: Int64s, m: int, inflation: Float64s) -> ColumnEvidence:
+        """z of windows (windows, width) of `n` rows each; `m`: of the reference. `inflation`: (windows, columns)."""
+        window, reference = cells.astype(np.float64), self.reference.astype(np.float64)
+        rows = n[:, np.newaxis].astype(np.float64)
+        return ColumnEvidence(
+            self._of_shares(window[:, self._shares], reference[self._shares], rows, float(m), inflation),
+            self._of_rare(window[:, self._rare], reference[self._rare], rows, float(m), inflation),
+        )
+
+    def _of_shares(self, w: Float64s, r: Float64s, n: Float64s, m: float, inflation: Float64s) -> Float64s:
+        pooled = w + r
+        takes_part = (pooled * n / (n + m) >= FEWEST_EXPECTED) & (pooled * (m / (n + m)) >= FEWEST_EXPECTED)
+        # shares of what takes part, so that cells left out move nothing
+        part_w = np.add.reduceat(np.where(takes_part, w, 0.0), self._share_starts, axis=1)
+        part_r = np.add.reduceat(np.where(takes_part, r, 0.0), self._share_starts, axis=1)
+        ratio = np.sqrt(np.maximum(part_r, 1.0) / np.maximum(part_w, 1.0))
+        spread = np.repeat(ratio, self._sizes, axis=1)
+        gap = spread * w - r / spread
+        terms = np.where(takes_part, gap * gap / np.maximum(pooled, 1.0), 0.0)
+        chi = np.add.reduceat(terms, self._share_starts, axis=1)
+        cells = np.add.reduceat(takes_part.astype(np.float64), self._share_starts, axis=1)
+        usable = (part_w > 0) & (part_r > 0)
+        return of_chi_square(chi / inflation, np.where(usable, cells - 1.0, 0.0))
+
+    def _of_rare(self, w: Float64s, r: Float64s, n: Float64s, m: float, inflation: Float64s) -> Float64s:
+        z = of_excess(w, np.broadcast_to(r, w.shape), (n / (n + m))[:, :, np.newaxis])
+        return np.where(w > 0, z / np.sqrt(inflation)[:, :, np.newaxis], LEAST)
+
+
+def _cells(grid: Grid, reference: Int64s, j: int) -> Iterator[Int64s]:
+    """Places in the count vector of each cell of a column."""
+    layout = grid.layout
+    part, invalid = layout.bins[j], layout.invalid[j]
+    bins = grid.numeric[j] if j < len(grid.numeric) else grid.categorical[j - len(grid.numeric)]
+    coarse = CoarseBins(bins, reference[part])
+    stops = [*coarse.starts[1:].tolist(), len(coarse.order)]
+    for start, stop in zip(coarse.starts.tolist(), stops, strict=True):
+        yield part.start + coarse.order[start:stop]
+    missing = np.array([invalid.stop - state for state in (CellState.NULL, CellState.ABSENT)], dtype=np.int64)
+    unusable = np.setdiff1d(np.arange(invalid.start, invalid.stop), missing)
+    yield missing
+    yield unusable
+    nothing = np.zeros(0, dtype=np.int64)
+    if isinstance(bins, CategoryBins):
+        yield from (nothing, nothing, missing, unusable, np.array([part.stop - 1], dtype=np.int64))
+    else:
+        first, last = bins.usual
+        low, high = np.arange(part.start, part.start + first), np.arange(part.start + last + 1, part.stop)
+        yield from (low, high, missing, unusable, nothing)

@@ -1,0 +1,60 @@
+"""Correlation: products of the rank scores of two columns, which move where each alone stays as it was.
+
+Only whole rows have them, so they are summed over the trace; and within a group of 50 columns, because pairs are many.
+A window's sum of products of n rows, less n times their mean in the reference of m, over the root of their variance
+times n + n²/m, is nearly normal from 40 rows on, because rank scores are bounded.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.drift.evidence import LEAST
+from monitor.drift.moments import GroupMoments
+from monitor.drift.null import Null
+from monitor.drift.scores import Scores
+from monitor.events import Float64s, Int64s
+
+FEWEST_ROWS = 40
+LEVELS = 4
+"""Windows of up to 64 blocks."""
+
+
+class Correlation:
+    """The pairs of one group of series.
+
+    `first`, `second`: the places of their columns among all series; `mean`: of their products.
+    """
+
+    def __init__(self, moments: GroupMoments, rows: int, part: slice, null: Null) -> None:
+        size = len(moments.squares)
+        i, j = np.triu_indices(size, 1)
+        mean = moments.second[i, j] / rows
+        square = moments.squares[i, j] / rows
+        variance = square - mean * mean
+        usable = np.flatnonzero(variance > 1.0)
+        self._upper = i[usable], j[usable]
+        self._part, self.mean, self._variance = part, mean[usable], variance[usable]
+        self.first, self.second = part.start + i[usable], part.start + j[usable]
+        self._null = null
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    def sums(self, scores: Scores) -> Int64s:
+        """Sums of products over the scores of a trace (m, width), (pairs,): whole numbers below 2⁵³, so exact."""
+        ranks = scores[:, self._part].astype(np.float64)
+        return np.asarray((ranks.T @ ranks)[self._upper], dtype=np.int64)
+
+    def evidence(self, sums: Int64s, n: Int64s, m: int) -> Float64s:
+        """|z| of windows (windows, pairs) of `n` rows of traces each; `m`: of the reference's moments."""
+        rows = n[:, np.newaxis].astype(np.float64)
+        inflation = np.stack([self._inflation(int(size)) for size in n])
+        spread = np.sqrt(self._variance * (rows + rows * rows / m) * inflation)
+        z = np.abs(sums - rows * self.mean) / np.maximum(spread, 1e-300)
+        return np.where(rows >= FEWEST_ROWS, z, LEAST)
+
+    def _inflation(self, n: int) -> Float64s:
+        """That of a product is at most the root of the product of both, for the same dependence in both columns."""
+        factors = self._null.inflation(n)
+        return np.asarray(np.sqrt(factors[self.first] * factors[self.second]), dtype=np.float64)

@@ -1,0 +1,84 @@
+"""The family: Hotelling's T² of the scores of all columns together, so that many small shifts are one large one.
+
+The sums of scores of a window of n rows, less n times their mean in the reference of m rows, are whitened by the
+reference's covariance with 0.05 on its diagonal (as correlations), and divided by n + n²/m, which is their variance
+with the reference's own error inside. T² is the sum of their squares. Because of the addend it is no chi-square, but
+nearly a gamma distribution of mean tr A and variance 2 tr A², with A = W R Wᵀ; rows that depend on each other make R
+larger (`null.py`).
+
+Scores of fourth moment above 8 take no part: a single row would decide them, and columns are looked at alone, too.
+H. Hotelling, The generalization of Student's ratio, 1931.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.drift.evidence import LEAST, of_chi_square
+from monitor.drift.linear import cholesky, inverse_of_lower, times
+from monitor.drift.moments import GroupMoments
+from monitor.drift.null import Null
+from monitor.events import Float64s, Int64s
+from monitor.stats.exact import total
+
+_SHRINK = 0.05
+_MOST_KURTOSIS = 8.0
+
+
+class Family:
+    """T² of one group. `places`: of its scores among all. `mean`: of a row in the reference, all scores (width,)."""
+
+    def __init__(self, moments: GroupMoments, rows: int, places: Int64s, mean: Float64s, null: Null) -> None:
+        own = mean[places]
+        covariance = moments.second / rows - own[:, np.newaxis] * own
+        variance = np.diag(covariance).copy()
+        kurtosis = moments.fourth / rows / np.maximum(variance * variance, 1e-300)
+        usable = np.flatnonzero((variance > 0) & (kurtosis < _MOST_KURTOSIS))
+        self._places, self._mean = places[usable], own[usable]
+        self._deviation = np.sqrt(variance[usable])
+        self._correlation = covariance[np.ix_(usable, usable)] / (self._deviation[:, np.newaxis] * self._deviation)
+        shrunk = self._correlation + _SHRINK * np.eye(len(usable))
+        self._whitener = inverse_of_lower(cholesky(shrunk))
+        self._null = null
+        self._by_factors: dict[bytes, tuple[float, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def evidence(self, sums: Int64s, n: Int64s, m: int) -> Float64s:
+        """z of windows: `sums` of scores (windows, width), `n` their rows, `m` those of the reference."""
+        if not len(self):
+            return np.full(len(n), LEAST)
+        squares = self.squares(sums, n, m)
+        laws = np.array([self._law(int(rows), m) for rows in n])
+        mean, variance = laws[:, 0], laws[:, 1]
+        degrees = 2.0 * mean * mean / variance
+        return of_chi_square(squares * degrees / mean, degrees)
+
+    def squares(self, sums: Int64s, n: Int64s, m: int) -> Float64s:
+        """T² of windows, (windows,)."""
+        rows = n[:, np.newaxis].astype(np.float64)
+        gaps = (sums[:, self._places] - rows * self._mean) / self._deviation / np.sqrt(rows + rows * rows / m)
+        white = times(gaps, self._whitener.T)
+        return total(white * white)
+
+    def needed(self, limit: float, n: int, m: int) -> float:
+        """Return the length of a whitened mean shift, in its deviations, at which the mean of T² has the limit as z."""
+        mean, variance = self._law(n, m)
+        degrees = 2.0 * mean * mean / variance
+        nine = 2.0 / (9.0 * degrees)
+        return float(np.sqrt(mean * (1.0 - nine + limit * np.sqrt(nine)) ** 3 - mean))
+
+    def _law(self, n: int, m: int) -> tuple[float, float]:
+        """Mean and variance of T² by chance."""
+        own = n / (n + m)  # the reference's part of the variance
+        factors = (1.0 - own) * self._null.inflation(n)[self._places] + own * self._null.inflation(m)[self._places]
+        key = factors.tobytes()
+        if key not in self._by_factors:
+            root = np.sqrt(factors)
+            scatter = self._correlation * (root[:, np.newaxis] * root)
+            a = times(times(self._whitener, scatter), self._whitener.T)
+            trace = float(total(np.diag(a)[np.newaxis])[0])
+            squared = float(total((a * a).reshape(1, -1))[0])
+            self._by_factors[key] = trace, 2.0 * squared
+        return self._by_factors[key]

@@ -1,0 +1,39 @@
+"""Small linear algebra with the same bits everywhere: columns are added one after the other, and nothing else decides.
+
+`numpy.linalg` asks LAPACK, whose sums depend on the processor.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.events import Float64s
+
+
+def cholesky(matrix: Float64s) -> Float64s:
+    """The lower triangle L of a positive definite matrix A = L Lᵀ, (p, p), column by column."""
+    size = len(matrix)
+    rest, lower = matrix.copy(), np.zeros_like(matrix)
+    for k in range(size):
+        column = rest[k:, k] / np.sqrt(rest[k, k])
+        lower[k:, k] = column
+        rest[k:, k:] -= column[:, np.newaxis] * column
+    return lower
+
+
+def inverse_of_lower(lower: Float64s) -> Float64s:
+    """The inverse of a lower triangle, row by row."""
+    size = len(lower)
+    inverse, rest = np.zeros_like(lower), np.eye(size)
+    for k in range(size):
+        inverse[k] = rest[k] / lower[k, k]
+        rest[k + 1 :] -= lower[k + 1 :, k, np.newaxis] * inverse[k]
+    return inverse
+
+
+def times(left: Float64s, right: Float64s) -> Float64s:
+    """The product of (m, p) and (p, q), summed over p in its order."""
+    product = np.zeros((left.shape[0], right.shape[1]))
+    for k in range(left.shape[1]):  # as many steps as scores: each adds a whole matrix
+        product += left[:, k, np.newaxis] * right[k]
+    return product

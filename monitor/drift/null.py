@@ -1,0 +1,74 @@
+"""Null: how sums of consecutive rows vary by chance alone, as the reference shows it.
+
+Rows that depend on those before them make sums vary more than as many independent ones, up to (1 + ρ) / (1 - ρ) times
+with a first-order correlation ρ. The *inflation* of n rows is that factor: the variance of sums of stretches of n rows,
+over n times the variance of a row. It is measured on stretches of the reference that follow each other, of 10, 20, 40
+rows and so on, as long as there are sixteen of them; longer ones are taken from the largest measured. One whose excess
+over 1 is within twice its own error counts as 1: rows without dependence are not punished for chance.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.drift.moments import Moments, deviations
+from monitor.events import Float64s, Int64s
+from monitor.stats.exact import total
+
+_FEWEST = 16
+"""Stretches from which a variance is taken, at least."""
+_ERRORS = 2.0
+MOST_OF_A_PIECE = 8
+"""Independent pieces that a reference needs; with fewer its null is unverified."""
+
+
+class Null:
+    """The inflation of sums of scores of one reference. `pieces`: stretches in it as long as its dependence reaches."""
+
+    def __init__(self, moments: Moments) -> None:
+        rows, factors = _measured(moments, deviations(moments) ** 2)
+        self._rows, self._factors = rows, factors
+        self.piece_rows = _reach(rows, factors)
+        self.pieces = int(moments.block_rows.sum()) // max(self.piece_rows, 1)
+
+    @property
+    def is_verified(self) -> bool:
+        """True if the reference is long enough to show its own dependence."""
+        return self.pieces >= MOST_OF_A_PIECE
+
+    def inflation(self, rows: int) -> Float64s:
+        """The factor of each score (width,) for sums of a number of rows, at least 1; larger never becomes smaller.
+
+        Between two measured lengths it is that of the longer one.
+        """
+        place = int(np.searchsorted(self._rows, rows, side="left"))
+        return np.asarray(self._factors[min(place, len(self._factors) - 1)])
+
+
+def _measured(moments: Moments, variance: Float64s) -> tuple[Int64s, Float64s]:
+    """Lengths of stretches and the factor of each score there, (lengths, width); ascending both ways."""
+    sums, rows = moments.block_sums, moments.block_rows
+    lengths, factors = [1], [np.ones(len(variance))]
+    whole, count = sums.sum(axis=0), int(rows.sum())
+    while len(sums) >= _FEWEST and len(variance):
+        length = int(rows[0])
+        gap = sums - whole * (length / count)
+        spread = total((gap * gap).T) / (len(sums) - 1)
+        excess = np.where(variance > 0, spread / np.maximum(variance * length, 1e-300), 1.0)
+        error = _ERRORS * np.sqrt(2.0 / (len(sums) - 1))
+        factor = np.where(excess > 1.0 + error, excess * (1.0 + error / 2), 1.0)
+        lengths.append(length)
+        factors.append(np.maximum(factor, factors[-1]))
+        even = len(sums) // 2 * 2
+        sums = sums[:even].reshape(-1, 2, sums.shape[1]).sum(axis=1)
+        rows = rows[:even].reshape(-1, 2).sum(axis=1)
+    return np.array(lengths, dtype=np.int64), np.stack(factors)
+
+
+def _reach(rows: Int64s, factors: Float64s) -> int:
+    """The length from which on no factor grows by more than a tenth; 1 without dependence."""
+    last = factors[-1]
+    for length, factor in zip(rows.tolist(), factors, strict=True):
+        if not (last > 1.1 * factor).any():
+            return int(length)
+    return int(rows[-1])

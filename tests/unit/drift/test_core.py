@@ -1,0 +1,189 @@
+"""The sequential core: what it finds, what it leaves alone, and that its state is all that it depends on."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import pytest
+
+from monitor.drift.core import Drift, DriftState
+from monitor.errors import FormatError
+from monitor.events import Codes, Float64s
+from tests.unit.drift.making import Lane, feed, normal, rows_of
+
+REFERENCE = 3000
+
+
+def delay(core: Drift, lane: Lane, codes: Codes, first: int = 0) -> int | None:
+    """Rows until drift passes 1; None if it does not. `first`: number of the first pane."""
+    for number, evidence in enumerate(feed(core, lane, codes, first=first), 1):
+        if evidence is not None and evidence.value > 1:
+            return 10 * number
+    return None
+
+
+def changed(how: Callable[[Float64s], None], rows: int = 4000) -> Float64s:
+    values = normal(7, rows)
+    how(values)
+    return values
+
+
+def wider(values: Float64s) -> None:
+    values[:, 1] *= 1.5
+
+
+def shifted(values: Float64s) -> None:
+    values[:, 1] += 0.3
+
+
+def correlated(values: Float64s) -> None:
+    values[:, 0] = 0.5 * values[:, 1] + np.sqrt(0.75) * values[:, 0]
+
+
+def missing(values: Float64s) -> None:
+    values[::33, 2] = np.nan
+
+
+def outlying(values: Float64s) -> None:
+    values[::33, 3] = 40.0
+
+
+@pytest.mark.parametrize(
+    ("how", "most", "kind", "column"),
+    [
+        (shifted, 700, "location", "x1"),
+        (wider, 400, "spread", "x1"),
+        (correlated, 300, "correlation", "x0"),
+        (missing, 500, "missing", "x2"),
+        (outlying, 500, None, "x3"),
+    ],
+)
+def test_changes_are_found_and_named(how: Callable[[Float64s], None], most: int, kind: str | None, column: str) -> None:
+    """Within so many rows; 500 rows later the kind and the column are named, and where it began."""
+    lane = Lane(rows_of(normal(1, REFERENCE), []))
+    core = lane.core()
+    before = lane.encode(rows_of(normal(2, 1500), []))
+    assert delay(core, lane, before) is None
+    after = lane.encode(rows_of(changed(how), []))
+    found = delay(core, lane, after, first=150)
+    assert found is not None
+    assert found <= most
+    *_, evidence = feed(core, lane, after[found : found + 500], first=(1500 + found) // 10)
+    assert evidence is not None
+    explained = core.explain()
+    assert explained is not None
+    assert explained.change.start <= explained.change.at <= explained.change.end
+    assert abs(explained.change.at / 1000 - 1500) <= 160
+    assert explained.columns[0].column == column
+    assert kind is None or (explained.columns[0].kind == kind and explained.change.kind == kind)
+
+
+def test_a_category_that_vanishes_and_one_that_is_new_are_named() -> None:
+    rng = random.Random(3)
+    old = [rng.choice("aabbc") for _ in range(REFERENCE)]
+    lane = Lane(rows_of(normal(1, REFERENCE, 1), [old]))
+    for now, kind in (("aabb", "vanished_category"), ([*"aabbc" * 10, "z", "z"], "new_category")):
+        core = lane.core()
+        rows = rows_of(normal(5, 2000, 1), [[rng.choice(now) for _ in range(2000)]])
+        *_, evidence = feed(core, lane, lane.encode(rows))
+        explained = core.explain()
+        assert evidence is not None
+        assert explained is not None
+        assert evidence.value > 1
+        assert (explained.columns[0].column, explained.columns[0].kind) == ("c0", kind)
+
+
+def test_rows_of_the_same_distribution_raise_nothing() -> None:
+    """Ten references, 200,000 rows in all; of columns with ties, heavy tails, missing cells and rare categories."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+
+        def rows(n: int, rng: np.random.Generator = rng) -> tuple[Float64s, list[list[str]]]:
+            x = np.stack([rng.normal(size=n), rng.lognormal(size=n), rng.integers(0, 4, n), rng.standard_t(2, n)], 1)
+            x[rng.random(n) < 0.1, 0] = np.nan
+            return x, [[f"z{v}" for v in rng.zipf(1.6, n)]]
+
+        lane = Lane(rows_of(*rows(2000)))
+        assert delay(lane.core(), lane, lane.encode(rows_of(*rows(20_000)))) is None
+
+
+def test_a_restored_core_goes_on_with_the_same_bits() -> None:
+    """At any pane, and also while a block is not full."""
+    lane = Lane(rows_of(normal(1, REFERENCE), [["a", "b", "c"] * 1000]))
+    codes = lane.encode(rows_of(normal(2, 900), [["a", "b"] * 450]))
+    core, whole = lane.core(), lane.core()
+    for number, evidence in enumerate(feed(whole, lane, codes, pane=4)):
+        (again,) = feed(core, lane, codes[4 * number : 4 * number + 4], pane=4, first=number)
+        assert again == evidence
+        raw = msgspec.msgpack.encode(core.state())
+        core = lane.core()
+        core.restore(msgspec.msgpack.decode(raw, type=DriftState))
+    assert core.explain() == whole.explain()
+    assert len(raw) < 8000 * 6
+    other = Lane(rows_of(normal(1, REFERENCE, 2), [])).core()
+    with pytest.raises(FormatError, match="another grid"):
+        other.restore(core.state())
+
+
+def test_empty_panes_and_columns_without_values_are_no_evidence() -> None:
+    values = normal(1, 500, 3)
+    values[:, 0] = np.nan
+    values[:, 1] = 5.0
+    lane = Lane(rows_of(values, []))
+    core = lane.core()
+    assert core.add(0, 0, np.zeros(lane.grid.layout.width, dtype=np.int64), lane.codes[:0]) is None
+    assert core.explain() is None
+    assert delay(core, lane, lane.codes) is None
+    assert np.isnan(lane.core().smallest_shift(1000)[:2]).all()
+
+
+def test_the_smallest_shift_is_found_in_half_of_the_cases() -> None:
+    lane = Lane(rows_of(normal(1, REFERENCE, 2), []))
+    shift = float(lane.core().smallest_shift(1000)[0])
+    assert 0.1 < shift < 0.4
+    found = 0
+    for seed in range(20):
+        values = normal(100 + seed, 1000, 2)
+        values[:, 0] += shift
+        codes = lane.encode(rows_of(values, []))
+        counts = lane.grid.layout.count(codes)
+        evidence = lane.core().add(0, 1000, counts, codes)
+        assert evidence is not None
+        found += evidence.family > 1
+    assert 4 <= found <= 16
+
+
+SCRIPT = """
+import hashlib
+from tests.unit.drift.making import Lane, feed, normal, rows_of
+lane = Lane(rows_of(normal(1, 2000, 12), [["a", "b", "c", "c"] * 500]))
+core = lane.core()
+values = [e for e in feed(core, lane, lane.encode(rows_of(normal(2, 1500, 12) * 1.2, [["a", "b", "b"] * 500])))]
+print(hashlib.sha256(repr((values, core.explain(), core.state())).encode()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_the_bits_are_the_same_on_other_processors() -> None:
+    """Under other kernels of BLAS, and without the vector instructions that numpy finds."""
+    wide = "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V3 X86_V4"
+    places = [{"OPENBLAS_CORETYPE": core} for core in ("Nehalem", "Haswell", "SkylakeX")]
+    places.append({"NPY_DISABLE_CPU_FEATURES": wide})
+    found = set()
+    for place in places:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", SCRIPT],
+            env=os.environ | place,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found.add(done.stdout)
+    assert len(found) == 1
