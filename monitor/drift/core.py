@@ -4,6 +4,7 @@ The rules of this file:
 
 - Panes are put together to blocks of at least ten rows (`windows.py`). With each block the windows that it moves are
   judged in three ways: all columns together (`family.py`), each alone (`columns.py`), pairs of them (`correlation.py`).
+- A window that has not moved counts as it did when it last moved, so what long windows see does not come and go.
 - Each way gives a z, and is divided by its limit: a z that chance passes as often as a third of the budget allows. The
   limit of many groups, columns or pairs is higher, by Bonferroni. *Drift* is the largest of the three: 1 is the limit.
 - Counts take every row; products of pairs take those of the trace.
@@ -66,7 +67,10 @@ class Evidence(NamedTuple):
 
 
 class DriftState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What later evidence depends on. `open`: the block that is not full yet; vectors are packed (`codec.varints`)."""
+    """What later evidence depends on. `open`: the block that is not full yet; vectors are packed (`codec.varints`).
+
+    `newest`: what each window gave when it last moved, by way of looking.
+    """
 
     blocks: int
     starts: bytes
@@ -74,6 +78,7 @@ class DriftState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     pairs: bytes
     open_start: int | None
     open: bytes
+    newest: tuple[tuple[float, ...], ...]
 
 
 class Drift:
@@ -110,6 +115,9 @@ class Drift:
         self._pair_windows = Windows(1 + pairs, CORRELATION_LEVELS)
         self._open_start: int | None = None
         self._open = np.zeros(self._cell_part.stop + 1 + pairs, dtype=np.int64)
+        number = self._windows.number
+        self._newest = [np.full(size, LEAST) for size in (number, number, self._pair_windows.number)]
+        """What each window gave when it last moved, by way of looking."""
 
     @property
     def is_verified(self) -> bool:
@@ -142,17 +150,17 @@ class Drift:
         return self._evidence()
 
     def _evidence(self) -> Evidence:
-        moved = self._windows.moved()
+        """Judge the windows that have moved, which are the shortest, and give the largest of all."""
+        moved, pairs = self._windows.moved(), self._pair_windows.moved()
         n = moved[:, 0]
-        family = max((float(z.max()) for z in self._of_families(moved, n)), default=LEAST)
-        columns = self._of_columns(moved, n).largest
-        pairs = self._pair_windows.moved()
-        correlation = max((float(z.max()) for z in self._of_pairs(pairs) if z.size), default=LEAST)
-        return Evidence(
-            family / self._limits.family,
-            (float(columns.max()) if columns.size else LEAST) / self._limits.column,
-            correlation / self._limits.correlation,
+        found = (
+            np.stack([np.full(len(n), LEAST), *self._of_families(moved, n)], axis=1),
+            self._of_columns(moved, n).largest,
+            np.concatenate([np.full((len(pairs), 1), LEAST), *self._of_pairs(pairs)], axis=1),
         )
+        for newest, z, limit in zip(self._newest, found, self._limits, strict=True):
+            newest[: len(z)] = z.max(axis=1, initial=LEAST) / limit
+        return Evidence(*(float(newest.max()) for newest in self._newest))
 
     def _of_families(self, moved: Int64s, n: Int64s) -> list[Float64s]:
         sums = moved[:, self._score_part]
@@ -254,6 +262,7 @@ class Drift:
             _packed(pairs),
             self._open_start,
             _packed(self._open),
+            tuple(tuple(newest.tolist()) for newest in self._newest),
         )
 
     def restore(self, state: DriftState) -> None:
@@ -264,6 +273,9 @@ class Drift:
         self._windows.restore(state.blocks, starts, _unpacked(state.parts, parts.shape))
         self._pair_windows.restore(state.blocks, starts[:CORRELATION_LEVELS], _unpacked(state.pairs, pairs.shape))
         self._open_start, self._open = state.open_start, _unpacked(state.open, self._open.shape)
+        if [len(newest) for newest in state.newest] != [len(newest) for newest in self._newest]:
+            raise FormatError("not a snapshot: the sequential core has other windows")
+        self._newest = [np.array(newest) for newest in state.newest]
 
 
 def _packed(values: Int64s) -> bytes:

@@ -34,6 +34,11 @@ class Windows:
         self.blocks = 0
         """Blocks so far."""
 
+    @property
+    def number(self) -> int:
+        """How many windows there are: of 1, 2 and 4 blocks, and one a level."""
+        return len(self._parts) + 3
+
     def add(self, start: int, block: Int64s) -> None:
         """Add a block that begins at `start` (ms)."""
         self.blocks += 1

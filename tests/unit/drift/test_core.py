@@ -131,6 +131,17 @@ def test_a_restored_core_goes_on_with_the_same_bits() -> None:
         other.restore(core.state())
 
 
+def test_evidence_of_long_windows_stays_between_their_moves() -> None:
+    """A shift that is seen in 640 rows and not in 80 has no gaps; rows without it take it away in the end."""
+    lane = Lane(rows_of(normal(1, REFERENCE), []))
+    core = lane.core()
+    values = normal(2, 8000)
+    values[:4000, 1] += 0.25
+    above = [e is not None and e.value > 1 for e in feed(core, lane, lane.encode(rows_of(values, [])))]
+    assert all(above[150:400])
+    assert not above[-1]
+
+
 def test_empty_panes_and_columns_without_values_are_no_evidence() -> None:
     values = normal(1, 500, 3)
     values[:, 0] = np.nan
