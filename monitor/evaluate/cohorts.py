@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,6 +46,48 @@ class Cohort:
         return self.predictions - self.labelled
 
 
+_NEVER_ENDS = 1 << 62
+
+
+class CohortColumns(NamedTuple):
+    """All cohorts as columns (n,), with the number of the first. `end`: very late while more events have to come.
+
+    `is_live`: 1 while it takes labels, else 0. They are good until the next change.
+    """
+
+    first: int
+    start: Int64s
+    end: Int64s
+    predictions: Int64s
+    labelled: Int64s
+    is_live: Int64s
+
+
+class _Columns:
+    """Columns that are brought up to date by cohorts that have changed: of hundreds a pane changes a few."""
+
+    def __init__(self) -> None:
+        self._base = 0
+        self._table = np.zeros((5, 0), dtype=np.int64)
+        self._changed: dict[int, Cohort] = {}
+
+    def change(self, cohort: Cohort) -> None:
+        """A cohort is new, or has changed."""
+        self._changed[cohort.number] = cohort
+
+    def of(self, cohorts: Sequence[Cohort]) -> CohortColumns:
+        first, stop = (cohorts[0].number, cohorts[-1].number + 1) if cohorts else (0, 0)
+        if stop > self._base + self._table.shape[1]:
+            self._base, self._table = first, np.zeros((5, 2 * (stop - first) + 64), dtype=np.int64)
+            self._changed = {cohort.number: cohort for cohort in cohorts}
+        for number, c in self._changed.items():
+            if number >= first:
+                end = _NEVER_ENDS if c.end is None else c.end
+                self._table[:, number - self._base] = c.start, end, c.predictions, c.labelled, c.closed is None
+        self._changed.clear()
+        return CohortColumns(first, *self._table[:, first - self._base : stop - self._base])
+
+
 class Cohorts:
     """All cohorts that are not forgotten, in order."""
 
@@ -53,6 +96,7 @@ class Cohorts:
         self._all: deque[Cohort] = deque()
         self._live: deque[Cohort] = deque()
         self._starts: Int64s | None = None
+        self._columns = _Columns()
         self.pending = 0
         """Predictions in live cohorts, with and without label."""
 
@@ -63,6 +107,10 @@ class Cohorts:
     @property
     def all(self) -> Sequence[Cohort]:
         return self._all
+
+    def columns(self) -> CohortColumns:
+        """The same as columns."""
+        return self._columns.of(self._all)
 
     @property
     def oldest_live(self) -> Cohort | None:
@@ -94,6 +142,7 @@ class Cohorts:
         if newest is not None:
             if newest.end is None and step is not None:
                 newest.end = start  # it was one of events, and those to come are of time
+                self._columns.change(newest)
             if newest.end is None or start < newest.end:
                 return None
             begin = max(begin, newest.end)
@@ -101,6 +150,7 @@ class Cohorts:
         cohort = Cohort(0 if newest is None else newest.number + 1, begin, end)
         self._all.append(cohort)
         self._live.append(cohort)
+        self._columns.change(cohort)
         self._starts = None
         return cohort.number
 
@@ -108,6 +158,7 @@ class Cohorts:
         """Count predictions of a pane in the newest cohort; returns False if they are left out."""
         newest = self._all[-1]
         newest.predictions += predictions
+        self._columns.change(newest)
         if self._spec.step_events is not None and newest.predictions >= self._spec.step_events:
             newest.end = pane_end
         if newest.closed is not None:
@@ -131,6 +182,7 @@ class Cohorts:
     def _close(self, why: Why, needed: int | None) -> Closing:
         cohort = self._live.popleft()
         cohort.closed, self._starts = why, None
+        self._columns.change(cohort)
         self.pending -= cohort.predictions
         return Closing(cohort.number, why, cohort.unlabelled, needed)
 
@@ -150,6 +202,7 @@ class Cohorts:
             counts = np.bincount(numbers - first)
             for place in np.flatnonzero(counts).tolist():  # few cohorts of many labels
                 self._live[place].labelled += int(counts[place])
+                self._columns.change(self._live[place])
 
     def forget_before(self, number: int) -> None:
         """Forget those with lower numbers, up to the first that is live; never the newest."""
@@ -173,4 +226,5 @@ class Cohorts:
             if not follows or (newer.closed and not older.closed):
                 raise FormatError("not a snapshot: cohorts of predictions are not in order")
         self._live = deque(cohort for cohort in self._all if cohort.closed is None)
+        self._columns = _Columns()
         self.pending = sum(cohort.predictions for cohort in self._live)

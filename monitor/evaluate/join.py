@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.errors import FormatError
-from monitor.evaluate.cohorts import Cohort, Cohorts
+from monitor.evaluate.cohorts import Cohort, CohortColumns, Cohorts
 from monitor.evaluate.join_values import (
     Closing,
     Indices,
@@ -98,6 +98,10 @@ class Join:
     def cohorts(self) -> Sequence[Cohort]:
         """The cohorts that are not forgotten, with consecutive numbers."""
         return self._cohorts.all
+
+    def cohort_columns(self) -> CohortColumns:
+        """The same as columns, good until the next pane."""
+        return self._cohorts.columns()
 
     @property
     def pending(self) -> int:

@@ -68,7 +68,15 @@ class Coding:
 
     def numbers(self, classes: Sequence[str]) -> Int64s:
         """Numbers of classes of a model with several, shape (n,); those that are new get theirs in this order."""
+        for text in classes:
+            self._meet(text)
         return np.array([self._number(text) for text in classes], dtype=np.int64)
+
+    def _meet(self, text: str) -> None:
+        """Number a class that is new, if there is room for it."""
+        if text not in self._numbers and len(self.classes) < MOST_CLASSES:
+            self._numbers[text] = len(self.classes)
+            self.classes.append(text)
 
     # ------------------------------------------------------------------ one pane
 
@@ -110,31 +118,34 @@ class Coding:
         if self.is_regression:
             values = np.concatenate([np.zeros(0), *(_numbers(part) for part in parts)])
             return values if order is None else values[order]
-        # a dictionary a part: texts first, then one look-up for all rows
-        texts = sorted({text for part in parts for text in part.classes})
-        place = {text: k for k, text in enumerate(texts)}
-        coded = [np.zeros(0, dtype=np.int64)]
-        for part in parts:
-            table = np.array([*(place[text] for text in part.classes), -1], dtype=np.int64)
-            codes = part.codes if len(part.codes) else np.full(len(part), NO_TEXT, dtype=np.uint16)
-            coded.append(table[np.where(codes == NO_TEXT, len(part.classes), codes)])
-        rows = np.concatenate(coded)
-        rows = rows if order is None else rows[order]
-        known, first = np.unique(rows, return_index=True)
-        numbers = np.full(len(texts) + 1, NO_CLASS, dtype=np.uint8)
+        if self._task == "classification_multiclass" and len(self.classes) < MOST_CLASSES:
+            self._meet_all(parts, order)
+        coded = [np.zeros(0, dtype=np.uint8)]
+        for part in parts:  # a dictionary a part
+            table = np.array([*map(self._number, part.classes), NO_CLASS], dtype=np.uint8)
+            coded.append(table[_codes(part)])
+        values = np.concatenate(coded)
+        return values if order is None else values[order]
+
+    def _meet_all(self, parts: Sequence[KeyedRows], order: np.ndarray | None) -> None:
+        """Number the classes that are new, in the order in which rows have them."""
+        new = sorted({text for part in parts for text in part.classes}.difference(self._numbers))
+        if not new:
+            return
+        place = {text: k for k, text in enumerate(new)}
+        rows = np.concatenate(
+            [np.array([*(place.get(t, -1) for t in p.classes), -1], dtype=np.int64)[_codes(p)] for p in parts]
+        )
+        known, first = np.unique(rows if order is None else rows[order], return_index=True)
         for k in known[np.argsort(first)].tolist():
             if k >= 0:
-                numbers[k] = self._number(texts[k])
-        return numbers[rows]
+                self._meet(new[k])
 
     def _number(self, text: str) -> int:
         if self._task == "classification_binary":
             if self._positive is not None:
                 return int(class_of(text) == self._positive)
             return self._numbers.get(text, NO_CLASS)
-        if text not in self._numbers and len(self.classes) < MOST_CLASSES:
-            self._numbers[text] = len(self.classes)
-            self.classes.append(text)
         return self._numbers.get(text, OTHER)
 
     def _has_value(self, value: Values) -> Bools:
@@ -145,6 +156,13 @@ def _by_partition(parts: Iterable[KeyedRows]) -> list[list[KeyedRows]]:
     """The parts of each partition, in order; of a pane that stands on two contracts those of one after the other."""
     ordered = sorted(parts, key=lambda part: (part.tp, part.index, part.contract, part.part))
     return [list(group) for _, group in groupby(ordered, key=lambda part: part.tp)]
+
+
+def _codes(part: KeyedRows) -> Int64s:
+    """The place of each row's class in the part's dictionary; behind its end if it has none."""
+    if not len(part.codes):
+        return np.full(len(part), len(part.classes), dtype=np.int64)
+    return np.where(part.codes == NO_TEXT, len(part.classes), part.codes).astype(np.int64)
 
 
 def _probabilities(part: KeyedRows) -> Float32s:

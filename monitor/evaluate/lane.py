@@ -71,6 +71,10 @@ def passed(parts: Sequence[Pane | RawPane], is_left_out: bool = False) -> Passed
     return Passed(sum(part.events for part in parts), max(times, default=None), offsets, is_left_out)
 
 
+def _tenths(state: State, rows: int, wanted: int) -> int:
+    return min(rows * TENTHS // wanted, TENTHS - 1) if state == "waiting" and wanted else 0
+
+
 class LaneStanding(NamedTuple):
     """How a lane stands. `contract`: names what it stands on.
 
@@ -91,8 +95,7 @@ class LaneStanding(NamedTuple):
     @property
     def tenths(self) -> int:
         """How many tenths of the rows are there, as far as it waits for them; of the last one its reference tells."""
-        waits = self.state == "waiting" and self.wanted
-        return min(self.rows * TENTHS // self.wanted, TENTHS - 1) if waits else 0
+        return _tenths(self.state, self.rows, self.wanted)
 
     @property
     def text(self) -> str:
@@ -232,7 +235,7 @@ class Lane:
 
     @property
     def _shown(self) -> tuple[State, int, bool]:
-        return self._state, self.standing.tenths, self._left_out > 0
+        return self._state, _tenths(self._state, self._rows, self._wanted), self._left_out > 0
 
     def _report(self, before: tuple[State, int, bool] | None, at: int) -> None:
         if self._shown != before:

@@ -21,11 +21,11 @@ from monitor.evaluate.newest_outcomes import NewestOutcomes
 from monitor.evaluate.reference import Reference, ReferenceSlice
 from monitor.evaluate.state import OutcomesState
 from monitor.events import CellState, Float64s, Int64s, Rows, TopicPartition
+from monitor.panes import heavy
 from monitor.panes.grid import CategoryBins, Grid
-from monitor.panes.merging import MergedPane, merge
+from monitor.panes.merging import MergedPane
 from monitor.panes.numeric_bins import NumericBins, make_binary_bins, make_numeric_bins
-from monitor.panes.open_pane import summarise
-from monitor.panes.pane import RawPane
+from monitor.panes.on_grid import OnGrid, encoded
 from monitor.stats.performance import OTHER, PairLayout, Pairs
 
 MOST_SLICES = 24
@@ -159,23 +159,11 @@ class Outcomes:
         rows = outcome_rows(self._model, self._contract, pairs, delay, layout, names)
         rows = replace(rows, offset=rows.offset + self._number, time=np.full(len(rows), start, dtype=np.int64))
         self._number += len(rows)
-        n = len(rows)
-        raw = RawPane(
-            self._model,
-            "",
-            "outcomes",
-            "",
-            _TP,
-            start // pane_ms,
-            pane_ms,
-            0,
-            self._number - n,
-            self._number - 1,
-            TRACE_POINTS,
-            rows,
-            True,
-        )
-        pane = replace(merge([summarise(raw, self.grid)]), offsets=(), last_time=None)
+        kept = OnGrid(self.grid, TRACE_POINTS)
+        kept.add(encoded(self.grid, rows, _TP))
+        unknown = tuple(heavy.merged((column,)) for column in kept.unknown)
+        codes, _ = kept.trace()
+        pane = MergedPane(start // pane_ms, len(rows), None, kept.counts(0), codes, (), unknown)
         self._collect(start, start + pane_ms, pane)
         return pane
 

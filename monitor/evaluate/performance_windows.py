@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.config.resolved import WindowSpec
-from monitor.evaluate.cohorts import Cohort
+from monitor.evaluate.cohorts import CohortColumns
 from monitor.events import Bools, Int64s, Standing
 
 
@@ -80,21 +80,18 @@ class WindowTable:
         return np.asarray(tenths + 16 * (self.is_mature | self.is_final) + 32 * self.is_final, dtype=np.int64)
 
 
-def table_of(spec: WindowSpec, cohorts: Sequence[Cohort], changes: Int64s, mature: float, to_ms: int) -> WindowTable:
+def table_of(spec: WindowSpec, cohorts: CohortColumns, changes: Int64s, mature: float, to_ms: int) -> WindowTable:
     """All windows of a specification that end at or before `to_ms`. `changes`: of the pairs of each cohort, (n,)."""
-    starts = np.array([cohort.start for cohort in cohorts], dtype=np.int64)
-    ends = np.array([_LATE if cohort.end is None else cohort.end for cohort in cohorts], dtype=np.int64)
+    starts, ends = cohorts.start, cohorts.end
     if spec.time_ms is not None:
         begin, end, first, last = _of_time(spec.time_ms, spec.every_ms or spec.time_ms, starts, to_ms)
     else:
         begin, end, first, last = _of_events(spec.events or 1, spec.every or spec.events or 1, starts, ends, to_ms)
-    columns = np.array(
-        [[c.predictions for c in cohorts], [c.labelled for c in cohorts], [c.closed is None for c in cohorts], changes],
-        dtype=np.int64,
-    )
-    sums = np.concatenate([np.zeros((4, 1), dtype=np.int64), np.cumsum(columns, axis=1)], axis=1)
+    sums = np.zeros((4, len(starts) + 1), dtype=np.int64)
+    for place, column in enumerate((cohorts.predictions, cohorts.labelled, cohorts.is_live, changes)):
+        np.cumsum(column, out=sums[place, 1:])
     predictions, labels, live, changed = sums[:, last] - sums[:, first]
-    offset = cohorts[0].number if cohorts else 0
+    offset = cohorts.first
     is_whole = begin >= starts[0] if offset else np.ones(len(begin), dtype=np.bool_)  # else cohorts of it are forgotten
     kept = (predictions > 0) & is_whole
     return WindowTable(
@@ -111,7 +108,6 @@ def table_of(spec: WindowSpec, cohorts: Sequence[Cohort], changes: Int64s, matur
     )
 
 
-_LATE = 1 << 62
 _Columns = tuple[Int64s, Int64s, Int64s, Int64s]
 
 

@@ -125,6 +125,8 @@ class _Compiled:
     rule: Rule
     comparison: Comparison
     needs_reference: bool
+    subject: str
+    """What it is about: silence, drift, or the subject of its metric."""
 
 
 class RuleSet:
@@ -145,8 +147,11 @@ class RuleSet:
         Those of alerts that others are under stand before theirs.
         """
         judged: list[tuple[Rule, Verdict]] = []
+        news = _news(judgement)
         for number in self._order:
             compiled = self._compiled[number]
+            if not news[compiled.subject]:
+                continue
             chosen = list(self._chosen(number, judgement))
             spreads = _spreads(chosen, judgement) if compiled.needs_reference else {}
             for instance, labels in chosen:
@@ -234,22 +239,39 @@ def _compile(rule: Rule) -> _Compiled:
     parts = [part for text in rule.annotations.values() for part in parse_template(text)]
     shows_reference = any(isinstance(part, Placeholder) and part.name == "reference" for part in parts)
     has_reference = METRICS[comparison.metric].has_reference
-    return _Compiled(rule, comparison, has_reference and (comparison.needs_reference_spread or shows_reference))
+    subject = {SILENCE: "silence", DRIFT: "drift"}.get(comparison.metric, METRICS[comparison.metric].subject)
+    needs_reference = has_reference and (comparison.needs_reference_spread or shows_reference)
+    return _Compiled(rule, comparison, needs_reference, subject)
+
+
+def _news(judgement: Judgement) -> Mapping[str, bool]:
+    """Tell for each subject if there may be something to judge: mostly there is not, and rules are many."""
+    performance = judgement.performance
+    has_moved = bool(judgement.moved)
+    return {
+        "silence": bool(judgement.silences),
+        "drift": bool(judgement.drift),
+        "performance": performance is not None and bool(performance.windows),
+        "detector": bool(judgement.changes or judgement.blind),
+        "stream": has_moved,
+        "column": has_moved,
+    }
 
 
 def _instances(compiled: _Compiled, judgement: Judgement) -> Iterator[_Instance]:
     metric = compiled.comparison.metric
-    if metric == SILENCE:
-        return _of_silence(judgement)
-    if metric == DRIFT:
-        return _of_drift(judgement)
-    if METRICS[metric].subject == "performance":
-        return _of_performance(compiled, judgement)
-    if METRICS[metric].subject == "stream":
-        return _of_streams(compiled.rule, metric, judgement)
-    if METRICS[metric].subject == "detector":
-        answers = judgement.blind if metric == BLIND else judgement.changes
-        return _of_detectors(compiled.rule, metric, answers, judgement)
+    match compiled.subject:
+        case "silence":
+            return _of_silence(judgement)
+        case "drift":
+            return _of_drift(judgement)
+        case "performance":
+            return _of_performance(compiled, judgement)
+        case "stream":
+            return _of_streams(compiled.rule, metric, judgement)
+        case "detector":
+            answers = judgement.blind if metric == BLIND else judgement.changes
+            return _of_detectors(compiled.rule, metric, answers, judgement)
     return _of_columns(compiled.rule, metric, judgement)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from monitor.config.metrics import METRICS
 from monitor.config.resolved import ModelRules, PerformanceSpec, Rule, WindowSpec
+from monitor.errors import FormatError
 from monitor.evaluate.cohort_pairs import CohortPairs
 from monitor.evaluate.join import Join
 from monitor.evaluate.keyed_panes import Coding
@@ -32,6 +33,22 @@ COVERAGE = "label_coverage"
 _Seen = tuple[int, int, int, Standing]
 """End of a window, changes of its pairs, predictions and standing."""
 
+
+class _Published(NamedTuple):
+    """How far windows had come when they were published, by their ends, which ascend: (n,)."""
+
+    end: Int64s
+    levels: Int64s
+
+    def levels_at(self, ends: Int64s) -> Int64s:
+        """The levels of windows with these ends, 0 of those that were never published."""
+        if not len(self.end):
+            return np.zeros(len(ends), dtype=np.int64)
+        at = np.minimum(np.searchsorted(self.end, ends), len(self.end) - 1)
+        return np.where(self.end[at] == ends, self.levels[at], 0)
+
+
+_NOTHING = _Published(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 Spread = Callable[[str, int], tuple[float, float] | None]
 """Gives reference_mean and reference_std of a metric in windows with that many labels; None without a reference."""
@@ -82,9 +99,12 @@ class WindowViews:
         self._join = join
         self._pairs = pairs
         self._coding = coding
-        self._published: dict[str, dict[int, int]] = {}
+        self._published: dict[str, _Published] = {}
         self._judged: dict[RuleKey, _Seen] = {}
         self._tables: dict[str, WindowTable] = {}
+        self._reached: dict[str, int] = {}
+        self._shown: dict[str, WindowTable] = {}
+        """The tables whose windows have been published as far as they have come."""
         self.to_ms = 0
         """End of the newest pane that was judged, ms."""
 
@@ -95,7 +115,7 @@ class WindowViews:
         windows = [spec.window, *(rule.window for rule in own)]
         self._windows: dict[str, WindowSpec] = {one.name: one for one in windows}
         self._keys = tuple(sorted({key_of(rule) for rule in own}))
-        self._published = {name: self._published.get(name, {}) for name in self._windows}
+        self._published = {name: self._published.get(name, _NOTHING) for name in self._windows}
         self.judge_again()
         self.change()
 
@@ -109,9 +129,7 @@ class WindowViews:
 
     def reach(self, to_ms: int) -> None:
         """Panes up to `to_ms` are folded."""
-        if to_ms != self.to_ms:
-            self.to_ms = to_ms
-            self.change()
+        self.to_ms = to_ms
 
     def next_ends(self, start: int, last: int, pane_ms: int) -> list[int]:
         """The begins (ms) of panes with which windows end behind `start`. `last`: the end of the newest cohort."""
@@ -120,10 +138,14 @@ class WindowViews:
         return [((start + pane_ms) // step + 1) * step - pane_ms for step in steps]
 
     def _table(self, name: str) -> WindowTable:
-        if name not in self._tables:
-            cohorts = self._join.cohorts
-            changes = self._pairs.changes(cohort.number for cohort in cohorts)
-            self._tables[name] = table_of(self._windows[name], cohorts, changes, self._spec.mature, self.to_ms)
+        spec, reached = self._windows[name], self.to_ms
+        if spec.time_ms is not None:  # between multiples of its step none ends
+            reached //= spec.every_ms or spec.time_ms
+        if name not in self._tables or self._reached[name] != reached:
+            self._reached[name] = reached
+            cohorts = self._join.cohort_columns()
+            changes = self._pairs.changes(range(cohorts.first, cohorts.first + len(cohorts.start)))
+            self._tables[name] = table_of(spec, cohorts, changes, self._spec.mature, self.to_ms)
         return self._tables[name]
 
     def take_moved(self, spread: Spread) -> MovedWindows:
@@ -148,12 +170,14 @@ class WindowViews:
         found = []
         for name, published in self._published.items():
             table = self._table(name)
-            levels = dict(zip(table.end.tolist(), table.levels.tolist(), strict=True))
-            for place, (end, level) in enumerate(levels.items()):
-                if level and published.get(end) != level:
-                    window = table.window(place)
-                    found.append(self._observation(window, self._pairs.sum_of(window.cohorts)))
-            self._published[name] = {end: level for end, level in levels.items() if level}
+            if self._shown.get(name) is table:
+                continue
+            self._shown[name] = table
+            levels = table.levels
+            for place in np.flatnonzero((levels > 0) & (levels != published.levels_at(table.end))).tolist():
+                window = table.window(place)
+                found.append(self._observation(window, self._pairs.sum_of(window.cohorts)))
+            self._published[name] = _Published(table.end[levels > 0], levels[levels > 0])
         return sorted(found, key=lambda one: (one.end, one.window))
 
     def _observation(self, window: PerformanceWindow, vector: Int64s | None) -> Observation:
@@ -199,7 +223,7 @@ class WindowViews:
         else:
             longest = max(spec.time_ms or 0 for spec in self._windows.values())
             kept = (cohort.number for cohort in cohorts if (cohort.end or _FOREVER) > live.start - longest)
-            first = min(kept, default=live.number) - 1  # windows that begin behind it are known to be whole
+            first = next(kept, live.number) - 1  # windows that begin behind it are known to be whole
         if first > cohorts[0].number:
             self._join.forget_before(first)
             self._pairs.forget_before(self._join.cohorts[0].number)
@@ -226,8 +250,8 @@ class WindowViews:
     def published(self) -> tuple[PublishedWindowsState, ...]:
         """How far windows had come when they were last published."""
         return tuple(
-            PublishedWindowsState(name, tuple(levels), tuple(levels.values()))
-            for name, levels in self._published.items()
+            PublishedWindowsState(name, tuple(one.end.tolist()), tuple(one.levels.tolist()))
+            for name, one in self._published.items()
         )
 
     def judged(self) -> tuple[JudgedPerformance, ...]:
@@ -239,7 +263,10 @@ class WindowViews:
     ) -> None:
         """Go on from there, once cohorts and pairs have been restored."""
         for one in published:
-            self._published[one.name] = dict(zip(one.ends, one.levels, strict=True))
+            ends, levels = np.array(one.ends, dtype=np.int64), np.array(one.levels, dtype=np.int64)
+            if len(ends) != len(levels):
+                raise FormatError("not a snapshot: published windows without their coverage")
+            self._published[one.name] = _Published(ends, levels)
         for last in judged:
             key = RuleKey(last.window, last.min_labels, last.standing)
             self._judged[key] = (last.end, last.changes, last.predictions, last.reached)

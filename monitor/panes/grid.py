@@ -180,6 +180,19 @@ class Layout:
 
 def encode_rows(grid: Grid, rows: Rows) -> tuple[Codes, Int64s]:
     """The rows on the grid: codes (n, series) and their flat count vector, sums included."""
+    codes, units = encode(grid, rows)
+    return codes, count_encoded(grid, codes, units)
+
+
+def count_encoded(grid: Grid, codes: Codes, units: Int64s) -> Int64s:
+    """The flat count vector of encoded rows, sums included."""
+    counts = grid.layout.count(codes)
+    grid.layout.add_units(counts, units)
+    return counts
+
+
+def encode(grid: Grid, rows: Rows) -> tuple[Codes, Int64s]:
+    """The rows on the grid: codes (n, series), and values as fixed-point integers (n, numeric series)."""
     width = len(grid.numeric)
     codes = np.empty((len(rows), width + len(grid.categorical)), dtype=np.uint16)
     by_column = np.ascontiguousarray(rows.numeric.T)
@@ -194,9 +207,7 @@ def encode_rows(grid: Grid, rows: Rows) -> tuple[Codes, Int64s]:
         codes[:, width + j] = [code_of.get(value, other) for value in rows.categorical[j]]
     if grid.categorical and rows.categorical_states.any():
         _mark_invalid(codes[:, width:], rows.categorical_states)
-    counts = grid.layout.count(codes)
-    grid.layout.add_units(counts, units)
-    return codes, counts
+    return codes, units
 
 
 def _mark_invalid(codes: Codes, states: States) -> None:

@@ -127,8 +127,7 @@ def _numbers(rows: Rows, place: int | None) -> Float64s:
 
 def _coded(texts: Sequence[str], places: Int32s) -> tuple[tuple[str, ...], Codes]:
     """Return the dictionary of rows whose classes have these places, and their codes."""
-    found, first = np.unique(places, return_index=True)
-    own = [place for place in found[np.argsort(first)].tolist() if place != _NO_TEXT]
+    own = [place for place in dict.fromkeys(places.tolist()) if place != _NO_TEXT]
     classes = [texts[place] for place in own[:MOST_CLASSES]]
     if len(own) > MOST_CLASSES and OTHER_TEXT not in classes:
         classes.append(OTHER_TEXT)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from monitor.events import CellState, Int64s, OffsetRange, Rows, TopicPartition
-from monitor.panes import heavy
+from monitor.events import Int64s, OffsetRange, Rows, TopicPartition
 from monitor.panes import rows as rows_of
-from monitor.panes.grid import Grid, encode_rows
+from monitor.panes.grid import Grid
 from monitor.panes.keyed import KeyedRows
+from monitor.panes.on_grid import EncodedRows, OnGrid, encoded
 from monitor.panes.open_keyed import OpenKeyed
 from monitor.panes.pane import Pane, RawPane
 
@@ -43,14 +43,19 @@ class OpenPane:
     """True if raw rows were forgotten: then the pane can't be summarised, and its log has to be folded again."""
     keyed: OpenKeyed | None = None
     """What the join needs of its rows, if the stream has keys."""
-    _on_grid: _OnGrid | None = None
+    _on_grid: OnGrid | None = None
 
     def add(self, rows: Rows, grid: Grid | None) -> None:
         """Take rows of this pane, in offset order after those before."""
-        self.count(rows)
-        if grid is None:
-            self.raw.append(rows)
+        if grid is not None:
+            self.add_encoded(encoded(grid, rows, self.tp), grid)
             return
+        self.count(rows)
+        self.raw.append(rows)
+
+    def add_encoded(self, rows: EncodedRows, grid: Grid) -> None:
+        """Take rows of this pane that are on its grid already."""
+        self.count(rows.rows)
         self._put_on(grid).add(rows)
 
     def count(self, rows: Rows) -> None:
@@ -82,11 +87,11 @@ class OpenPane:
         self.last_offset = max(self.last_offset, int(offset[-1]))
         self.offset_sum += int(offset.sum())
 
-    def _put_on(self, grid: Grid) -> _OnGrid:
+    def _put_on(self, grid: Grid) -> OnGrid:
         if self._on_grid is None:
-            self._on_grid = _OnGrid(grid, self.trace_points, rows_of.partition_seed(self.tp))
+            self._on_grid = OnGrid(grid, self.trace_points)
             if self.raw:
-                self._on_grid.add(rows_of.concat(self.raw))
+                self._on_grid.add(encoded(grid, rows_of.concat(self.raw), self.tp))
                 self.raw = []
         return self._on_grid
 
@@ -98,10 +103,7 @@ class OpenPane:
     def seal(self, grid: Grid) -> Pane:
         """The pane on its grid."""
         kept = self._put_on(grid)
-        counts = kept.counts.copy()
-        counts[grid.layout.late] = self.late
-        grid.layout.normalise(counts)
-        order = rows_of.canonical_order(kept.time, kept.offset, kept.part)
+        codes, levels = kept.trace()
         return Pane(
             self.empty.model,
             self.segment,
@@ -114,10 +116,10 @@ class OpenPane:
             self.events,
             self.last_time,
             OffsetRange(*self.tp, self.first_offset or 0, self.last_offset + 1),
-            counts,
+            kept.counts(self.late),
             kept.level,
-            kept.codes[order],
-            kept.levels[order],
+            codes,
+            levels,
             tuple(kept.unknown),
         )
 
@@ -184,49 +186,3 @@ def summarise(raw: RawPane, grid: Grid) -> Pane:
         pane.add(raw.rows, grid)
     pane.late, pane.first_offset, pane.last_offset = raw.late, raw.first_offset, raw.last_offset
     return pane.seal(grid)
-
-
-class _OnGrid:
-    """Counts of all rows of a pane, and the codes of those whose level is high enough."""
-
-    def __init__(self, grid: Grid, trace_points: int, seed: np.uint64) -> None:
-        self.grid = grid
-        self.trace_points = trace_points
-        self.seed = seed
-        self.level = 0
-        self.counts = np.zeros(grid.layout.width, dtype=np.int64)
-        self.codes = np.empty((0, len(grid.series)), dtype=np.uint16)
-        self.levels = np.empty(0, dtype=np.uint8)
-        self.time = np.empty(0, dtype=np.int64)
-        self.offset = np.empty(0, dtype=np.int64)
-        self.part = np.empty(0, dtype=np.int32)
-        self.unknown: list[dict[str, int]] = [{} for _ in grid.categorical]
-
-    def add(self, rows: Rows) -> None:
-        codes, counts = encode_rows(self.grid, rows)
-        self.counts += counts
-        self._count_unknown(rows, codes)
-        levels = rows_of.levels(self.seed, rows.offset, rows.part)
-        keep = levels >= self.level
-        self.codes = np.concatenate([self.codes, codes[keep]])
-        self.levels = np.concatenate([self.levels, levels[keep]])
-        self.time = np.concatenate([self.time, rows.time[keep]])
-        self.offset = np.concatenate([self.offset, rows.offset[keep]])
-        self.part = np.concatenate([self.part, rows.part[keep]])
-        self._thin()
-
-    def _thin(self) -> None:
-        while len(self.levels) > self.trace_points:
-            self.level += 1
-            keep = self.levels >= self.level
-            self.codes, self.levels = self.codes[keep], self.levels[keep]
-            self.time, self.offset, self.part = self.time[keep], self.offset[keep], self.part[keep]
-
-    def _count_unknown(self, rows: Rows, codes: np.ndarray) -> None:
-        width = len(self.grid.numeric)
-        for j, category in enumerate(self.grid.categorical):
-            new = np.flatnonzero(codes[:, width + j] == len(category.values))
-            if len(new):
-                values = rows.categorical[j]
-                valid = rows.categorical_states[new, j] == CellState.VALID
-                heavy.feed(self.unknown[j], (values[i] for i in new[valid].tolist()))

@@ -26,6 +26,7 @@ from monitor.ledger.position_records import ModelPosition, RowState
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid
 from monitor.panes.keyed import KeyedRows
+from monitor.panes.on_grid import encoded
 from monitor.panes.open_keyed import OpenKeyed
 from monitor.panes.open_pane import OpenPane
 from monitor.panes.pane import Pane, RawPane
@@ -98,12 +99,16 @@ class ModelPanes:
             return np.zeros(len(rows), dtype=np.bool_)
         late = (index + 1) * pane_ms <= watermark
         pane = np.where(late, watermark // pane_ms, index)
+        on_grid = None if self.grid is None else encoded(self.grid, rows, self._tp)
         for k in _distinct(pane):
             mine = pane == k
             opened = self._opened(k, state_of, int(np.argmax(mine)))
             if (in_time := mine & ~late).any():
-                opened.add(rows_of.take(rows, in_time), self.grid)
-                self._raw_held += int(in_time.sum()) if self.grid is None else 0
+                if self.grid is not None and on_grid is not None:
+                    opened.add_encoded(on_grid.take(in_time), self.grid)
+                else:
+                    opened.add(rows_of.take(rows, in_time), None)
+                    self._raw_held += int(in_time.sum())
             if (too_late := mine & late).any():
                 opened.add_late(rows.offset[too_late])
         if self._may_cut and self.grid is None and self._raw_held > 2 * self.contract.raw_rows:

@@ -12,6 +12,8 @@ sum alone, however it came about.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from monitor.events import Int64s
@@ -21,10 +23,16 @@ SUM_LIMBS, SQUARE_LIMBS = 2, 3
 ROWS_AT_ONCE = 1 << 22
 """Rows whose limbs `limbs_of` makes at once."""
 _LOW = (1 << SUM_BITS) - 1
+_FEW = 64
+"""Numbers for which Python's integers are faster than arrays: a pane of a sparse stream has few."""
 
 
 def limbs_of(units: Int64s) -> tuple[Int64s, Int64s]:
     """Sum and sum of squares of `units` (n, series), n <= ROWS_AT_ONCE: normalised limbs (2, series), (3, series)."""
+    if units.size <= _FEW:
+        columns = units.T.tolist()
+        of_squares = [sum(unit * unit for unit in column) for column in columns]
+        return split(list(map(sum, columns)), SUM_LIMBS, SUM_BITS), split(of_squares, SQUARE_LIMBS, SQUARE_BITS)
     high, low = units >> SUM_BITS, units & _LOW
     sums = normalised(np.stack([low.sum(axis=0), high.sum(axis=0)]), SUM_BITS)
     # (high 2**20 + low)**2 = high**2 2**40 + high low 2**21 + low**2, each put where its bits belong
@@ -35,6 +43,14 @@ def limbs_of(units: Int64s) -> tuple[Int64s, Int64s]:
         highs >> 16,
     ]
     return sums, normalised(np.stack(squares), SQUARE_BITS)
+
+
+def split(numbers: Sequence[int], limbs: int, bits: int) -> Int64s:
+    """Return the normalised limbs (limbs, series) of whole numbers."""
+    low, last = (1 << bits) - 1, limbs - 1
+    return np.array(
+        [[n >> bits * k if k == last else n >> bits * k & low for n in numbers] for k in range(limbs)], dtype=np.int64
+    )
 
 
 def normalised(limbs: Int64s, bits: int) -> Int64s:

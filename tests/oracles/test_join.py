@@ -286,6 +286,14 @@ def change_of(joined: Joined) -> Change:
 
 
 def cohorts_of(join: Join) -> list[Cohort]:
+    """The cohorts, which are the same as columns."""
+    columns = join.cohort_columns()
+    rows = zip(*(column.tolist() for column in columns[1:]), strict=True)
+    ends = {one.end for one in join.cohorts if one.end is not None}
+    assert [(start, end if end in ends else None, *rest) for start, end, *rest in rows] == [
+        (c.start, c.end, c.predictions, c.labelled, c.closed is None) for c in join.cohorts
+    ]
+    assert not join.cohorts or columns.first == join.cohorts[0].number
     return [Cohort(c.start, c.end, c.predictions, c.labelled, c.closed) for c in join.cohorts]
 
 
@@ -470,6 +478,7 @@ def test_forgotten_cohorts_are_those_that_have_closed() -> None:
     assert all(cohort.closed for cohort in join.cohorts)
     join.forget_before(numbers[3])
     assert [cohort.number for cohort in join.cohorts] == numbers[3:]
+    assert len(cohorts_of(join)) == len(numbers) - 3
     join.forget_before(numbers[-1] + 1)
     assert [cohort.number for cohort in join.cohorts] == numbers[-1:]
     again = restored(SPEC, SIZES, encoded(join), {})

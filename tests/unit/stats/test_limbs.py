@@ -39,6 +39,18 @@ def test_normalised_limbs_say_nothing_of_the_parts(values: list[int], cut: int) 
         assert (added[:-1] < 1 << bits).all()
 
 
+@given(st.lists(units, min_size=1, max_size=4), st.integers(1, 30))
+def test_few_numbers_have_the_limbs_that_many_have(series: list[list[int]], rows: int) -> None:
+    """Few are added up otherwise than many: rows of zeros, which make many of few, change no limb."""
+    few = np.zeros((rows, len(series)), dtype=np.int64)
+    for k, values in enumerate(series):
+        few[: len(values), k] = values[:rows]
+    many = np.concatenate([few, np.zeros((100, len(series)), dtype=np.int64)])
+    for limbs, same in zip(limbs_of(few), limbs_of(many), strict=True):
+        assert limbs.dtype == same.dtype
+        assert limbs.tolist() == same.tolist()
+
+
 @settings(max_examples=10)
 @given(st.integers(-LARGEST, LARGEST))
 def test_no_limb_overflows_before_two_to_the_35_rows(value: int) -> None:
