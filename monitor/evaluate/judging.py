@@ -71,6 +71,7 @@ class Judge:
         self._coverage = Coverage(rules, contract, self._rule_set)
         self._past.keep(max([0, *(trigger.max_ms for trigger in rules.retraining)]), contract.pane_ms)
         self._timetable = Timetable(rules)
+        self._alerts.use(rules.interval_ms)
         if first:
             self._retraining = Retraining(rules)
         else:

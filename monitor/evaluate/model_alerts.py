@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from monitor.config.resolved import Rule
 from monitor.evaluate.lifecycle import FOREVER, AlertState, Status, advance, fingerprint, stand_alone
-from monitor.evaluate.named import NO_NAMES, NOTHING, Names
+from monitor.evaluate.named import FIRST_MS, NO_NAMES, NOTHING, Names
 from monitor.evaluate.saved_alerts import alert_of, value_of
 from monitor.evaluate.state import AlertValue
 from monitor.events import StreamName, Verdict
@@ -51,11 +51,16 @@ class ModelAlerts:
 
     def __init__(self, columns: Columns = lambda _: ()) -> None:
         self._columns = columns
+        self._interval_ms = FIRST_MS
         self._states: dict[str, AlertState] = {}
         self._firing: dict[tuple[str, StreamName], set[str]] = {}
         """Fingerprints of those that fire, by alert and stream."""
         self._fingerprints: dict[tuple[tuple[str, str], ...], str] = {}
         """Fingerprints of all that rules have selected, by labels: a digest takes longer than a quiet judgement."""
+
+    def use(self, interval_ms: int) -> None:
+        """Go by judgements that are so far apart."""
+        self._interval_ms = interval_ms
 
     # ------------------------------------------------------------------ judging
 
@@ -98,7 +103,8 @@ class ModelAlerts:
         """Move those that are alone, by fingerprint, but for some that have been published at this judgement."""
         for alert in self.firing():
             if alert.fingerprint not in but and self._is_alone(alert):
-                has_news = alert.state == "firing" and alert.named.due <= at and self._has_news(alert)
+                is_looked_at = alert.state == "firing" and alert.named.is_looked_at(at, self._interval_ms)
+                has_news = is_looked_at and self._has_news(alert)
                 after, says = stand_alone(alert, has_news)
                 if says is not None:
                     self._put(after)
@@ -148,8 +154,8 @@ class ModelAlerts:
 
     def next_update(self, at: int) -> int:
         """When, after the judgement `at`, names become due if nothing changes; FOREVER if there are none."""
-        waiting = (a for a in self.firing() if a.state == "firing" and a.named.due > at and self._is_alone(a))
-        return min((alert.named.due for alert in waiting if self._has_news(alert)), default=FOREVER)
+        waiting = (a for a in self.firing() if a.state == "firing" and self._is_alone(a))
+        return min((alert.named.next_look(at) for alert in waiting if self._has_news(alert)), default=FOREVER)
 
     # ------------------------------------------------------------------ other rules, snapshots
 

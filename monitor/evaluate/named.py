@@ -2,7 +2,8 @@
 
 A list of names grows while an alert fires. What it holds at first is in the message by which the alert begins; what is
 named later is in updates. The first one waits for FIRST_MS of event time, and each twice as long as the one before, so
-never is more than one due.
+never is more than one due. Whether there is something new is looked at every FIRST_MS, because finding the columns of a
+change takes longer than a judgement.
 """
 
 from __future__ import annotations
@@ -40,10 +41,14 @@ class Named(msgspec.Struct, frozen=True, array_like=True):
     at: int = 0
     updates: Annotated[int, msgspec.Meta(ge=0, le=40)] = 0
 
-    @property
-    def due(self) -> int:
-        """From when on an update may be published, ms."""
-        return self.at + (FIRST_MS << self.updates)
+    def is_looked_at(self, at: int, interval_ms: int) -> bool:
+        """Return true if an update may be published at the judgement `at` (ms). `interval_ms`: between judgements."""
+        return at >= self.at + (FIRST_MS << self.updates) and (at - self.at) % FIRST_MS < interval_ms
+
+    def next_look(self, at: int) -> int:
+        """The first time behind the judgement `at` (ms) for which the next judgement from there on is looked at."""
+        since = max((FIRST_MS << self.updates), at + 1 - self.at)
+        return self.at + -(-since // FIRST_MS) * FIRST_MS
 
     def joined(self, names: Iterable[str]) -> Named:
         """With alerts that are under it now; those that come together stand by name."""

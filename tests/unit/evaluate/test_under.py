@@ -104,7 +104,7 @@ class Life:
             self.violated.append(violated)
 
 
-def expected(subjects: Sequence[Subject], history: History) -> list[list[Said]]:
+def expected(subjects: Sequence[Subject], history: History, interval: int) -> list[list[Said]]:
     """What is to be published at each judgement, each alert by itself from the lives of all."""
     lives = {subject: Life(subject, history) for subject in subjects}
     above = {s: [o for o in subjects if o.rule.alert == s.rule.under and o.stream == s.stream] for s in subjects}
@@ -124,7 +124,7 @@ def expected(subjects: Sequence[Subject], history: History) -> list[list[Said]]:
                 if sent is None and alone and life.violated[k]:
                     sent, known, updates = at, len(names), 0
                     found[k].append(Said(at, key, "firing", episode, tuple(names), ()))
-                elif sent is not None and alone and known < len(names) and at >= sent + FIRST_MS * 2**updates:
+                elif sent is not None and alone and known < len(names) and is_due(at - sent, updates, interval):
                     found[k].append(Said(at, key, "updated", episode, tuple(names), tuple(names[known:])))
                     sent, known, updates = at, len(names), updates + 1
             else:
@@ -132,6 +132,11 @@ def expected(subjects: Sequence[Subject], history: History) -> list[list[Said]]:
                     found[k].append(Said(at, key, "resolved", life.fires[k - 1], tuple(names), ()))
                 names, sent = [], None
     return [sorted(each) for each in found]
+
+
+def is_due(passed: int, updates: int, interval: int) -> bool:
+    """Whether a multiple of FIRST_MS that is long enough lies at this judgement, or between it and the one before."""
+    return any(passed - interval < k * FIRST_MS <= passed for k in range(2**updates, passed // FIRST_MS + 1))
 
 
 @st.composite
@@ -162,40 +167,51 @@ def histories(draw: st.DrawFn) -> tuple[list[Subject], History]:
     return subjects, history
 
 
+def some_alerts(interval: int) -> ModelAlerts:
+    """Alerts that are judged so many minutes apart."""
+    alerts = ModelAlerts()
+    alerts.use(interval * MINUTE)
+    return alerts
+
+
 def judged(answers: Answers) -> list[tuple[Rule, Verdict]]:
     return [(subject.rule, subject.verdict(violated)) for subject, violated in answers.items()]
 
 
 @settings(max_examples=300, deadline=None)
-@given(histories(), st.integers(0, 30))
-def test_what_is_published_is_what_all_lives_together_give(made: tuple[list[Subject], History], restart: int) -> None:
+@given(histories(), st.integers(0, 30), st.sampled_from([1, 2, 5]))
+def test_what_is_published_is_what_all_lives_together_give(
+    made: tuple[list[Subject], History], restart: int, interval: int
+) -> None:
     """However the alerts stand above each other, restarted at any judgement, and updates at their times."""
     subjects, history = made
-    alerts, of = ModelAlerts(), list({subject.rule.alert: subject.rule for subject in subjects}.values())
+    alerts, of = some_alerts(interval), list({subject.rule.alert: subject.rule for subject in subjects}.values())
     published = []
     for k, (at, answers) in enumerate(history):
         if k == restart:
-            before, alerts = alerts.state(of), ModelAlerts()
+            before, alerts = alerts.state(of), some_alerts(interval)
             alerts.restore(before, of, "m")
             assert alerts.state(of) == before
         published.append(sorted(said(alerts.judge(at, judged(answers)))))
-    assert published == expected(subjects, history)
+    assert published == expected(subjects, history, interval * MINUTE)
 
 
 @settings(max_examples=200, deadline=None)
 @given(histories())
 def test_a_run_of_judgements_may_be_passed_over_up_to_the_next_update(made: tuple[list[Subject], History]) -> None:
-    """Without verdicts nothing is published but at the times that `next_update` gives, and there something is."""
+    """Without verdicts nothing is published but where `next_update` says, as at every minute of an hour and a half."""
     _, history = made
-    alerts = ModelAlerts()
+    slow, fast = some_alerts(1), some_alerts(1)
     for at, answers in history:
-        alerts.judge(at, judged(answers))
-    at = history[-1][0]
-    while (due := alerts.next_update(at)) < 1 << 62:
-        assert not any(alerts.judge(time, []) for time in (at + 1, due - 1) if at < time < due)
-        assert {t.status for t in alerts.judge(due, [])} == {"updated"}
-        at = due
-    assert alerts.judge(at + (1 << 40), []) == []
+        slow.judge(at, judged(answers))
+        fast.judge(at, judged(answers))
+    at, end = history[-1][0], history[-1][0] + 90 * MINUTE
+    wanted = [one for time in range(at + MINUTE, end + 1, MINUTE) for one in said(slow.judge(time, []))]
+    found: list[Said] = []
+    while (at := fast.next_update(at)) <= end:
+        found += said(fast.judge(at, []))
+    assert found == wanted
+    assert all(one.status == "updated" for one in found)
 
 
 @given(rules())
