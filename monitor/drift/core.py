@@ -35,6 +35,8 @@ from monitor.panes.grid import Grid
 from monitor.stats.exact import significant
 
 BLOCK_ROWS = 10
+_MOST_LENGTHS = 1000
+"""Lengths of windows whose inflation is remembered."""
 _NO_SUMS = np.zeros(0, dtype=np.int64)
 _DEVIATION_OF_RANKS = 1.0233267079464885
 """√(1/12) · 2√π."""
@@ -89,6 +91,7 @@ class Drift:
         self._tables = ScoreTables(grid, reference)
         self._cells = ColumnCells(grid, reference)
         self._null = Null(moments)
+        self._factors_of: dict[int, Float64s] = {}
         self._mean = self._tables.sums(reference) / max(rows, 1)
         series = len(grid.series)
         parts = group_slices(series)
@@ -96,7 +99,7 @@ class Drift:
         self._moment_rows = moments.rows
         self._deviation = deviations(moments)
         self._families = [
-            Family(group, moments.rows, group_scores(part, series), self._mean, self._null)
+            Family(moments, group, group_scores(part, series), self._mean, self._null)
             for group, part in zip(moments.groups, parts, strict=True)
         ]
         self._pairs = [
@@ -172,8 +175,12 @@ class Drift:
 
     def _factors(self, n: int) -> Float64s:
         """The inflation of each score in windows of n rows, the reference's own part included."""
-        own = n / (n + self._rows)
-        return (1.0 - own) * self._null.inflation(n) + own * self._null.inflation(self._rows)
+        if n not in self._factors_of:
+            if len(self._factors_of) >= _MOST_LENGTHS:
+                self._factors_of.clear()
+            own = n / (n + self._rows)
+            self._factors_of[n] = (1.0 - own) * self._null.inflation(n) + own * self._null.inflation(self._rows)
+        return self._factors_of[n]
 
     def _inflation(self, n: int) -> Float64s:
         """The inflation of each column in windows of n rows: the larger of its scores'."""

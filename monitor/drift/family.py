@@ -6,6 +6,8 @@ with the reference's own error inside. T² is the sum of their squares. Because 
 nearly a gamma distribution of mean tr A and variance 2 tr A², with A = W R Wᵀ; rows that depend on each other make R
 larger (`null.py`).
 
+A covariance of m rows fits these better than any others, so T² is larger by m / (m - p), as of the F distribution; and
+rows whose scores have heavy tails make T² of short windows vary more, by what the reference's own blocks show.
 Scores of fourth moment above 8 take no part: a single row would decide them, and columns are looked at alone, too.
 H. Hotelling, The generalization of Student's ratio, 1931.
 """
@@ -16,24 +18,35 @@ import numpy as np
 
 from monitor.drift.evidence import LEAST, of_chi_square
 from monitor.drift.linear import cholesky, inverse_of_lower, times
-from monitor.drift.moments import GroupMoments
+from monitor.drift.moments import GroupMoments, Moments
 from monitor.drift.null import Null
 from monitor.events import Float64s, Int64s
 from monitor.stats.exact import total
 
 _SHRINK = 0.05
 _MOST_KURTOSIS = 8.0
+_ROWS_A_SCORE = 3
+"""Rows of the reference for each score, at least; else spreads are left out, and then all."""
+_FEWEST_BLOCKS = 30
+_MOST_LENGTHS = 1000
+"""Lengths of windows whose law is remembered."""
+_WITHOUT_ERROR = 1 << 62
+"""Rows of a reference whose own error is nothing."""
 
 
 class Family:
     """T² of one group. `places`: of its scores among all. `mean`: of a row in the reference, all scores (width,)."""
 
-    def __init__(self, moments: GroupMoments, rows: int, places: Int64s, mean: Float64s, null: Null) -> None:
-        own = mean[places]
-        covariance = moments.second / rows - own[:, np.newaxis] * own
+    def __init__(self, moments: Moments, group: GroupMoments, places: Int64s, mean: Float64s, null: Null) -> None:
+        rows, own = moments.rows, mean[places]
+        covariance = group.second / rows - own[:, np.newaxis] * own
         variance = np.diag(covariance).copy()
-        kurtosis = moments.fourth / rows / np.maximum(variance * variance, 1e-300)
+        kurtosis = group.fourth / rows / np.maximum(variance * variance, 1e-300)
         usable = np.flatnonzero((variance > 0) & (kurtosis < _MOST_KURTOSIS))
+        if len(usable) * _ROWS_A_SCORE > rows:
+            usable = usable[usable < len(places) // 2]
+        if len(usable) * _ROWS_A_SCORE > rows:
+            usable = usable[:0]
         self._places, self._mean = places[usable], own[usable]
         self._deviation = np.sqrt(variance[usable])
         self._correlation = covariance[np.ix_(usable, usable)] / (self._deviation[:, np.newaxis] * self._deviation)
@@ -41,6 +54,9 @@ class Family:
         self._whitener = inverse_of_lower(cholesky(shrunk))
         self._null = null
         self._by_factors: dict[bytes, tuple[float, float]] = {}
+        self._laws: dict[tuple[int, int], tuple[float, float]] = {}
+        self._unseen = rows / (rows - len(usable)) if len(usable) else 1.0
+        self._excess = self._excess_of(moments)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -62,6 +78,16 @@ class Family:
         white = times(gaps, self._whitener.T)
         return total(white * white)
 
+    def _excess_of(self, moments: Moments) -> float:
+        """Return n times the excess of the variance of T² in the reference's blocks of n rows over a normal one's."""
+        if not len(self) or len(moments.block_rows) < _FEWEST_BLOCKS:
+            return 0.0
+        n = int(moments.block_rows[0])
+        _, usual = self._of_factors(self._null.inflation(n)[self._places])
+        found = self.squares(moments.block_sums, moments.block_rows, _WITHOUT_ERROR)
+        gap = found - total(found[np.newaxis])[0] / len(found)
+        return max(0.0, n * (float(total((gap * gap)[np.newaxis])[0]) / len(found) - usual))
+
     def needed(self, limit: float, n: int, m: int) -> float:
         """Return the length of a whitened mean shift, in its deviations, at which the mean of T² has the limit as z."""
         mean, variance = self._law(n, m)
@@ -71,8 +97,18 @@ class Family:
 
     def _law(self, n: int, m: int) -> tuple[float, float]:
         """Mean and variance of T² by chance."""
-        own = n / (n + m)  # the reference's part of the variance
-        factors = (1.0 - own) * self._null.inflation(n)[self._places] + own * self._null.inflation(m)[self._places]
+        if (n, m) not in self._laws:
+            if len(self._laws) >= _MOST_LENGTHS:
+                self._laws.clear()
+            own = n / (n + m)  # the reference's part of the variance
+            factors = (1.0 - own) * self._null.inflation(n) + own * self._null.inflation(m)
+            mean, variance = self._of_factors(factors[self._places])
+            mean, variance = mean * self._unseen, variance * self._unseen**3
+            self._laws[n, m] = mean, variance + self._excess / n
+        return self._laws[n, m]
+
+    def _of_factors(self, factors: Float64s) -> tuple[float, float]:
+        """Mean and variance of T² whose scores vary by these factors more than independent rows'."""
         key = factors.tobytes()
         if key not in self._by_factors:
             root = np.sqrt(factors)

@@ -3,21 +3,23 @@
 Rows that depend on those before them make sums vary more than as many independent ones, up to (1 + ρ) / (1 - ρ) times
 with a first-order correlation ρ. The *inflation* of n rows is that factor: the variance of sums of stretches of n rows,
 over n times the variance of a row. It is measured on stretches of the reference that follow each other, of 10, 20, 40
-rows and so on, as long as there are sixteen of them; longer ones are taken from the largest measured. One whose excess
-over 1 is within twice its own error counts as 1: rows without dependence are not punished for chance.
+rows and so on, as long as there are sixteen of them; longer ones are taken from the largest measured. A factor that
+chance alone could give, were rows independent, counts as 1.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from monitor.drift.evidence import of_chi_square
 from monitor.drift.moments import Moments, deviations
 from monitor.events import Float64s, Int64s
 from monitor.stats.exact import total
 
 _FEWEST = 16
 """Stretches from which a variance is taken, at least."""
-_ERRORS = 2.0
+_CLEAR = 4.0
+"""The z from which a factor is believed: there are as many as scores and lengths."""
 MOST_OF_A_PIECE = 8
 """Independent pieces that a reference needs; with fewer its null is unverified."""
 
@@ -55,8 +57,9 @@ def _measured(moments: Moments, variance: Float64s) -> tuple[Int64s, Float64s]:
         gap = sums - whole * (length / count)
         spread = total((gap * gap).T) / (len(sums) - 1)
         excess = np.where(variance > 0, spread / np.maximum(variance * length, 1e-300), 1.0)
-        error = _ERRORS * np.sqrt(2.0 / (len(sums) - 1))
-        factor = np.where(excess > 1.0 + error, excess * (1.0 + error / 2), 1.0)
+        degrees = float(len(sums) - 1)
+        is_clear = of_chi_square(excess * degrees, np.full(len(excess), degrees)) > _CLEAR
+        factor = np.where(is_clear, excess * (1.0 + np.sqrt(2.0 / degrees)), 1.0)
         lengths.append(length)
         factors.append(np.maximum(factor, factors[-1]))
         even = len(sums) // 2 * 2
