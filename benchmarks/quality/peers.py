@@ -8,6 +8,7 @@ alibi-detect (0.13.0) takes no part: it needs numpy below 2, and so no environme
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any, Final
@@ -31,21 +32,22 @@ def river(case: Case) -> list[Alarm]:
             if value == value:
                 adwin.update(value)
                 if adwin.drift_detected and row > 0:
-                    found.append(Alarm(row, name, (name,)))
+                    found.append(Alarm(row, name, (name,), until=row))
     return sorted(found, key=lambda alarm: alarm.row)
 
 
 def evidently(case: Case) -> list[Alarm]:
-    """Evidently's DataDriftPreset: drift of the data is that of at least half of the columns."""
+    """Evidently's DriftedColumnsCount, by which its DataDriftPreset decides: drift of at least half of the columns."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
+    from evidently.metrics import DriftedColumnsCount
 
     columns = case.columns
     definition = DataDefinition(numerical_columns=list(columns.numeric), categorical_columns=list(columns.categorical))
 
     def finds(reference: Any, window: Any) -> bool:
         both = [Dataset.from_pandas(frame, data_definition=definition) for frame in (window, reference)]
-        counted = Report([DataDriftPreset()]).run(*both).dict()["metrics"][0]
+        counted = Report([DriftedColumnsCount()]).run(*both).dict()["metrics"][0]
         return bool(counted["value"]["share"] >= 0.5)
 
     return _by_window(case, finds)
@@ -53,6 +55,7 @@ def evidently(case: Case) -> list[Alarm]:
 
 def nannyml(case: Case) -> list[Alarm]:
     """NannyML's UnivariateDriftCalculator: the Jensen-Shannon distance of any column above its threshold."""
+    os.environ.setdefault("NML_DISABLE_USAGE_LOGGING", "1")  # else it reports every call to its makers
     from nannyml import UnivariateDriftCalculator
 
     reference, live = _frames(case.columns, case.reference)
@@ -63,12 +66,17 @@ def nannyml(case: Case) -> list[Alarm]:
     of_windows = found.loc[found[("chunk", "chunk", "period")] == "analysis"]
     alerts = of_windows.xs("alert", axis=1, level=2).to_numpy().any(axis=1)
     ends = of_windows[("chunk", "chunk", "end_index")].to_numpy()
-    return [Alarm(int(end) + 1, "nannyml") for end, alert in zip(ends, alerts, strict=True) if alert]
+    return [_of_window(int(end) + 1) for end, alert in zip(ends, alerts, strict=True) if alert]
 
 
 def _by_window(case: Case, finds: Callable[[Any, Any], bool]) -> list[Alarm]:
     reference, live = _frames(case.columns, case.reference)
-    return [Alarm(end, "window") for end, window in _windows(live) if finds(reference, window)]
+    return [_of_window(end) for end, window in _windows(live) if finds(reference, window)]
+
+
+def _of_window(end: int) -> Alarm:
+    """An alarm that stands until the next window ends."""
+    return Alarm(end, "window", until=end + WINDOW)
 
 
 def _windows(live: Any) -> Iterator[tuple[int, Any]]:

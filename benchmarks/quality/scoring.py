@@ -155,7 +155,7 @@ def periodic(outcomes: Outcomes) -> list[Outcome]:
     rows, alarms = sum(o.rows for o in outcomes), sum(len(o.firing) for o in outcomes)
     found, start, places = [], 0, [round((k + 0.5) * rows / alarms) for k in range(alarms)]
     for outcome in outcomes:
-        own = tuple(Alarm(place - start, "periodic") for place in places if start < place <= start + outcome.rows)
-        found.append(replace(outcome, alarms=own))
+        own = [place - start for place in places if start < place <= start + outcome.rows]
+        found.append(replace(outcome, alarms=tuple(Alarm(row, "periodic", until=row) for row in own)))
         start += outcome.rows
     return found
