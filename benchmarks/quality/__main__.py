@@ -61,7 +61,7 @@ def main() -> None:
 def peers_of(text: str) -> list[str]:
     """The others that take part; who can't is named."""
     gone = left_out()
-    chosen = {"all": [*PEERS, *gone], "none": []}.get(text) or text.split(",")
+    chosen = {"all": [*PEERS, *gone], "none": []}.get(text, text.split(","))
     unknown = set(chosen) - PEERS.keys() - gone.keys()
     if unknown:
         raise SystemExit(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")

@@ -25,9 +25,9 @@ class Columns:
         lengths = [*map(len, self.numeric.values()), *map(len, self.categorical.values())]
         return lengths[0]
 
-    def matrix(self, start: int = 0) -> Float64s:
-        """The numeric columns, shape (rows from `start` on, columns)."""
-        return np.stack([values[start:] for values in self.numeric.values()], axis=1)
+    def matrix(self) -> Float64s:
+        """The numeric columns, shape (rows, columns)."""
+        return np.stack(list(self.numeric.values()), axis=1)
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,8 @@ def rows_of(columns: Columns, model: ModelConfig, step_ms: int) -> Rows:
     """Columns as rows of a model; NaN is a missing cell, and so is an empty category."""
     stream = model.contract.streams[0]
     n = len(columns)
-    numeric = np.zeros((n, 0)) if not columns.numeric else columns.matrix()
+    of_numbers = [columns.numeric[name] for name in stream.numeric_series]
+    numeric = np.stack(of_numbers, axis=1) if of_numbers else np.zeros((n, 0))
     states = np.where(np.isnan(numeric), CellState.NULL, CellState.VALID).astype(np.uint8)
     texts = tuple(columns.categorical[name] for name in stream.categorical_series)
     gaps = [[CellState.VALID if text else CellState.NULL for text in values] for values in texts]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from benchmarks.quality import scoring
-from benchmarks.quality.__main__ import score
+from benchmarks.quality.__main__ import peers_of, score
 from benchmarks.quality.cases import Alarm, Case, Columns, Name, Outcome
-from benchmarks.quality.engine import alarms_of, config_of, read_alarms
+from benchmarks.quality.engine import alarms_of, config_of, read_alarms, rows_of
 from benchmarks.quality.parts import lines
 from benchmarks.quality.peers import river
 from benchmarks.quality.streams import BEFORE, case_of, ks, mid_rank
@@ -204,12 +204,34 @@ def test_a_step_is_an_alarm_behind_it_through_the_engine_and_by_river() -> None:
     assert all(alarm.row % 10 == 0 for alarm in alarms_of(case))  # a message's time is the end of a pane
 
 
+def test_values_stand_under_their_columns_names() -> None:
+    """A model sorts its columns by name."""
+    case = Case(Columns({"f2": np.full(20, 2.0), "f10": np.full(20, 10.0)}, {"d": ["d"] * 20, "c": ["c"] * 20}), 10)
+    model = load(config_of(case), "alerts.yaml").models[0]
+    rows, stream = rows_of(case.columns, model, 1_000), model.contract.streams[0]
+    assert dict(zip(stream.numeric_series, rows.numeric[0].tolist(), strict=True)) == {"f2": 2.0, "f10": 10.0}
+    assert dict(zip(stream.categorical_series, (texts[0] for texts in rows.categorical), strict=True)) == {
+        "d": "d",
+        "c": "c",
+    }
+
+
 def test_streams_that_are_not_there_are_left_out_by_name() -> None:
     """A line then has no figure, and says why."""
     (line,) = [line for line in lines(NOWHERE) if line.label == "null insects: false alarms per 10,000"]
     (one,) = score([line], NOWHERE, 0.01, 1, ())
     assert one.ours is None
     assert one.why == "insects_regime_b.parquet is not there"
+
+
+def test_peers_are_chosen_by_name_and_those_that_are_not_there_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """River is a part of the project, so it is always there; a name that nobody has is refused."""
+    assert peers_of("none") == []
+    assert peers_of("river") == ["river"]
+    assert "river" in peers_of("all")
+    assert "alibi-detect is left out: it needs numpy below 2" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="no such peer: rivers"):
+        peers_of("rivers")
 
 
 BOUNDS = {
