@@ -196,14 +196,18 @@ def _why_of_labels(rule: Rule, performance: Performance | None) -> tuple[Reason,
     """The first reason that holds of a rule on performance."""
     if performance is None or not performance.counters["joined"]:
         return "no_labels", "no label has met its prediction"
-    most = performance.views.most_labels(rule)
-    if most is None:
+    if performance.views.most_labels(rule) is None:
         return "no_window", f"no window ({rule.window.name}) has ended"
-    if rule.comparison.needs_reference_spread and performance.reference is None:
+    compares = rule.comparison.needs_reference_spread
+    if compares and performance.reference is None:
         return "no_reference", f"no reference: {performance.reference_labels} of {performance.wanted} labels"
+    behind = performance.reference_end if compares else None
+    most = performance.views.most_labels(rule, behind)
+    if most is None:
+        return "no_window", f"no window ({rule.window.name}) behind the reference has ended"
     if most < rule.min_labels:
         return "few_labels", f"no window with min_labels={rule.min_labels} (the largest has {most})"
-    if (best := performance.views.best_coverage(rule)) is not None:
+    if (best := performance.views.best_coverage(rule, behind)) is not None:
         remedy = "maturity: provisional would judge it"
         return "immature", f"no window is mature: at most {best:.0%} of predictions have a label; {remedy}"
     slices = 0 if performance.reference is None else performance.reference.slices

@@ -148,7 +148,7 @@ class Performance:
         complete = first_complete(self._join.cohorts, self._spec.mature, now)
         self.outcomes.has_begun = self.outcomes.has_begun or bool(complete)
         if self.reference is None:
-            self.reference = make_reference(complete, self._pairs, self.wanted)
+            self.reference = make_reference(complete, self._pairs, self.wanted, now)
             if self.reference is not None:
                 self.views.judge_again()
 
@@ -175,7 +175,12 @@ class Performance:
 
     def take_moved(self) -> MovedWindows:
         """Take the windows that rules are to be judged on: those that have moved since the last call."""
-        return self.views.take_moved(self.spread)
+        return self.views.take_moved(self.spread, self.reference_end)
+
+    @property
+    def reference_end(self) -> int | None:
+        """Where the cohorts end that the reference was made of, ms; None if it was not made of cohorts."""
+        return None if self.reference is None or self._labelled is not None else self.reference.end
 
     @property
     def reference_labels(self) -> int:

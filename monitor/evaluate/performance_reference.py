@@ -139,10 +139,12 @@ def reference_of_file(labelled: LabelledReference, grid: Grid, coding: Coding) -
     return PerformanceReference(labelled.pairs[0].first_time, labelled.pairs[-1].last_time, labelled.rows, slices)
 
 
-def make_reference(complete: Sequence[Cohort], pairs: CohortPairs, wanted: int) -> PerformanceReference | None:
+def make_reference(
+    complete: Sequence[Cohort], pairs: CohortPairs, wanted: int, now: int
+) -> PerformanceReference | None:
     """Return the reference of the first of these cohorts that have `wanted` labels; None if they have not, or no grid.
 
-    Cohorts whose pairs were lost are passed over.
+    Cohorts whose pairs were lost are passed over. One that closed before its end counts up to `now`, ms.
     """
     chosen, labels = list[Cohort](), 0
     for cohort in complete:
@@ -163,4 +165,4 @@ def make_reference(complete: Sequence[Cohort], pairs: CohortPairs, wanted: int) 
             held, of = [], 0
     if held and (rest := pairs.sum_of(held)) is not None:
         slices = [*slices[:-1], slices[-1] + rest] if slices else [rest]
-    return PerformanceReference(chosen[0].start, chosen[-1].end or chosen[-1].start, labels, slices)
+    return PerformanceReference(chosen[0].start, chosen[-1].end or now, labels, slices)

@@ -17,7 +17,8 @@ The rules of this file:
   block since then has no verdict.
 - A rule on performance is judged on the newest window that is complete enough for it (`performance.py`), and if that
   has changed since. With a confidence its whole interval has to be beyond the threshold; without an interval there is
-  no verdict.
+  no verdict. One that compares with reference_mean or reference_std gives no verdict on a window that starts before the
+  end of the cohorts that the reference was made of: nothing is judged by itself.
 - Value and threshold are rounded to 12 significant digits before they are compared.
 - Labels are the rule's own, then alertname, model, metric, and column (with detector or quantile) or stream. Selectors
   see all of these, and the stream of every column.
@@ -317,6 +318,9 @@ def _of_performance(compiled: _Compiled, judgement: Judgement) -> Iterator[_Inst
     if moved is None or window is None:
         return
     observation, labelled = window.observation, window.observation.labelled
+    behind = moved.reference_end if compiled.comparison.needs_reference_spread else None
+    if behind is not None and observation.start < behind:
+        return
     for name, extra in _averages(metric, compiled.comparison, observation.totals):
         interval = window.interval(name, rule.confidence or CONFIDENCE)
         shown = {} if interval is None else {metric: interval}

@@ -84,11 +84,15 @@ class MovedWindow(NamedTuple):
 
 
 class MovedWindows(NamedTuple):
-    """What rules on performance are judged on. `spread`: reference_mean and reference_std, by metric and labels."""
+    """What rules on performance are judged on. `spread`: reference_mean and reference_std, by metric and labels.
+
+    `reference_end`: where the cohorts end that the reference was made of, ms; None if it was not made of cohorts.
+    """
 
     windows: Mapping[RuleKey, MovedWindow]
     spread: Spread
     baseline: Mapping[str, float]
+    reference_end: int | None
 
 
 class WindowViews:
@@ -148,7 +152,7 @@ class WindowViews:
             self._tables[name] = table_of(spec, cohorts, changes, self._spec.mature, self.to_ms)
         return self._tables[name]
 
-    def take_moved(self, spread: Spread) -> MovedWindows:
+    def take_moved(self, spread: Spread, reference_end: int | None) -> MovedWindows:
         """Take the windows that rules are to be judged on: those that have moved since the last call."""
         found: dict[RuleKey, MovedWindow] = {}
         for key in self._keys:
@@ -159,7 +163,7 @@ class WindowViews:
             if self._judged.get(key) != seen:
                 self._judged[key] = seen
                 found[key] = self._moved(window)
-        return MovedWindows(found, spread, self._spec.baseline)
+        return MovedWindows(found, spread, self._spec.baseline, reference_end)
 
     def _moved(self, window: PerformanceWindow) -> MovedWindow:
         vector = self._pairs.sum_of(window.cohorts)
@@ -231,18 +235,25 @@ class WindowViews:
 
     # ------------------------------------------------------------------ why a rule is never judged
 
-    def most_labels(self, rule: Rule) -> int | None:
-        """Return the most labels that a window of a rule has; None if none has ended."""
-        labels = self._table(rule.window.name).labels
+    def most_labels(self, rule: Rule, start: int | None = None) -> int | None:
+        """Return the most labels that a window of a rule has; None if none has ended. `start`: no earlier ones, ms."""
+        table = self._table(rule.window.name)
+        labels = table.labels if start is None else table.labels[table.start >= start]
         return int(labels.max()) if len(labels) else None
 
-    def best_coverage(self, rule: Rule) -> float | None:
-        """Return the best coverage of a window with enough labels, if none is complete enough for a rule; else None."""
+    def best_coverage(self, rule: Rule, start: int | None = None) -> float | None:
+        """Return the best coverage of a window with enough labels, if none is complete enough for a rule; else None.
+
+        `start`: no earlier ones, ms.
+        """
         key = key_of(rule)
         table = self._table(key.window)
-        if table.newest(key.min_labels, _standings(key.standing)) is not None:
+        newest = table.newest(key.min_labels, _standings(key.standing))
+        if newest is not None and (start is None or newest.start >= start):
             return None
         held = table.labels >= key.min_labels
+        if start is not None:
+            held &= table.start >= start
         return float((table.labels[held] / table.predictions[held]).max()) if held.any() else None
 
     # ------------------------------------------------------------------ state

@@ -94,10 +94,11 @@ class Expected:
 
 @dataclass
 class Reference:
-    """Slices of pairs; `labels`: in all."""
+    """Slices of pairs; `labels`: in all; `last`: number of the last cohort that is in it."""
 
     slices: list[list[Pair]]
     labels: int
+    last: int
     deviations: dict[tuple[str, int], float] = field(default_factory=dict)
 
     @property
@@ -366,7 +367,7 @@ class _Fold:
             slices[-1] = slices[-1] + held
         elif held:
             slices = [held]
-        self._reference = Reference(slices, labels)
+        self._reference = Reference(slices, labels, chosen[-1])
         self._judged.clear()
 
     def _spread_of(self, metric: str, labels: int) -> tuple[float, float] | None:
@@ -494,6 +495,8 @@ class _Fold:
         for name, average in names:
             if name not in seen.series:
                 continue
+            if rule.comparison.needs_reference_spread and self._is_of_reference(window):
+                continue
             threshold = self._threshold(rule, name, window.labels)
             if threshold is None or threshold != threshold:
                 continue
@@ -509,6 +512,10 @@ class _Fold:
                 self._firing ^= {labels}
                 status = "firing" if violated else "resolved"
                 self._transitions.append(Transition(at, status, labels, value, threshold, window))
+
+    def _is_of_reference(self, window: Window) -> bool:
+        """Whether cohorts of a window are in the reference, or older."""
+        return self._reference is not None and min(window.cohorts) <= self._reference.last
 
     def _threshold(self, rule: Rule, name: str, labels: int) -> float | None:
         """The threshold of a rule; None if there is nothing to compare with."""

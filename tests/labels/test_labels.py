@@ -16,6 +16,7 @@ from monitor.evaluate.cohort_pairs import CohortPairs
 from monitor.evaluate.join import Join
 from monitor.evaluate.join_values import Joined, Labels
 from monitor.evaluate.keyed_panes import Coding
+from monitor.evaluate.performance import Performance
 from monitor.evaluate.pieces import Pieces, Table
 from monitor.evaluate.state import PiecesState, WaitingState
 from monitor.evaluate.waiting_labels import WaitingLabels
@@ -23,6 +24,7 @@ from monitor.events import Int64s, Rows
 from monitor.panes.keyed import KeyedRows
 from monitor.panes.rows import take
 from monitor.profile.model_panes import ModelPanes
+from tests.determinism import logs as plain
 from tests.labels import logs, ways
 
 SHORT_S = 50
@@ -65,6 +67,17 @@ def test_the_logs_are_worth_it() -> None:
     assert tasks == set(logs.RULES)
     assert min(counters.values()) >= 1, counters
     assert min(statuses.values()) >= 4, statuses
+
+
+def test_a_rule_without_a_window_behind_its_reference_says_so() -> None:
+    """Windows were judged by other rules, but all overlap what the reference was made of."""
+    engine = plain.replay_of(logs.random_log(12, 30).plain)
+    for batch in plain.pieces(logs.random_log(12, 30).plain, None):
+        engine.feed(batch)
+    engine.finish({})
+    found = {one.rule.alert: one for one in engine._evaluate.models["m"].coverage()}
+    assert [one.why for one in found["Below"].never] == ["no window (events=60) behind the reference has ended"]
+    assert found["Early"].judged
 
 
 # ---------------------------------------------------------------------- planted faults
@@ -141,6 +154,11 @@ def waiting_label_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(WaitingLabels, "state", without_newest)
 
 
+def reference_judged_by_itself(patch: pytest.MonkeyPatch) -> None:
+    """Windows are compared with a reference that was made of them."""
+    patch.setattr(Performance, "reference_end", None)
+
+
 def by_the_oracle(seed: int) -> bool:
     return not ways.as_the_oracle(logs.random_log(seed, SHORT_S))[1]
 
@@ -157,6 +175,7 @@ def by_restarts(seed: int) -> bool:
         (poll_order, by_the_oracle, (5, 11, 15, 16, 17)),
         (late_labels_dropped, by_the_oracle, (1, 5, 7, 11, 13)),
         (correction_only_adds, by_the_oracle, (1, 5, 13, 15, 16)),
+        (reference_judged_by_itself, by_the_oracle, (0, 4, 5, 12, 14)),
         (pieces_without_pane, by_restarts, (34, 62, 79, 97, 100)),
         (waiting_label_lost, by_restarts, (5, 13, 15, 20, 23)),
     ],
