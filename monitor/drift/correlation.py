@@ -3,7 +3,7 @@
 Only whole rows have them, so they are summed over the trace; and within a group of 50 columns, because pairs are many.
 A window's sum of products of n rows, less n times their mean in the reference of m, over the root of their variance
 times n + n²/m, is nearly normal if n is large beside the fourth moment of a product. That is 3.24 of two continuous
-columns, since a rank has 1.8; of two columns that are rarely different from themselves it is in the thousands.
+columns, because a rank has 1.8; of two columns that are rarely different from themselves it is in the thousands.
 """
 
 from __future__ import annotations
