@@ -1,4 +1,4 @@
-"""The shipped alerts.yaml on streams of categories: what it takes, what it finds, and that it is quiet without drift."""
+"""The shipped alerts.yaml on streams of categories: it takes them, finds changes of theirs, and is quiet without."""
 
 from __future__ import annotations
 
