@@ -142,15 +142,27 @@ class Crew:
     def all_joined(self) -> bool:
         return all(JOINED in member.phases for member in self.members)
 
-    def aimed(self, flag: str, patience_s: float) -> Member | None:
-        """The first process seen in a phase within a time."""
+    def hold(self, flag: str, patience_s: float) -> Member | None:
+        """Stop the first process that is met in a phase within a time; it stands still until it is killed."""
         until = time.monotonic() + patience_s
         while time.monotonic() < until:
             for member in self.targets():
-                if flag in member.phases:
+                if flag in member.phases and self._stands_still_in(flag, member):
                     return member
             time.sleep(0.001)
         return None
+
+    @staticmethod
+    def _stands_still_in(flag: str, member: Member) -> bool:
+        """Stop a process, and let it go on if it has left the phase meanwhile: a commit takes some milliseconds."""
+        process = member.process
+        assert process is not None
+        os.kill(process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        if flag in member.phases:
+            return True
+        os.kill(process.pid, signal.SIGCONT)
+        return False
 
     def kill(self, member: Member) -> str | None:
         """SIGKILL; returns the phases in which it struck, or None where the process had just ended by itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,10 +11,13 @@ Kind = Literal["kill", "freeze", "join", "broker_restart", "broker_kill"]
 Aim = Literal["", "commit", "again"]
 """The phase in which a kill is to hit some process: between begin and commit, or folding again; "" hits blindly."""
 
+HITS: Mapping[Aim, str] = {"commit": "kill between begin and commit", "again": "kill while folding again"}
+"""How kills are counted that struck in a phase."""
+
 SETTLING_S = 4.0
 """From the start of the traffic, when all processes are up, to the first fault."""
 GAP_S, AIMED_GAP_S = (2.0, 6.0), (2.0, 4.0)
-"""Between kills; before an aimed one there may be two more seconds until some process is in its phase."""
+"""Between kills; the time for which an aimed one looks for a process in its phase comes on top."""
 AIMED = 0.25
 """Share of kills aimed at each of the two phases; the others strike whoever it is, at whatever it does."""
 STAYS_S = (4.0, 9.0)
@@ -46,6 +50,17 @@ class Fault:
     kind: Kind
     lasts_s: float = 0.0
     aim: Aim = ""
+
+
+def owed(done: Sequence[Fault], counts: Mapping[str, int]) -> Aim:
+    """The phase that fewer kills have struck than were aimed at it, among the faults so far; "" if there is none.
+
+    A kill that strikes nobody in its phase strikes blindly; so a later one that is not aimed makes up for it.
+    """
+    for aim, name in HITS.items():
+        if counts.get(name, 0) < sum(fault.aim == aim for fault in done):
+            return aim
+    return ""
 
 
 def faults(options: Options) -> list[Fault]:

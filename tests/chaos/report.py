@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.chaos.oracle import Verdict
-from tests.chaos.plan import Options
+from tests.chaos.plan import HITS, Options
 
 
 def lacks(options: Options, counts: Mapping[str, int], verdicts: Mapping[str, Verdict]) -> list[str]:
@@ -15,8 +15,7 @@ def lacks(options: Options, counts: Mapping[str, int], verdicts: Mapping[str, Ve
     wanted = {
         "kill": kills,
         "kill at lag": kills // 2,
-        "kill between begin and commit": min(10, kills // 10),
-        "kill while folding again": min(10, kills // 10),
+        **dict.fromkeys(HITS.values(), min(10, kills // 10)),
         "freeze": options.freezes,
         "join": options.joins,
         "leave": options.joins,

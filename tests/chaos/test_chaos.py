@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.broker import Broker
-from tests.chaos.plan import Options, faults
+from tests.chaos.plan import HITS, Fault, Options, faults, owed
 from tests.chaos.report import table
 from tests.chaos.run import Chaos
 
@@ -36,6 +36,15 @@ def test_kills_freezes_and_joins_change_no_byte(own_broker: Broker, tmp_path: Pa
     assert report["problems"] == []
     assert report["topics"]["alerts"]["found"] > 100
     assert report["heartbeats"] > 0
+
+
+def test_a_kill_that_missed_its_aim_is_made_up_for() -> None:
+    """The next ones that are not aimed are aimed there, until as many have hit as were to."""
+    done = [Fault(1.0, "kill", aim="commit"), Fault(3.0, "kill"), Fault(4.0, "freeze"), Fault(5.0, "kill", aim="again")]
+    assert owed([], {}) == ""
+    assert owed(done[:1], {}) == "commit"
+    assert owed(done, {HITS["commit"]: 1}) == "again"
+    assert owed(done, {HITS["commit"]: 1, HITS["again"]: 2}) == ""
 
 
 def test_a_seed_gives_the_same_faults_in_order() -> None:
