@@ -134,6 +134,8 @@ class LedgerPartition:
     def reach(self, position: int) -> bool:
         """Go on to `position`: all records below were fed. Return true once, when it knows what the ledger holds."""
         self.position = max(self.position, position)
+        if self._restore is not None:
+            self._restore.report()
         if self._restore is not None and position >= self.committed:
             self._arrive()
         if self.announced or self._restore is not None or position < self._ended_at:

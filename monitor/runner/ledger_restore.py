@@ -59,6 +59,8 @@ class LedgerRestore:
         self._outbox, self._commits, self._still, self._activations, self._snapshots = parts
         self._target = target
         self._log = log
+        self._unusable: str | None = None
+        """Why the shared part can't be used, until that is logged."""
         self._models: Mapping[str, EvaluatedModel] = {name: decode_model(value) for name, value in records.items()}
         known = ModelRecords(records)
         if known.digest != target.models:
@@ -91,11 +93,17 @@ class LedgerRestore:
             part = committed_part("", part, low.digest)
             task = EvaluateTask.restored(self._place, part, low.outputs)
         except FormatError as error:
-            self._log.warning("snapshot_unusable", partition=self._tp.partition, why=str(error))
+            self._unusable = str(error)
             self._target = msgspec.structs.replace(self._target, low=None)
             return task
         self._commits.low.take(low, len(part))
         return task
+
+    def report(self) -> None:
+        """Log once that the shared part can't be used: the partition is known to be this process's by now."""
+        if self._unusable is not None:
+            self._log.warning("snapshot_unusable", partition=self._tp.partition, why=self._unusable)
+            self._unusable = None
 
     def _take_up(self, snapshots: Mapping[str, Snapshot], parts: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
         """Have the models go on from their parts; gives those that can't, and why."""

@@ -210,12 +210,19 @@ class Loop:
         except StateDivergence:
             if self._consumer.committed(tp) == committed:
                 raise
-            # somebody else has taken the partition over and committed, between two of our looks
-            raise StaleGeneration(f"{tp.topic}/{tp.partition} was committed by another process") from None
+            raise self._overtaken(tp) from None
+        if self._consumer.committed(tp) != committed:
+            self._stage.drop(tp)
+            raise self._overtaken(tp)
         self._known.add(tp)
         self._guard.begin(tp, self._stage.position(tp))
         self._next[tp] = start
         self._consumer.seek(tp, start)
+
+    @staticmethod
+    def _overtaken(tp: TopicPartition) -> StaleGeneration:
+        """Somebody else has taken the partition over and committed, between two of our looks."""
+        return StaleGeneration(f"{tp.topic}/{tp.partition} was committed by another process")
 
     def _drop(self, tps: AbstractSet[TopicPartition]) -> None:
         for tp in sorted(tps):

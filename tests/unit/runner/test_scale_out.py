@@ -7,6 +7,8 @@ import random
 import pytest
 from structlog.testing import capture_logs
 
+from monitor.bus.memory import MemoryBus
+from monitor.bus.port import Committed
 from monitor.errors import StateDivergence
 from monitor.events import TopicPartition
 from monitor.runner import loop
@@ -72,3 +74,24 @@ def test_a_partition_that_could_not_be_taken_over_is_not_committed() -> None:
             stage.begin(tp, fleet.bus.group("sd.profile").committed[tp])
     with pytest.raises(KeyError):
         stage.position(tp)
+
+
+class Late(ProfileStage):
+    """Takes so long to begin a partition that another process commits it meanwhile."""
+
+    def begin(self, tp: TopicPartition, committed: Committed | None) -> int:
+        start = super().begin(tp, committed)
+        assert isinstance(self._bus, MemoryBus)
+        self._bus.group(self.group).committed[tp] = Committed(start + 1, "another process")
+        return start
+
+
+def test_a_partition_that_was_committed_while_it_was_begun_is_dropped() -> None:
+    """What it goes on from is not the newest any more: the next poll tells who has it."""
+    bus = new_bus()
+    stage = Late(bus, config(), TOPICS, lambda: 0.0, get_log("test"), lambda: False)
+    with capture_logs():
+        loop.Loop(bus, stage, "profile-1", lambda: 0.0, 0.0).turn(wait_ms=0)
+    for tp in inputs_of(bus):
+        with pytest.raises(KeyError):
+            stage.position(tp)
