@@ -1,4 +1,4 @@
-"""JSON that names its own format: read if that is the one format this release knows, and refused otherwise."""
+"""JSON that names its own format: read if that is a format this release knows, and refused otherwise."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ class _Head(msgspec.Struct):
 T = TypeVar("T", bound=Formatted)
 
 
-def decode_format(value: bytes | str, kind: type[T], expected: str, what: str) -> T:
+def decode_format(value: bytes | str, kind: type[T], expected: str, what: str, before: str = "") -> T:
     """Return the value of its JSON; raises FormatError. `what`: how its message calls the value.
+
+    `before`: an older format that is read, too.
 
     A value of another format is refused by the name of that, even if its fields do not fit either.
 
@@ -40,7 +42,7 @@ def decode_format(value: bytes | str, kind: type[T], expected: str, what: str) -
     """
     try:
         found = msgspec.json.decode(value, type=_Head).format
-        if found == expected:
+        if found in (expected, before):
             return msgspec.json.decode(value, type=kind)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:  # a text that is no UTF-8 is a ValueError
         raise FormatError(f"not a {what}: {error}") from error

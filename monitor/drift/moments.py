@@ -79,8 +79,7 @@ class MomentSums:
         self._rows = 0
         self._parts = group_slices(self._series)
         self._groups = [_no_moments(part.stop - part.start) for part in self._parts]
-        self._open = np.zeros((0, tables.width), dtype=np.int64)
-        self._blocks: list[Int64s] = []
+        self._blocks = BlockSums(tables.width)
 
     def add(self, codes: Codes) -> None:
         """Add rows (m, series)."""
@@ -91,20 +90,69 @@ class MomentSums:
         self._rows += len(scores)
         for n, part in enumerate(self._parts):
             self._groups[n] = _added(self._groups[n], scores[:, group_scores(part, self._series)])
-        rows = np.concatenate([self._open, scores.astype(np.int64)])
-        whole = len(rows) // BLOCK_ROWS * BLOCK_ROWS
-        self._blocks.append(rows[:whole].reshape(-1, BLOCK_ROWS, self._tables.width).sum(axis=1))
-        self._open = rows[whole:]
+        self._blocks.add(np.ones(len(scores), dtype=np.int64), scores.astype(np.int64))
 
     def moments(self) -> Moments:
         """Return what was added up; rows behind the last whole block are in no block."""
-        width = self._tables.width
-        sums = np.concatenate([np.zeros((0, width), dtype=np.int64), *self._blocks])
-        rows = np.full(len(sums), BLOCK_ROWS, dtype=np.int64)
-        while sums.size > MOST_NUMBERS:
-            even = len(sums) // 2 * 2
-            sums, rows = sums[:even].reshape(-1, 2, width).sum(axis=1), rows[:even].reshape(-1, 2).sum(axis=1)
-        return Moments(self._rows, tuple(self._groups), rows, sums)
+        return Moments(self._rows, tuple(self._groups), *self._blocks.blocks())
+
+
+class BlockSums:
+    """Sums of scores of rows that follow each other, about `BLOCK_ROWS` in each, or twice that and so on.
+
+    What is added is a row, or a stretch of rows that is never cut. Blocks are merged by two as their
+    numbers become too many, so memory is bounded; which blocks come out does not depend on how many are added at once.
+    """
+
+    def __init__(self, width: int, most: int = MOST_NUMBERS) -> None:
+        """`most`: numbers that blocks of that width hold together."""
+        self._most = max(most // max(width, 1), 2)
+        self._length = BLOCK_ROWS
+        self._rows = np.zeros(0, dtype=np.int64)
+        self._sums = np.zeros((0, width), dtype=np.int64)
+        self._open: tuple[Int64s, Int64s] = self._rows, self._sums
+
+    def add(self, rows: Int64s, sums: Int64s) -> None:
+        """Add stretches in order: how many rows each has (n,), at least one, and their sums of scores (n, width)."""
+        rows, sums = np.concatenate([self._open[0], rows]), np.concatenate([self._open[1], sums])
+        while True:
+            made, used = _blocks_of(rows, self._length, self._most + 1 - len(self._rows))
+            if used:
+                self._rows = np.concatenate([self._rows, np.add.reduceat(rows[:used], made)])
+                self._sums = np.concatenate([self._sums, np.add.reduceat(sums[:used], made)])
+            rows, sums = rows[used:], sums[used:]
+            if len(self._rows) <= self._most:
+                break
+            rest_rows, rest_sums = self._merge()
+            rows, sums = np.concatenate([rest_rows, rows]), np.concatenate([rest_sums, sums])
+        self._open = rows, sums
+
+    def _merge(self) -> tuple[Int64s, Int64s]:
+        """Make one block of two, so of twice the length; returns the one that is left, if there is one."""
+        even = len(self._rows) // 2 * 2
+        rest = self._rows[even:], self._sums[even:]
+        self._rows = self._rows[:even].reshape(-1, 2).sum(axis=1)
+        self._sums = self._sums[:even].reshape(-1, 2, self._sums.shape[1]).sum(axis=1)
+        self._length *= 2
+        return rest
+
+    def blocks(self) -> tuple[Int64s, Int64s]:
+        """Rows (b,) and sums (b, width) of the blocks; what is behind the last whole one is in none."""
+        return self._rows, self._sums
+
+
+def _blocks_of(rows: Int64s, length: int, most: int) -> tuple[Int64s, int]:
+    """Return where the first `most` blocks of at least `length` rows begin, and how many stretches they take."""
+    ends = np.cumsum(rows)
+    made, start = list[int](), 0
+    while start < len(rows) and len(made) < most:  # a block at a time: where one begins depends on the one before
+        before = int(ends[start - 1]) if start else 0
+        stop = int(np.searchsorted(ends, before + length)) + 1
+        if stop > len(rows):
+            break
+        made.append(start)
+        start = stop
+    return np.array(made, dtype=np.int64), start
 
 
 def moments_of(tables: ScoreTables, codes: Iterable[Codes]) -> Moments:
@@ -140,7 +188,7 @@ def _added(moments: GroupMoments, scores: Scores) -> GroupMoments:
 
 
 class PackedMoments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Moments with their numbers packed; of symmetric matrices the upper half."""
+    """Moments with their numbers packed (`codec.varints`); of symmetric matrices the upper half."""
 
     rows: int
     groups: tuple[bytes, ...]
@@ -163,6 +211,8 @@ def unpack_moments(packed: PackedMoments, series: int) -> Moments:
         raise FormatError("the moments of a reference are of other series than its grid")
     groups = tuple(_group(raw, part.stop - part.start) for raw, part in zip(packed.groups, parts, strict=True))
     rows, sums = unpack(packed.block_rows), unzigzag(unpack(packed.block_sums))
+    if packed.rows < 0 or (rows < 1).any():
+        raise FormatError("the moments of a reference are of no rows")
     if len(sums) != 2 * series * len(rows):
         raise FormatError("the blocks of a reference's moments differ in number")
     return Moments(packed.rows, groups, rows, sums.reshape(len(rows), 2 * series))

@@ -1,7 +1,7 @@
 """The reference: integer counts on a grid, per slice of the reference's rows in order of time, and in sum.
 
-The sum is what windows are compared with; between the slices seasons and dependence between rows show. Immutable, named
-by its digest.
+The sum is what windows are compared with; between the slices seasons and dependence between rows show. Beside them it
+holds the moments of its rows' scores, for the sequential core (`drift/moments.py`). Immutable, named by its digest.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import numpy as np
 
 from monitor.codec.counts import Counts, pack_counts, unpack_counts
 from monitor.codec.formats import decode_format
+from monitor.drift.moments import Moments, MomentSums, PackedMoments, pack_moments, unpack_moments
+from monitor.drift.scores import ScoreTables
 from monitor.errors import FormatError
 from monitor.evaluate.gaps import LongestGap
-from monitor.events import Int64s, ReferenceInfo, Rows, StreamName
+from monitor.events import Codes, Int64s, ReferenceInfo, Rows, StreamName
 from monitor.panes.grid import Grid, encode_rows, leave_one_out
 from monitor.panes.rows import take
 from monitor.panes.steps import Steps, at_once
@@ -27,7 +29,9 @@ ROWS_PER_SLICE = 50
 MOST_SLICES = 24
 CELLS_A_STEP = 100_000
 """About this many cells are counted in a step."""
-_FORMAT = "streamdrift.reference/2"
+_FORMAT = "streamdrift.reference/3"
+_BEFORE = "streamdrift.reference/2"
+"""The same without moments, by an older release."""
 
 
 class ReferenceSlice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,6 +51,7 @@ class _ReferenceValue(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=
     origin: str
     slices: tuple[ReferenceSlice, ...]
     longest_gap_ms: int | None = None
+    moments: PackedMoments | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,8 @@ class Reference:
     """Counts of one stream of one model on the grid of digest `grid`, whose count vectors have `width` places.
 
     `origin`: where the rows came from. `longest_gap_ms`: between two rows that follow each other in time, of all
-    partitions together; None if they are fewer or have no times, or if an older release made the reference.
+    partitions together; None if they are fewer or have no times, or if an older release made the reference. `moments`:
+    None if an older release made it.
     """
 
     model: str
@@ -64,6 +70,7 @@ class Reference:
     origin: str
     slices: tuple[ReferenceSlice, ...]
     longest_gap_ms: int | None = None
+    moments: Moments | None = field(default=None, compare=False)
     digest: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -108,30 +115,39 @@ def reference_in_steps(grid: Grid, rows: Rows, order: Int64s, origin: str) -> St
     """Make the reference of rows on the grid that was made of them; `order`: their places in canonical order."""
     pieces = max(1, min(MOST_SLICES, len(rows) // ROWS_PER_SLICE))
     at_a_time = max(1, CELLS_A_STEP // max(1, len(grid.series)))
-    slices, gap = [], LongestGap()
+    slices, gap, coded = [], LongestGap(), list[Codes]()
     for index in np.array_split(order, pieces):
         counts = np.zeros(grid.layout.width, dtype=np.int64)
         for start in range(0, len(index), at_a_time):
-            counts += encode_rows(grid, take(rows, index[start : start + at_a_time]))[1]
+            codes, counted = encode_rows(grid, take(rows, index[start : start + at_a_time]))
+            counts += counted
+            coded.append(codes)  # a quarter of what the rows themselves take
             yield
         grid.layout.normalise(counts)
         leave_one_out(grid, counts, counts)
         time = rows.time[index]
         gap.add(time)
         slices.append(ReferenceSlice(len(index), int(time.min()), int(time.max()), pack_counts(counts)))
-    return Reference(grid.model, grid.stream, grid.digest, grid.layout.width, origin, tuple(slices), gap.ms())
+    reference = Reference(grid.model, grid.stream, grid.digest, grid.layout.width, origin, tuple(slices), gap.ms())
+    sums = MomentSums(ScoreTables(grid, reference.total))
+    for codes in coded:
+        sums.add(codes)
+        yield
+    return replace(reference, moments=sums.moments())
 
 
 def encode_reference(reference: Reference) -> str:
     """The reference as canonical JSON."""
     place = (reference.model, reference.stream, reference.grid, reference.origin)
-    value = _ReferenceValue(_FORMAT, *place, reference.slices, reference.longest_gap_ms)
+    moments = None if reference.moments is None else pack_moments(reference.moments)
+    form = _BEFORE if moments is None else _FORMAT  # one of an older release keeps its digest
+    value = _ReferenceValue(form, *place, reference.slices, reference.longest_gap_ms, moments)
     return msgspec.json.encode(value).decode()
 
 
 def decode_reference(text: str, grids: Iterable[Grid]) -> tuple[Reference, Grid]:
     """The reference of its JSON and the grid among `grids` that it stands on; raises FormatError."""
-    raw = decode_format(text, _ReferenceValue, _FORMAT, "reference")
+    raw = decode_format(text, _ReferenceValue, _FORMAT, "reference", _BEFORE)
     grid = next((grid for grid in grids if grid.digest == raw.grid), None)
     if grid is None:
         raise FormatError(f"reference of {raw.model} stands on grid {raw.grid}, which is not there")
@@ -140,6 +156,8 @@ def decode_reference(text: str, grids: Iterable[Grid]) -> tuple[Reference, Grid]
     if not raw.slices:
         raise FormatError(f"reference of {raw.model} has no rows")
     try:
+        if raw.moments is not None:
+            reference = replace(reference, moments=unpack_moments(raw.moments, len(grid.series)))
         reference.total  # noqa: B018 - unpacks all counts
     except FormatError as error:
         raise FormatError(f"reference of {raw.model} does not fit its grid {raw.grid}: {error}") from error

@@ -1,18 +1,22 @@
-"""Grid and reference from rows that may be too many to hold: read twice, kept once.
+"""Grid and reference from rows that may be too many to hold: read three times, kept once.
 
 The first reading keeps a sample, the rows whose level is high enough (as in a thinned trace): the grid is made from it,
-and the slices of time. The second reading counts every row on that grid. If the sample holds all rows there is no
-second reading. So memory is bounded, whatever the range.
+the slices of time, and second moments. The second reading counts every row on that grid; the third sums the scores of
+rows that follow each other in time, because a score is known once all rows are counted. If the sample holds all
+rows one reading does. So memory is bounded, whatever the range.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 
 from monitor.codec.counts import pack_counts
 from monitor.contract import StreamContract
+from monitor.drift.moments import BLOCK_ROWS, MOST_NUMBERS, Moments, moments_of
+from monitor.drift.scores import ScoreTables
 from monitor.evaluate.gaps import LongestGap
 from monitor.evaluate.reference import MOST_SLICES, ROWS_PER_SLICE, Reference, ReferenceSlice, build_reference
 from monitor.events import Rows, TopicPartition
@@ -21,6 +25,8 @@ from monitor.panes.grid import Grid, encode_rows, leave_one_out, make_grid
 
 MOST_ROWS = 1 << 17
 """Rows of the sample at most."""
+CODED_AT_ONCE = 1 << 12
+"""Rows of the sample that are put on the grid at once."""
 
 Parts = Callable[[], Iterable[tuple[TopicPartition, Rows]]]
 """Reads the rows, batch by batch: the same ones at each call, but for those that come at the end meanwhile."""
@@ -98,4 +104,23 @@ def _counted(parts: Parts, grid: Grid, sampled: Rows, seen: int, origin: str) ->
     slices = tuple(
         ReferenceSlice(n, *times[piece], pack_counts(counts[piece])) for piece, n in enumerate(events.tolist()) if n > 0
     )
-    return Reference(grid.model, grid.stream, grid.digest, grid.layout.width, origin, slices, gap.ms())
+    reference = Reference(grid.model, grid.stream, grid.digest, grid.layout.width, origin, slices, gap.ms())
+    return replace(reference, moments=_moments(parts, grid, sampled, ScoreTables(grid, reference.total)))
+
+
+def _moments(parts: Parts, grid: Grid, sampled: Rows, tables: ScoreTables) -> Moments:
+    """Second moments of the sample, and sums over all rows, in blocks of time that each hold ten rows of the sample."""
+    starts = range(0, len(sampled), CODED_AT_ONCE)
+    of_sample = (
+        encode_rows(grid, rows_of.take(sampled, np.arange(at, min(at + CODED_AT_ONCE, len(sampled)))))[0]
+        for at in starts
+    )
+    moments = moments_of(tables, of_sample)
+    most = min(len(sampled) // BLOCK_ROWS, MOST_NUMBERS // max(tables.width, 1))
+    cuts = np.unique([block[0] for block in np.array_split(sampled.time, max(1, most))[1:]])
+    rows, sums = np.zeros(len(cuts) + 1, dtype=np.int64), np.zeros((len(cuts) + 1, tables.width), dtype=np.int64)
+    for _, batch in parts():
+        place = np.searchsorted(cuts, batch.time, side="right")
+        np.add.at(rows, place, 1)
+        np.add.at(sums, place, tables.of_codes(encode_rows(grid, batch)[0]))
+    return replace(moments, block_rows=rows[rows > 0], block_sums=sums[rows > 0])

@@ -1,11 +1,22 @@
-"""Moments against a loop over rows, and as bytes."""
+"""Moments against a loop over rows, whatever the steps, and as bytes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from monitor.drift.moments import BLOCK_ROWS, MomentSums, group_scores, group_slices, pack_moments, unpack_moments
+from monitor.drift.moments import (
+    BLOCK_ROWS,
+    BlockSums,
+    MomentSums,
+    group_scores,
+    group_slices,
+    moments_of,
+    pack_moments,
+    unpack_moments,
+)
 from monitor.drift.scores import UNIT, ScoreTables
 from monitor.errors import FormatError
 from tests.unit.drift.making import Lane, normal, rows_of
@@ -62,3 +73,41 @@ def test_moments_are_the_same_as_bytes_and_damaged_ones_are_refused() -> None:
         unpack_moments(packed, 40)
     with pytest.raises(FormatError):
         unpack_moments(packed, 62)
+
+
+def test_the_order_of_rows_shows_in_the_blocks_only() -> None:
+    """Second moments are of the rows as a set."""
+    lane = a_lane()
+    tables = ScoreTables(lane.grid, lane.counts)
+    shuffled = lane.codes[np.random.default_rng(1).permutation(len(lane.codes))]
+    one, other = lane.moments, moments_of(tables, [shuffled])
+    for mine, theirs in zip(one.groups, other.groups, strict=True):
+        assert (mine.second == theirs.second).all()
+        assert (mine.squares == theirs.squares).all()
+        assert (mine.fourth == theirs.fourth).all()
+    assert (one.block_sums.sum(axis=0) == other.block_sums.sum(axis=0)).all()
+    assert (one.block_sums != other.block_sums).any()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=200), st.data())
+def test_blocks_are_merged_as_they_become_too_many(lengths: list[int], data: st.DataObject) -> None:
+    """They hold every row in order but for the last few, are at most as many as allowed, and the same in any steps."""
+    allowed = data.draw(st.integers(2, 40))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(lengths)), max_size=10)))
+    stretches, sums = np.array(lengths), np.arange(2 * len(lengths)).reshape(-1, 2)
+
+    def blocks(parts: list[int]) -> tuple[list[int], list[list[int]]]:
+        held = BlockSums(2, most=2 * allowed)
+        for rows, their in zip(np.split(stretches, parts), np.split(sums, parts), strict=True):
+            held.add(rows, their)
+        found_rows, found_sums = held.blocks()
+        return found_rows.tolist(), found_sums.tolist()
+
+    rows, their = blocks([])
+    assert blocks(cuts) == (rows, their)
+    assert len(rows) <= allowed
+    held = int(np.searchsorted(np.cumsum(stretches), sum(rows))) + 1 if rows else 0
+    assert sum(rows) == sum(lengths[:held])
+    assert [sum(column) for column in zip(*their, strict=True)] == (sums[:held].sum(axis=0).tolist() if held else [])
+    assert sum(lengths[held:]) < 4 * max(rows, default=BLOCK_ROWS)

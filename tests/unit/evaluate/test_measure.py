@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import bisect
+import json
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +19,9 @@ from scipy.spatial.distance import jensenshannon
 
 from benchmarks.null_categories import CATEGORY, of_categories, shares_of, tripled
 from monitor.config.metrics import COMPARED, METRICS, QUANTILES
+from monitor.drift.moments import moments_of, pack_moments
+from monitor.drift.scores import ScoreTables
+from monitor.errors import FormatError
 from monitor.evaluate.measure import DIVERGENCES, OF_CELLS, Measure
 from monitor.evaluate.ranks import rank_table
 from monitor.evaluate.reference import build_reference, decode_reference, encode_reference
@@ -32,6 +38,7 @@ CLOSE = 1e-9
 REFERENCE_ROWS = rows(list(range(700)), list(range(700)))
 GRID = make_grid(REFERENCE_ROWS, FEATURES)
 REFERENCE = build_reference(GRID, REFERENCE_ROWS, "test")
+CODES = encode_rows(GRID, REFERENCE_ROWS)[0]
 MEASURE = Measure(GRID, REFERENCE)
 
 
@@ -161,6 +168,40 @@ def test_a_reference_comes_back_from_its_json() -> None:
     """With the grid that it stands on, and the same digest."""
     again, grid = decode_reference(encode_reference(REFERENCE), [GRID])
     assert (again, grid, again.digest) == (REFERENCE, GRID, REFERENCE.digest)
+    assert encode_reference(again) == encode_reference(REFERENCE)
+
+
+def test_a_reference_holds_the_moments_of_its_rows() -> None:
+    """Those of the scores that the core takes, which go by the counts of all its rows."""
+    tables = ScoreTables(GRID, REFERENCE.total)
+    expected = moments_of(tables, [CODES])
+    assert REFERENCE.moments is not None
+    assert pack_moments(REFERENCE.moments) == pack_moments(expected)
+
+
+def test_the_moments_of_a_reference_do_not_depend_on_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five rows a step give the same entry."""
+    monkeypatch.setattr("monitor.evaluate.reference.CELLS_A_STEP", 5 * len(GRID.series))
+    assert encode_reference(build_reference(GRID, REFERENCE_ROWS, "test")) == encode_reference(REFERENCE)
+
+
+def test_a_reference_of_an_older_release_is_read_and_has_no_moments() -> None:
+    """It keeps the digest that messages have named it by."""
+    older = replace(REFERENCE, moments=None)
+    text = encode_reference(older)
+    assert json.loads(text)["format"] == "streamdrift.reference/2"
+    again, _ = decode_reference(text, [GRID])
+    assert (again.moments, again.digest) == (None, older.digest)
+
+
+def test_moments_of_another_grid_are_refused() -> None:
+    """One series less, and they would be read as those of other columns."""
+    value, narrow = json.loads(encode_reference(REFERENCE)), CODES[:, :2]
+    narrow_grid = replace(GRID, categorical=())
+    narrow_tables = ScoreTables(narrow_grid, narrow_grid.layout.count(narrow))
+    value["moments"] = msgspec.to_builtins(pack_moments(moments_of(narrow_tables, [narrow])))
+    with pytest.raises(FormatError, match="does not fit its grid"):
+        decode_reference(json.dumps(value), [GRID])
 
 
 # ---------------------------------------------------------------------- coarse bins and ranks

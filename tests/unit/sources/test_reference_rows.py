@@ -11,6 +11,8 @@ import pytest
 from monitor.bus.memory import MemoryBus
 from monitor.codec.canonical import time_text
 from monitor.contract import ColumnSpec, ModelContract, StreamContract
+from monitor.drift.scores import ScoreTables
+from monitor.evaluate.reference import encode_reference
 from monitor.events import Int64s, Outgoing, RecordBatch, Rows, TopicPartition
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid, encode_rows
@@ -85,6 +87,26 @@ def test_more_rows_than_are_held_are_all_counted() -> None:
     assert min(events) > 0.6 * max(events)
     bounds = [time for part in reference.slices for time in (part.first_time or 0, part.last_time or 0)]
     assert bounds == sorted(set(bounds))
+
+
+def test_moments_of_more_rows_than_are_held_sum_the_scores_of_all() -> None:
+    """Blocks in order of time hold every row once, whatever the batches; second moments are those of the sample."""
+    found = grid_and_reference(lambda: parts_of(40_000), STREAM, "test", most=2000)
+    again = grid_and_reference(lambda: parts_of(40_000, step=999), STREAM, "test", most=2000)
+    assert found is not None
+    assert again is not None
+    grid, reference = found
+    moments = reference.moments
+    assert moments is not None
+    tables = ScoreTables(grid, reference.total)
+    assert moments.block_sums.sum(axis=0).tolist() == tables.sums(reference.total).tolist()
+    assert int(moments.block_rows.sum()) == 40_000
+    assert moments.block_rows.max() < 40_000 / 50
+    assert 1000 <= moments.rows <= 2000
+    codes = encode_rows(grid, next(rows for _, rows in parts_of(40_000, step=40_000)))[0]
+    scores, ends = tables.of_codes(codes).astype(int), np.cumsum(moments.block_rows)
+    assert moments.block_sums[1].tolist() == scores[ends[0] : ends[1]].sum(axis=0).tolist()
+    assert encode_reference(again[1]) == encode_reference(reference)
 
 
 def test_no_rows_give_none() -> None:
