@@ -19,7 +19,7 @@ from monitor.events import Codes, Float32s, Float64s, Int64s, StreamName, TopicP
 
 PART_ROWS = 8192
 """Most rows of a part."""
-MOST_CLASSES = 1000
+PART_CLASSES = 1000
 """Most texts of a part's dictionary, in the order in which they come; those beyond are OTHER_TEXT."""
 OTHER_TEXT = "other"
 NO_CLASS = 65535

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from monitor.codec.ids import NO_ID
 from monitor.contract import Keys, StreamContract
 from monitor.events import CellState, Codes, Float32s, Float64s, Int32s, Rows, TopicPartition
-from monitor.panes.keyed import MOST_CLASSES, NO_CLASS, OTHER_TEXT, PART_ROWS, KeyedRows
+from monitor.panes.keyed import NO_CLASS, OTHER_TEXT, PART_CLASSES, PART_ROWS, KeyedRows
 from monitor.panes.rows import canonical_order
 
 _ROW = np.dtype(
@@ -128,11 +128,11 @@ def _numbers(rows: Rows, place: int | None) -> Float64s:
 def _coded(texts: Sequence[str], places: Int32s) -> tuple[tuple[str, ...], Codes]:
     """Return the dictionary of rows whose classes have these places, and their codes."""
     own = [place for place in dict.fromkeys(places.tolist()) if place != _NO_TEXT]
-    classes = [texts[place] for place in own[:MOST_CLASSES]]
-    if len(own) > MOST_CLASSES and OTHER_TEXT not in classes:
+    classes = [texts[place] for place in own[:PART_CLASSES]]
+    if len(own) > PART_CLASSES and OTHER_TEXT not in classes:
         classes.append(OTHER_TEXT)
-    other = classes.index(OTHER_TEXT) if len(own) > MOST_CLASSES else NO_CLASS
+    other = classes.index(OTHER_TEXT) if len(own) > PART_CLASSES else NO_CLASS
     codes = np.full(len(texts) + 1, other, dtype=np.uint16)
-    codes[own[:MOST_CLASSES]] = np.arange(len(own[:MOST_CLASSES]))
+    codes[own[:PART_CLASSES]] = np.arange(len(own[:PART_CLASSES]))
     codes[_NO_TEXT] = NO_CLASS  # the last one
     return tuple(classes), codes[places]

@@ -16,9 +16,9 @@ from monitor.contract import ColumnSpec, Keys, StreamContract
 from monitor.errors import FormatError
 from monitor.events import CellState, Rows
 from monitor.panes.keyed import (
-    MOST_CLASSES,
     NO_CLASS,
     OTHER_TEXT,
+    PART_CLASSES,
     PART_ROWS,
     KeyedRows,
     decode_keyed,
@@ -201,18 +201,18 @@ def test_many_rows_travel_in_parts() -> None:
     assert told(parts) == expected(STREAMS["label"], given)
 
 
-@pytest.mark.parametrize("at", [None, 5, MOST_CLASSES + 3])
+@pytest.mark.parametrize("at", [None, 5, PART_CLASSES + 3])
 def test_a_dictionary_holds_a_thousand_texts_and_the_others_are_other(at: int | None) -> None:
     """The first in canonical order; a class that has that name itself is one with them, wherever it stands."""
-    names = [f"c{i}" for i in range(MOST_CLASSES + 20)]
+    names = [f"c{i}" for i in range(PART_CLASSES + 20)]
     if at is not None:
         names[at] = OTHER_TEXT
     given = [Given(i, 5, i + 1, names[i % len(names)]) for i in range(3 * len(names))]
     (part,) = sealed(STREAMS["class"], [rows_of(STREAMS["class"], given)])
     again = decode_keyed(encode_keyed(part))
-    assert len(again.classes) == MOST_CLASSES + (0 if at == 5 else 1)
+    assert len(again.classes) == PART_CLASSES + (0 if at == 5 else 1)
     assert again.codes.tolist() == part.codes.tolist()
-    kept = {*names[:MOST_CLASSES]}
+    kept = {*names[:PART_CLASSES]}
     assert [row[1] for row in told([again])] == [one.text if one.text in kept else OTHER_TEXT for one in given]
 
 
