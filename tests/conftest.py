@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from monitor.codec.cloud_events import CloudEvent
 from tests.broker import BRIEF, Broker, BrokerUnavailable
@@ -27,6 +28,10 @@ from tests.schemas import check_message
 
 CONTAINER_IMAGE = "confluentinc/cp-kafka:7.9.0"
 REQUIRED = os.environ.get("CI") == "true" or os.environ.get("STREAMDRIFT_REQUIRE_KAFKA") == "1"
+
+# How long an example takes says how busy the machine is, and nothing of what is tested.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 _executed: set[str] = set()
 _missing: list[str] = []

@@ -135,7 +135,7 @@ RECORDS = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(RECORDS, min_size=1, max_size=6))
 def test_a_records_fate_depends_on_the_record_alone(values: list[bytes | None]) -> None:
     """A record gets the same row or the same reason in any company: all tiers agree."""
@@ -144,7 +144,7 @@ def test_a_records_fate_depends_on_the_record_alone(values: list[bytes | None]) 
     assert sorted(together) == list(range(100, 100 + len(values)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(TEXTS, min_size=1, max_size=4))
 def test_sound_records_are_read_alike_by_all_tiers(values: list[bytes]) -> None:
     """A broken neighbour sends the whole block through the slow tiers, and changes nothing."""

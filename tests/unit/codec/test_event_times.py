@@ -35,7 +35,7 @@ def ms(time: datetime) -> int:
     return (time.astimezone(UTC) - EPOCH) // MS
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=200)
 @given(st.lists(NAIVE, min_size=1, max_size=30), st.sampled_from(ZONES))
 def test_a_time_on_a_clock_is_what_the_standard_library_says(times: list[datetime], zone: str) -> None:
     """Of an hour that is there twice the first, of one that is not there the offset before it: `fold=0`."""
@@ -70,7 +70,7 @@ def test_the_hours_of_daylight_saving(text: str, utc: str) -> None:
     assert read_texts([text], TimeForm(zone="Europe/Berlin")) == (np.array([read_time(utc)]), ())
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(derandomize=True, max_examples=100)
 @given(
     st.lists(NAIVE, min_size=1, max_size=8),
     st.sampled_from(["", ":%S", ":%S.%f"]),
@@ -116,7 +116,7 @@ AWARE = st.datetimes(
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=200)
 @given(st.lists(AWARE, min_size=1, max_size=40), st.sampled_from(["auto", "seconds", "milliseconds", "microseconds"]))
 def test_texts_with_offsets_are_what_the_standard_library_says(times: list[datetime], digits: str) -> None:
     """In any company, with a T or a space."""
@@ -126,7 +126,7 @@ def test_texts_with_offsets_are_what_the_standard_library_says(times: list[datet
         assert read_times(texts).tolist() == expected == [read_time(text) for text in texts]
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.lists(st.text("0123456789-:.TZ +", min_size=19, max_size=32), min_size=9, max_size=12))
 def test_what_is_no_time_is_none_in_any_company(texts: list[str]) -> None:
     """One by one and as a matrix."""
@@ -148,7 +148,7 @@ FORMATS = [
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(derandomize=True, max_examples=40)
 @given(st.lists(NAIVE, min_size=1, max_size=20), st.data())
 def test_a_format_is_read_as_the_standard_library_reads_it(form: str, times: list[datetime], data: Any) -> None:
     """Texts of the format, and those that differ in a letter."""

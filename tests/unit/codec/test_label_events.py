@@ -226,7 +226,7 @@ LABELS = st.fixed_dictionaries(
 ).map(lambda fields: ("{" + ", ".join(f"{k}: {v}" for k, v in fields.items()) + "}").encode())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.one_of(LABELS, LABELS, st.none(), st.binary(max_size=8)), min_size=1, max_size=6))
 def test_a_labels_fate_depends_on_the_record_alone(values: list[bytes | None]) -> None:
     """It is one row or has one reason, the same in any company: all tiers agree."""

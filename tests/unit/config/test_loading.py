@@ -187,7 +187,7 @@ groups:
 TEXTS = {"shipped": SHIPPED.read_text(), "smallest": SMALLEST, "labelled": LABELLED}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.data(),
     st.sampled_from(sorted(TEXTS)),

@@ -115,7 +115,7 @@ class Oracle:
         return published
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.tuples(st.integers(1, 5), st.sampled_from("VVcc-")), max_size=40),
     st.integers(0, 6),

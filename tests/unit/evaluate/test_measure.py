@@ -211,7 +211,7 @@ samples = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(samples)
 def test_coarse_bins_are_runs_of_whole_grid_bins(sample: list[float]) -> None:
     """At most ten, and one for ten rows; ascending from 0; counts add up; each holds its part and one grid bin more."""
@@ -369,7 +369,7 @@ def test_a_reference_in_one_bin_has_no_divergences() -> None:
     assert ReferenceSpread(measure).of("new_category_rate", ["c"], 300)["c"][0] == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=40).filter(any))
 def test_ranks_are_in_the_unit_interval(counts: list[int]) -> None:
     """Mid-ranks ascend; weighted by the reference their mean is 1/2; surprisal is 1 for what was never seen."""

@@ -249,7 +249,7 @@ def large(draw: st.DrawFn) -> tuple[Transition, AlertContext]:
     return Transition(T0 + MINUTE, "updated" if any(added) else "firing", alert, names, 999, added), context
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(large())
 def test_an_alert_has_at_most_4_kib(made: tuple[Transition, AlertContext]) -> None:
     """Whatever the labels, annotations, categories, columns and partitions; the fingerprint is of the labels uncut."""

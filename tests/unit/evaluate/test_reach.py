@@ -122,7 +122,7 @@ numbers = st.floats(-1e12, 1e12, allow_nan=False) | st.sampled_from([0.0, 1.0, -
 samples = st.lists(numbers, min_size=100, max_size=140)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(samples, st.lists(numbers, min_size=1, max_size=40))
 def test_no_window_leaves_the_reach(sample: list[float], window: list[float]) -> None:
     """Whatever reference and window, the scores lie within, but for half a unit of the sums."""

@@ -178,7 +178,7 @@ def judged(answers: Answers) -> list[tuple[Rule, Verdict]]:
     return [(subject.rule, subject.verdict(violated)) for subject, violated in answers.items()]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(histories(), st.integers(0, 30), st.sampled_from([1, 2, 5]))
 def test_what_is_published_is_what_all_lives_together_give(
     made: tuple[list[Subject], History], restart: int, interval: int
@@ -196,7 +196,7 @@ def test_what_is_published_is_what_all_lives_together_give(
     assert published == expected(subjects, history, interval * MINUTE)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(histories())
 def test_a_run_of_judgements_may_be_passed_over_up_to_the_next_update(made: tuple[list[Subject], History]) -> None:
     """Without verdicts nothing is published but where `next_update` says, as at every minute of an hour and a half."""

@@ -144,7 +144,7 @@ def thinned(closed: list[Seen]) -> list[Seen]:
     return [window for window in closed if window.offsets or window in (nothing[0], nothing[-1])]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(SPECS, pane_runs())
 def test_every_window_is_the_sum_of_its_panes(spec: WindowSpec, panes: list[PaneIn]) -> None:
     """A window closes where, and holds what, a slow sum over all stored panes says."""
@@ -153,7 +153,7 @@ def test_every_window_is_the_sum_of_its_panes(spec: WindowSpec, panes: list[Pane
     assert one_by_one(open_windows(spec, PANE, WIDTH), panes) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(SPECS, pane_runs(), st.integers(1, 50))
 def test_a_run_of_empty_panes_in_one_step_equals_one_by_one(spec: WindowSpec, panes: list[PaneIn], most: int) -> None:
     """Skipping gives the windows of adding empty panes singly; of those that hold nothing the first and the last."""

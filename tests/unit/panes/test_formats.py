@@ -35,7 +35,7 @@ def raw_bytes() -> bytes:
     return encode_raw(opened.seal_raw())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 10**9), max_size=60, unique=True).map(sorted), st.integers(0, 3))
 def test_a_pane_comes_back_as_it_was(offsets: list[int], late: int) -> None:
     """Counts, trace, offsets, unknown categories."""

@@ -28,7 +28,7 @@ def partials(counts: list[int]) -> list[Pane]:
     ] or [pane(3, [1], TopicPartition(TOPIC, 0))]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(sizes, st.randoms(use_true_random=False))
 def test_the_order_of_partials_is_irrelevant(counts: list[int], rng: random.Random) -> None:
     """Panes merge in partition order, whichever was read first."""
@@ -43,7 +43,7 @@ def test_the_order_of_partials_is_irrelevant(counts: list[int], rng: random.Rand
     assert one.events == sum(part.events for part in parts)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(sizes)
 def test_traces_interleave_as_exact_fractions_do(counts: list[int]) -> None:
     """Thinned to the largest level, then by (i + 1/2) / n, ties by partition."""
@@ -57,7 +57,7 @@ def test_traces_interleave_as_exact_fractions_do(counts: list[int]) -> None:
 
 
 @given(st.lists(st.text("abcdefghij", min_size=1, max_size=2), max_size=3000), st.integers(1, 4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_heavy_hitters_are_never_too_high_and_at_most_a_share_too_low(values: list[str], parts: int) -> None:
     """Misra-Gries: an error of n / (k + 1) at most, also after merging."""
     counters: list[dict[str, int]] = [{} for _ in range(parts)]

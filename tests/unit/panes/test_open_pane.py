@@ -40,7 +40,7 @@ def sealed_at_once(of: Rows, late: int = 0) -> Pane:
     return pane.seal(GRID)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(offsets_of_a_pane, st.lists(st.integers(0, 80), max_size=6), st.integers(0, 7))
 def test_any_cut_and_a_late_grid_give_the_same_pane(offsets: list[int], cuts: list[int], grid_from: int) -> None:
     """The grid may come before any batch, between two, or at the end."""
@@ -52,7 +52,7 @@ def test_any_cut_and_a_late_grid_give_the_same_pane(offsets: list[int], cuts: li
     assert encode_pane(pane.seal(GRID)) == encode_pane(sealed_at_once(whole))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(offsets_of_a_pane, st.integers(0, 4))
 def test_a_raw_pane_summarised_elsewhere_is_the_same_pane(offsets: list[int], late: int) -> None:
     """Also through its bytes, and with late rows."""
@@ -79,7 +79,7 @@ def test_a_raw_pane_of_late_rows_alone_is_the_same_pane() -> None:
     assert sealed.offsets == (*TP, 4, 10)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(offsets_of_a_pane)
 def test_the_trace_has_the_rows_of_the_smallest_level_that_fits(offsets: list[int]) -> None:
     """In canonical order; a slow count of trailing zeros says which rows these are."""
@@ -101,7 +101,7 @@ def test_the_trace_has_the_rows_of_the_smallest_level_that_fits(offsets: list[in
     assert np.array_equal(pane.codes, complete.codes[[place[o] for _, o in kept]].reshape(-1, 3))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(offsets_of_a_pane)
 def test_counts_and_sums_take_every_row(offsets: list[int]) -> None:
     """Thinning touches the trace alone."""

@@ -43,7 +43,7 @@ def write_csv(rows: list[dict[str, Any]], path: Path, **form: Any) -> Path:
     return path
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(ROWS, st.integers(1, 7))
 def test_the_same_rows_give_the_same_cells_in_every_format(rows: list[dict[str, Any]], piece: int) -> None:
     """From a topic, Parquet, Feather, ORC and CSV, however the rows are cut into pieces."""
@@ -120,7 +120,7 @@ ALMOST = st.text("0123456789-:.TZtz +", min_size=20, max_size=20) | st.builds(
 )
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.lists(ALMOST, min_size=1, max_size=4))
 def test_a_time_is_the_same_whatever_stands_beside_it(texts: list[str]) -> None:
     """Arrow reads a column of usual times; what one alone gives is what it gives among others."""
