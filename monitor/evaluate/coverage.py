@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from monitor.config.inputs import InputRefused, lanes_of, resolve_inputs, series_of
 from monitor.config.metrics import DRIFT, METRICS, SILENCE
-from monitor.config.resolved import ModelRules, Rule
+from monitor.config.resolved import DetectorSpec, ModelRules, Rule
 from monitor.contract import ModelContract
 from monitor.evaluate.lane import Lane
 from monitor.evaluate.measure import OF_CELLS
@@ -149,14 +149,16 @@ def _selected(
         kind_of = {(s.stream, s.name): "numeric" if s.numeric else "categorical" for s in series_of(contract)}
         every = (place for place, kind in kind_of.items() if kind in kinds)
     elif subject == "detector":
-        every = dict.fromkeys(_inputs(rules, contract))
+        detectors = [selector for selector in rule.comparison.selectors if selector.label == "detector"]
+        chosen = [s for s in rules.detectors if all(one.matches({"detector": s.name}) for one in detectors)]
+        every = dict.fromkeys(_inputs(chosen, contract))
     else:
         every = [("performance", None)]
     return [place for place in every if rule_set.selects(number, *place)]
 
 
-def _inputs(rules: ModelRules, contract: ModelContract) -> Iterator[tuple[StreamName, str]]:
-    for spec in rules.detectors:
+def _inputs(detectors: Iterable[DetectorSpec], contract: ModelContract) -> Iterator[tuple[StreamName, str]]:
+    for spec in detectors:
         try:
             inputs = resolve_inputs(spec, contract)
         except InputRefused:

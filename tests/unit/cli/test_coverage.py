@@ -127,7 +127,7 @@ def test_a_file_of_fewer_rows_than_min_events_is_compared_with_nothing(
     outcome = replayed(tmp_path, table(tmp_path / "t.csv", 700), of(COMPARING + ALONE), reference=f"path: {reference}")
     found = [line.partition(": ")[2] for line in lines(capsys)]
     why = f"the reference has {rows} row{'' if rows == 1 else 's'}, fewer than min_events=100"
-    assert found == [f"never judged on x: {why}"] * len(COMPARING) + ["judged 4 times on 1 column"] * len(ALONE)
+    assert found == [f"never judged on x: {why}"] * len(COMPARING) + ["judged 5 times on 1 column"] * len(ALONE)
     assert (outcome.firing, outcome.not_judged) == (0, len(COMPARING))
 
 
@@ -144,7 +144,7 @@ def test_a_comparison_needs_min_events_rows_and_a_hundred_values(
     found = [line.partition(": ")[2] for line in lines(capsys)]
     few = f"the reference has {rows} rows, fewer than min_events={least}"
     why = few if rows < least else "fewer than 100 valid values in the reference"
-    assert found == ["judged 4 times on 1 column" if is_judged else f"never judged on x: {why}"] * len(COMPARING)
+    assert found == ["judged 5 times on 1 column" if is_judged else f"never judged on x: {why}"] * len(COMPARING)
     assert outcome.not_judged == (0 if is_judged else len(COMPARING))
 
 
@@ -200,6 +200,12 @@ def test_rules_are_asked_for_what_they_select_alone(tmp_path: Path, capsys: pyte
     outcome = replayed(tmp_path, table(tmp_path / "t.csv", 1200), rules)
     assert [line.partition(": ")[2] for line in lines(capsys)] == ["judged 5 times on 1 column"] * 3
     assert outcome.not_judged == 0
+    file = tmp_path / "alerts.yaml"
+    detectors = "detectors: {all: {class: ADWIN, input: '*'}, gaps: {class: FHDDM, input: missing(x)}}"
+    gaps = """{alert: Gaps, expr: 'change{detector="gaps"} > 0'}"""
+    file.write_text(f"{detectors}\n{file.read_text().replace(rules[0], gaps)}")
+    assert replay(Options((str(tmp_path / "t.csv"),), config=file)).not_judged == 0
+    assert lines(capsys)[0] == "Gaps (change > 0): judged 70 times on 1 column"
 
 
 def test_scores_are_all_observations_in_the_bytes_of_the_topic(tmp_path: Path) -> None:
