@@ -23,6 +23,7 @@ from monitor.contract import ModelContract, TopicContract, contract_of_topic
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.coverage import RuleCoverage
 from monitor.evaluate.lane import LaneStanding
+from monitor.evaluate.lane_drift import Sight
 from monitor.evaluate.messages import Message
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Batch, RecordBatch, TopicPartition
@@ -252,6 +253,10 @@ class Replay:
     def coverage(self) -> list[RuleCoverage]:
         """What the rules of all models have judged, or never and why."""
         return [rule for _, fold in sorted(self._evaluate.models.items()) for rule in fold.coverage()]
+
+    def sights(self) -> list[Sight]:
+        """How small a shift `drift` can see in each lane that has a rule on it, model by model."""
+        return [sight for _, fold in sorted(self._evaluate.models.items()) for sight in fold.sights()]
 
     def buckets(self) -> dict[TopicPartition, Counter[str]]:
         """Return, by partition, how many records ended in each bucket."""

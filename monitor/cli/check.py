@@ -13,6 +13,7 @@ from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, whole_values
 from monitor.cli.shell import open_settings_bus_to_read, settings_of
+from monitor.cli.sight import sight_text
 from monitor.codec.chunks import Assembler
 from monitor.config.built_in import GROUP, silence_text
 from monitor.config.differences import Running, differences
@@ -21,6 +22,7 @@ from monitor.config.resolved import Config, ModelConfig, ModelRules
 from monitor.config.schema import alerts_schema
 from monitor.errors import ConfigurationError, StreamdriftError
 from monitor.evaluate.decisions import RulesContent
+from monitor.evaluate.lane_drift import Sight, asks_for_drift, sight_of
 from monitor.events import StreamName, TopicPartition
 from monitor.ledger.entries import Activation
 from monitor.ledger.entry_codec import decode_agreement
@@ -32,8 +34,8 @@ from monitor.settings import Settings
 from monitor.sources.references import INSTEAD, labelled_of_file, references_of_file
 from monitor.web.schemas import message_schemas
 
-_LABELLED_ROWS = 1 << 17
-"""Rows of a reference at most among which labels are looked for."""
+_MOST_ROWS = 1 << 17
+"""Rows of a reference that are looked at, at most."""
 
 
 def check(config: Path | None, against: str | None) -> int:
@@ -53,6 +55,8 @@ def check(config: Path | None, against: str | None) -> int:
     typer.echo(f"{path}: ok, {len(loaded.models)} model(s) ({names}), {own} rule(s) beside the built-in ones")
     for limit, of in _silences(loaded).items():
         typer.echo(f"NoData {limit} ({', '.join(of)})")
+    for sight in _sights(loaded):
+        typer.echo(escaped(sight_text(sight)))
     if against is not None:
         _compare(loaded, settings)
     return 0
@@ -89,12 +93,27 @@ def _without_labels(loaded: Config) -> Iterator[str]:
         if path is None or model.rules.performance is None:
             continue
         try:
-            pairs = references_of_file(Path(path), model.contract, limit=_LABELLED_ROWS)
-            found = labelled_of_file(Path(path), model, pairs, limit=_LABELLED_ROWS)
+            pairs = references_of_file(Path(path), model.contract, limit=_MOST_ROWS)
+            found = labelled_of_file(Path(path), model, pairs, limit=_MOST_ROWS)
         except (StreamdriftError, OSError):  # `doctor` says why
             continue
         if isinstance(found, str):
             yield f"the reference of {model.contract.model} has none of performance: {found}; so {INSTEAD}"
+
+
+def _sights(loaded: Config) -> Iterator[Sight]:
+    """Give how small a shift `drift` sees in each stream that has a rule on it, of models whose reference is a file."""
+    for model in loaded.models:
+        path = model.rules.reference.path
+        asking = {one.stream for one in lanes_of(model.contract) if asks_for_drift(model.rules, one.stream)}
+        if path is None or not asking:
+            continue
+        try:
+            pairs = references_of_file(Path(path), model.contract, limit=_MOST_ROWS)
+        except (StreamdriftError, OSError):  # `doctor` says why
+            continue
+        found = (sight_of(grid, reference) for grid, reference in pairs if grid.stream in asking)
+        yield from (sight for sight in found if sight is not None)
 
 
 def _reference_rows(model: ModelConfig, most: int) -> Mapping[StreamName, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from monitor.codec.durations import duration_text
 from monitor.config.built_in import usual_silence_ms
 from monitor.errors import ConfigurationError
 from monitor.evaluate.labelled_reference import LabelledReference
+from monitor.evaluate.lane_drift import sight_of
 from monitor.evaluate.measure import Measure
 from monitor.evaluate.reference import Reference
 from monitor.evaluate.window_views import CONFIDENCE
@@ -74,19 +76,32 @@ def show(file: Path) -> None:
         console.print(f"{grid.model} / {grid.stream}: {reference.events} events, {span}")
         console.print(f"grid {grid.digest}  reference {reference.digest}  {len(reference.slices)} slices", style="dim")
         console.print(f"{_gap(reference)}; without `no_data`, NoData after {_silence(reference)}", style="dim")
-        table = Table("series", "kind", "bins", *_SCORES.values(), box=None, header_style="dim")
+        sight = sight_of(grid, reference)
+        shifts = {} if sight is None else sight.shifts
+        heads = (f"σ in {rows:,}" for rows in shifts)
+        table = Table("series", "kind", "bins", *_SCORES.values(), *heads, box=None, header_style="dim")
         columns = Measure(grid, reference).columns(reference.total)
         both: list[NumericBins | CategoryBins] = [*grid.numeric, *grid.categorical]
         for bins in both:
             series = columns[bins.name]
             kind = "numeric" if isinstance(bins, NumericBins) else "categorical"
             scores = [_number(series.get(name)) for name in _SCORES]
-            table.add_row(Text(printable(bins.name)), kind, str(bins.bins), *scores)
+            smallest = ("" if bins.name not in s else f"{s[bins.name]:.2f}" for s in shifts.values())
+            table.add_row(Text(printable(bins.name)), kind, str(bins.bins), *scores, *smallest)
         console.print(table)
+        console.print(_sight(reference, shifts), style="dim")
     if isinstance(labelled, LabelledReference):
         _show_labelled(console, labelled, next(grid for grid, _ in pairs if grid.digest == labelled.grid))
     elif labelled:
         console.print(f"{pairs[0][0].model} / performance: no reference, because {labelled}")
+
+
+def _sight(reference: Reference, shifts: Mapping[int, object]) -> str:
+    if reference.moments is None:
+        return "no `drift` with it, because an older release has made it: build it again"
+    if not shifts:
+        return "no shift is seen by `drift`: no numeric column varies"
+    return "σ: the smallest shift that `drift` sees in as many rows in half of the cases, in standard deviations"
 
 
 def _show_labelled(console: Console, labelled: LabelledReference, grid: Grid) -> None:

@@ -24,6 +24,7 @@ from monitor.cli.coverage import coverage_lines
 from monitor.cli.replay_log import configured, label_delays, left_out, recorded, tell
 from monitor.cli.replay_sources import TOPIC, FileFlags, recording_of, time_of
 from monitor.cli.shell import open_settings_bus_to_read, settings_of, writing
+from monitor.cli.sight import sight_text
 from monitor.cli.tail import STYLES, place_of_alert, printable
 from monitor.config.built_in import GROUP
 from monitor.contract import ModelContract
@@ -97,7 +98,7 @@ def replay(options: Options) -> Outcome:
     waiting = [lane for lane in engine.lanes() if lane.state == "waiting"]
     rules = [rule for rule in engine.coverage() if rule.rule.group != GROUP]
     _show(alerts, engine.buckets(), waiting)
-    for line in coverage_lines(rules):
+    for line in (*coverage_lines(rules), *map(sight_text, engine.sights())):
         typer.echo(line)
     if bus is not None:
         bus.close()

@@ -16,7 +16,7 @@ import msgspec
 from monitor.errors import FormatError
 
 FORMAT = "streamdrift.snapshot"
-VERSION = "3"
+VERSION = "4"
 Kind = Literal["model", "shared"]
 
 

@@ -28,6 +28,7 @@ Reason = Literal[
     "no_reference_values",
     "few_reference_rows",
     "no_distribution",
+    "no_moments",
     "no_detection",
     "no_block",
     "no_window",
@@ -40,7 +41,7 @@ Reason = Literal[
     "immature",
 ]
 """Why something is never judged: the first of these that holds; or, at last, why a judgement never finds anything."""
-LASTING: tuple[Reason, ...] = ("no_reference_values", "few_reference_rows", "no_distribution")
+LASTING: tuple[Reason, ...] = ("no_reference_values", "few_reference_rows", "no_distribution", "no_moments")
 """Those that the reference is the reason of: whatever comes, they hold."""
 
 
@@ -175,15 +176,15 @@ def _why(rule: Rule, column: str | None, lane: Lane | None, largest: int | None)
     fold = lane.judged_fold
     if fold is None:
         return "no_rows", "no rows behind the reference"
-    if not fold.reference.events and (rule.comparison.compares or rule.comparison.needs_reference_spread):
+    metric, comparison = rule.comparison.metric, rule.comparison
+    if not fold.reference.events and (comparison.compares or comparison.needs_reference_spread or metric == DRIFT):
         return "no_reference", "no reference: its first rows have yet to come"
     if column is not None and column in fold.measure.places and (found := _lasting(rule, column, fold)) is not None:
         return found
-    metric = rule.comparison.metric
     if METRICS[metric].subject == "detector":
         return "no_detection", "its detector has read no value"
     if metric == DRIFT:
-        return "no_block", "too few rows behind the reference"
+        return _why_no_drift(fold)
     if largest is None:
         return "no_window", f"no window ({rule.window.name}) has closed"
     if largest < rule.min_events:
@@ -192,6 +193,12 @@ def _why(rule: Rule, column: str | None, lane: Lane | None, largest: int | None)
     if newest.get("missing_rate", 0.0) + newest.get("invalid_rate", 0.0) >= 1.0:
         return "no_values", "no usable value in a window"
     return "undefined", f"{metric} or its threshold is undefined"
+
+
+def _why_no_drift(fold: StreamFold) -> tuple[Reason, str]:
+    if fold.reference.moments is None:
+        return "no_moments", "the reference says nothing of its rows beside counts: an older release has made it"
+    return "no_block", "too few rows behind the reference"
 
 
 def _why_of_labels(rule: Rule, performance: Performance | None) -> tuple[Reason, str]:

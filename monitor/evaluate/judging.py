@@ -281,6 +281,7 @@ class Judge:
                 silences={},
                 spreads=self._spreads,
                 reference_rows={s: fold.reference.events for s, fold in streams.items()},
+                drift={s: value for s, fold in streams.items() if (value := fold.take_drift()) is not None},
             )
         )
         yield from self._messages_of(self._alerts.judge(at, judged))

@@ -25,6 +25,7 @@ from monitor.evaluate.coverage import RuleCoverage, Totals
 from monitor.evaluate.decisions import Decisions
 from monitor.evaluate.judging import Judge
 from monitor.evaluate.lane import LaneStanding
+from monitor.evaluate.lane_drift import Sight
 from monitor.evaluate.lane_messages import lane_message
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model_labels import ModelLabels
@@ -87,6 +88,12 @@ class ModelFold:
         """What each rule has judged, or never and why."""
         found = self._judge.coverage
         return [] if found is None else found.by_rule(self._lanes.by_stream, self._labels.performance)
+
+    def sights(self) -> Iterator[Sight]:
+        """How small a shift `drift` can see in each lane that has a rule on it."""
+        for lane in self._lanes.by_stream.values():
+            if lane.judged_fold is not None and (sight := lane.judged_fold.sight()) is not None:
+                yield sight
 
     @property
     def totals(self) -> list[Totals]:

@@ -16,11 +16,14 @@ import numpy as np
 from monitor.codec.counts import pack_counts, unpack_counts
 from monitor.config.metrics import Task
 from monitor.contract import StreamContract
+from monitor.drift.moments import Moments, moments_of, pack_moments, unpack_moments
+from monitor.drift.scores import ScoreTables
+from monitor.errors import FormatError
 from monitor.evaluate.join_values import Joined
 from monitor.evaluate.newest_outcomes import NewestOutcomes
 from monitor.evaluate.reference import Reference, ReferenceSlice
 from monitor.evaluate.state import OutcomesState
-from monitor.events import CellState, Float64s, Int64s, Rows, TopicPartition
+from monitor.events import CellState, Codes, Float64s, Int64s, Rows, TopicPartition
 from monitor.panes import heavy
 from monitor.panes.grid import CategoryBins, Grid
 from monitor.panes.merging import MergedPane
@@ -112,6 +115,8 @@ class Outcomes:
         """True once the first cohort has become complete: what comes from the next pane on is an outcome."""
         self._number = 0
         self._slices: list[tuple[int, int, int, Int64s]] = []
+        self._codes: list[Codes] = []
+        """Rows of the reference as long as it is not made: what they have in common shows in them alone."""
         self.grid: Grid | None = None
         self._contract: StreamContract | None = None
         self._stands_on: tuple[StreamContract, str] | None = None
@@ -126,7 +131,8 @@ class Outcomes:
         if (contract, grid.digest) != self._stands_on:
             self._stands_on = contract, grid.digest
             self.grid, self._contract = outcomes_grid(self._task, contract, grid), contract
-            self._slices, self.reference, self._is_given = [], self._made(), False
+            self._slices, self._codes, self._is_given = [], [], False
+            self.reference = self._made()
 
     def keep_newest(self, are_read: bool, pane_ms: int) -> None:
         """Keep the newest outcomes if a detector reads some, from here on."""
@@ -138,7 +144,7 @@ class Outcomes:
     def refer(self, reference: Reference) -> None:
         """Begin with a reference that is given, on the grid in use."""
         self.has_begun = self._is_given = True
-        self._slices, self.reference = [], reference
+        self._slices, self._codes, self.reference = [], [], reference
 
     @property
     def rows(self) -> int:
@@ -177,6 +183,7 @@ class Outcomes:
     def _collect(self, start: int, end: int, pane: MergedPane) -> None:
         if not self.lacks_rows:
             return
+        self._codes.append(pane.codes)
         last = self._slices[-1] if self._slices else None
         if last is None or last[0] * MOST_SLICES >= self._wanted:
             self._slices.append((pane.events, start, end, pane.counts))
@@ -185,10 +192,13 @@ class Outcomes:
 
     def make_reference(self) -> None:
         """Make the reference of the rows that have come, once they are enough."""
-        if not self.lacks_rows and self.reference is not None and not self.reference.events:
-            self.reference = self._made()
+        is_due = not self.lacks_rows and self.reference is not None and not self.reference.events
+        if is_due and self.grid is not None:
+            total = np.sum([counts for _, _, _, counts in self._slices], axis=0)
+            self.reference = self._made(moments_of(ScoreTables(self.grid, total), self._codes))
+            self._codes = []
 
-    def _made(self) -> Reference | None:
+    def _made(self, moments: Moments | None = None) -> Reference | None:
         """The reference of the rows, if they are enough; else one without rows."""
         if self.grid is None:
             return None
@@ -197,7 +207,7 @@ class Outcomes:
             none = ReferenceSlice(0, None, None, pack_counts(np.zeros(width, dtype=np.int64)))
             return Reference(self._model, "outcomes", self.grid.digest, width, ORIGIN, (none,))
         packed = tuple(ReferenceSlice(n, start, end, pack_counts(counts)) for n, start, end, counts in slices)
-        return Reference(self._model, "outcomes", self.grid.digest, width, ORIGIN, packed)
+        return Reference(self._model, "outcomes", self.grid.digest, width, ORIGIN, packed, moments=moments)
 
     # ------------------------------------------------------------------ state
 
@@ -206,7 +216,10 @@ class Outcomes:
         is_made = not self._is_given and self.reference is not None and self.reference.events > 0
         slices = tuple((n, start, end, pack_counts(counts)) for n, start, end, counts in self._slices)
         newest = None if self.newest is None else self.newest.state()
-        return OutcomesState(self.has_begun, self._number, slices, is_made, newest)
+        codes = b"".join(part.astype("<u2").tobytes() for part in self._codes)
+        moments = self.reference.moments if is_made and self.reference is not None else None
+        packed = None if moments is None else pack_moments(moments)
+        return OutcomesState(self.has_begun, self._number, slices, is_made, newest, codes, packed)
 
     def restore(self, state: OutcomesState) -> None:
         """Go on from there, once the grid is known; raises FormatError."""
@@ -215,5 +228,10 @@ class Outcomes:
         self._slices = [(n, start, end, unpack_counts(counts, width)) for n, start, end, counts in state.slices]
         if self.newest is not None and state.newest is not None:
             self.newest.restore(state.newest)
+        series = 0 if self.grid is None else len(self.grid.series)
+        if len(state.codes) % (2 * max(series, 1)):
+            raise FormatError("not a snapshot: its outcomes are of another grid")
+        if state.codes:
+            self._codes = [np.frombuffer(state.codes, dtype="<u2").astype(np.uint16).reshape(-1, series)]
         if state.has_reference:
-            self.reference = self._made()
+            self.reference = self._made(None if state.moments is None else unpack_moments(state.moments, series))

@@ -13,6 +13,8 @@ import msgspec
 
 from monitor.codec.counts import Counts
 from monitor.detectors import DetectorState
+from monitor.drift.core import DriftState
+from monitor.drift.moments import PackedMoments
 from monitor.evaluate.named import NOTHING, Named
 from monitor.evaluate.silence_clock import SilenceState
 from monitor.events import OffsetRange, Standing, StreamName
@@ -89,14 +91,25 @@ class BankState(_Struct, frozen=True):
     detectors: tuple[DetectorState, ...]
 
 
+class LaneDriftState(_Struct, frozen=True):
+    """The sequential core of a lane; None before its first pane. `largest`: value since the last judgement, if any."""
+
+    core: DriftState | None
+    largest: float | None
+
+
 class StreamState(_Struct, frozen=True):
-    """Windows and detectors of a lane. `seen`: (detector, column, change) since the last judgement, sorted."""
+    """Windows and detectors of a lane. `seen`: (detector, column, change) since the last judgement, sorted.
+
+    `drift`: None if no rule asks for it, or if its reference has no moments.
+    """
 
     begun: bool
     filled_to: int
     seen: tuple[tuple[str, str, bool], ...]
     windows: tuple[WindowState, ...]
     bank: BankState
+    drift: LaneDriftState | None
 
 
 class LabelledState(_Struct, frozen=True):
@@ -323,7 +336,7 @@ class OutcomesState(_Struct, frozen=True):
     """The lane of outcomes: how many there were, and slices of its reference (rows, first and last time, counts).
 
     `has_begun`: see Outcomes. `has_reference`: whether it counts; else its slices grow. `newest`: the newest outcomes,
-    as `newest_outcomes.py` packs them.
+    as `newest_outcomes.py` packs them. `codes`: rows of the reference as long as it is not made, else its `moments`.
     """
 
     has_begun: bool
@@ -331,6 +344,8 @@ class OutcomesState(_Struct, frozen=True):
     slices: tuple[tuple[Natural, int, int, Counts], ...]
     has_reference: bool
     newest: NewestOutcomesState | None
+    codes: bytes
+    moments: PackedMoments | None
 
 
 class PerformanceState(_Struct, frozen=True):

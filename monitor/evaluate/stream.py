@@ -9,8 +9,10 @@ from monitor.codec.counts import pack_counts, unpack_counts
 from monitor.config.metrics import METRICS
 from monitor.config.resolved import DetectorSpec, ModelRules
 from monitor.contract import ModelContract, StreamContract
+from monitor.drift.change import Explanation
 from monitor.errors import FormatError
 from monitor.evaluate.detection import DetectorBank, Sighting
+from monitor.evaluate.lane_drift import LaneDrift, Sight, asks_for_drift, drift_of, sight_of
 from monitor.evaluate.measure import Measure
 from monitor.evaluate.reference import Reference
 from monitor.evaluate.spread import ReferenceSpread
@@ -42,14 +44,16 @@ class StreamFold:
         self._windows: dict[str, _Window] = {}
         self._specs: tuple[DetectorSpec, ...] = ()
         self._seen: dict[Sighting, bool] = {}
+        self._asks_for_drift = False
+        self._drift: LaneDrift | None = None
         self._begun = False
         self._filled_to = 0
         self.work_us = 0.0
-        """About what the updates of detectors took since this object was made, µs; cells left out count too."""
+        """About what detectors and `drift` took since this object was made, µs; cells left out count too."""
         self._bank = self._measure_by(reference)
 
     def compare_with(self, reference: Reference) -> None:
-        """Another reference on the same grid: the detectors start again; those of outcomes, if they read ranks."""
+        """Another reference on the same grid: all starts again but windows and, of outcomes, detectors of 0 and 1."""
         before, self._bank = self._bank, self._measure_by(reference)
         if self.grid.stream == "outcomes":
             self._bank.take_over(before, reads="binary")
@@ -59,10 +63,11 @@ class StreamFold:
         self.reference = reference
         self.measure = Measure(self.grid, reference)
         self.spread = ReferenceSpread(self.measure)
+        self._drift = drift_of(self.grid, reference) if self._asks_for_drift else None
         return DetectorBank(self._specs, self.contract, self.grid, reference)
 
     def use(self, rules: ModelRules, contract: ModelContract) -> None:
-        """New rules: windows and detectors that stay go on, others begin.
+        """New rules: windows, detectors and `drift` that stay go on, others begin.
 
         `contract`: that the rules came with. It may have other streams, and means the same of this one.
         """
@@ -80,6 +85,9 @@ class StreamFold:
             going_on = bank.take_over(self._bank)
             self._bank = bank
             self._seen = {sighting: change for sighting, change in self._seen.items() if sighting in going_on}
+        if asks_for_drift(rules, self.stream.stream) != self._asks_for_drift:
+            self._asks_for_drift = not self._asks_for_drift
+            self._drift = drift_of(self.grid, self.reference) if self._asks_for_drift else None
 
     def add(self, pane_end: int, pane: MergedPane | None) -> list[Observation]:
         """One pane (None: empty in this stream); returns the observations of the windows that close.
@@ -91,6 +99,9 @@ class StreamFold:
             self.work_us += self._bank.work_us(len(pane.codes))
             for sighting, detected in self._bank.feed(pane.codes).items():
                 self._seen[sighting] = self._seen.get(sighting, False) or detected
+            if self._drift is not None:
+                self.work_us += self._drift.work_us(len(pane.codes))
+                self._drift.add(pane_end - self.contract.pane_ms, pane)
         if not self._begun:
             return []
         observations = []
@@ -165,6 +176,7 @@ class StreamFold:
             tuple((detector, column, change) for (detector, _, column), change in sorted(self._seen.items())),
             tuple(_window_state(name, window) for name, window in self._windows.items()),
             self._bank.state(),
+            None if self._drift is None else self._drift.state(),
         )
 
     def restore(self, state: StreamState) -> None:
@@ -176,6 +188,8 @@ class StreamFold:
         for part in state.windows:
             self._restore_window(self._windows[part.name], part)
         self._bank.restore(state.bank)
+        if self._drift is not None and state.drift is not None:
+            self._drift.restore(state.drift)
 
     def _restore_window(self, window: _Window, state: WindowState) -> None:
         window.windows.restore(state.windows)
@@ -205,6 +219,18 @@ class StreamFold:
         """Detectors that saw a row since the last call -> whether one of them saw a change."""
         seen, self._seen = self._seen, {}
         return seen
+
+    def take_drift(self) -> float | None:
+        """The largest value of `drift` since the last call; None if there was none."""
+        return None if self._drift is None else self._drift.take()
+
+    def sight(self) -> Sight | None:
+        """How small a shift `drift` can see; None if no rule asks for it, or if nothing tells."""
+        return sight_of(self.grid, self.reference) if self._asks_for_drift else None
+
+    def explain_drift(self) -> Explanation | None:
+        """What has changed since when, by the rows so far; None if nothing tells."""
+        return None if self._drift is None else self._drift.explain()
 
     def histogram(self, column: str, window: str) -> Histogram | None:
         """The column's coarse bins in the last closed window of a specification."""

@@ -11,7 +11,11 @@ from monitor.events import StreamName
 from monitor.telemetry import Log
 
 _PAST: dict[State, str] = {"waiting": "lane_waits", "reference": "lane_has_reference", "judged": "lane_judged"}
-_OF_RULES: dict[Reason, str] = {"few_reference_rows": "rule_never_judged", "unreachable": "threshold_never_reached"}
+_OF_RULES: dict[Reason, str] = {
+    "few_reference_rows": "rule_never_judged",
+    "no_moments": "rule_never_judged",
+    "unreachable": "threshold_never_reached",
+}
 """What is logged once a rule, with all of its columns, and not once a column."""
 
 
@@ -37,11 +41,12 @@ class LaneLog:
         of_rules: dict[tuple[str, str, str], list[str]] = {}
         for rule in model.coverage():
             for one in (*rule.never, *rule.unreachable):
-                if one.stream != stream or one.column is None:
+                if one.stream != stream:
                     continue
                 if one.reason in _OF_RULES:
-                    of_rules.setdefault((_OF_RULES[one.reason], rule.rule.alert, one.why), []).append(one.column)
-                elif one.reason in LASTING:
+                    columns = of_rules.setdefault((_OF_RULES[one.reason], rule.rule.alert, one.why), [])
+                    columns += [] if one.column is None else [one.column]
+                elif one.reason in LASTING and one.column is not None:
                     of_columns.setdefault((one.column, one.why), []).append(rule.rule.alert)
         keys = {"model": model.model, "stream": stream}
         for (column, why), alerts in of_columns.items():

@@ -50,6 +50,7 @@ groups:
       - {{alert: Psi, expr: psi > 0.2, for: {hold}s, min_events: 50}}
       - {{alert: Spread, expr: ks > reference_mean + 4 * reference_std, min_events: 50, under: Psi}}
       - {{alert: Change, expr: 'change{{detector=~".*"}} > 0'}}
+      - {{alert: Drift, expr: drift > 1}}
       - {{alert: Missing, expr: missing_rate > 0.2, keep_firing_for: {hold}s}}
 retraining:
   - {{trigger: again, models: [m], when: {{any: [Psi, Change]}}, cooldown: 20s, training_window: {{max: 1h}}}}

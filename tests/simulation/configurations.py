@@ -75,6 +75,7 @@ _RULES = """
         keep_firing_for: 4s
       - {{alert: Change, expr: 'change{{detector="adwin"}} > 0'}}
       - {{alert: Step, under: Psi, expr: 'change{{detector="page"}} > 0'}}
+      - {{alert: Drift, expr: drift > 1}}
       - {{alert: Silence, expr: seconds_since_last_event > {silence}}}
       - {{alert: Live, expr: 'ks{{column="b"}} > 0.6'}}
 """
@@ -84,6 +85,7 @@ _RULES_WITHOUT_FEATURES = """
     rules:
       - {{alert: Psi, expr: 'psi > {psi}'}}
       - {{alert: Lasting, expr: 'psi > {ks}', window: {{time: 16s, every: 16s}}, for: 4s}}
+      - {{alert: Drift, expr: drift > 1}}
       - {{alert: Silence, expr: seconds_since_last_event > {silence}}}
 """
 _RULES_ON_PREDICTIONS = """
@@ -92,6 +94,7 @@ _RULES_ON_PREDICTIONS = """
     rules:
       - {{alert: Psi, expr: 'psi{{column="prediction"}} > {psi}'}}
       - {{alert: Lasting, expr: 'psi{{column="prediction"}} > {ks}', window: {{time: 16s, every: 16s}}, for: 4s}}
+      - {{alert: Drift, expr: drift > 1}}
       - {{alert: Silence, expr: 'seconds_since_last_event{{stream="predictions"}} > {silence}'}}
       - {{alert: Live, expr: 'psi{{column="prediction"}} > 0.6'}}
 """
