@@ -49,22 +49,17 @@ class ColumnCells:
         self.columns = len(grid.series)
         parts = [list(_cells(grid, reference, j)) for j in range(self.columns)]
         self._sizes = np.array([len(part) - len(RARE) for part in parts], dtype=np.int64)
-        flat = [places for part in parts for places in part]
-        self.width = len(flat)
-        self._order = np.concatenate([np.zeros(0, dtype=np.int64), *flat])
-        lengths = np.array([len(places) for places in flat], dtype=np.int64)
-        self._is_empty = lengths == 0
-        self._starts = (np.cumsum(lengths) - lengths)[~self._is_empty]
-        shares: list[int] = []
-        rare: list[list[int]] = []
-        at = 0
-        for size in self._sizes.tolist():
-            shares += range(at, at + size)
-            rare.append(list(range(at + size, at + size + len(RARE))))
-            at += size + len(RARE)
-        self._shares = np.array(shares, dtype=np.intp)
+        stops = np.cumsum(self._sizes + len(RARE))
+        self._rare = stops[:, np.newaxis] - len(RARE) + np.arange(len(RARE))
+        self.width = int(stops[-1]) if parts else 0
+        self._shares = np.setdiff1d(np.arange(self.width), self._rare)
         self._share_starts = np.cumsum(self._sizes) - self._sizes
-        self._rare = np.array(rare, dtype=np.intp).reshape(-1, len(RARE))
+        self._column = np.repeat(np.arange(self.columns), self._sizes)
+        flat = [places for part in parts for places in part]
+        lengths = np.array([len(places) for places in flat], dtype=np.int64)
+        self._order = np.concatenate([np.zeros(0, dtype=np.int64), *flat])
+        self._filled = np.flatnonzero(lengths)
+        self._starts = (np.cumsum(lengths) - lengths)[self._filled]
         self.reference = self.of(reference)
 
     def share_places(self, column: int) -> slice:
@@ -80,7 +75,7 @@ class ColumnCells:
         """Cells of a flat count vector, (width,)."""
         cells = np.zeros(self.width, dtype=np.int64)
         if len(self._starts):
-            cells[~self._is_empty] = np.add.reduceat(counts[self._order], self._starts)
+            cells[self._filled] = np.add.reduceat(counts[self._order], self._starts)
         return cells
 
     def evidence(self, cells: Int64s, n: Int64s, m: int, inflation: Float64s) -> ColumnEvidence:
@@ -99,7 +94,7 @@ class ColumnCells:
         part_w = np.add.reduceat(np.where(takes_part, w, 0.0), self._share_starts, axis=1)
         part_r = np.add.reduceat(np.where(takes_part, r, 0.0), self._share_starts, axis=1)
         ratio = np.sqrt(np.maximum(part_r, 1.0) / np.maximum(part_w, 1.0))
-        spread = np.repeat(ratio, self._sizes, axis=1)
+        spread = ratio[:, self._column]
         gap = spread * w - r / spread
         terms = np.where(takes_part, gap * gap / np.maximum(pooled, 1.0), 0.0)
         chi = np.add.reduceat(terms, self._share_starts, axis=1)
@@ -108,8 +103,11 @@ class ColumnCells:
         return of_chi_square(chi / inflation, np.where(usable, cells - 1.0, 0.0))
 
     def _of_rare(self, w: Float64s, r: Float64s, n: Float64s, m: float, inflation: Float64s) -> Float64s:
-        z = of_excess(w, np.broadcast_to(r, w.shape), (n / (n + m))[:, :, np.newaxis])
-        return np.where(w > 0, z / np.sqrt(inflation)[:, :, np.newaxis], LEAST)
+        z = np.full(w.shape, LEAST)
+        window, column, kind = at = np.nonzero(w)
+        share = n[window, 0] / (n[window, 0] + m)
+        z[at] = of_excess(w[at], r[column, kind], share) / np.sqrt(inflation[window, column])
+        return z
 
 
 def _cells(grid: Grid, reference: Int64s, j: int) -> Iterator[Int64s]:
@@ -122,7 +120,7 @@ def _cells(grid: Grid, reference: Int64s, j: int) -> Iterator[Int64s]:
     for start, stop in zip(coarse.starts.tolist(), stops, strict=True):
         yield part.start + coarse.order[start:stop]
     missing = np.array([invalid.stop - state for state in (CellState.NULL, CellState.ABSENT)], dtype=np.int64)
-    unusable = np.setdiff1d(np.arange(invalid.start, invalid.stop), missing)
+    unusable = np.array([p for p in range(invalid.start, invalid.stop) if p not in missing], dtype=np.int64)
     yield missing
     yield unusable
     nothing = np.zeros(0, dtype=np.int64)

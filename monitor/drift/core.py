@@ -35,8 +35,6 @@ from monitor.panes.grid import Grid
 from monitor.stats.exact import significant
 
 BLOCK_ROWS = 10
-_MOST_LENGTHS = 1000
-"""Lengths of windows whose inflation is remembered."""
 _NO_SUMS = np.zeros(0, dtype=np.int64)
 _DEVIATION_OF_RANKS = 1.0233267079464885
 """√(1/12) · 2√π."""
@@ -91,7 +89,6 @@ class Drift:
         self._tables = ScoreTables(grid, reference)
         self._cells = ColumnCells(grid, reference)
         self._null = Null(moments)
-        self._factors_of: dict[int, Float64s] = {}
         self._mean = self._tables.sums(reference) / max(rows, 1)
         series = len(grid.series)
         parts = group_slices(series)
@@ -141,9 +138,9 @@ class Drift:
         self._open[self._score_part] += self._tables.sums(counts)
         self._open[self._cell_part] += self._cells.of(counts)
         if len(codes):
-            scores = self._tables.of_codes(codes)
+            ranks = self._tables.ranks(codes)
             self._open[split] += len(codes)
-            self._open[split + 1 :] += np.concatenate([_NO_SUMS, *(pairs.sums(scores) for pairs in self._pairs)])
+            self._open[split + 1 :] += np.concatenate([_NO_SUMS, *(pairs.sums(ranks) for pairs in self._pairs)])
         if self._open[0] < BLOCK_ROWS:
             return None
         self._windows.add(self._open_start, self._open[:split])
@@ -173,18 +170,9 @@ class Drift:
         inflation = np.stack([self._inflation(int(rows)) for rows in n])
         return self._cells.evidence(moved[:, self._cell_part], n, self._rows, inflation)
 
-    def _factors(self, n: int) -> Float64s:
-        """The inflation of each score in windows of n rows, the reference's own part included."""
-        if n not in self._factors_of:
-            if len(self._factors_of) >= _MOST_LENGTHS:
-                self._factors_of.clear()
-            own = n / (n + self._rows)
-            self._factors_of[n] = (1.0 - own) * self._null.inflation(n) + own * self._null.inflation(self._rows)
-        return self._factors_of[n]
-
     def _inflation(self, n: int) -> Float64s:
         """The inflation of each column in windows of n rows: the larger of its scores'."""
-        factors = self._factors(n)
+        factors = self._null.factors(n, self._rows)
         found: Float64s = np.maximum(factors[: self._series], factors[self._series :])
         return found
 
@@ -236,7 +224,7 @@ class Drift:
     def _score_z(self, means: Float64s, n: Int64s) -> Float64s:
         """z of each score of stretches alone, (stretches, width); 0 if it can't vary."""
         rows = n[:, np.newaxis].astype(np.float64)
-        inflation = np.stack([self._factors(int(size)) for size in n])
+        inflation = np.stack([self._null.factors(int(size), self._rows) for size in n])
         spread = self._deviation * np.sqrt((1.0 / rows + 1.0 / self._rows) * inflation)
         return np.where(self._deviation > 0, means / np.maximum(spread, 1e-300), 0.0)
 
@@ -251,7 +239,7 @@ class Drift:
             if len(family):
                 needed = family.needed(self._limits.family, rows, self._rows)
                 smallest[part.start : min(part.stop, len(smallest))] = needed
-        factor = self._factors(rows)[: len(smallest)]
+        factor = self._null.factors(rows, self._rows)[: len(smallest)]
         share = np.sqrt((1.0 / rows + 1.0 / self._rows) * factor)
         found: Float64s = np.where(self._deviation[: len(smallest)] > 0, smallest * share * _DEVIATION_OF_RANKS, np.nan)
         return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.drift.evidence import LEAST
+from monitor.drift.linear import sums_of_products
 from monitor.drift.moments import GroupMoments
 from monitor.drift.null import Null
 from monitor.drift.scores import Scores
@@ -46,9 +47,9 @@ class Correlation:
         return len(self.mean)
 
     def sums(self, scores: Scores) -> Int64s:
-        """Sums of products over the scores of a trace (m, width), (pairs,): whole numbers below 2⁵³, so exact."""
-        ranks = scores[:, self._part].astype(np.float64)
-        return np.asarray((ranks.T @ ranks)[self._upper], dtype=np.int64)
+        """Sums of products over the rank scores of a trace (m, series), (pairs,): whole numbers below 2⁵³, so exact."""
+        products = sums_of_products(np.ascontiguousarray(scores[:, self._part]))
+        return np.asarray(products[self._upper], dtype=np.int64)
 
     def evidence(self, sums: Int64s, n: Int64s, m: int) -> Float64s:
         """|z| of windows (windows, pairs) of `n` rows of traces each; `m`: of the reference's moments."""

@@ -100,9 +100,7 @@ class Family:
         if (n, m) not in self._laws:
             if len(self._laws) >= _MOST_LENGTHS:
                 self._laws.clear()
-            own = n / (n + m)  # the reference's part of the variance
-            factors = (1.0 - own) * self._null.inflation(n) + own * self._null.inflation(m)
-            mean, variance = self._of_factors(factors[self._places])
+            mean, variance = self._of_factors(self._null.factors(n, m)[self._places])
             mean, variance = mean * self._unseen, variance * self._unseen**3
             self._laws[n, m] = mean, variance + self._excess / n
         return self._laws[n, m]

@@ -9,6 +9,20 @@ import numpy as np
 
 from monitor.events import Float64s
 
+_ALONE = 1 << 18
+"""Multiplications up to which BLAS asks no other threads: on a busy processor it would wait for them for long."""
+
+
+def sums_of_products(rows: Float64s) -> Float64s:
+    """The sums of products of each two columns of rows (m, p), (p, p): of whole numbers below 2⁵³, so exact in BLAS."""
+    size = rows.shape[1]
+    at_once = max(1, _ALONE // max(1, size * size))
+    products = np.zeros((size, size))
+    for start in range(0, len(rows), at_once):
+        part = rows[start : start + at_once]
+        products += part.T @ part
+    return products
+
 
 def cholesky(matrix: Float64s) -> Float64s:
     """The lower triangle L of a positive definite matrix A = L Lᵀ, (p, p), column by column."""

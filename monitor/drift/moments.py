@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from monitor.codec.varints import pack, unpack, unzigzag, zigzag
+from monitor.drift.linear import sums_of_products
 from monitor.drift.scores import Scores, ScoreTables
 from monitor.errors import FormatError
 from monitor.events import Codes, Float64s, Int64s
@@ -175,11 +176,9 @@ def _added(moments: GroupMoments, scores: Scores) -> GroupMoments:
     Squared scores are at most 2²⁰, their products 2⁴⁰: 2¹² rows at once.
     """
     series = scores.shape[1] // 2
-    x = scores.astype(np.float64)
-    second = (x.T @ x).astype(np.int64)
-    square = x * x
-    ranks = square[:, :series]
-    squares = (ranks.T @ ranks).astype(np.int64)
+    second = sums_of_products(scores).astype(np.int64)
+    square = scores * scores
+    squares = sums_of_products(np.ascontiguousarray(square[:, :series])).astype(np.int64)
     fourth = (square * square).sum(axis=0).astype(np.int64)
     return GroupMoments(moments.second + second, moments.squares + squares, moments.fourth + fourth)
 

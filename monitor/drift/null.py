@@ -30,6 +30,7 @@ class Null:
     def __init__(self, moments: Moments) -> None:
         rows, factors = _measured(moments, deviations(moments) ** 2)
         self._rows, self._factors = rows, factors
+        self._of_sizes: dict[tuple[int, int], Float64s] = {}
         self.piece_rows = _reach(rows, factors)
         self.pieces = int(moments.block_rows.sum()) // max(self.piece_rows, 1)
 
@@ -38,6 +39,17 @@ class Null:
         """True if the reference is long enough to show its own dependence."""
         return self.pieces >= MOST_OF_A_PIECE
 
+    def factors(self, n: int, m: int) -> Float64s:
+        """The inflation of each score in windows of n rows beside a reference of m, whose own part is in it.
+
+        It is that of the next size of two to an octave, which is no smaller.
+        """
+        size = _size_from(n)
+        if (size, m) not in self._of_sizes:
+            own = size / (size + m)
+            self._of_sizes[size, m] = (1.0 - own) * self.inflation(size) + own * self.inflation(m)
+        return self._of_sizes[size, m]
+
     def inflation(self, rows: int) -> Float64s:
         """The factor of each score (width,) for sums of a number of rows, at least 1; larger never becomes smaller.
 
@@ -45,6 +57,12 @@ class Null:
         """
         place = int(np.searchsorted(self._rows, rows, side="left"))
         return np.asarray(self._factors[min(place, len(self._factors) - 1)])
+
+
+def _size_from(rows: int) -> int:
+    """The next size from there on: 1, 2, 3, 4, 6, 8, 12 and so on."""
+    power: int = 1 << (rows - 1).bit_length()
+    return 3 * power // 4 if 4 * rows <= 3 * power else power
 
 
 def _measured(moments: Moments, variance: Float64s) -> tuple[Int64s, Float64s]:

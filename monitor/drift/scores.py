@@ -8,16 +8,16 @@ order, and second moments of them are exact.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from monitor.events import Codes, Float64s, Int64s
-from monitor.panes.grid import Grid, code_table, signed_codes
+from monitor.panes.grid import INVALID_STATES, Grid, signed_codes
 from monitor.stats.exact import total
 from monitor.stats.ranks import mid_ranks, surprisal_ranks
 
 UNIT = 1 << 10
 _KINDS = 2
-Scores = npt.NDArray[np.int16]
+Scores = Float64s
+"""Whole numbers, as floats, so that products of them need no copy."""
 
 
 class ScoreTables:
@@ -25,37 +25,41 @@ class ScoreTables:
 
     def __init__(self, grid: Grid, reference: Int64s) -> None:
         """Take the reference's flat count vector (`grid.layout`)."""
-        series = len(grid.series)
+        layout = grid.layout
+        series = len(layout.bins)
         self.width = _KINDS * series
-        self._bins = np.concatenate(
-            [np.zeros(0, dtype=np.int64), *(np.arange(p.start, p.stop) for p in grid.layout.bins)]
-        )
-        sizes = np.array([part.stop - part.start for part in grid.layout.bins], dtype=np.int64)
-        self._starts = np.cumsum(sizes) - sizes
-        tables = [_scores_of(reference[part], j < len(grid.numeric)) for j, part in enumerate(grid.layout.bins)]
-        self._weights = np.concatenate([np.zeros((_KINDS, 0), dtype=np.int64), *tables], axis=1)
-        # by code: invalid ones count from the end of a table, and are 0
-        padded = [np.zeros((_KINDS, len(code_table(grid, j, 0.0))), dtype=np.int16) for j in range(series)]
-        for table, scores in zip(padded, tables, strict=True):
-            table[:, : scores.shape[1]] = scores
-        lengths = np.array([table.shape[1] for table in padded], dtype=np.intp)
-        self._stops = np.cumsum(lengths)
-        self._firsts = self._stops - lengths
-        self._by_code = np.concatenate([np.zeros((_KINDS, 0), dtype=np.int16), *padded], axis=1)
+        tables = [_scores_of(reference[part], j < len(grid.numeric)) for j, part in enumerate(layout.bins)]
+        # of all places from the first bin on, so that counts are taken as they lie; invalid cells weigh nothing
+        self._starts = layout.starts - layout.starts[:1]
+        self._first = int(layout.starts[0]) if series else 0
+        self._weights = np.zeros((_KINDS, layout.width - self._first), dtype=np.int64)
+        for part, table in zip(layout.bins, tables, strict=True):
+            self._weights[:, part.start - self._first : part.stop - self._first] = table
+        # by code: those of invalid cells are negative, so their zeros stand in front of the series' own bins
+        sizes = np.array([table.shape[1] + INVALID_STATES for table in tables], dtype=np.int64)
+        self._zeros = np.cumsum(sizes) - sizes + INVALID_STATES
+        none = np.zeros((_KINDS, INVALID_STATES))
+        self._by_code = np.concatenate([none[:, :0], *(part for table in tables for part in (none, table))], axis=1)
 
     def sums(self, counts: Int64s) -> Int64s:
-        """Sums of the scores of counted rows, (..., layout.width) to (..., width)."""
+        """Sums of the scores of counted rows, (layout.width,) to (width,)."""
         if not self.width:
-            return np.zeros((*counts.shape[:-1], 0), dtype=np.int64)
-        weighted = counts[..., np.newaxis, self._bins] * self._weights
-        sums = np.add.reduceat(weighted, self._starts, axis=-1)
-        return sums.reshape(*counts.shape[:-1], self.width)
+            return np.zeros(0, dtype=np.int64)
+        own = counts[self._first :]
+        return np.concatenate([np.add.reduceat(own * kind, self._starts) for kind in self._weights])
 
     def of_codes(self, codes: Codes) -> Scores:
-        """The scores of rows, (m, series) to (m, width)."""
-        signed = signed_codes(np.ascontiguousarray(codes)).astype(np.intp)
-        places = signed + np.where(signed < 0, self._stops, self._firsts)
-        return np.concatenate(list(self._by_code[:, places]), axis=1)
+        """The scores of rows, (m, series) to (m, width): whole numbers."""
+        places = self._places(codes)
+        return np.concatenate([kind.take(places) for kind in self._by_code], axis=1)
+
+    def ranks(self, codes: Codes) -> Scores:
+        """The first half of the scores of rows, (m, series) to (m, series)."""
+        return np.asarray(self._by_code[0].take(self._places(codes)))
+
+    def _places(self, codes: Codes) -> Int64s:
+        places: Int64s = signed_codes(np.ascontiguousarray(codes)) + self._zeros
+        return places
 
 
 def _scores_of(counts: Int64s, is_numeric: bool) -> Int64s:
