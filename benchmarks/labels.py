@@ -44,6 +44,7 @@ class Size:
     add_us: float
     burst: int
     burst_s: float
+    burst_cpu_s: float
     label_us: float
     pieces: int
     pieces_mb: float
@@ -90,9 +91,9 @@ def measure(pending: int, rows: int, burst: int) -> Size:
         add_us = (process_time() - began) / (panes * rows) * 1e6
         resident, peak = memory_mb("VmRSS") - before, memory_mb("VmHWM") - before
         first, *others = _labels_of(panes, rows, burst)
-        began = perf_counter()
+        cpu, began = process_time(), perf_counter()
         joined = join.fold(panes * PANE_MS, _predictions(_EMPTY), _labels(first))
-        burst_s = perf_counter() - began
+        burst_s, burst_cpu_s = perf_counter() - began, process_time() - cpu
         if len(joined.is_first) != len(first):
             raise SystemExit("labels were not joined")
         began = process_time()
@@ -118,6 +119,7 @@ def measure(pending: int, rows: int, burst: int) -> Size:
         add_us=add_us,
         burst=len(first),
         burst_s=burst_s,
+        burst_cpu_s=burst_cpu_s,
         label_us=label_us,
         pieces=len(blocks),
         pieces_mb=sum(map(len, blocks.values())) / 1e6,
@@ -185,7 +187,7 @@ def main(
     for size in found:
         print(f"{size.pending:,} pending: {size.resident_mb:.0f} MB, at most {size.peak_mb:.0f} MB")
         print(f"  CPU: {size.add_us:.2f} µs a prediction, {size.label_us:.2f} µs a label")
-        print(f"  {size.burst:,} labels in one pane: {size.burst_s:.2f} s")
+        print(f"  {size.burst:,} labels in one pane: {size.burst_s:.2f} s, {size.burst_cpu_s:.2f} s of CPU")
         print(
             f"  restored with all labels: {size.restore_s:.1f} s, {size.restore_cpu_s:.1f} s of CPU, at most "
             f"{size.restored_peak_mb:.0f} MB beside {size.pieces:,} pieces of {size.pieces_mb:.0f} MB together"
