@@ -82,13 +82,18 @@ class DriftState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
 
 class Drift:
-    """The core of one lane. `reference`: flat counts (`grid.layout`) of `rows` rows."""
+    """The core of one lane.
 
-    def __init__(self, grid: Grid, reference: Int64s, rows: int, moments: Moments, limits: Limits = SHIPPED) -> None:
+    `reference`: flat counts (`grid.layout`) of `rows` rows. `period`: rows of a known season, or 0.
+    """
+
+    def __init__(
+        self, grid: Grid, reference: Int64s, rows: int, moments: Moments, limits: Limits = SHIPPED, period: int = 0
+    ) -> None:
         self._grid, self._rows = grid, rows
         self._tables = ScoreTables(grid, reference)
         self._cells = ColumnCells(grid, reference)
-        self._null = Null(moments)
+        self._null = Null(moments, period)
         self._mean = self._tables.sums(reference) / max(rows, 1)
         series = len(grid.series)
         parts = group_slices(series)

@@ -5,9 +5,18 @@ with a first-order correlation ρ. The *inflation* of n rows is that factor: the
 over n times the variance of a row. It is measured on stretches of the reference that follow each other, of 10, 20, 40
 rows and so on, as long as there are sixteen of them; longer ones are taken from the largest measured. A factor that
 chance alone could give, were rows independent, counts as 1.
+
+A *season* makes sums of less than a period vary, and leaves those of whole periods alone: n rows are then whole
+periods, whose factor is measured on such, and a rest, which varies by no more than half a period does.
+
+A reference is too short to trust if it holds fewer than eight *pieces*: stretches as long as its dependence reaches,
+or as a period. Sums of such stretches no longer grow with their length as those of dependent rows do. A period that
+nobody has named is looked for in the autocorrelation; it makes pieces, and no factor smaller.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,28 +25,44 @@ from monitor.drift.moments import Moments, deviations
 from monitor.events import Float64s, Int64s
 from monitor.stats.exact import total
 
+FEWEST_PIECES = 8
+"""Independent pieces that a reference needs; with fewer its null is unverified."""
 _FEWEST = 16
 """Stretches from which a variance is taken, at least."""
+_FEWEST_AT_ALL = 4
+"""Stretches from which growth is taken, at least."""
 _CLEAR = 4.0
 """The z from which a factor is believed: there are as many as scores and lengths."""
-MOST_OF_A_PIECE = 8
-"""Independent pieces that a reference needs; with fewer its null is unverified."""
+_GROWTH = 1.5
+"""Longer stretches whose factors are larger than that, in the mean of dependent scores, depend on each other."""
+_PLACES = 256
+"""Stretches in which a period is looked for."""
+_LEAST_CORRELATION, _LEAST_Z = 0.5, 6.0
+"""How clear a period is, at least."""
 
 
 class Null:
-    """The inflation of sums of scores of one reference. `pieces`: stretches in it as long as its dependence reaches."""
+    """The inflation of sums of scores of one reference. `pieces`: stretches in it as long as its dependence reaches.
 
-    def __init__(self, moments: Moments) -> None:
-        rows, factors = _measured(moments, deviations(moments) ** 2)
-        self._rows, self._factors = rows, factors
+    `period`: rows of a season that is known; 0 without one.
+    """
+
+    def __init__(self, moments: Moments, period: int = 0) -> None:
+        stretches = _Stretches(moments, deviations(moments) ** 2)
+        rows = stretches.rows
+        periods = rows // period if period else 0
+        self._period = period if periods >= FEWEST_PIECES else 0
+        self._lengths, self._factors = _measured(stretches, self._period)
+        self._whole = stretches.factor(self._period) if self._period else self._factors[-1]
+        reach = _reach(stretches, self._lengths, self._factors)
+        self.piece_rows = max(reach, period or _period_of(stretches))
+        self.pieces = rows // max(self.piece_rows, 1)
         self._of_sizes: dict[tuple[int, int], Float64s] = {}
-        self.piece_rows = _reach(rows, factors)
-        self.pieces = int(moments.block_rows.sum()) // max(self.piece_rows, 1)
 
     @property
     def is_verified(self) -> bool:
         """True if the reference is long enough to show its own dependence."""
-        return self.pieces >= MOST_OF_A_PIECE
+        return self.pieces >= FEWEST_PIECES
 
     def factors(self, n: int, m: int) -> Float64s:
         """The inflation of each score in windows of n rows beside a reference of m, whose own part is in it.
@@ -51,11 +76,14 @@ class Null:
         return self._of_sizes[size, m]
 
     def inflation(self, rows: int) -> Float64s:
-        """The factor of each score (width,) for sums of a number of rows, at least 1; larger never becomes smaller.
+        """The factor of each score (width,) for sums of a number of rows, at least 1.
 
-        Between two measured lengths it is that of the longer one.
+        Between two measured lengths it is that of the longer one; without a season larger never becomes smaller.
         """
-        place = int(np.searchsorted(self._rows, rows, side="left"))
+        if self._period and rows >= self._period:
+            rest = (self._factors[-1] - 1.0) * (int(self._lengths[-1]) / rows)
+            return np.asarray(self._whole + rest)
+        place = int(np.searchsorted(self._lengths, rows, side="left"))
         return np.asarray(self._factors[min(place, len(self._factors) - 1)])
 
 
@@ -65,31 +93,97 @@ def _size_from(rows: int) -> int:
     return 3 * power // 4 if 4 * rows <= 3 * power else power
 
 
-def _measured(moments: Moments, variance: Float64s) -> tuple[Int64s, Float64s]:
-    """Lengths of stretches and the factor of each score there, (lengths, width); ascending both ways."""
-    sums, rows = moments.block_sums, moments.block_rows
-    lengths, factors = [1], [np.ones(len(variance))]
-    whole, count = sums.sum(axis=0), int(rows.sum())
-    while len(sums) >= _FEWEST and len(variance):
-        length = int(rows[0])
-        gap = sums - whole * (length / count)
-        spread = total((gap * gap).T) / (len(sums) - 1)
-        excess = np.where(variance > 0, spread / np.maximum(variance * length, 1e-300), 1.0)
-        degrees = float(len(sums) - 1)
+class _Cut(NamedTuple):
+    """Stretches of one length: rows of each (k,), and how far their sums are off what is expected, (k, width)."""
+
+    rows: Int64s
+    gaps: Float64s
+
+
+class _Stretches:
+    """The blocks of a reference, to be cut into stretches of any length. `variance`: of each score of a row."""
+
+    def __init__(self, moments: Moments, variance: Float64s) -> None:
+        sums = moments.block_sums
+        self._ends = np.cumsum(moments.block_rows)
+        self._sums = np.concatenate([np.zeros((1, sums.shape[1]), dtype=np.int64), np.cumsum(sums, axis=0)])
+        self.variance = variance
+        self.rows = int(self._ends[-1]) if len(self._ends) else 0
+        self.block = -(-self.rows // len(self._ends)) if len(self._ends) else 1
+
+    def cut(self, length: int) -> _Cut:
+        """Return stretches of about `length` rows, in whole blocks; what is behind the last one is left out."""
+        stops = np.searchsorted(self._ends, np.arange(length, self.rows + 1, length)) + 1
+        edges = np.unique(np.concatenate([[0], stops]))
+        rows = np.diff(np.concatenate([[0], self._ends])[edges])
+        mean = self._sums[-1] / max(self.rows, 1)
+        return _Cut(rows, np.diff(self._sums[edges], axis=0) - mean * rows[:, np.newaxis])
+
+    def excess(self, length: int) -> tuple[Float64s, float]:
+        """The measured factor of each score (1 if it can't vary), and its degrees of freedom."""
+        rows, gaps = self.cut(length)
+        degrees = float(len(rows) - 1)
+        spread = total((gaps * gaps / rows[:, np.newaxis]).T) / degrees
+        return np.where(self.variance > 0, spread / np.maximum(self.variance, 1e-300), 1.0), degrees
+
+    def factor(self, length: int) -> Float64s:
+        """The upper end of what is measured, 1 if chance alone could give it."""
+        excess, degrees = self.excess(length)
         is_clear = of_chi_square(excess * degrees, np.full(len(excess), degrees)) > _CLEAR
-        factor = np.where(is_clear, excess * (1.0 + np.sqrt(2.0 / degrees)), 1.0)
-        lengths.append(length)
-        factors.append(np.maximum(factor, factors[-1]))
-        even = len(sums) // 2 * 2
-        sums = sums[:even].reshape(-1, 2, sums.shape[1]).sum(axis=1)
-        rows = rows[:even].reshape(-1, 2).sum(axis=1)
-    return np.array(lengths, dtype=np.int64), np.stack(factors)
+        return np.where(is_clear, np.maximum(excess * (1.0 + np.sqrt(2.0 / degrees)), 1.0), 1.0)
 
 
-def _reach(rows: Int64s, factors: Float64s) -> int:
-    """The length from which on no factor grows by more than a tenth; 1 without dependence."""
-    last = factors[-1]
-    for length, factor in zip(rows.tolist(), factors, strict=True):
-        if not (last > 1.1 * factor).any():
+def _measured(stretches: _Stretches, period: int) -> tuple[Int64s, Float64s]:
+    """Lengths of stretches and the factor of each score there, (lengths, width); ascending both ways.
+
+    With a period the last length is half of one.
+    """
+    most = stretches.rows // _FEWEST
+    lengths = [1, *_doubled(stretches.block, min(most, period // 2 - 1) if period else most)]
+    lengths += [period // 2] if period // 2 > lengths[-1] else []
+    factors = [np.ones(len(stretches.variance))]
+    factors += [stretches.factor(length) for length in lengths[1:]]
+    return np.array(lengths, dtype=np.int64), np.maximum.accumulate(np.stack(factors))
+
+
+def _doubled(first: int, most: int) -> list[int]:
+    return [first << k for k in range(64) if first << k <= most]
+
+
+def _reach(stretches: _Stretches, lengths: Int64s, factors: Float64s) -> int:
+    """The length from which on factors grow no more; 1 without dependence, all rows if it can't be seen."""
+    is_dependent = factors[-1] > 1.0
+    if not is_dependent.any():
+        return 1
+    longer = _doubled(int(lengths[-1]), stretches.rows // _FEWEST_AT_ALL)[1:]
+    later = [*factors, *(stretches.excess(length)[0] for length in longer)]
+    growth = np.stack(later)[:, is_dependent]
+    for place, length in enumerate(lengths.tolist()):
+        ratio = total(growth[place:] / growth[place]) / int(is_dependent.sum())
+        if (ratio <= _GROWTH).all():
             return int(length)
-    return int(rows[-1])
+    return stretches.rows
+
+
+def _period_of(stretches: _Stretches) -> int:
+    """The rows of the period that the autocorrelation shows, of the score that shows one best; 0 if none does.
+
+    It is a peak behind a trough, so dependence that only fades makes none.
+    """
+    length = max(stretches.block, -(-stretches.rows // _PLACES))
+    if stretches.rows < _FEWEST * length:
+        return 0
+    gaps = stretches.cut(length).gaps
+    places = len(gaps)
+    energy = np.maximum(total((gaps * gaps).T) / places, 1e-300)
+    lags = np.arange(1, places // 2 + 1)
+    found = np.stack([total((gaps[lag:] * gaps[:-lag]).T) / (places - lag) / energy for lag in lags.tolist()])
+    is_behind = np.cumsum(found < 0.0, axis=0) > 0
+    is_clear = (found > _LEAST_CORRELATION) & (found * np.sqrt(places - lags)[:, np.newaxis] > _LEAST_Z)
+    best = np.where(is_behind & is_clear, found, 0.0).max(axis=1, initial=0.0)
+    if not best.any():
+        return 0
+    first = int(np.flatnonzero(best)[0])
+    behind = np.flatnonzero(best[first:] == 0.0)  # the peaks of twice the period and so on come later
+    peak = best[first : first + int(behind[0])] if len(behind) else best[first:]
+    return int(lags[first + peak.argmax()]) * length

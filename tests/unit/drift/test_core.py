@@ -198,3 +198,21 @@ def test_the_bits_are_the_same_on_other_processors() -> None:
         assert done.returncode == 0, done.stderr
         found.add(done.stdout)
     assert len(found) == 1
+
+
+def test_a_season_that_the_reference_shows_raises_nothing() -> None:
+    """Fourteen periods of it, named or not, and as many behind it; one of which it shows three is unverified."""
+    period = 1000
+
+    def values(seed: int, periods: int) -> Float64s:
+        found = normal(seed, periods * period, 3)
+        found[:, 0] += np.sin(2 * np.pi * np.arange(len(found)) / period)
+        return found
+
+    lane = Lane(rows_of(values(1, 14), []))
+    codes = lane.encode(rows_of(values(2, 14), []))
+    for named in (0, period):
+        core = Drift(lane.grid, lane.counts, lane.rows, lane.moments, period=named)
+        assert core.is_verified
+        assert max(one.value for one in feed(core, lane, codes) if one is not None) < 1
+    assert not Lane(rows_of(values(3, 3), [])).core().is_verified
