@@ -29,6 +29,7 @@ from tests.unit.runner import fleet
 from tests.unit.runner.fleet import Fleet
 
 SECONDS, SLOT = 120, 4
+DRIFT = "{alert: Drift, expr: drift > 1}"
 LAST_SPARSE_S = SECONDS - 20
 Quiet = Literal["empty", "silent"]
 
@@ -70,7 +71,7 @@ def cases(rows: Iterable[int], partitions: Sequence[int], wanted: int, restarts:
 def a_fleet(features: int, predictions: int, wanted: int, snapshot_panes: int = 7) -> Fleet:
     """One process of each stage."""
     bus = fleet.new_bus({"in.features": features, "in.predictions": predictions})
-    config = re.sub(r"first: \d+", f"first: {wanted}", fleet.CONFIG)
+    config = re.sub(r"first: \d+", f"first: {wanted}", fleet.CONFIG).replace("rules: [", f"rules: [{DRIFT}, ")
     running = Fleet(bus, load(config, "alerts.yaml"))
     restart(running, snapshot_panes)
     return running
@@ -145,6 +146,8 @@ def check(case: Case) -> int:
     assert lanes_of(bus, "features")[-1][0] == "judged"
     judged = {e["data"]["window"]["to"] for e in events_of(bus) if "window" in e["data"]}
     assert max(judged) > time_text(fleet.START + (SECONDS - 20) * 1000), "the dense stream was held back"
+    raised = [value for value in fleet.published(bus) if b'"alertname":"Drift"' in value]
+    assert any(b'"stream":"features"' in value for value in raised), "the shift has raised no alert on drift"
     states = lanes_of(bus, "predictions")
     assert states[0] == ("waiting", 0)
     last = "waiting" if case.rows < case.wanted else "reference" if case.rows == case.wanted else "judged"
