@@ -110,7 +110,7 @@ def _data(transition: Transition, context: AlertContext, lengths: Lengths) -> Js
     return {
         "status": transition.status,
         "labels": {name: cut(value, lengths.label) for name, value in verdict.labels},
-        "annotations": {name: cut(value, lengths.annotation) for name, value in _annotations(alert).items()},
+        "annotations": {name: cut(value, lengths.annotation) for name, value in _annotations(alert, context).items()},
         "startsAt": since,
         "endsAt": time_text(transition.at) if transition.status == "resolved" else None,
         "generatorURL": _page(verdict, context.place) + f"?at={since}",
@@ -157,15 +157,16 @@ def _page(verdict: Verdict, place: Place) -> str:
     return place.links_url + page
 
 
-def _annotations(alert: AlertState) -> dict[str, str]:
+def _annotations(alert: AlertState, context: AlertContext) -> dict[str, str]:
     verdict = alert.verdict
+    columns = [column.column for column in context.columns(verdict)] or alert.named.columns
     values = {
         "labels": dict(verdict.labels),
         "value": verdict.value,
         "threshold": verdict.threshold,
         "reference": verdict.reference_mean,
         "events": None if verdict.window is None else verdict.window.events,
-        "columns": shortened(alert.named.columns) or None,
+        "columns": shortened(columns) or None,
     }
     return {name: _printable(render(text, values)) for name, text in alert.rule.annotations.items()}
 

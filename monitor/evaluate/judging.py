@@ -22,7 +22,8 @@ from monitor.evaluate.alerts import AlertContext, Place, alert_message
 from monitor.evaluate.coverage import Coverage
 from monitor.evaluate.detection import Sighting
 from monitor.evaluate.empty_runs import Quiet, Timetable
-from monitor.evaluate.lane import Lane, Passed
+from monitor.evaluate.lane import Passed
+from monitor.evaluate.lane_evidence import LaneEvidence, Lanes
 from monitor.evaluate.lifecycle import FOREVER
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model_alerts import ModelAlerts, Transition
@@ -34,10 +35,11 @@ from monitor.evaluate.rules import Judgement, RuleSet, Silence, on_silence
 from monitor.evaluate.state import JudgeState
 from monitor.evaluate.stream import StreamFold
 from monitor.evaluate.subjects import Subjects
-from monitor.events import Change, Histogram, Observation, ReferenceInfo, StreamName, Verdict
+from monitor.events import Observation, StreamName
 from monitor.panes.merging import MergedPane
 
-Lanes = Mapping[StreamName, Lane]
+_PAST_OF_DRIFT_MS = 86_400_000
+"""Event time of which offsets are kept at least for messages of `drift`, ms."""
 _BEFORE_RULES = JudgeState((), (), NOTHING, None, None)
 
 
@@ -47,8 +49,9 @@ class Judge:
     def __init__(self, model: str, place: Place) -> None:
         self._model = model
         self._place = place
-        self._alerts = ModelAlerts()
         self._past = PastOffsets()
+        self._evidence = LaneEvidence(model, lambda: self._lanes, lambda: self.performance, self._past)
+        self._alerts = ModelAlerts(self._evidence.find)
         self._lanes: Lanes = {}
         self._rules: ModelRules | None = None
         self._begun_at: int | None = None
@@ -69,9 +72,12 @@ class Judge:
         self._subjects = Subjects(rules, contract)
         self._rule_set = RuleSet(rules)
         self._coverage = Coverage(rules, contract, self._rule_set)
-        self._past.keep(max([0, *(trigger.max_ms for trigger in rules.retraining)]), contract.pane_ms)
+        asks_for_drift = any(rule.comparison.metric == DRIFT for rule in rules.rules)
+        longest = max([0, *(trigger.max_ms for trigger in rules.retraining), _PAST_OF_DRIFT_MS * asks_for_drift])
+        self._past.keep(longest, contract.pane_ms)
         self._timetable = Timetable(rules)
         self._alerts.use(rules.interval_ms)
+        self._evidence.importance = rules.importance
         if first:
             self._retraining = Retraining(rules)
         else:
@@ -128,11 +134,6 @@ class Judge:
     def _folds(self) -> Mapping[StreamName, StreamFold]:
         """Windows and detectors of the lanes whose reference counts, whenever it became known."""
         return {stream: lane.fold for stream, lane in self._lanes.items() if lane.fold is not None and not lane.waits}
-
-    def _judged_fold(self, verdict: Verdict) -> StreamFold | None:
-        """Windows of the lane that a verdict is of; None if that lane has begun again since, and is not judged yet."""
-        lane = self._lanes.get(verdict.stream)
-        return None if lane is None else lane.judged_fold
 
     @property
     def coverage(self) -> Coverage | None:
@@ -313,31 +314,12 @@ class Judge:
     def _messages_of(self, transitions: list[Transition]) -> list[Message]:
         if not transitions or self._rules is None:
             return []
-        context = AlertContext(self._place, self._alerts_yaml_sha256, self._histogram, self._reference, self._change)
+        context = self._evidence.context(self._place, self._alerts_yaml_sha256)
         return [self._message(transition, context) for transition in transitions]
 
     def _message(self, transition: Transition, context: AlertContext) -> Message:
-        key, value = transition.alert.fingerprint, alert_message(transition, context)
+        key, value = transition.alert.fingerprint, alert_message(self._evidence.with_rows(transition), context)
         return Message("alerts", transition.at, self._model, key, value, _basis(transition), transition.status)
-
-    def _histogram(self, verdict: Verdict) -> Histogram | None:
-        fold = self._judged_fold(verdict)
-        if fold is None or verdict.window is None or verdict.column is None:
-            return None
-        return fold.histogram(verdict.column, verdict.window.window)
-
-    def _change(self, verdict: Verdict) -> Change | None:
-        """The change that a detector has seen in outcomes; None of all else, and when it does not violate any more."""
-        newest = None if self.performance is None else self.performance.outcomes.newest
-        is_seen = verdict.stream == "outcomes" and verdict.violated and dict(verdict.labels)["metric"] == "change"
-        return newest.change(verdict.column) if newest is not None and is_seen and verdict.column is not None else None
-
-    def _reference(self, verdict: Verdict) -> ReferenceInfo | None:
-        if verdict.stream == "performance":
-            return None if self.performance is None else self.performance.info
-        fold = self._judged_fold(verdict)
-        compares = verdict.column is not None or dict(verdict.labels)["metric"] == DRIFT
-        return fold.reference.info if fold is not None and compares else None
 
 
 def _basis(transition: Transition) -> bytes:

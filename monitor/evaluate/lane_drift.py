@@ -44,6 +44,8 @@ class LaneDrift:
         self._moments = moments
         self._has_begun = False
         self._largest: float | None = None
+        self._explained: Explanation | None = None
+        """What has changed, once it was asked for behind the newest pane."""
 
     @cached_property
     def _core(self) -> Drift:
@@ -52,7 +54,7 @@ class LaneDrift:
 
     def add(self, pane_start: int, pane: MergedPane) -> None:
         """Take a pane of the lane; `pane_start`: ms."""
-        self._has_begun = True
+        self._has_begun, self._explained = True, None
         evidence = self._core.add(pane_start, pane.events, pane.counts, pane.codes)
         if evidence is not None:
             self._largest = max(evidence.value, self._largest or 0.0)
@@ -68,7 +70,9 @@ class LaneDrift:
 
     def explain(self) -> Explanation | None:
         """What has changed since when, as far as it can be seen now; None before the first block."""
-        return self._core.explain() if self._has_begun else None
+        if self._has_begun and self._explained is None:
+            self._explained = self._core.explain()
+        return self._explained
 
     def state(self) -> LaneDriftState:
         """All that later values depend on, beside grid and reference."""

@@ -85,9 +85,9 @@ TABLE: Mapping[tuple[State, Answer], Row] = {
 class AlertState:
     """One alert that is pending, fires, or has fired before.
 
-    `pending_since`: first violated judgement of the present stretch. `data_since`: start of the window judged there
-    (None if there was none). `last_violated`: newest violated judgement. `episode`: how often it has fired.
-    `verdict`: the newest. `named`: what its messages name beside it.
+    `pending_since`: first violated judgement of the present stretch. `data_since`: start of the window judged there or,
+    once it fires, where its change began (None if neither is known). `last_violated`: newest violated judgement.
+    `episode`: how often it has fired. `verdict`: the newest. `named`: what its messages name beside it.
     """
 
     fingerprint: str

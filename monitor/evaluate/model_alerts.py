@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from monitor.config.resolved import Rule
 from monitor.evaluate.lifecycle import FOREVER, AlertState, Status, advance, fingerprint, stand_alone
@@ -22,8 +23,15 @@ from monitor.evaluate.saved_alerts import alert_of, value_of
 from monitor.evaluate.state import AlertValue
 from monitor.events import StreamName, Verdict
 
-Columns = Callable[[Verdict], Sequence[str]]
-"""Gives the columns that an alert with such a verdict names beside its own, in the order of messages."""
+
+class Findings(NamedTuple):
+    """What is known of the change behind a verdict: since when (ms), and the columns that it is in, in order."""
+
+    since: int | None = None
+    columns: tuple[str, ...] = ()
+
+
+NO_FINDINGS = Findings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +57,8 @@ NAMED = 20
 class ModelAlerts:
     """Those of one model."""
 
-    def __init__(self, columns: Columns = lambda _: ()) -> None:
-        self._columns = columns
+    def __init__(self, find: Callable[[Verdict], Findings] = lambda _: NO_FINDINGS) -> None:
+        self._find = find
         self._interval_ms = FIRST_MS
         self._states: dict[str, AlertState] = {}
         self._firing: dict[tuple[str, StreamName], set[str]] = {}
@@ -82,11 +90,18 @@ class ModelAlerts:
             if before is None and not verdict.violated:
                 continue  # inactive stays inactive: nearly all verdicts, at no cost
             after, says = advance(before, at, rule, verdict)
+            if after.fires and not (before is not None and before.fires):
+                after = self._dated(after)
             if after.state == "hidden" and self._is_alone(after):
                 after, says = stand_alone(after, has_news=False)
             self._put(after)
             if says is not None:
                 yield after, says
+
+    def _dated(self, alert: AlertState) -> AlertState:
+        """The alert, which begins to fire, with data from the change on, if that is known."""
+        since = self._find(alert.verdict).since
+        return alert if since is None else replace(alert, data_since=since)
 
     def _join(self) -> None:
         """Let alerts that fire join those that fire above them."""
@@ -115,7 +130,7 @@ class ModelAlerts:
         return alert.rule.under is None or not self._firing.get((alert.rule.under, alert.verdict.stream))
 
     def _has_news(self, alert: AlertState) -> bool:
-        return any(alert.named.news(self._columns(alert.verdict)))
+        return any(alert.named.news(self._find(alert.verdict).columns))
 
     def _transitions(
         self, at: int, spoken: Sequence[tuple[AlertState, Status]], judged: Sequence[tuple[Rule, Verdict]]
@@ -125,7 +140,7 @@ class ModelAlerts:
             added = NO_NAMES
             if says != "resolved":  # with those that joined behind its verdict
                 alert = self._states[alert.fingerprint]
-                columns = self._columns(alert.verdict)
+                columns = self._find(alert.verdict).columns
                 added = alert.named.news(columns) if says == "updated" else added
                 alert = replace(alert, named=alert.named.published(at, columns, is_update=says == "updated"))
                 self._put(alert)
