@@ -24,7 +24,7 @@ from typing import Final
 from benchmarks.quality import engine
 from benchmarks.quality.cases import Alarm, Case, Name, Outcome
 from benchmarks.quality.parts import Line, lines
-from benchmarks.quality.peers import PEERS, left_out
+from benchmarks.quality.peers import PEERS, SEEDS, left_out
 from benchmarks.quality.streams import KS, case_of, distance
 from benchmarks.quality.table import Scored, show, write
 from monitor.errors import ConfigurationError
@@ -77,15 +77,16 @@ def score(chosen: Sequence[Line], folder: Path, size: float, jobs: int, peers: S
         (contestant, name)
         for line in chosen
         for contestant in (line.contestant, *(() if line.is_of_pages else peers))
-        for name in names_of(line, size)
+        for name in names_of(line, size, contestant)
     )
     answers = dict(zip(tasks, run(list(tasks), folder, jobs), strict=True))
     return [scored(line, size, answers, peers, folder) for line in chosen]
 
 
-def names_of(line: Line, size: float) -> list[Name]:
+def names_of(line: Line, size: float, contestant: str) -> list[Name]:
     """The cases of a line. Null streams become shorter with the size, others fewer."""
     seeds = max(2, round(line.seeds * size)) if size < 1 else line.seeds
+    seeds = min(seeds, SEEDS.get(contestant, seeds))
     return [Name(stream, seed, size) for stream in line.streams for seed in range(seeds)]
 
 
@@ -123,16 +124,15 @@ def answer(folder: Path, task: Task) -> Answer:
 
 def scored(line: Line, size: float, answers: dict[Task, Answer], peers: Sequence[str], folder: Path) -> Scored:
     """The figures of a line."""
-    names = names_of(line, size)
-    own = _outcomes(line, line.contestant, names, answers, folder)
-    others = {} if line.is_of_pages else {peer: _outcomes(line, peer, names, answers, folder) for peer in peers}
+    own = _outcomes(line, line.contestant, size, answers, folder)
+    others = {} if line.is_of_pages else {peer: _outcomes(line, peer, size, answers, folder) for peer in peers}
     return Scored.of(line, own, others)
 
 
 def _outcomes(
-    line: Line, contestant: str, names: Sequence[Name], answers: dict[Task, Answer], folder: Path
+    line: Line, contestant: str, size: float, answers: dict[Task, Answer], folder: Path
 ) -> list[Outcome] | str:
-    found = [answers[contestant, name] for name in names]
+    found = [answers[contestant, name] for name in names_of(line, size, contestant)]
     reason = next((one for one in found if isinstance(one, str)), None)
     if reason is not None:
         return reason

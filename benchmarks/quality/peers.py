@@ -95,6 +95,9 @@ def _frames(columns: Columns, reference: int) -> tuple[Any, Any]:
 
 PEERS: Final[dict[str, Callable[[Case], list[Alarm]]]] = {"river": river, "evidently": evidently, "nannyml": nannyml}
 
+SEEDS: Final = {"evidently": 2}
+"""Who is too slow for all seeds of a stream: a window of 33 columns takes it half a second."""
+
 
 def left_out() -> dict[str, str]:
     """Peers that can't take part here, and why."""
