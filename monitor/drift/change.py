@@ -25,7 +25,7 @@ from monitor.stats.exact import log, significant
 
 NATS = 3.0
 FALSE_DISCOVERIES = 0.1
-_TESTS = 3 + len(RARE)
+_TESTS = 1 + len(RARE) + 4
 _RARE_KINDS: dict[str, DriftKind] = {"missing": "missing", "invalid": "invalid", "new": "new_category"}
 _LEAST_VANISHED = 0.05
 _LEFT_OF_VANISHED = 0.2
@@ -73,7 +73,8 @@ class Stretches:
 
 def explain(grid: Grid, cells: ColumnCells, reference_rows: int, now: Stretches) -> Explanation:
     """Return the change that the evidence speaks for most."""
-    columns = now.columns.largest.max(axis=1, initial=0.0) / now.column_limit
+    scores = np.abs(now.scores).max(axis=1, initial=0.0)
+    columns = np.maximum(now.columns.largest.max(axis=1, initial=0.0), scores) / now.column_limit
     pairs = now.pairs.z.max(axis=1, initial=0.0) / now.pair_limit
     is_of_pairs = pairs.max(initial=0.0) > max(now.family.max(initial=0.0), columns.max(initial=0.0))
     scale = max(now.column_limit, now.pair_limit)
@@ -116,10 +117,10 @@ def _named(grid: Grid, cells: ColumnCells, m: int, now: Stretches, place: int) -
     z = np.maximum(np.maximum(location, spread), np.maximum(shares, rare.max(axis=-1)))
     tail = log_tail(z) + float(log(np.array([float(_TESTS)]))[0])
     found = []
-    for j in discoveries(tail).tolist():
+    for j in _clearest(tail).tolist():
         is_numeric = j < len(grid.numeric)
-        own = (float(location[j]), float(spread[j])) if is_numeric else (0.0, 0.0)
-        kind = _kind(*own, float(shares[j]), rare[j], z=float(z[j]))
+        own = (float(location[j]), float(spread[j])) if is_numeric else None
+        kind = _kind(own, float(shares[j]), rare[j], z=float(z[j]))
         before, after = _levels(kind, cells, m, now, place, j, series)
         if kind == "shape" and not is_numeric:
             vanished = _vanished(cells, m, now, place, j)
@@ -128,13 +129,20 @@ def _named(grid: Grid, cells: ColumnCells, m: int, now: Stretches, place: int) -
     return found
 
 
-def _kind(location: float, spread: float, shares: float, rare: Float64s, z: float) -> DriftKind:
+def _clearest(log_p: Float64s) -> Int64s:
+    """What is discovered; if nothing is, the clearest: a page names a column."""
+    found = discoveries(log_p)
+    return found if len(found) else np.argsort(log_p, kind="stable")[:1]
+
+
+def _kind(own: tuple[float, float] | None, shares: float, rare: Float64s, z: float) -> DriftKind:
+    """`own`: |z| of location and spread; None of categories."""
     for name, kind in _RARE_KINDS.items():
         if rare[RARE.index(name)] >= z:
             return kind
-    if max(location, spread) < 0.5 * shares:
+    if own is None or max(own) < 0.5 * shares:
         return "shape"
-    return "location" if location >= spread else "spread"
+    return "location" if own[0] >= own[1] else "spread"
 
 
 def _levels(

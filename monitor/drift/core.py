@@ -3,7 +3,8 @@
 The rules of this file:
 
 - Panes are put together to blocks of at least ten rows (`windows.py`). With each block the windows that it moves are
-  judged in three ways: all columns together (`family.py`), each alone (`columns.py`), pairs of them (`correlation.py`).
+  judged in three ways: all columns together (`family.py`), each alone (`columns.py`, and each score of it), pairs of
+  them (`correlation.py`).
 - A window that has not moved counts as it did when it last moved, so what long windows see does not come and go.
 - Each way gives a z, and is divided by its limit: a z that chance passes as often as a third of the budget allows. The
   limit of many groups, columns or pairs is higher, by Bonferroni. *Drift* is the largest of the three: 1 is the limit.
@@ -38,7 +39,10 @@ BLOCK_ROWS = 10
 _NO_SUMS = np.zeros(0, dtype=np.int64)
 _DEVIATION_OF_RANKS = 1.0233267079464885
 """√(1/12) · 2√π."""
-TESTS_A_COLUMN = 1 + len(RARE)
+_ROWS_A_KURTOSIS, _ROWS_A_SKEWNESS = 12.0, 200.0
+"""Rows for each unit of the fourth moment of a score, and of its squared third: 22 of a continuous column."""
+TESTS_A_COLUMN = 1 + len(RARE) + 4
+"""Its shares, its rare cells, and both sides of both scores."""
 
 
 class Limits(NamedTuple):
@@ -100,6 +104,8 @@ class Drift:
         self._series = series
         self._moment_rows = moments.rows
         self._deviation = deviations(moments)
+        square, cube, fourth = (self._tables.sums(reference, power) / max(rows, 1) for power in (2, 3, 4))
+        self._fewest = _rows_of_normal_sums(square, cube, fourth)
         self._families = [
             Family(moments, group, group_scores(part, series), self._mean, self._null)
             for group, part in zip(moments.groups, parts, strict=True)
@@ -158,9 +164,10 @@ class Drift:
         """Judge the windows that have moved, which are the shortest, and give the largest of all."""
         moved, pairs = self._windows.moved(), self._pair_windows.moved()
         n = moved[:, 0]
+        scores = np.abs(self._score_z(self._means(moved, n), n))
         found = (
             np.stack([np.full(len(n), LEAST), *self._of_families(moved, n)], axis=1),
-            self._of_columns(moved, n).largest,
+            np.concatenate([self._of_columns(moved, n).largest, scores], axis=1),
             np.concatenate([np.full((len(pairs), 1), LEAST), *self._of_pairs(pairs)], axis=1),
         )
         for newest, z, limit in zip(self._newest, found, self._limits, strict=True):
@@ -198,7 +205,7 @@ class Drift:
         sums = np.stack([suffix.sums for suffix in suffixes])
         n = sums[:, 0]
         families = [z / self._limits.family for z in self._of_families(sums, n)]
-        means = sums[:, self._score_part] / n[:, np.newaxis] - self._mean
+        means = self._means(sums, n)
         now = Stretches(
             suffixes=suffixes,
             rows=n,
@@ -226,12 +233,16 @@ class Drift:
         scale = self._deviation[first] * self._deviation[second]
         return Pairs(suffixes, z, first, second, sums[:, 1:] / rows / scale, before / scale)
 
+    def _means(self, sums: Int64s, n: Int64s) -> Float64s:
+        """Mean scores of windows less those of the reference, (windows, width)."""
+        return np.asarray(sums[:, self._score_part] / n[:, np.newaxis] - self._mean, dtype=np.float64)
+
     def _score_z(self, means: Float64s, n: Int64s) -> Float64s:
-        """z of each score of stretches alone, (stretches, width); 0 if it can't vary."""
+        """z of each score of windows alone, (windows, width); 0 if it can't vary, or of too few rows."""
         rows = n[:, np.newaxis].astype(np.float64)
         inflation = np.stack([self._null.factors(int(size), self._rows) for size in n])
         spread = self._deviation * np.sqrt((1.0 / rows + 1.0 / self._rows) * inflation)
-        return np.where(self._deviation > 0, means / np.maximum(spread, 1e-300), 0.0)
+        return np.where(rows >= self._fewest * inflation, means / np.maximum(spread, 1e-300), 0.0)
 
     def smallest_shift(self, rows: int) -> Float64s:
         """The shift of each numeric series, in deviations, that a number of rows reveals in half of the cases.
@@ -276,6 +287,13 @@ class Drift:
         if [len(newest) for newest in state.newest] != [len(newest) for newest in self._newest]:
             raise FormatError("not a snapshot: the sequential core has other windows")
         self._newest = [np.array(newest) for newest in state.newest]
+
+
+def _rows_of_normal_sums(square: Float64s, cube: Float64s, fourth: Float64s) -> Float64s:
+    """From how many rows on a sum of scores with these moments is nearly normal, up to z = 6; ∞ if they can't vary."""
+    least = np.maximum(square, 1e-300)
+    kurtosis, skewness = fourth / least / least, cube / least / np.sqrt(least)
+    return np.where(square > 0, _ROWS_A_KURTOSIS * kurtosis + _ROWS_A_SKEWNESS * skewness * skewness, np.inf)
 
 
 def _packed(values: Int64s) -> bytes:

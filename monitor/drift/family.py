@@ -109,6 +109,8 @@ class Family:
         """Mean and variance of T² whose scores vary by these factors more than independent rows'."""
         key = factors.tobytes()
         if key not in self._by_factors:
+            if len(self._by_factors) >= _MOST_LENGTHS:
+                self._by_factors.clear()
             root = np.sqrt(factors)
             scatter = self._correlation * (root[:, np.newaxis] * root)
             a = times(times(self._whitener, scatter), self._whitener.T)

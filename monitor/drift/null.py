@@ -35,6 +35,8 @@ _CLEAR = 4.0
 """The z from which a factor is believed: there are as many as scores and lengths."""
 _GROWTH = 1.5
 """Longer stretches whose factors are larger than that, in the mean of dependent scores, depend on each other."""
+_MOST_SIZES = 1000
+"""Sizes of windows that are remembered."""
 _PLACES = 256
 """Stretches in which a period is looked for."""
 _LEAST_CORRELATION, _LEAST_Z = 0.5, 6.0
@@ -67,10 +69,12 @@ class Null:
     def factors(self, n: int, m: int) -> Float64s:
         """The inflation of each score in windows of n rows beside a reference of m, whose own part is in it.
 
-        It is that of the next size of two to an octave, which is no smaller.
+        Without a season it is that of the next size of two to an octave, which is no smaller.
         """
-        size = _size_from(n)
+        size = n if self._period else _size_from(n)
         if (size, m) not in self._of_sizes:
+            if len(self._of_sizes) >= _MOST_SIZES:
+                self._of_sizes.clear()
             own = size / (size + m)
             self._of_sizes[size, m] = (1.0 - own) * self.inflation(size) + own * self.inflation(m)
         return self._of_sizes[size, m]

@@ -3,6 +3,10 @@
 The first is the rank of the value in the reference, the second 2 |rank - 1/2|, both less their mean in the reference,
 in units of 2⁻¹⁰. A cell that is not valid adds 0, so it moves no sum. As integers they add up to the same sum in any
 order, and second moments of them are exact.
+
+The rank of a category is that among categories in the order of a digest of their names, new ones last. In the order of
+how often they occur (surprisal) the reference would be looked at twice: of 900 categories that are all as frequent,
+those stand in front that chance has made frequent there, and no other rows have them as often.
 """
 
 from __future__ import annotations
@@ -10,9 +14,11 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.events import Codes, Float64s, Int64s
-from monitor.panes.grid import INVALID_STATES, Grid, signed_codes
+from monitor.panes.coarse import digest_of
+from monitor.panes.grid import INVALID_STATES, CategoryBins, Grid, signed_codes
+from monitor.panes.numeric_bins import NumericBins
 from monitor.stats.exact import total
-from monitor.stats.ranks import mid_ranks, surprisal_ranks
+from monitor.stats.ranks import mid_ranks
 
 UNIT = 1 << 10
 _KINDS = 2
@@ -28,7 +34,8 @@ class ScoreTables:
         layout = grid.layout
         series = len(layout.bins)
         self.width = _KINDS * series
-        tables = [_scores_of(reference[part], j < len(grid.numeric)) for j, part in enumerate(layout.bins)]
+        bins: list[NumericBins | CategoryBins] = [*grid.numeric, *grid.categorical]
+        tables = [_scores_of(reference[part], own) for part, own in zip(layout.bins, bins, strict=True)]
         # of all places from the first bin on, so that counts are taken as they lie; invalid cells weigh nothing
         self._starts = layout.starts - layout.starts[:1]
         self._first = int(layout.starts[0]) if series else 0
@@ -41,12 +48,12 @@ class ScoreTables:
         none = np.zeros((_KINDS, INVALID_STATES))
         self._by_code = np.concatenate([none[:, :0], *(part for table in tables for part in (none, table))], axis=1)
 
-    def sums(self, counts: Int64s) -> Int64s:
-        """Sums of the scores of counted rows, (layout.width,) to (width,)."""
+    def sums(self, counts: Int64s, power: int = 1) -> Int64s:
+        """Sums of a power of the scores of counted rows, (layout.width,) to (width,)."""
         if not self.width:
             return np.zeros(0, dtype=np.int64)
-        own = counts[self._first :]
-        return np.concatenate([np.add.reduceat(own * kind, self._starts) for kind in self._weights])
+        own, weights = counts[self._first :], self._weights if power == 1 else self._weights**power
+        return np.concatenate([np.add.reduceat(own * kind, self._starts) for kind in weights])
 
     def of_codes(self, codes: Codes) -> Scores:
         """The scores of rows, (m, series) to (m, width): whole numbers."""
@@ -62,12 +69,19 @@ class ScoreTables:
         return places
 
 
-def _scores_of(counts: Int64s, is_numeric: bool) -> Int64s:
+def _scores_of(counts: Int64s, bins: NumericBins | CategoryBins) -> Int64s:
     """Both scores of each bin of a series, (2, bins); 0 if the reference has no valid value, or one bin alone."""
     if not counts.any():
         return np.zeros((_KINDS, len(counts)), dtype=np.int64)
-    ranks = mid_ranks(counts) if is_numeric else surprisal_ranks(counts)
+    ranks = mid_ranks(counts) if isinstance(bins, NumericBins) else _category_ranks(counts, bins)
     return np.stack([_centred(ranks, counts), _centred(2 * np.abs(ranks - 0.5), counts)])
+
+
+def _category_ranks(counts: Int64s, bins: CategoryBins) -> Float64s:
+    order = np.array([*sorted(range(len(bins.values)), key=lambda k: digest_of(bins.values[k])), len(bins.values)])
+    ranks = np.empty(len(counts))
+    ranks[order] = mid_ranks(counts[order])
+    return ranks
 
 
 def _centred(scores: Float64s, counts: Int64s) -> Int64s:

@@ -116,7 +116,7 @@ def _by_digest(bins: CategoryBins, reference: Int64s) -> tuple[list[Int64s], lis
     own, others = np.flatnonzero(is_own), np.flatnonzero(~is_own)
     most = min(max(BINS, int(reference.sum()) // _ROWS_FOR_A_BIN), _MOST_BINS)
     left = max(1, most - 1 - len(own))
-    place = np.array([_digest(bins.values[code]) % left for code in others], dtype=np.int64)
+    place = np.array([digest_of(bins.values[code]) % left for code in others], dtype=np.int64)
     shared: list[Int64s] = []
     waiting = np.zeros(0, dtype=np.int64)
     for number in range(left):
@@ -132,7 +132,8 @@ def _by_digest(bins: CategoryBins, reference: Int64s) -> tuple[list[Int64s], lis
     return [*(own[k : k + 1] for k in range(len(own))), *shared, new], own.tolist()
 
 
-def _digest(value: str) -> int:
+def digest_of(value: str) -> int:
+    """A number of a value that says nothing of how often it occurs."""
     return int.from_bytes(hashlib.sha256(value.encode()).digest()[:8], "big")
 
 

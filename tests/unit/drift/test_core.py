@@ -58,7 +58,7 @@ def outlying(values: Float64s) -> None:
     ("how", "most", "kind", "column"),
     [
         (shifted, 700, "location", "x1"),
-        (wider, 400, "spread", "x1"),
+        (wider, 320, "spread", "x1"),
         (correlated, 300, "correlation", "x0"),
         (missing, 500, "missing", "x2"),
         (outlying, 500, None, "x3"),
@@ -111,6 +111,42 @@ def test_rows_of_the_same_distribution_raise_nothing() -> None:
 
         lane = Lane(rows_of(*rows(2000)))
         assert delay(lane.core(), lane, lane.encode(rows_of(*rows(20_000)))) is None
+
+
+def test_categories_that_are_all_as_frequent_raise_nothing() -> None:
+    """Chance makes some of them frequent in the reference, and no others have them as often."""
+    rng = random.Random(1)
+    for values in (30, 300, 900):
+        columns = [[[f"v{rng.randrange(values)}" for _ in range(n)] for _ in range(2)] for n in (5000, 6000)]
+        lane = Lane(rows_of(np.zeros((5000, 0)), columns[0]))
+        assert delay(lane.core(), lane, lane.encode(rows_of(np.zeros((6000, 0)), columns[1]))) is None
+
+
+def test_the_first_page_names_a_column() -> None:
+    """Many columns that move together by a little are clear as a family, while none is alone."""
+    lane = Lane(rows_of(normal(1, REFERENCE, 30), []))
+    core = lane.core()
+    for evidence in feed(core, lane, lane.encode(rows_of(normal(9, 3000, 30) + 0.12, []))):
+        if evidence is not None and evidence.value > 1:
+            break
+    explained = core.explain()
+    assert evidence is not None
+    assert evidence.family > 1 > evidence.column
+    assert explained is not None
+    assert len(explained.columns) >= 1
+
+
+def test_sums_of_skewed_scores_need_many_rows() -> None:
+    """A value that one row in 33 has moves the mean of few rows far by chance."""
+    values = normal(1, REFERENCE, 2)
+    values[:, 0] = np.arange(REFERENCE) % 33 == 0
+    lane = Lane(rows_of(values, []))
+    core = lane.core()
+    rare = values[:60].copy()
+    rare[:, 0] = np.arange(60) % 12 == 0
+    *_, evidence = feed(core, lane, lane.encode(rows_of(rare, [])))
+    assert evidence is not None
+    assert evidence.value < 0.8
 
 
 def test_a_restored_core_goes_on_with_the_same_bits() -> None:
