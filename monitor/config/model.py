@@ -95,6 +95,8 @@ class ModelEntry(ModelSettings):
     """How predictions are compared with their labels, of a model with labels."""
     importance: dict[Column, Importance] = Field(default_factory=dict)
     """How much columns matter to the model, by name, for the order in which alerts name them; others share alike."""
+    season: Literal["day", "week"] | None = None
+    """Period in which the data of the model come back; `drift` takes what comes back in the reference for normal."""
     reference: ReferenceEntry = Field(default_factory=lambda: ReferenceEntry(first=5000))
 
 

@@ -28,6 +28,8 @@ from monitor.config.windows import WindowEntry
 from monitor.contract import ModelContract
 
 MIN_EVENTS = 100
+_DAY_MS = 86_400_000
+_SEASONS_MS = {"day": _DAY_MS, "week": 7 * _DAY_MS}
 """Fewest events that a rule judges by default: on 10 bins PSI of 30 rows passes 0.25 by chance."""
 MIN_LABELS = 100
 """Fewest labels that a rule on performance judges by default."""
@@ -129,6 +131,7 @@ def _model(name: str, file: AlertsFile, digest: str) -> ModelConfig:
         reference=reference_of(model.reference),
         performance=performance,
         importance={column: float(model.importance[column]) for column in sorted(model.importance)},
+        season_ms=_SEASONS_MS[model.season] if model.season is not None else 0,
     )
     return ModelConfig(contract, rules, settings.start, settings.max_lead, digest)
 

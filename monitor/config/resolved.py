@@ -132,7 +132,7 @@ class ModelRules(_Resolved):
     """All that evaluate needs of one model, beside its contract; part of the ledger.
 
     `performance`: of a model with labels. `rules`: without those on performance that the model can't have.
-    `importance`: of columns, for the order in which alerts name them.
+    `importance`: of columns, for the order in which alerts name them. `season_ms`: of a season that is named, or 0.
     """
 
     model: str
@@ -146,6 +146,7 @@ class ModelRules(_Resolved):
     reference: ReferenceSpec
     performance: PerformanceSpec | None = None
     importance: dict[str, float] = {}
+    season_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

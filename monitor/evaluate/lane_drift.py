@@ -1,8 +1,8 @@
 """`drift` of one lane: the sequential core over its panes, and the largest evidence since the last judgement.
 
-It begins with the first pane behind its reference, and again from nothing with another grid or reference, or once rules
-ask for it that did not before. The core is a function of the panes in their order, so a lane that is restored or
-replayed has the same values.
+It begins with the first pane behind its reference, and again from nothing with another grid or reference, with another
+season, or once rules ask for it that did not before. The core is a function of the panes in their order, so a lane that
+is restored or replayed has the same values.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ def asks_for_drift(rules: ModelRules, stream: StreamName) -> bool:
 
 
 class LaneDrift:
-    """`drift` of one lane. `moments`: those of its reference."""
+    """`drift` of one lane. `moments`: those of its reference. `season_ms`: of its model, or 0."""
 
-    def __init__(self, grid: Grid, reference: Reference, moments: Moments) -> None:
+    def __init__(self, grid: Grid, reference: Reference, moments: Moments, season_ms: int) -> None:
         self._grid = grid
         self._reference = reference
         self._moments = moments
+        self._season_ms = season_ms
         self._has_begun = False
         self._largest: float | None = None
         self._explained: Explanation | None = None
@@ -50,7 +51,7 @@ class LaneDrift:
     @cached_property
     def _core(self) -> Drift:
         """The core, made when it is first used: that takes as long as thousands of panes."""
-        return _core_of(self._grid, self._reference, self._moments)
+        return _core_of(self._grid, self._reference, self._moments, self._season_ms)
 
     def add(self, pane_start: int, pane: MergedPane) -> None:
         """Take a pane of the lane; `pane_start`: ms."""
@@ -85,9 +86,9 @@ class LaneDrift:
             self._core.restore(state.core)
 
 
-def drift_of(grid: Grid, reference: Reference) -> LaneDrift | None:
+def drift_of(grid: Grid, reference: Reference, season_ms: int) -> LaneDrift | None:
     """Return that of a lane from its first pane on; None if its reference has no moments."""
-    return None if reference.moments is None else LaneDrift(grid, reference, reference.moments)
+    return None if reference.moments is None else LaneDrift(grid, reference, reference.moments, season_ms)
 
 
 class Sight(NamedTuple):
@@ -102,16 +103,16 @@ class Sight(NamedTuple):
     shifts: Mapping[int, Mapping[str, float]]
 
 
-def sight_of(grid: Grid, reference: Reference) -> Sight | None:
+def sight_of(grid: Grid, reference: Reference, season_ms: int = 0) -> Sight | None:
     """Return the sight of a lane with this reference; None if it has no moments, or no numeric column that varies."""
     if reference.moments is None:
         return None
-    core, shifts = _core_of(grid, reference, reference.moments), dict[int, dict[str, float]]()
+    core, shifts = _core_of(grid, reference, reference.moments, season_ms), dict[int, dict[str, float]]()
     for rows in SIGHT_ROWS:
         named = zip((bins.name for bins in grid.numeric), core.smallest_shift(rows).tolist(), strict=True)
         shifts[rows] = {name: shift for name, shift in named if isfinite(shift)}
     return Sight(grid.model, grid.stream, shifts) if all(shifts.values()) else None
 
 
-def _core_of(grid: Grid, reference: Reference, moments: Moments) -> Drift:
-    return Drift(grid, reference.total, reference.events, moments)
+def _core_of(grid: Grid, reference: Reference, moments: Moments, season_ms: int) -> Drift:
+    return Drift(grid, reference.total, reference.events, moments, period=reference.rows_in(season_ms))

@@ -100,6 +100,11 @@ class Reference:
         """How many rows it has."""
         return sum(part.events for part in self.slices)
 
+    def rows_in(self, time_ms: int) -> int:
+        """How many of its rows come in a stretch of time, on average; 0 if they have no times, or one time."""
+        first, last = self.slices[0].first_time, self.slices[-1].last_time
+        return 0 if first is None or last is None or last <= first else round(self.events * time_ms / (last - first))
+
     @cached_property
     def info(self) -> ReferenceInfo:
         """What messages say of it."""

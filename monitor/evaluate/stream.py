@@ -45,6 +45,7 @@ class StreamFold:
         self._specs: tuple[DetectorSpec, ...] = ()
         self._seen: dict[Sighting, bool] = {}
         self._asks_for_drift = False
+        self._season_ms = 0
         self._drift: LaneDrift | None = None
         self._begun = False
         self._filled_to = 0
@@ -63,7 +64,7 @@ class StreamFold:
         self.reference = reference
         self.measure = Measure(self.grid, reference)
         self.spread = ReferenceSpread(self.measure)
-        self._drift = drift_of(self.grid, reference) if self._asks_for_drift else None
+        self._drift = self._begin_drift()
         return DetectorBank(self._specs, self.contract, self.grid, reference)
 
     def use(self, rules: ModelRules, contract: ModelContract) -> None:
@@ -85,9 +86,13 @@ class StreamFold:
             going_on = bank.take_over(self._bank)
             self._bank = bank
             self._seen = {sighting: change for sighting, change in self._seen.items() if sighting in going_on}
-        if asks_for_drift(rules, self.stream.stream) != self._asks_for_drift:
-            self._asks_for_drift = not self._asks_for_drift
-            self._drift = drift_of(self.grid, self.reference) if self._asks_for_drift else None
+        drift = asks_for_drift(rules, self.stream.stream), rules.season_ms
+        if drift != (self._asks_for_drift, self._season_ms):
+            self._asks_for_drift, self._season_ms = drift
+            self._drift = self._begin_drift()
+
+    def _begin_drift(self) -> LaneDrift | None:
+        return drift_of(self.grid, self.reference, self._season_ms) if self._asks_for_drift else None
 
     def add(self, pane_end: int, pane: MergedPane | None) -> list[Observation]:
         """One pane (None: empty in this stream); returns the observations of the windows that close.
@@ -226,7 +231,7 @@ class StreamFold:
 
     def sight(self) -> Sight | None:
         """How small a shift `drift` can see; None if no rule asks for it, or if nothing tells."""
-        return sight_of(self.grid, self.reference) if self._asks_for_drift else None
+        return sight_of(self.grid, self.reference, self._season_ms) if self._asks_for_drift else None
 
     def explain_drift(self) -> Explanation | None:
         """What has changed since when, by the rows so far; None if nothing tells."""

@@ -121,6 +121,15 @@ def test_a_model_overrides_the_defaults() -> None:
     assert (b.contract.pane_ms, b.start) == (5_000, "latest")
 
 
+def test_a_season_is_its_length_and_no_part_of_a_contract() -> None:
+    """Without one it is 0; naming one makes no lane start again."""
+    before = load(SMALLEST, "f").models[1]
+    assert before.rules.season_ms == 0
+    for season, days in (("day", 1), ("week", 7)):
+        after = load(SMALLEST.replace("task: regression,", f"task: regression, season: {season},"), "f").models[1]
+        assert (after.rules.season_ms, after.contract) == (days * 86_400_000, before.contract)
+
+
 def test_the_grid_is_made_from_the_first_events_of_the_reference() -> None:
     """`first: n` says how many rows travel raw."""
     text = SMALLEST.replace("columns: {prediction: y}}", "columns: {prediction: y}, reference: {first: 700}}")

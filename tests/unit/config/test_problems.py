@@ -69,6 +69,7 @@ SHAPE = [
     ("features: {topic: f}\n      p", "features: {topic: f, format: »kserve}\n      p", "'format': 'kserve' is not"),
     ("topic: p", "topic: »a/b", "'a/b' is not a name here"),
     ("numerical: [w]}", "numerical: [w]}\n    importance: {w: »-1}", "should be greater than or equal to 0"),
+    ("numerical: [w]}", "numerical: [w]}\n    season: »month", "'month' is not one of 'day', 'week'"),
     ("numerical: [x, z]", "numerical: [x, »7]", "should be text: write it in quotes, '7'"),
     ("numerical: [x, z]", "numerical: »x", "should be a valid list"),
     ("numerical: [x, z]", "»numercal: [x, z]", "unknown key 'numercal'; did you mean 'numerical'?"),

@@ -12,7 +12,7 @@ import pytest
 from monitor.config.resolved import ModelRules
 from monitor.contract import ColumnSpec, ModelContract, StreamContract
 from monitor.errors import FormatError
-from monitor.evaluate.lane_drift import asks_for_drift
+from monitor.evaluate.lane_drift import asks_for_drift, sight_of
 from monitor.evaluate.reference import Reference, build_reference, decode_reference, encode_reference
 from monitor.evaluate.state import StreamState
 from monitor.evaluate.stream import StreamFold
@@ -187,3 +187,30 @@ def test_a_state_of_another_grid_is_refused() -> None:
     wrong = msgspec.structs.replace(state, drift=msgspec.structs.replace(state.drift, core=core))
     with pytest.raises(FormatError):
         a_fold().restore(wrong)
+
+
+def test_a_season_that_is_named_reaches_the_core_as_rows_of_the_reference() -> None:
+    """A tenth of the reference's time holds a tenth of its rows; with times that are unknown there is no season."""
+    tenth = (299 * 100) // 10
+    assert REFERENCE.rows_in(tenth) == 30
+    assert REFERENCE.rows_in(0) == 0
+    assert REFERENCE.without_times().rows_in(tenth) == 0
+    seasonal = normal(5, 300)
+    seasonal[:, 0] += 3 * np.sin(2 * np.pi * np.arange(300) / 30)
+    grid = make_grid(rows_of(seasonal), FEATURES)
+    reference = build_reference(grid, rows_of(seasonal), "sample")
+    named, unnamed = sight_of(grid, reference, tenth), sight_of(grid, reference)
+    assert named is not None
+    assert unnamed is not None
+    assert named.shifts[1000]["a"] < unnamed.shifts[1000]["a"]
+
+
+def test_another_season_begins_from_nothing_and_the_same_goes_on() -> None:
+    """What the windows hold was judged by another null."""
+    fold = a_fold()
+    values_of(fold, SHIFTED)
+    assert fold.explain_drift() is not None
+    fold.use(DRIFT, CONTRACT)
+    assert fold.explain_drift() is not None
+    fold.use(DRIFT.model_copy(update={"season_ms": 86_400_000}), CONTRACT)
+    assert fold.explain_drift() is None
