@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from functools import lru_cache
-from math import isfinite
-from typing import Annotated, Any, ClassVar, Literal
+from math import ceil, frexp, isfinite, ldexp
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -99,6 +99,10 @@ def _feed(river: Any, values: Iterator[float]) -> bool:
     return True in map(river._helper.update, values)
 
 
+_MOST_HALVINGS = 900
+"""A delta of 0.002 / 2**900 is still a normal number."""
+
+
 class ADWIN(Plugin):
     """Adaptive windowing: keeps the longest window in which no cut separates two different means.
 
@@ -119,3 +123,16 @@ class ADWIN(Plugin):
     cost_us: ClassVar[float] = 0.5
     class_: Literal["ADWIN"] = Field(alias="class")
     params: ADWINParams = ADWINParams()
+
+    def for_dependent(self, inflation: float) -> Self:
+        """Its bound on a difference of means grows with the root of ln(1 / delta): so delta is taken to that power.
+
+        It is halved so often that it is at most that power, because halving gives the same number everywhere.
+
+        >>> detector = ADWIN.model_validate({"class": "ADWIN", "params": {"delta": 0.125}})
+        >>> detector.for_dependent(1.0).params.delta, detector.for_dependent(2.0).params.delta
+        (0.125, 0.015625)
+        """
+        halvings = ceil((inflation - 1.0) * (1 - frexp(self.params.delta)[1]))
+        delta = ldexp(self.params.delta, -min(halvings, _MOST_HALVINGS))
+        return self.model_copy(update={"params": self.params.model_copy(update={"delta": delta})})

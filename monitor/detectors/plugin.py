@@ -7,7 +7,7 @@ To add one: a file here with a subclass of `Plugin`, its parameters and its stat
 from __future__ import annotations
 
 from functools import cached_property, partial
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -66,6 +66,10 @@ class Plugin(BaseModel):
     def settings(self, seed: int) -> dict[str, Any]:
         """River's arguments."""
         return self.arguments
+
+    def for_dependent(self, inflation: float) -> Self:
+        """What stands for it where sums of values vary `inflation` times (1 at least) as much as independent ones."""
+        return self
 
     def build(self, seed: int) -> Detector:
         """The detector as evaluate feeds it."""

@@ -20,6 +20,7 @@ from monitor.detectors import DetectorState
 from monitor.detectors.golden import release_of
 from monitor.detectors.protocol import Detector, Reads
 from monitor.detectors.state import FreshState
+from monitor.drift.null import Null
 from monitor.errors import FormatError
 from monitor.evaluate.ranks import rank_table
 from monitor.evaluate.reference import Reference
@@ -58,6 +59,10 @@ CALL_US = 4.0
 """About what a trace takes for each detector, however few rows it has, µs: with five of them, more than the rows do."""
 
 
+_DEPENDENT_ROWS = 500
+"""Rows whose sums show how much rows depend on each other: detectors compare means of about as many."""
+
+
 class DetectorBank:
     """All detectors of one stream of one model, in the order of the configuration."""
 
@@ -70,6 +75,7 @@ class DetectorBank:
         # detectors that read the same share the numbers of its codes: NaN where the cell is left out
         inputs: dict[_Input, int] = {}
         places = {name: place for place, name in enumerate(grid.series)}
+        inflation = _inflation(grid, reference)
         for spec in self._specs:
             plain = spec.detector.model_dump_json(by_alias=True)
             for resolved in resolve_inputs(spec, contract):
@@ -80,7 +86,8 @@ class DetectorBank:
                     sighting = (spec.name, grid.stream, resolved.column)
                     place = inputs.setdefault(read, len(inputs))
                     self._row_us += spec.detector.cost_us
-                    detector = spec.detector.build(seed)
+                    factor = float(inflation[read.series]) if read.reads == "rank" else 1.0
+                    detector = spec.detector.for_dependent(factor).build(seed)
                     self._watches.append(_Watch(spec.detector.class_, (plain, read), sighting, place, detector))
         self._numbers = _Numbers([(read.series, _table(read, grid, reference)) for read in inputs])
 
@@ -186,6 +193,13 @@ class _Numbers:
             lacking = left_out.any(axis=1).tolist()
             for row, out, lacks in zip(numbers, left_out, lacking, strict=True):
                 yield row[~out] if lacks else row
+
+
+def _inflation(grid: Grid, reference: Reference) -> Float64s:
+    """How many times as much as of independent rows the ranks' sums over `_DEPENDENT_ROWS` vary, (series,)."""
+    if reference.moments is None:
+        return np.ones(len(grid.series))
+    return Null(reference.moments).inflation(_DEPENDENT_ROWS)[: len(grid.series)]
 
 
 def _input(spec: DetectorSpec, resolved: ResolvedInput, places: Mapping[str, int]) -> _Input:

@@ -9,6 +9,7 @@ from benchmarks.quality.cases import Alarm, Case, Columns, Name
 from benchmarks.quality.engine import alarms_of
 from benchmarks.quality.streams import case_of
 from monitor.config import load
+from monitor.detectors import ADWIN
 from tests.unit.config.test_loading import SHIPPED
 
 REFERENCE, BEFORE, BEHIND = 3000, 1000, 2000
@@ -53,3 +54,18 @@ def test_a_category_that_vanishes_is_found(seed: int) -> None:
     early, found = alarms(of_categories([0.4, 0.4, 0.2], [0.5, 0.5, 0.0], seed))
     assert early == []
     assert found[0].row - BEFORE <= 500
+
+
+@pytest.mark.parametrize(("stream", "without"), [("AR 0.5", 1), ("AR 0.9", 20), ("daily", 40)])
+def test_rows_that_depend_on_each_other_are_no_change(
+    stream: str, without: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ADWIN takes as changes if its delta stays as it is; of no column does the shipped rule tell one."""
+    case = case_of(Name(stream, 1, 0.3), SHIPPED.parent)
+
+    def changes() -> int:
+        return sum(alarm.rule == "ChangeDetected" for alarm in alarms_of(case))
+
+    assert changes() == 0
+    monkeypatch.setattr(ADWIN, "for_dependent", lambda self, inflation: self)
+    assert changes() >= without

@@ -124,3 +124,23 @@ def test_adwin_starts_afresh_after_a_detection() -> None:
     first, *others = of(ADWIN).update(values)
     assert others == [first + 1 + place for place in of(ADWIN).update(values[first + 1 :])]
     assert others
+
+
+@pytest.mark.parametrize("delta", [1e-9, 0.002, 0.05, 0.9])
+def test_adwin_of_dependent_values_asks_for_as_much_more_evidence(delta: float) -> None:
+    """Its delta is at most the power that the bound wants, hardly less, and still a normal number for any inflation."""
+    plugin = ADWIN.model_validate({"class": "ADWIN", "params": {"delta": delta}})
+    assert plugin.for_dependent(1.0) == plugin
+    for inflation in (1.3, 2.0, 19.0):
+        found, wanted = plugin.for_dependent(inflation).params.delta, max(delta**inflation, delta / 2.0**900)
+        assert wanted / 2.0 ** (inflation + 1) <= found <= wanted
+    assert plugin.for_dependent(1e9).params.delta > 1e-290
+
+
+def test_a_shift_of_dependent_values_is_found_later_than_one_of_independent_ones() -> None:
+    """In values that vary 19 times as much, as those of AR(1) with 0.9 do, it takes several times as long."""
+    values = np.concatenate([np.random.default_rng(1).random(2000) * 0.5 + shift for shift in (0.0, 0.5)])
+    plugin = ADWIN.model_validate({"class": "ADWIN"})
+    delays = [plugin.for_dependent(inflation).build(seed=0).update(values)[0] - 2000 for inflation in (1.0, 19.0)]
+    assert delays[0] < 100
+    assert 3 * delays[0] < delays[1] < 1000
