@@ -8,7 +8,7 @@ The rules of this file:
   sample differs by chance, whichever side it is on.
 - `seconds_since_last_event` is about the judgement itself and about no window: it is judged whenever the silence clock
   passes a multiple of the interval, from the model's first pane on. `min_events` does not guard it: silence must be
-  heard.
+  heard. Labels may come late, so it is judged on theirs by rules whose selectors name a stream.
 - `detector_blind` is about the judgement, too: it is judged at every judgement, of detectors that are blind, and of
   those whose alert has yet to be resolved. It is 1 or 0.
 - `change` is 1 at the judgement that covers a detection, else 0; a detector that saw no row since the last judgement
@@ -168,7 +168,8 @@ class RuleSet:
         compiled = self._compiled[number]
         labels = self._all_labels(compiled, _Instance(stream, column, compiled.comparison.metric, (), 0.0, None))
         own = [one for one in compiled.comparison.selectors if one.label not in (QUANTILE, AVERAGE, "detector")]
-        return all(selector.matches({**labels, "stream": stream}) for selector in own)
+        accepts = all(selector.matches({**labels, "stream": stream}) for selector in own)
+        return accepts and _is_about(compiled.comparison, stream)
 
     def thresholds(self, window: Observation, spreads: Spreads, reference_rows: int) -> list[Threshold]:
         """What the rules that are judged on this window compare it with, in the rules' order."""
@@ -263,7 +264,7 @@ def _instances(compiled: _Compiled, judgement: Judgement) -> Iterator[_Instance]
     metric = compiled.comparison.metric
     match compiled.subject:
         case "silence":
-            return _of_silence(judgement)
+            return _of_silence(compiled.comparison, judgement)
         case "drift":
             return _of_drift(judgement)
         case "performance":
@@ -276,11 +277,16 @@ def _instances(compiled: _Compiled, judgement: Judgement) -> Iterator[_Instance]
     return _of_columns(compiled.rule, metric, judgement)
 
 
-def _of_silence(judgement: Judgement) -> Iterator[_Instance]:
+def _of_silence(comparison: Comparison, judgement: Judgement) -> Iterator[_Instance]:
     for stream in STREAMS:
-        if stream in judgement.silences:
+        if stream in judgement.silences and _is_about(comparison, stream):
             since, usual = judgement.silences[stream]
             yield _Instance(stream, None, SILENCE, (), max(judgement.at - since, 0) / 1000, None, usual / 1000)
+
+
+def _is_about(comparison: Comparison, stream: StreamName) -> bool:
+    """Return true if an expression may be about a stream: labels, which come when they come, only if it names one."""
+    return stream != "labels" or any(one.label == "stream" for one in comparison.selectors)
 
 
 def _of_drift(judgement: Judgement) -> Iterator[_Instance]:

@@ -186,6 +186,25 @@ def test_silence_is_judged_as_of_now() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("selected", "streams"),
+    [
+        ("", ["features"]),
+        ('{severity="warning"}', ["features"]),
+        ('{stream="labels"}', ["labels"]),
+        ('{stream=~".*"}', ["features", "labels"]),
+    ],
+)
+def test_silence_of_labels_is_judged_if_a_rule_names_streams(selected: str, streams: list[str]) -> None:
+    """They may come weeks later; a rule that has one limit for all streams means those that come at once."""
+    rules = model_rules(a_rule(f"seconds_since_last_event{selected} > 240"))
+    silences: dict[StreamName, Silence] = dict.fromkeys(("features", "labels"), Silence(0, 3_600_000))
+    rule_set = RuleSet(rules)
+    judged = rule_set.judge(Judgement(300_000, {}, set(), {}, {}, silences, lambda *_: {}, {}))
+    assert [verdict.stream for _, verdict in judged] == streams
+    assert [stream for stream in STREAMS if stream in silences and rule_set.selects(0, stream, None)] == streams
+
+
 def test_drift_is_judged_of_each_lane_that_has_completed_a_block() -> None:
     """Whatever its windows do; it is of no window, and its label names the stream."""
     lanes: dict[StreamName, float] = {"outcomes": 1.0, "features": 1.2}
