@@ -14,6 +14,7 @@ from monitor.codec.counts import unpack_counts
 from monitor.codec.formats import decode_format
 from monitor.config.metrics import Task
 from monitor.contract import StreamContract
+from monitor.drift.moments import PackedMoments, unpack_moments
 from monitor.errors import FormatError
 from monitor.evaluate.cohort_pairs import layout_of
 from monitor.evaluate.reference import Reference, ReferenceSlice
@@ -21,15 +22,18 @@ from monitor.events import Int64s
 from monitor.panes.grid import Grid
 from monitor.stats.performance import PairLayout
 
-FORMAT = "streamdrift.labelled-reference/1"
+FORMAT = "streamdrift.labelled-reference/2"
+BEFORE = "streamdrift.labelled-reference/1"
+"""The same without moments, by an older release."""
 
 
-class LabelledReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LabelledReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Counts of rows with prediction and label, per slice of them in order of time.
 
     `grid`: digest of the predictions' grid. `outcomes`: names what the columns of outcomes mean (`meaning_of`), and so
     which prediction was wrong; `task` and `tolerance` say how vectors are read. `classes`: of a model with several, by
     number in the slices. `pairs`: vectors of a `PairLayout`; `of_outcomes`: count vectors on the grid of outcomes.
+    `moments`: of outcomes, in order of time; None if an older release made it.
     """
 
     format: str
@@ -42,6 +46,7 @@ class LabelledReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     classes: tuple[str, ...]
     pairs: tuple[ReferenceSlice, ...]
     of_outcomes: tuple[ReferenceSlice, ...]
+    moments: PackedMoments | None = None
 
     @property
     def digest(self) -> str:
@@ -76,7 +81,9 @@ class LabelledReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     def reference_of_outcomes(self, grid: Grid) -> Reference:
         """The reference of outcomes. `grid`: theirs."""
-        return Reference(self.model, "outcomes", grid.digest, grid.layout.width, self.origin, self.of_outcomes)
+        moments = None if self.moments is None else unpack_moments(self.moments, len(grid.series))
+        width = grid.layout.width
+        return Reference(self.model, "outcomes", grid.digest, width, self.origin, self.of_outcomes, moments=moments)
 
 
 def meaning_of(outcomes: StreamContract) -> str:
@@ -91,7 +98,7 @@ def encode_labelled(labelled: LabelledReference) -> str:
 
 def decode_labelled(text: str) -> LabelledReference:
     """The reference of its JSON; raises FormatError."""
-    labelled = decode_format(text, LabelledReference, FORMAT, "labelled reference")
+    labelled = decode_format(text, LabelledReference, FORMAT, "labelled reference", BEFORE)
     if not labelled.pairs or not labelled.of_outcomes:
         raise FormatError(f"labelled reference of {labelled.model} has no rows")
     return labelled

@@ -18,6 +18,8 @@ from monitor.codec.counts import pack_counts
 from monitor.config.metrics import Task
 from monitor.config.resolved import ModelRules
 from monitor.contract import Keys, ModelContract, StreamContract, outcomes_of
+from monitor.drift.moments import Moments, MomentSums, pack_moments
+from monitor.drift.scores import ScoreTables
 from monitor.evaluate.cohort_pairs import layout_of
 from monitor.evaluate.cohort_slices import SLICE_LABELS
 from monitor.evaluate.keyed_panes import MOST_CLASSES, Coding
@@ -29,7 +31,7 @@ from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid, encode_rows
 from monitor.panes.keyed import KeyedRows
 from monitor.panes.open_keyed import OpenKeyed
-from monitor.sources.reference_rows import Parts
+from monitor.sources.reference_rows import BlocksOfTime, Parts
 from monitor.stats.performance import Pairs, vectors
 
 LEAST_ROWS = SLICE_LABELS
@@ -97,9 +99,13 @@ class Look:
     @property
     def cuts(self) -> Int64s:
         """Times at which slices begin, but for the first one, ms, ascending."""
-        times = np.sort(np.concatenate(self._times))
         pieces = max(1, min(_MOST_PIECES, self.rows // LEAST_ROWS))
-        return np.unique(np.array([one[0] for one in np.array_split(times, pieces)[1:]], dtype=np.int64))
+        return np.unique(np.array([one[0] for one in np.array_split(self.times, pieces)[1:]], dtype=np.int64))
+
+    @property
+    def times(self) -> Int64s:
+        """The times of a part of the rows, ms, ascending."""
+        return np.sort(np.concatenate(self._times))
 
 
 def labelled_pairs(coding: Coding, streams: LabelledStreams, rows: Rows) -> tuple[Pairs, Int64s]:
@@ -152,7 +158,8 @@ def labelled_reference(
     for _, rows in parts():
         pieces.add(rows)
     stands_on = (FORMAT, contract.model, grid.digest, meaning_of(streams.outcomes), origin, rules.task, spec.tolerance)
-    return LabelledReference(*stands_on, tuple(classes), *pieces.slices())
+    slices, moments = pieces.slices(), pieces.moments(parts, seen.times)
+    return LabelledReference(*stands_on, tuple(classes), *slices, pack_moments(moments))
 
 
 class _Pieces:
@@ -186,10 +193,26 @@ class _Pieces:
         self._events += np.bincount(piece, minlength=len(self._events))
         np.minimum.at(self._low, piece, times)
         np.maximum.at(self._high, piece, times)
-        unknown = np.full(len(pairs), np.nan)
-        outcomes = outcome_rows(rows.model, self._streams.outcomes, pairs, unknown, self._layout, self._coding.classes)
+        outcomes = self._rows(rows.model, pairs)
         for one in np.unique(piece).tolist():
             self._outcomes[one] += encode_rows(self._grid, rows_of.take(outcomes, piece == one))[1]
+
+    def _rows(self, model: str, pairs: Pairs) -> Rows:
+        unknown = np.full(len(pairs), np.nan)
+        return outcome_rows(model, self._streams.outcomes, pairs, unknown, self._layout, self._coding.classes)
+
+    def moments(self, parts: Parts, times: Int64s) -> Moments:
+        """Read all rows once more, now that they are counted. `times`: of a part of them, ms, ascending."""
+        total = self._outcomes.sum(axis=0)
+        self._grid.layout.normalise(total)
+        tables = ScoreTables(self._grid, total)
+        sums, blocks = MomentSums(tables), BlocksOfTime(times, tables.width)
+        for _, rows in parts():
+            pairs, at = labelled_pairs(self._coding, self._streams, rows)
+            codes = encode_rows(self._grid, self._rows(rows.model, pairs))[0]
+            sums.add(codes)
+            blocks.add(at, tables.of_codes(codes))
+        return blocks.in_place_of_those(sums.moments())
 
     def slices(self) -> tuple[tuple[ReferenceSlice, ...], tuple[ReferenceSlice, ...]]:
         """Slices of performance, each with enough rows; and of outcomes fewer and larger ones."""

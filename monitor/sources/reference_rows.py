@@ -16,10 +16,10 @@ import numpy as np
 from monitor.codec.counts import pack_counts
 from monitor.contract import StreamContract
 from monitor.drift.moments import BLOCK_ROWS, MOST_NUMBERS, Moments, moments_of
-from monitor.drift.scores import ScoreTables
+from monitor.drift.scores import Scores, ScoreTables
 from monitor.evaluate.gaps import LongestGap
 from monitor.evaluate.reference import MOST_SLICES, ROWS_PER_SLICE, Reference, ReferenceSlice, build_reference
-from monitor.events import Rows, TopicPartition
+from monitor.events import Int64s, Rows, TopicPartition
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid, encode_rows, leave_one_out, make_grid
 
@@ -116,11 +116,32 @@ def _moments(parts: Parts, grid: Grid, sampled: Rows, tables: ScoreTables) -> Mo
         for at in starts
     )
     moments = moments_of(tables, of_sample)
-    most = min(len(sampled) // BLOCK_ROWS, MOST_NUMBERS // max(tables.width, 1))
-    cuts = np.unique([block[0] for block in np.array_split(sampled.time, max(1, most))[1:]])
-    rows, sums = np.zeros(len(cuts) + 1, dtype=np.int64), np.zeros((len(cuts) + 1, tables.width), dtype=np.int64)
+    blocks = BlocksOfTime(sampled.time, tables.width)
     for _, batch in parts():
-        place = np.searchsorted(cuts, batch.time, side="right")
-        np.add.at(rows, place, 1)
-        np.add.at(sums, place, tables.of_codes(encode_rows(grid, batch)[0]))
-    return replace(moments, block_rows=rows[rows > 0], block_sums=sums[rows > 0])
+        blocks.add(batch.time, tables.of_codes(encode_rows(grid, batch)[0]))
+    return blocks.in_place_of_those(moments)
+
+
+class BlocksOfTime:
+    """Sums of scores of rows that come in any order, in blocks of time that each hold ten rows of a sample.
+
+    `times`: of the sample, ms, ascending.
+    """
+
+    def __init__(self, times: Int64s, width: int) -> None:
+        most = min(len(times) // BLOCK_ROWS, MOST_NUMBERS // max(width, 1))
+        firsts = [block[0] for block in np.array_split(times, max(1, most))[1:]]
+        self._cuts = np.unique(np.array(firsts, dtype=np.int64))
+        self._rows = np.zeros(len(self._cuts) + 1, dtype=np.int64)
+        self._sums = np.zeros((len(self._cuts) + 1, width), dtype=np.int64)
+
+    def add(self, time: Int64s, scores: Scores) -> None:
+        """Add rows: their times (n,), ms, and scores (n, width)."""
+        place = np.searchsorted(self._cuts, time, side="right")
+        np.add.at(self._rows, place, 1)
+        np.add.at(self._sums, place, scores)
+
+    def in_place_of_those(self, moments: Moments) -> Moments:
+        """The moments with these blocks."""
+        held = self._rows > 0
+        return replace(moments, block_rows=self._rows[held], block_sums=self._sums[held])

@@ -18,8 +18,9 @@ from monitor.codec.canonical import time_text
 from monitor.codec.counts import unpack_counts
 from monitor.config import load
 from monitor.config.resolved import ModelConfig
+from monitor.drift.scores import ScoreTables
 from monitor.errors import FormatError
-from monitor.evaluate.labelled_reference import LabelledReference
+from monitor.evaluate.labelled_reference import LabelledReference, decode_labelled, encode_labelled
 from monitor.evaluate.outcomes import outcomes_grid
 from monitor.panes.grid import Grid
 from monitor.sources.labelled_rows import LEAST_ROWS, Look, labelled_streams
@@ -194,6 +195,25 @@ def test_it_goes_into_a_reference_file_and_out_again(tmp_path: Path) -> None:
     out.write_bytes(write_reference_file(pairs[:0], labelled))
     with pytest.raises(FormatError, match="which is not there"):
         read_reference_file(out.read_bytes())
+
+
+def test_it_holds_the_moments_of_outcomes(tmp_path: Path) -> None:
+    """Blocks in order of time hold every row once; one of an older release has none, and keeps its digest."""
+    own = model(BINARY, tmp_path)
+    predictions, labelled = made(write_csv(tmp_path / "r.csv", rows_of(BINARY)), own)
+    streams = labelled_streams(own.contract)
+    assert streams is not None
+    grid = outcomes_grid("classification_binary", streams.outcomes, predictions)
+    reference = labelled.reference_of_outcomes(grid)
+    assert reference.moments is not None
+    assert (reference.moments.rows, int(reference.moments.block_rows.sum())) == (labelled.rows, labelled.rows)
+    assert len(reference.moments.block_rows) > labelled.rows / 20
+    tables = ScoreTables(grid, reference.total)
+    assert reference.moments.block_sums.sum(axis=0).tolist() == tables.sums(reference.total).tolist()
+    older = msgspec.structs.replace(labelled, format="streamdrift.labelled-reference/1", moments=None)
+    again = decode_labelled(encode_labelled(older))
+    assert "moments" not in encode_labelled(older)
+    assert (again, again.digest, again.reference_of_outcomes(grid).moments) == (older, older.digest, None)
 
 
 def replace_counts(labelled: LabelledReference) -> LabelledReference:
