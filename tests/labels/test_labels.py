@@ -46,6 +46,21 @@ def test_a_snapshot_at_every_entry_changes_nothing() -> None:
     assert ways.as_if_never_stopped(entries, range(2, len(entries)), messages) == []
 
 
+def test_drift_of_outcomes_goes_on_from_a_snapshot() -> None:
+    """Also while the rows of its reference come, which has the moments of all of them."""
+    log = logs.random_log(9, SHORT_S)
+    messages, performance = logs.run(log)
+    reference = performance.outcomes.reference
+    assert reference is not None
+    assert reference.moments is not None
+    assert reference.moments.rows == reference.events
+    labels = [msgspec.json.decode(m.value)["data"]["labels"] for m in messages if m.topic == "alerts"]
+    assert {"alertname": "Drift", "metric": "drift", "model": "m", "stream": "outcomes"} in labels
+    entries, published = ways.ledger(log, random.Random(0))
+    cuts = sorted(random.Random(1).sample(range(2, len(entries)), 30))
+    assert ways.as_if_never_stopped(entries, cuts, published) == []
+
+
 @pytest.mark.parametrize("seed", [0, 3])
 def test_a_service_that_is_killed_says_what_its_replay_says(seed: int) -> None:
     """To the byte, and what the oracle says with the heartbeats that it gave."""
