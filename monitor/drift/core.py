@@ -179,14 +179,9 @@ class Drift:
         return [family.evidence(sums, n, self._rows) for family in self._families]
 
     def _of_columns(self, moved: Int64s, n: Int64s) -> ColumnEvidence:
-        inflation = np.stack([self._inflation(int(rows)) for rows in n])
-        return self._cells.evidence(moved[:, self._cell_part], n, self._rows, inflation)
-
-    def _inflation(self, n: int) -> Float64s:
-        """The inflation of each column in windows of n rows: the larger of its scores'."""
-        factors = self._null.factors(n, self._rows)
-        found: Float64s = np.maximum(factors[: self._series], factors[self._series :])
-        return found
+        factors = self._null.of_windows(n, self._rows)
+        larger = np.maximum(factors[:, : self._series], factors[:, self._series :])
+        return self._cells.evidence(moved[:, self._cell_part], n, self._rows, larger)
 
     def _of_pairs(self, moved: Int64s) -> list[Float64s]:
         stops = np.cumsum([1, *map(len, self._pairs)])
@@ -240,7 +235,7 @@ class Drift:
     def _score_z(self, means: Float64s, n: Int64s) -> Float64s:
         """z of each score of windows alone, (windows, width); 0 if it can't vary, or of too few rows."""
         rows = n[:, np.newaxis].astype(np.float64)
-        inflation = np.stack([self._null.factors(int(size), self._rows) for size in n])
+        inflation = self._null.of_windows(n, self._rows)
         spread = self._deviation * np.sqrt((1.0 / rows + 1.0 / self._rows) * inflation)
         return np.where(rows >= self._fewest * inflation, means / np.maximum(spread, 1e-300), 0.0)
 

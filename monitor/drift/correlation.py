@@ -54,12 +54,9 @@ class Correlation:
     def evidence(self, sums: Int64s, n: Int64s, m: int) -> Float64s:
         """|z| of windows (windows, pairs) of `n` rows of traces each; `m`: of the reference's moments."""
         rows = n[:, np.newaxis].astype(np.float64)
-        inflation = np.stack([self._inflation(int(size)) for size in n])
+        factors = self._null.of_windows(n, m)
+        # that of a product is at most the root of both factors' product, for the same dependence in both columns
+        inflation = np.sqrt(factors[:, self.first] * factors[:, self.second])
         spread = np.sqrt(self._variance * (rows + rows * rows / m) * inflation)
         z = np.abs(sums - rows * self.mean) / np.maximum(spread, 1e-300)
         return np.where(rows >= self._fewest, z, LEAST)
-
-    def _inflation(self, n: int) -> Float64s:
-        """That of a product is at most the root of the product of both, for the same dependence in both columns."""
-        factors = self._null.inflation(n)
-        return np.asarray(np.sqrt(factors[self.first] * factors[self.second]), dtype=np.float64)
