@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from math import sqrt
+from statistics import NormalDist
 from typing import Any
 
 import msgspec
@@ -76,12 +78,23 @@ def _window(data: Mapping[str, Any], seen: Seen, spread: float) -> list[str]:
         return [f"{seen.name} {window.end}: a coverage of {labels['coverage']}"]
     wrong = _series(data["totals"], seen, spread)
     for name, bounds in seen.intervals.items():
-        unit = spread if name in OF_ERRORS else 1.0
+        unit = _unit_of_area(data["totals"], seen) if name == "roc_auc" else spread if name in OF_ERRORS else 1.0
         ours = labels["intervals"].get(name, (float("nan"),) * 2)
         if not all(is_near(*pair, unit) for pair in zip(ours, bounds, strict=True)):
             wrong.append(f"{seen.name} {window.end}: {name} in {ours}, not in {bounds}")
-    extra = labels["intervals"].keys() - seen.intervals.keys() - {"roc_auc"}
+    extra = labels["intervals"].keys() - seen.intervals.keys()
     return [*wrong, *(f"{seen.name} {window.end}: an interval of {name}" for name in extra)]
+
+
+def _unit_of_area(totals: Mapping[str, float], seen: Seen) -> float:
+    """How far an end of the interval of the area may be from that of raw scores, over NEAR.
+
+    Bins move the placement of a row by at most half the share of the other side in its bin. So the area moves by at
+    most `error`; the deviation of placements by at most the root of their mean square, and that is at most error / 2.
+    """
+    error = totals["roc_auc_error"]
+    of_sides = sum(error / 2 / (n - 1) for n in seen.sides)
+    return 1.0 + (error + NormalDist().inv_cdf(0.975) * sqrt(of_sides)) / NEAR
 
 
 def _series(totals: Mapping[str, float], seen: Seen, spread: float) -> list[str]:

@@ -123,7 +123,7 @@ def _of_classes(truth: np.ndarray, predicted: np.ndarray) -> Series:
 def intervals(
     task: str, pairs: Sequence[Pair], spread: float, tolerance: float | None, confidence: float
 ) -> Mapping[str, Interval]:
-    """Wilson's of shares, and the normal one of means; not that of the area under the curve."""
+    """Wilson's of shares, the normal one of means, and DeLong's of the area under the curve, on raw scores."""
     if not pairs:
         return {}
     z = NormalDist().inv_cdf((1 + confidence) / 2)
@@ -144,7 +144,23 @@ def intervals(
         y, p = truth[has], probability[has]
         losses = -np.log(np.maximum(np.where(y == 1, p, 1 - p), 1e-15))
         found |= {"log_loss": _mean(losses, z), "brier": _mean((p - y) ** 2, z)}
+        if min(sides(pairs)) > 1:
+            found["roc_auc"] = _delong(p[y == 1], p[y == 0], z)
     return found
+
+
+def sides(pairs: Sequence[Pair]) -> tuple[int, int]:
+    """How many pairs with a probability are truly of class 0, and of class 1."""
+    truths = [truth for truth, _, probability in pairs if not np.isnan(probability)]
+    return truths.count(0), truths.count(1)
+
+
+def _delong(positives: np.ndarray, negatives: np.ndarray, z: float) -> Interval:
+    """The area's variance is that of the mean of each side's placements among the other side, pair by pair."""
+    above = np.array([[(p > n) + (p == n) / 2 for n in negatives] for p in positives])
+    of_each = above.mean(axis=1), above.mean(axis=0)
+    half = z * np.sqrt(sum(one.var(ddof=1) / len(one) for one in of_each))
+    return max(0.0, float(above.mean() - half)), min(1.0, float(above.mean() + half))
 
 
 def _around_errors(

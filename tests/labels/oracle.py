@@ -61,12 +61,16 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Seen:
-    """An observation: a window, and its numbers; none of pairs if some of these are lost."""
+    """An observation: a window, and its numbers; none of pairs if some of these are lost.
+
+    `sides`: its pairs with a probability, by true class, of a model with two.
+    """
 
     name: str
     window: Window
     series: Series
     intervals: Mapping[str, tuple[float, float]]
+    sides: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -457,7 +461,8 @@ class _Fold:
         if pairs is None:
             return Seen(name, window, {"label_coverage": window.labels / window.predictions}, {})
         coverage = {"label_coverage": window.labels / window.predictions}
-        return Seen(name, window, {**coverage, **self._series(pairs)}, self._intervals(pairs, 0.95))
+        sides = metrics.sides(pairs) if self._task == "classification_binary" else (0, 0)
+        return Seen(name, window, {**coverage, **self._series(pairs)}, self._intervals(pairs, 0.95), sides)
 
     def _pairs_of(self, window: Window) -> list[Pair] | None:
         """Those of a window; None before there is a grid, if some are lost, and if there are none."""
