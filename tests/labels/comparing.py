@@ -37,6 +37,7 @@ def differences(
         *_counters(performance.counters, found.counters),
         *_transitions([e for e in alerts if e["subject"] == "m/performance"], found.transitions),
         *_outcomes(outcomes, found.outcomes, spread),
+        *_budget([e["data"] for e in alerts if e["type"] == "streamdrift.notice.v1"], found.budget),
     ]
 
 
@@ -116,6 +117,13 @@ def _series(totals: Mapping[str, float], seen: Seen, spread: float) -> list[str]
 def _counters(ours: Mapping[str, int], theirs: Mapping[str, int]) -> list[str]:
     names = sorted(ours.keys() | theirs.keys())
     return [f"{name}: {ours.get(name)}, not {theirs.get(name)}" for name in names if ours.get(name) != theirs.get(name)]
+
+
+def _budget(notices: Sequence[Mapping[str, Any]], wanted: tuple[int, int] | None) -> list[str]:
+    """How what is reported of the budget differs: once, when it is first too small, with the sample that would do."""
+    own = [data for data in notices if data["labels"].get("bound") == "pending"]
+    ours = [(parse_time(data["time"]), int(data["text"].split("sample: 1/")[1].split("}")[0])) for data in own]
+    return [] if ours == ([] if wanted is None else [wanted]) else [f"budget: {ours}, not {wanted}"]
 
 
 # ---------------------------------------------------------------------- alerts

@@ -94,6 +94,8 @@ class Expected:
     counters: Mapping[str, int]
     outcomes: Sequence[Outcome]
     """What detectors may read, in order: by column."""
+    budget: tuple[int, int] | None
+    """When it is first reported that more predictions wait than may, and one of how many ids would be few enough."""
 
 
 @dataclass
@@ -212,6 +214,7 @@ class _Fold:
         self._seen: dict[tuple[str, int], list[Seen]] = defaultdict(list)
         self._transitions: list[Transition] = []
         self._outcomes: list[Outcome] = []
+        self._budget: tuple[int, int] | None = None
         own = [rule for rule in model.rules.rules if _is_on_performance(rule)]
         self._own = own
         self._windows = {w.name: w for w in (spec.window, *(rule.window for rule in own))}
@@ -237,7 +240,7 @@ class _Fold:
             "waiting": len(self._join.waiting),
         }
         counters["unmatched"] += self._before()
-        return Expected(self._seen, self._transitions, counters, self._outcomes)
+        return Expected(self._seen, self._transitions, counters, self._outcomes, self._budget)
 
     def _before(self) -> int:
         """How many labels came before the model's first pane."""
@@ -255,6 +258,10 @@ class _Fold:
             self._lost = {number for number in closed if self._changes[number]}
         predictions = [p for rows in self._rows.of(PREDICTIONS, pane) for row in rows if (p := self._prediction(row))]
         change = self._join.fold(now, predictions, self._labels(pane))
+        for *_, needed in change.closed:
+            if needed is not None and self._budget is None:
+                kept = next(1 << k for k in range(64) if needed <= self._spec.pending << k)
+                self._budget = now + self._rows.pane_ms, kept
         for pair in change.removed:
             self._pairs[pair[0]][pair[1:]] -= 1
             self._changes[pair[0]] += 1
