@@ -105,7 +105,7 @@ def run(tasks: Sequence[Task], folder: Path, jobs: int) -> Iterable[Answer]:
 
 def _said(one: Answer, task: Task, number: int, count: int) -> Answer:
     contestant, name = task
-    what = one if isinstance(one, str) else f"{len(one.firing)} alarms, delay {one.delay}, {one.seconds:.1f} s"
+    what = one if isinstance(one, str) else f"{one.by_rule}, delay {one.delay}, {one.seconds:.1f} s"
     print(f"{number}/{count} {contestant}: {name.stream} {name.seed}: {what}", file=sys.stderr, flush=True)
     return one
 

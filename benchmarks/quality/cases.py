@@ -5,6 +5,7 @@ A case is named by a stream and a seed, and made where it is needed: so processe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -90,6 +91,12 @@ class Outcome:
     def firing(self) -> list[int]:
         """The rows by which alerts began to fire."""
         return [alarm.row for alarm in self.alarms if alarm.is_new]
+
+    @property
+    def by_rule(self) -> str:
+        """How many alerts of each rule fire, as text."""
+        counts = Counter(alarm.rule for alarm in self.alarms if alarm.is_new)
+        return ", ".join(f"{number} {rule}" for rule, number in counts.most_common()) or "no alarm"
 
     @property
     def false(self) -> int:

@@ -200,10 +200,9 @@ def elec(*, changes: bool) -> Make:
         early, late = rng.permutation(ERA - 1), ERA + rng.permutation(len(weeks) - ERA)
         held = WEEKS_OF_REFERENCE + (WEEKS_BEFORE if changes else len(early) - WEEKS_OF_REFERENCE)
         order = [*early[:held], *(late if changes else [])]
-        settings = {"season": "week", "reference": {"first": f"{WEEKS_OF_REFERENCE}w"}}
+        settings = {"season": "week", "pane": "30m", "interval": "30m", "lateness": "30m", "no_data": "10d"}
         columns = _columns(np.concatenate([weeks[k] for k in order]), ("price", "demand"))
         change = WEEKS_BEFORE * WEEK if changes else None
-        settings |= {"pane": "30m", "interval": "30m", "lateness": "30m", "no_data": "10d"}
         reference = WEEKS_OF_REFERENCE * WEEK
         return Case(columns, reference, change, ("price", "demand") if changes else (), 1_800_000, settings)
 
