@@ -22,6 +22,7 @@ This is what `reference_mean` and `reference_std` in a rule mean. The rules of t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -118,7 +119,8 @@ class ReferenceSpread:
         mean, deviation = (b + share * (a - b) for a, b in ((low.mean, high.mean), (low.deviation, high.deviation)))
         factor = self._dispersion.of(law.kind, events)
         if law.kind == "shares":
-            factor = factor * (1 / events + self._measure.excess / self._rows) / (1 / events + 1 / self._rows)
+            own = (1 / events + self._measure.excess / self._rows) / (1 / events + 1 / self._rows)
+            return _of_shares(mean, deviation, own, factor, law.squared)
         scale = factor if law.squared else np.sqrt(factor)
         return mean if law.own else mean * scale, deviation * scale
 
@@ -160,6 +162,23 @@ class ReferenceSpread:
         share = self._measure.valid_share
         usual = np.where(share > 0, 0.0, 1.0)
         return np.where(self._measure.misses(np.full(len(share), events)), usual, np.nan), np.zeros(len(share))
+
+
+_SHARE_OF_ONE = (math.sqrt(2.0), math.sqrt(math.pi / 2.0 - 1.0))
+"""Deviation over mean of a chi-square of one degree of freedom, and of its root."""
+
+
+def _of_shares(mean: Float64s, deviation: Float64s, own: Float64s, factor: Float64s, squared: bool) -> Spread:
+    """Mean and deviation of a divergence that grows by `own` for the grid's sake, and by `factor` as rows depend.
+
+    What dependence adds is taken as of one degree of freedom: such windows wander in one direction, so their values
+    have a longer tail than those of independent rows, in which every bin varies for itself.
+    """
+    if squared:
+        added = _SHARE_OF_ONE[0] * mean * (factor - 1.0)
+        return mean * own * factor, np.sqrt(deviation * deviation + added * added) * own
+    added = _SHARE_OF_ONE[1] * mean * np.sqrt(factor - 1.0)
+    return mean * np.sqrt(own * factor), np.sqrt((deviation * deviation + added * added) * own)
 
 
 @dataclass(slots=True)
