@@ -68,11 +68,13 @@ def _lines(sample: Sample, decisions: Sequence[Decision], plan: Plan, model: str
     yield "  - name: drift"
     yield f"    models: [{model}]"
     yield "    rules:"
+    yield "      # one alert a stream that has left its reference; while it fires, those under it are listed in it"
+    yield "      - {alert: Drift, expr: drift > 1}"
     yield "      # reference_mean and reference_std: what windows of this size have, and vary by, without any change;"
     yield "      # what is added is the change that people act on"
     for stream in streams:
         expr = f'psi{{stream="{stream}"}} > {_above(plan.change)}'
-        yield f"      - {{alert: {_ALERTS[stream]}, expr: '{expr}', min_events: {plan.window}}}"
+        yield f"      - {{alert: {_ALERTS[stream]}, expr: '{expr}', min_events: {plan.window}, under: Drift}}"
     for alert, metric in (_RATES | (_NEW_CATEGORIES if "categorical" in by_role else {})).items():
         yield f"      - {{alert: {alert}, expr: {metric} > {_above(0.05)}, min_events: {plan.window}}}"
     if has_labels:
