@@ -13,11 +13,10 @@ from monitor.config.inputs import InputRefused, lanes_of, resolve_inputs, series
 from monitor.config.metrics import DRIFT, METRICS, SILENCE
 from monitor.config.resolved import DetectorSpec, ModelRules, Rule
 from monitor.contract import ModelContract
-from monitor.evaluate.cohort_slices import SLICE_LABELS
 from monitor.evaluate.lane import Lane
 from monitor.evaluate.measure import OF_CELLS
 from monitor.evaluate.performance import Performance
-from monitor.evaluate.performance_reference import FEWEST_SLICES
+from monitor.evaluate.performance_reference import FEWEST_SLICES, SLICE_LABELS
 from monitor.evaluate.reach import why_never_holds
 from monitor.evaluate.rules import BLIND, RuleSet
 from monitor.evaluate.stream import StreamFold

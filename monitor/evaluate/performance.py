@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from itertools import takewhile
 
 from monitor.codec.counts import unpack_counts
 from monitor.config.inputs import InputRefused, resolve_inputs
@@ -21,7 +20,6 @@ from monitor.config.resolved import ModelRules, PerformanceSpec
 from monitor.contract import ModelContract
 from monitor.errors import FormatError
 from monitor.evaluate.cohort_pairs import CohortPairs
-from monitor.evaluate.cohort_slices import CohortSlices, restored
 from monitor.evaluate.join import Join
 from monitor.evaluate.join_values import Closing, JoinSpec
 from monitor.evaluate.keyed_panes import Coding
@@ -63,8 +61,6 @@ class Performance:
         self.wanted = contract.raw_rows
         """Labels of the reference."""
         self.reference: PerformanceReference | None = None
-        self._forgotten = CohortSlices()
-        """Cohorts that are forgotten, and are to be in the reference."""
         self._labelled: LabelledReference | None = None
         """What the reference was made of, if that is a file."""
         self.last_label: int | None = None
@@ -87,7 +83,6 @@ class Performance:
             return
         if self._pairs.grid is not None:
             self.reference = self._labelled = None
-            self._forgotten = CohortSlices()
         live = [cohort.number for cohort in self._join.cohorts if cohort.closed is None]
         behind = self._join.cohorts[-1].number + 1 if self._join.cohorts else 0
         self._pairs.use(grid, len(self._coding.classes), self._join.live_pairs(), min(live, default=behind))
@@ -105,7 +100,6 @@ class Performance:
             raise ValueError("labelled rows without the grid that they stand on")
         self._labelled = labelled
         self.reference = reference_of_file(labelled, self._pairs.grid, self._coding)
-        self._forgotten = CohortSlices()
         self.outcomes.refer(labelled.reference_of_outcomes(self.outcomes.grid))
 
     def fold(self, start: int, keyed: Iterable[KeyedRows]) -> tuple[MergedPane | None, list[Notice]]:
@@ -154,9 +148,8 @@ class Performance:
         complete = first_complete(self._join.cohorts, self._spec.mature, now)
         self.outcomes.has_begun = self.outcomes.has_begun or bool(complete)
         if self.reference is None:
-            self.reference = make_reference(self._forgotten, complete, self._pairs, self.wanted, now)
+            self.reference = make_reference(complete, self._pairs, self.wanted, now)
             if self.reference is not None:
-                self._forgotten = CohortSlices()
                 self.views.judge_again()
 
     def _notice(self, closing: Closing, start: int) -> Notice:
@@ -176,18 +169,9 @@ class Performance:
         """Windows that have come further since the last call; at the pane end `at`, ms."""
         self.views.reach(at)
         found = self.views.observations()
-        self._forget_before(self.views.first_needed(), at)
+        if self.reference is not None:  # else it may need the oldest
+            self.views.forget()
         return found
-
-    def _forget_before(self, number: int, now: int) -> None:
-        """Forget cohorts with lower numbers at the pane end `now`; until there is a reference, their sums are kept."""
-        old = list(takewhile(lambda cohort: cohort.number < number, self._join.cohorts))
-        if old:
-            if self.reference is None:
-                self._forgotten = self._forgotten.followed_by(old, self._pairs, now)
-            self._join.forget_before(number)
-            self._pairs.forget_before(number)
-            self.views.change()
 
     def take_moved(self) -> MovedWindows:
         """Take the windows that rules are to be judged on: those that have moved since the last call."""
@@ -202,7 +186,7 @@ class Performance:
     def reference_labels(self) -> int:
         """How many labels the first complete cohorts have."""
         complete = first_complete(self._join.cohorts, self._spec.mature, self.views.to_ms)
-        return self._forgotten.labels + sum(cohort.labelled for cohort in complete)
+        return sum(cohort.labelled for cohort in complete)
 
     def spread(self, metric: str, labels: int) -> tuple[float, float] | None:
         """reference_mean and reference_std of a metric in windows with that many labels; None without a reference."""
@@ -243,7 +227,6 @@ class Performance:
             pairs=self._pairs.state(),
             reference=None if self.reference is None or self._labelled is not None else self.reference.state(),
             labelled="" if self._labelled is None else self._labelled.digest,
-            forgotten=self._forgotten.state(),
             published=self.views.published(),
             judged=self.views.judged(),
             outcomes=self.outcomes.state(),
@@ -265,7 +248,6 @@ class Performance:
             of = state.reference
             slices = [unpack_counts(counts, width) for width, counts in of.slices]
             self.reference = PerformanceReference(of.start, of.end, of.labels, slices)
-        self._forgotten = restored(state.forgotten)
         self.last_label = state.last_label
         self.views.restore(state.published, state.judged, state.to_ms)
 

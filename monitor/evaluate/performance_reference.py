@@ -18,7 +18,6 @@ import numpy as np
 
 from monitor.codec.counts import pack_counts
 from monitor.evaluate.cohort_pairs import CohortPairs
-from monitor.evaluate.cohort_slices import CohortSlices
 from monitor.evaluate.cohorts import Cohort
 from monitor.evaluate.keyed_panes import Coding
 from monitor.evaluate.labelled_reference import LabelledReference
@@ -30,6 +29,8 @@ from monitor.stats.exact import significant, total
 from monitor.stats.multiclass import MulticlassLayout
 from monitor.stats.performance import PairLayout
 
+SLICE_LABELS = 200
+"""Fewest labels of a slice: whole cohorts that follow each other."""
 FEWEST_SLICES = 8
 DRAWS = 400
 
@@ -139,13 +140,13 @@ def reference_of_file(labelled: LabelledReference, grid: Grid, coding: Coding) -
 
 
 def make_reference(
-    older: CohortSlices, complete: Sequence[Cohort], pairs: CohortPairs, wanted: int, now: int
+    complete: Sequence[Cohort], pairs: CohortPairs, wanted: int, now: int
 ) -> PerformanceReference | None:
-    """Return the reference of the first complete cohorts that have `wanted` labels; None if they have not, or no grid.
+    """Return the reference of the first of these cohorts that have `wanted` labels; None if they have not, or no grid.
 
-    `older`: those that are forgotten. One that closed before its end counts up to `now`, ms.
+    Cohorts whose pairs were lost are passed over. One that closed before its end counts up to `now`, ms.
     """
-    chosen, labels = list[Cohort](), older.labels
+    chosen, labels = list[Cohort](), 0
     for cohort in complete:
         if labels >= wanted:
             break
@@ -154,5 +155,14 @@ def make_reference(
             labels += cohort.labelled
     if labels < wanted or pairs.layout is None:
         return None
-    found = older.followed_by(chosen, pairs, now)
-    return PerformanceReference(found.start, found.end, labels, found.vectors())
+    slices = list[Int64s]()
+    held, of = list[int](), 0
+    for cohort in chosen:
+        held.append(cohort.number)
+        of += cohort.labelled
+        if of >= SLICE_LABELS and (vector := pairs.sum_of(held)) is not None:
+            slices.append(vector)
+            held, of = [], 0
+    if held and (rest := pairs.sum_of(held)) is not None:
+        slices = [*slices[:-1], slices[-1] + rest] if slices else [rest]
+    return PerformanceReference(chosen[0].start, chosen[-1].end or now, labels, slices)

@@ -303,14 +303,6 @@ class PerformanceReferenceState(_Struct, frozen=True):
     slices: tuple[tuple[Natural, Counts], ...]
 
 
-class CohortSlicesState(_Struct, frozen=True):
-    """Cohorts that are forgotten and will be in a reference: event time, and labels, width and vector of each slice."""
-
-    start: int | None
-    end: int | None
-    slices: tuple[tuple[Natural, Natural, Counts], ...]
-
-
 class PublishedWindowsState(_Struct, frozen=True):
     """How far windows of one specification had come when they were last published (`WindowTable.levels`), by end."""
 
@@ -359,8 +351,7 @@ class OutcomesState(_Struct, frozen=True):
 class PerformanceState(_Struct, frozen=True):
     """Labels of one model. `spec`: names what they are joined by. `grid`: digest of the one that pairs are counted on.
 
-    `unusable`: how many predictions, and how many labels. `reference`: of cohorts; `labelled`: digest of a file's;
-    `forgotten`: cohorts that are to be in a reference.
+    `unusable`: how many predictions, and how many labels. `reference`: of cohorts; `labelled`: digest of a file's.
     `to_ms`: end of the newest pane that was judged.
     """
 
@@ -372,7 +363,6 @@ class PerformanceState(_Struct, frozen=True):
     pairs: tuple[CohortPairsState, ...]
     reference: PerformanceReferenceState | None
     labelled: str
-    forgotten: CohortSlicesState
     published: tuple[PublishedWindowsState, ...]
     judged: tuple[JudgedPerformance, ...]
     outcomes: OutcomesState

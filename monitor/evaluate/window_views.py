@@ -215,18 +215,23 @@ class WindowViews:
         costs = np.array([[self._spec.costs.get(t, {}).get(p, 0.0) for p in names] for t in names])
         return {"cost_per_1000": significant(cost_per_1000(layout.confusion(vector), costs))}
 
-    def first_needed(self) -> int:
-        """The number of the first cohort that a window holds which may yet change; all before it have closed."""
+    def forget(self) -> None:
+        """Forget cohorts that no window holds whose counts may yet change."""
         cohorts = self._join.cohorts
         if not cohorts:
-            return 0
+            return
         live = next((cohort for cohort in cohorts if cohort.closed is None), cohorts[-1])
         if any(spec.time_ms is None for spec in self._windows.values()):
             most = max((spec.events or 0) // (spec.every or spec.events or 1) for spec in self._windows.values())
-            return live.number - most
-        longest = max((spec.time_ms or 0) + (spec.every_ms or spec.time_ms or 0) for spec in self._windows.values())
-        kept = (cohort.number for cohort in cohorts if (cohort.end or _FOREVER) > live.start - longest)
-        return next(kept, live.number) - 1  # windows that begin behind it are known to be whole
+            first = live.number - most
+        else:
+            longest = max(spec.time_ms or 0 for spec in self._windows.values())
+            kept = (cohort.number for cohort in cohorts if (cohort.end or _FOREVER) > live.start - longest)
+            first = next(kept, live.number) - 1  # windows that begin behind it are known to be whole
+        if first > cohorts[0].number:
+            self._join.forget_before(first)
+            self._pairs.forget_before(self._join.cohorts[0].number)
+            self.change()
 
     # ------------------------------------------------------------------ why a rule is never judged
 

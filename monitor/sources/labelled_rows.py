@@ -21,10 +21,10 @@ from monitor.contract import Keys, ModelContract, StreamContract, outcomes_of
 from monitor.drift.moments import Moments, MomentSums, pack_moments
 from monitor.drift.scores import ScoreTables
 from monitor.evaluate.cohort_pairs import layout_of
-from monitor.evaluate.cohort_slices import SLICE_LABELS
 from monitor.evaluate.keyed_panes import MOST_CLASSES, Coding
 from monitor.evaluate.labelled_reference import FORMAT, LabelledReference, meaning_of
 from monitor.evaluate.outcomes import outcome_rows, outcomes_grid
+from monitor.evaluate.performance_reference import SLICE_LABELS
 from monitor.evaluate.reference import MOST_SLICES, ReferenceSlice
 from monitor.events import CellState, Int64s, Rows, TopicPartition
 from monitor.panes import rows as rows_of
