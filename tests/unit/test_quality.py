@@ -236,6 +236,8 @@ def test_peers_are_chosen_by_name_and_those_that_are_not_there_are_named(capsys:
 
 BOUNDS = {
     "uniform categories, 100,000 rows: false alarms": 0,
+    "deviation x 1.5: median delay": 300,
+    "missing 3 %: median delay": 500,
     "vanished: median delay": 500,
     "0.5 σ at AR(1) 0.5: median delay": 400,
 }
