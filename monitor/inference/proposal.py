@@ -24,6 +24,9 @@ _STREAMS: Final[Mapping[str, tuple[Role, ...]]] = {
     "predictions": ("prediction", "probability"),
 }
 """The roles of each stream's columns."""
+_KEPT_MS: Final = 300_000
+_KEPT_PANES: Final = 30
+"""Three blocks of `drift`, if a pane holds one row."""
 _COHORTS: Final = 2000
 """Most steps of a window of performance that labels may be pending in."""
 _ALERTS: Final = {"features": "FeatureDrift", "predictions": "PredictionDrift"}
@@ -69,7 +72,7 @@ def _lines(sample: Sample, decisions: Sequence[Decision], plan: Plan, model: str
     yield f"    models: [{model}]"
     yield "    rules:"
     yield "      # one alert a stream that has left its reference; while it fires, those under it are listed in it"
-    yield "      - {alert: Drift, expr: drift > 1}"
+    yield f"      - {{alert: Drift, expr: drift > 1, keep_firing_for: {duration_text(_kept_ms(plan))}}}"
     yield "      # reference_mean and reference_std: what windows of this size have, and vary by, without any change;"
     yield "      # what is added is the change that people act on"
     for stream in streams:
@@ -81,6 +84,11 @@ def _lines(sample: Sample, decisions: Sequence[Decision], plan: Plan, model: str
         worse = "mae > 1.2 * reference_mean" if plan.task == "regression" else "accuracy < reference_mean - 0.05"
         yield "      # of predictions whose labels have come: the whole interval of the value is worse"
         yield f"      - {{alert: PerformanceDrop, expr: {worse}, confidence: 0.95}}"
+
+
+def _kept_ms(plan: Plan) -> int:
+    """How long the alert of a change is kept when its value comes back, which it does near the limit."""
+    return max(_KEPT_MS, _KEPT_PANES * (plan.pane_ms or 0))
 
 
 def _above(change: float) -> str:
