@@ -13,7 +13,11 @@ from monitor.events import Float64s, Int64s
 
 
 def mid_ranks(counts: Int64s) -> Float64s:
-    """(count below + half the own count) / all, per bin; at least one count has to be positive."""
+    """(count below + half the own count) / all, per bin; at least one count has to be positive.
+
+    >>> mid_ranks(np.array([1, 2, 1])).tolist()
+    [0.125, 0.5, 0.875]
+    """
     below = np.cumsum(counts) - counts
     return np.asarray((2 * below + counts) / (2 * counts.sum()), dtype=np.float64)
 
