@@ -107,6 +107,8 @@ class _Show:
         self._traffic = traffic
         self._began = time.monotonic()
         self._sent_at = self._began
+        self._took: float | None = None
+        """Until everything was judged, s."""
         self._firing = 0
         self._judged: dict[str, str] | None = None
         """The window of performance that an alert was first judged on."""
@@ -115,6 +117,8 @@ class _Show:
     def turn(self) -> bool:
         """Show what is new; return true if all traffic has been judged and all alerts shown."""
         judged = self._check_judged()
+        if judged and self._took is None:
+            self._took = time.monotonic() - self._began
         for tp in self._alerts:
             for batch in read_whole(self._bus, tp, self._read_to[tp]):
                 self._read_to[tp] = batch.offsets[-1] + 1
@@ -173,7 +177,6 @@ class _Show:
         """Show how a window of performance filled up, and the last line."""
         for line in self._course():
             _print(line)
-        took = time.monotonic() - self._began
-        _print(
-            f"{self._firing} alerts fired; everything was judged within {took:.1f} s" if self._firing else "no alert"
-        )
+        is_done = self._took is not None
+        within = f"everything was judged within {self._took:.1f} s" if is_done else "not everything was judged"
+        _print(f"{self._firing} alerts fired; {within}" if self._firing else f"no alert; {within}")
