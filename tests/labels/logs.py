@@ -70,7 +70,7 @@ groups:
     rules:
       - {{alert: Change, expr: 'change{{detector="change"}} > 0'}}
       - {{alert: Coverage, expr: label_coverage < 0.88}}
-      - {{alert: Drift, expr: drift > 1}}
+      - {{alert: Drift, expr: drift > 0.9}}
 {rules}
 """
 _OF_ERRORS = (
