@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
 import shutil
 import signal
 import socket
@@ -31,6 +32,7 @@ from kafka import errors as kafka_errors
 ROOT = Path(__file__).resolve().parent.parent
 POM = ROOT / "tests" / "kafka" / "pom.xml"
 START_SECONDS = 180
+PORTS = (20_000, 32_768)
 STOP_SECONDS = 30
 PR_SET_PDEATHSIG = 1
 
@@ -106,11 +108,16 @@ def jars() -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listening.getsockname()[1] for listening in sockets]
-    for listening in sockets:
-        listening.close()
+    """Ports that nobody listens on now, from below those that systems give to outgoing connections.
+
+    One of the latter may be taken by any client between this call and the start of a broker.
+    """
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(*PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in ports:
+                ports.append(port)
     return ports
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.bus.address import open_bus
+from tests.broker import free_ports
 from tests.kafka.service import Reached, Service, environment
 from tests.processes.running import PARTITIONS, PATIENCE_S, Running
 
@@ -30,7 +30,8 @@ def service_on(url: str, folder: Path) -> Iterator[Running]:
     """A service that has read some events. It commits rarely while traffic flows: when there is nothing to read."""
     bus, topic, prefix = open_bus(url), f"in-{uuid.uuid4().hex[:8]}", f"s{uuid.uuid4().hex[:8]}."
     bus.create(topic, PARTITIONS)
-    config, web = folder / "alerts.yaml", f"127.0.0.1:{_free_port()}"
+    (port,) = free_ports(1)
+    config, web = folder / "alerts.yaml", f"127.0.0.1:{port}"
     env = environment(url, prefix) | {"STREAMDRIFT_COMMIT_INTERVAL_MS": "60000", "STREAMDRIFT_WEB": web}
     (folder / "temporary").mkdir()
     env |= {"TMPDIR": str(folder / "temporary"), "XDG_RUNTIME_DIR": ""}
@@ -45,9 +46,3 @@ def service_on(url: str, folder: Path) -> Iterator[Running]:
     finally:
         service.kill()
         bus.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
