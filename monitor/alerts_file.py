@@ -6,10 +6,12 @@ file that was spoilt meanwhile is not what a stage starts with after a crash.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from monitor.channel import Channel
 from monitor.config import load
+from monitor.config.lock import Lock, lock_text, sheet_of_lock
 from monitor.config.resolved import Config
 from monitor.errors import ConfigurationError
 from monitor.runner.loop import Loop
@@ -29,6 +31,22 @@ def _text_of(path: Path) -> str:
         raise ConfigurationError(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: not UTF-8 at byte {error.start}") from error
+
+
+def read_lock(path: Path) -> Lock:
+    """alerts.lock.yaml, checked by itself; raises ConfigurationError with all its problems."""
+    return sheet_of_lock(_text_of(path), str(path))[0]
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Write alerts.lock.yaml as a whole or not at all."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fresh.write_text(lock_text(lock), encoding="utf-8")
+        os.replace(fresh, path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
 
 
 class Accepted:

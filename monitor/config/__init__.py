@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from monitor.config.loading import load
+from monitor.config.loading import load, load_unlocked
 from monitor.config.resolved import Config, ModelConfig, ModelRules
 from monitor.config.schema import alerts_schema
 
-__all__ = ["Config", "ModelConfig", "ModelRules", "alerts_schema", "load"]
+__all__ = ["Config", "ModelConfig", "ModelRules", "alerts_schema", "load", "load_unlocked"]

@@ -12,7 +12,8 @@ from math import inf, isclose, isfinite, isnan, nan
 from typing import NamedTuple, assert_never
 
 from monitor.config.comparison import Binary, Comparison, Term
-from monitor.config.metrics import Metric
+from monitor.config.metrics import DRIFT, Metric
+from monitor.config.rates import Rate
 
 _SAMPLES = ((0.37, 0.011, 0.62), (0.0123, 0.71, 0.059), (0.83, 0.29, 0.47))
 """Values of reference_mean, reference_std and baseline that have nothing in common."""
@@ -38,6 +39,9 @@ def faults(comparison: Comparison, metric: Metric, fewest: Fewest | None = None)
         return
     if (unknown := _unknown_name(comparison, metric)) is not None:
         yield unknown
+        return
+    if comparison.rate is not None:
+        yield from _of_rate(comparison, metric)
         return
     values = [comparison.threshold(mean, std, baseline=baseline) for mean, std, baseline in _SAMPLES]
     depends = comparison.needs_reference_spread or comparison.needs_baseline
@@ -65,6 +69,23 @@ def _unknown_name(comparison: Comparison, metric: Metric) -> str | None:
         return f"{metric.name!r} has no reference_mean or reference_std: a reference has labels of all its predictions"
     what = "a whole stream" if metric.subject == "stream" else "a detector"
     return f"{metric.name!r} is of {what}: it has no reference_mean or reference_std"
+
+
+def _of_rate(comparison: Comparison, metric: Metric) -> Iterator[str]:
+    """Refuse a rate of false alarms for what has no spread that it could be solved in, with what to use instead."""
+    what = f"calibrated(...) is for statistics of windows, and {metric.name!r} "
+    if metric.name == DRIFT:
+        yield f"{what}is over its limit already: give the model a budget, and write {DRIFT} > 1"
+    elif metric.subject == "performance":
+        yield f"{what}is of labels: write a number, and give the rule a confidence such as 0.95"
+    elif metric.subject == "detector":
+        yield f"{what}is of a detector, whose parameters say how often it errs: set them, or use {DRIFT} with a budget"
+    elif metric.subject == "stream":
+        yield f"{what}is of a whole stream: write a number"
+    elif metric.values.whole:
+        yield f"{what}is 0 or 1: write {metric.name} > 0"
+    elif comparison.op in ("==", "!="):
+        yield f"{metric.name!r} equals a calibrated threshold by chance only: write > or <"
 
 
 def _out_of_range(op: str, threshold: _Range, metric: Metric) -> Iterator[str]:
@@ -106,6 +127,8 @@ def _range(term: Term, metric: Metric) -> _Range:
             return _Range(least, most)
         case "reference_std":  # no deviation is larger than half of the range
             return _Range(0.0, (most - least) / 2)
+        case Rate():
+            return _Range(-inf, inf)
         case "usual_silence":
             return _Range(0.0, inf)
         case float():

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from monitor.config.metrics import AVERAGED, AVERAGES, COMPARED
 from monitor.config.pattern import matches
+from monitor.config.rates import Rate
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
@@ -63,8 +64,11 @@ class Binary:
 
 UsualSilence = Literal["usual_silence"]
 """The longest silence of a stream that is usual, s; see `built_in.py`, whose rule alone has it."""
-Term = float | ReferenceName | BaselineName | UsualSilence | Binary
-"""A threshold, or a part of one: a number, one of reference, baseline or the usual silence, or an operation."""
+Term = float | ReferenceName | BaselineName | UsualSilence | Binary | Rate
+"""A threshold, or a part of one: a number, one of reference, baseline or the usual silence, or an operation.
+
+A rate of false alarms is the whole threshold, and no number until a lock has one for it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,11 @@ class Comparison:
             "baseline": baseline,
         }
         return _value(self.right, {name: nan if number is None else number for name, number in known.items()})
+
+    @property
+    def rate(self) -> Rate | None:
+        """The rate of false alarms that the threshold is to have; None if it is known, as from a lock."""
+        return self.right if isinstance(self.right, Rate) else None
 
     @property
     def needs_reference_spread(self) -> bool:
@@ -137,6 +146,8 @@ def _value(term: Term, known: Mapping[str, float]) -> float:
             return known[term]
         case float():
             return term
+        case Rate():
+            return nan
     assert_never(term)
 
 

@@ -1,6 +1,6 @@
 """Expressions of rules: `metric{label="value"} > threshold`, and nothing else.
 
-comparison = metric [ "{" selector { "," selector } "}" ] op sum
+comparison = metric [ "{" selector { "," selector } "}" ] op ( sum | "calibrated" "(" string ")" )
 selector   = label ("=" | "!=" | "=~" | "!~") string          regular expressions are RE2's and match the whole value
 op         = ">" | ">=" | "<" | "<=" | "==" | "!="
 sum        = product { ("+" | "-") product }
@@ -26,6 +26,7 @@ from monitor.config.comparison import (
 )
 from monitor.config.metrics import METRICS
 from monitor.config.pattern import PatternError, check_pattern
+from monitor.config.rates import EXAMPLES, Rate, parse_rate
 from monitor.config.suggest import did_you_mean
 from monitor.contract import OUTCOMES
 
@@ -41,6 +42,7 @@ _TOKEN = re.compile(
   )""",
     re.VERBOSE,
 )
+CALIBRATED = "calibrated"
 _SELECT = ("=", "!=", "=~", "!~")
 _NAMES: dict[str, ReferenceName | BaselineName] = {
     name: name for kind in (ReferenceName, BaselineName) for name in get_args(kind)
@@ -101,7 +103,7 @@ class _Parser:
         selectors = self._selectors() if self._take("{") else ()
         op = self._expect(tuple(COMPARE), "a comparison such as '>'")
         start = self._peek().position
-        right = self._sum()
+        right = self._rate() if self._peek().text == CALIBRATED else self._sum()
         if self._peek().kind != "end":
             self._refuse("a rule is one comparison")
         return Comparison(metric, selectors, op.text, right, self._text[start:].strip())
@@ -145,6 +147,21 @@ class _Parser:
                 raise ExpressionError(f"not a regular expression of RE2: {error}", token.position) from None
         return Selector(label.text, op.text, value, label.position)
 
+    def _rate(self) -> Rate:
+        self._advance()
+        self._expect(("(",), "'('")
+        token = self._peek()
+        if token.kind != "string":
+            self._refuse(f"the rate of false alarms stands in quotes, {EXAMPLES}")
+        try:
+            rate = parse_rate(self._advance().text[1:-1])
+        except ValueError as error:
+            raise ExpressionError(str(error), token.position) from None
+        self._expect((")",), "')'")
+        if self._peek().kind != "end":
+            self._refuse(f"{CALIBRATED}(...) is the whole threshold")
+        return rate
+
     def _sum(self) -> Term:
         term = self._product()
         while self._peek().text in ("+", "-"):
@@ -181,11 +198,12 @@ class _Parser:
         if token.text in _NAMES:
             self._advance()
             return _NAMES[token.text]
-        if token.text == "calibrated":
-            raise ExpressionError("'calibrated(...)' is not supported yet", token.position)
+        if token.text == CALIBRATED:
+            raise ExpressionError(f"{CALIBRATED}(...) is the whole threshold: nothing is added to it", token.position)
         if token.text in METRICS:
             raise ExpressionError("a metric to the right of the comparison is not supported yet", token.position)
-        raise ExpressionError(f"unknown name {token.text!r}{did_you_mean(token.text, _NAMES)}", token.position)
+        hint = did_you_mean(token.text, (*_NAMES, CALIBRATED))
+        raise ExpressionError(f"unknown name {token.text!r}{hint}", token.position)
 
     def _peek(self) -> _Token:
         return self._tokens[self._next]

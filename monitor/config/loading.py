@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from monitor.config.check import check
+from monitor.config.check_lock import without_lock
 from monitor.config.document import compose
 from monitor.config.hints import hints
+from monitor.config.model import AlertsFile
 from monitor.config.resolve import resolve
 from monitor.config.resolved import Config
 from monitor.config.shape import validate
@@ -18,11 +20,23 @@ from monitor.errors import ConfigurationError, Problem
 
 def load(text: str, file: str) -> Config:
     """Return the configuration of `text`; raises ConfigurationError with all problems. `file`: its name in them."""
+    config, alerts_file, sheet = _checked(text, file)
+    if problems := list(without_lock(alerts_file, sheet)):
+        raise _refusal(problems)
+    return config
+
+
+def load_unlocked(text: str, file: str) -> Config:
+    """Return the configuration without what a lock says: thresholds that are to be calibrated are no numbers yet."""
+    return _checked(text, file)[0]
+
+
+def _checked(text: str, file: str) -> tuple[Config, AlertsFile, Sheet]:
     root, unreadable = compose(text, file)
     if root is None:
         raise _refusal(unreadable)
     sheet = Sheet(file, root)
-    alerts_file, problems = validate(sheet)
+    alerts_file, problems = validate(sheet, AlertsFile)
     if alerts_file is not None:
         problems += check(alerts_file, sheet)
     if alerts_file is None or unreadable or problems:
@@ -31,7 +45,8 @@ def load(text: str, file: str) -> Config:
         raise _refusal([*unreadable, *(p for p in problems if (p.line, p.column) not in places)])
     config = resolve(alerts_file, hashlib.sha256(text.encode()).hexdigest())
     contracts = {model.contract.model: model.contract for model in config.models}
-    return replace(config, hints=tuple(sorted(hints(alerts_file, contracts, sheet))))
+    config = replace(config, hints=tuple(sorted(hints(alerts_file, contracts, sheet))))
+    return config, alerts_file, sheet
 
 
 def _refusal(problems: Iterable[Problem]) -> ConfigurationError:

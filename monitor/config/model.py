@@ -24,6 +24,7 @@ from monitor.config.scalars import (
     Importance,
     LabelName,
     Name,
+    Period,
     PositiveDuration,
     Start,
     Time,
@@ -85,6 +86,14 @@ class ReferenceEntry(Shape):
         return self
 
 
+class BudgetEntry(Shape):
+    """False alarms that the rules on `drift` may give, all streams of the model together."""
+
+    false_alarms: Count = 1
+    per: Period
+    """day, week, month, a duration such as 30d, or a number of rows such as 50000 rows."""
+
+
 class ModelEntry(ModelSettings):
     """One model."""
 
@@ -97,6 +106,8 @@ class ModelEntry(ModelSettings):
     """How much columns matter to the model, by name, for the order in which alerts name them; others share alike."""
     season: Literal["day", "week"] | None = None
     """Period in which the data of the model come back; `drift` takes what comes back in the reference for normal."""
+    budget: BudgetEntry | None = None
+    """How many false alarms rules on `drift` may give; `streamdrift calibrate` solves the limits for it."""
     reference: ReferenceEntry = Field(default_factory=lambda: ReferenceEntry(first=5000))
 
 

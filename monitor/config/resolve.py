@@ -13,6 +13,7 @@ from monitor.config.measurable import has_rule, on_performance
 from monitor.config.metrics import AMOUNTS, DRIFT, METRICS
 from monitor.config.model import AlertsFile, DetectorEntry, GroupEntry, ModelEntry, RuleEntry
 from monitor.config.model_contract import THRESHOLD, contract_of, performance_of, reference_of
+from monitor.config.rates import rate_of
 from monitor.config.resolved import (
     Config,
     DetectorSpec,
@@ -132,6 +133,7 @@ def _model(name: str, file: AlertsFile, digest: str) -> ModelConfig:
         performance=performance,
         importance={column: float(model.importance[column]) for column in sorted(model.importance)},
         season_ms=_SEASONS_MS[model.season] if model.season is not None else 0,
+        budget=rate_of(model.budget.false_alarms, model.budget.per) if model.budget is not None else None,
     )
     return ModelConfig(contract, rules, settings.start, settings.max_lead, digest)
 

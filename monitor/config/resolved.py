@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from monitor.codec.durations import duration_text
 from monitor.config.comparison import Comparison
 from monitor.config.metrics import Maturity, Task
+from monitor.config.rates import Rate
 from monitor.contract import ModelContract
 from monitor.detectors import DetectorPlugin
 from monitor.errors import Problem
@@ -133,6 +134,7 @@ class ModelRules(_Resolved):
 
     `performance`: of a model with labels. `rules`: without those on performance that the model can't have.
     `importance`: of columns, for the order in which alerts name them. `season_ms`: of a season that is named, or 0.
+    `budget`: the rate of false alarms of the rules on `drift`, all lanes together.
     """
 
     model: str
@@ -147,6 +149,7 @@ class ModelRules(_Resolved):
     performance: PerformanceSpec | None = None
     importance: dict[str, float] = {}
     season_ms: int = 0
+    budget: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True)

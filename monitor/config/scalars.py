@@ -13,6 +13,7 @@ from monitor.codec.durations import DURATION_PATTERN, parse_duration
 from monitor.codec.formats_of_time import check_format
 from monitor.codec.times import TIME_PATTERN, parse_time
 from monitor.codec.zones import UnknownZone, zone_names, zone_of
+from monitor.config.rates import rate_of
 from monitor.config.suggest import did_you_mean
 
 OFF = "off"
@@ -110,6 +111,18 @@ def _sample(value: object) -> int:
 
 
 Sample = Annotated[int, BeforeValidator(_sample), WithJsonSchema({"enum": list(_SAMPLES), "examples": ["1/8"]})]
+
+
+def _period(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a period is text: write 30d, week, or 50000 rows")
+    rate_of(1, value)
+    return value
+
+
+Period = Annotated[
+    str, BeforeValidator(_period), WithJsonSchema({"type": "string", "examples": ["30d", "week", "50000 rows"]})
+]
 
 
 def _duration_or_off(value: object) -> str | int:

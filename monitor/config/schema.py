@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from monitor.config.entry import Shape
 from monitor.config.model import AlertsFile
 
 JsonSchema = dict[str, Any]
@@ -36,23 +37,27 @@ def alerts_schema() -> JsonSchema:
     }
 
 
-def known_keys(path: Path, plugin_class: str) -> list[str]:
-    """Return the keys that the mapping at `path` may have; empty if they are free. `plugin_class`: of a detector."""
-    schema = _shared()
+def known_keys(shape: type[Shape], path: Path, plugin_class: str) -> list[str]:
+    """Return the keys that the mapping at `path` may have; empty if they are free.
+
+    `shape`: what the file is. `plugin_class`: of a detector.
+    """
+    schema = _shared(shape)
     node: JsonSchema = schema
     for step in path:
         node = _object(schema, node, plugin_class)
         if isinstance(step, int):
             node = node.get("items", {})
         else:
-            named = [*node.get("patternProperties", {}).values(), {}]
-            node = node.get("properties", {}).get(step, named[0])
+            named = [*node.get("patternProperties", {}).values(), node.get("additionalProperties"), {}]
+            others = next(one for one in named if isinstance(one, dict))
+            node = node.get("properties", {}).get(step, others)
     return list(_object(schema, node, plugin_class).get("properties", {}))
 
 
 @cache
-def _shared() -> JsonSchema:
-    return alerts_schema()
+def _shared(shape: type[Shape]) -> JsonSchema:
+    return alerts_schema() if shape is AlertsFile else shape.model_json_schema(by_alias=True)
 
 
 def _object(schema: JsonSchema, node: JsonSchema, plugin_class: str) -> JsonSchema:

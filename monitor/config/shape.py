@@ -1,4 +1,4 @@
-"""Checking a tree against the shape of alerts.yaml: all faults at once, each with its place and a suggestion.
+"""Checking a tree against the shape of alerts.yaml, or of its lock: all faults at once, with places and suggestions.
 
 A fault is reported and then mended (a mistyped choice is taken for the nearest) or taken out of the tree, until the
 rest has the shape. So names and rules can be checked in the same run, and nobody has to mend a file one fault at a
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from monitor.config.document import KeyedNode, Location, Node, Scalar
-from monitor.config.model import AlertsFile
+from monitor.config.entry import Shape
 from monitor.config.scalars import COLUMN_PATTERN
 from monitor.config.schema import known_keys
 from monitor.config.sheet import Sheet
@@ -52,27 +52,34 @@ _STAND_INS: Mapping[str, Scalar | dict[str, KeyedNode]] = {
 """Required keys whose absence would hide everything under them, and what stands in for the rest of the check."""
 
 
+S = TypeVar("S", bound=Shape)
+
+
 class _Spot(NamedTuple):
-    """The place of an error: the path as far as it is written, the nodes along it (root first), and the rest."""
+    """The place of an error: the path as far as it is written, the nodes along it (root first), and the rest.
+
+    `shape`: what the root should be.
+    """
 
     path: tuple[str | int, ...]
     nodes: tuple[Node, ...]
     rest: tuple[str | int, ...]
+    shape: type[Shape]
 
     @property
     def node(self) -> Node:
         return self.nodes[-1]
 
 
-def validate(sheet: Sheet) -> tuple[AlertsFile | None, list[Problem]]:
+def validate(sheet: Sheet, shape: type[S]) -> tuple[S | None, list[Problem]]:
     """Return the file without its faults (None if nothing is left), and the problems. Takes faults out of the tree."""
     problems: list[Problem] = []
     while True:
         try:
-            return AlertsFile.model_validate(sheet.root.plain(), strict=True), problems
+            return shape.model_validate(sheet.root.plain(), strict=True), problems
         except ValidationError as refused:
             errors = refused.errors(include_url=False, include_input=False)
-        spots = [(_spot(sheet.root, error["loc"]), error) for error in errors]
+        spots = [(_spot(sheet.root, error["loc"], shape), error) for error in errors]
         problems += [_problem(sheet, spot, error) for spot, error in spots if not _follows(spot, error)]
         for spot, error in spots:
             if not _mended(spot, error):
@@ -81,7 +88,7 @@ def validate(sheet: Sheet) -> tuple[AlertsFile | None, list[Problem]]:
                 spot.nodes[-2].remove(spot.node)
 
 
-def _spot(root: Node, loc: tuple[str | int, ...]) -> _Spot:
+def _spot(root: Node, loc: tuple[str | int, ...], shape: type[Shape]) -> _Spot:
     """Return the place of a location; steps that are not in the file (members of unions, missing keys) are skipped."""
     path: list[str | int] = []
     nodes, rest = [root], []
@@ -92,7 +99,7 @@ def _spot(root: Node, loc: tuple[str | int, ...]) -> _Spot:
         else:
             path.append(step)
             nodes.append(child)
-    return _Spot(tuple(path), tuple(nodes), tuple(rest))
+    return _Spot(tuple(path), tuple(nodes), tuple(rest), shape)
 
 
 def _follows(spot: _Spot, error: ErrorDetails) -> bool:
@@ -108,12 +115,17 @@ def _mended(spot: _Spot, error: ErrorDetails) -> bool:
         return True
     if kind == "missing" and spot.rest[-1] in _STAND_INS:
         return _stand_in(spot.node, str(spot.rest[-1]))
-    if kind == "literal_error":
+    if kind == "literal_error" and not _is_key(spot):
         return _take_for_nearest(spot.node, context["expected"])
     if kind == "union_tag_invalid":
         tag = spot.node.child("class")
         return tag is not None and _take_for_nearest(tag, context["expected_tags"])
     return False
+
+
+def _is_key(spot: _Spot) -> bool:
+    """Return true if the fault is in the key that the place ends with."""
+    return spot.rest[-1:] == ("[key]",)
 
 
 def _stand_in(node: Node, key: str) -> bool:
@@ -134,7 +146,7 @@ def _take_for_nearest(node: Node, expected: str) -> bool:
 
 def _problem(sheet: Sheet, spot: _Spot, error: ErrorDetails) -> Problem:
     place = spot.node.place
-    if error["type"] == "extra_forbidden" or spot.rest[-1:] == ("[key]",):
+    if error["type"] == "extra_forbidden" or _is_key(spot):
         place = _key_place(spot)
     elif error["type"] == "union_tag_invalid":
         tag = spot.node.child("class")
@@ -161,7 +173,7 @@ def _unknown_key(spot: _Spot, _: Mapping[str, Any]) -> str:
     if _is_not_yet(spot.path):
         return f"{key!r} is not supported yet"
     tag = spot.nodes[2].child("class") if spot.path[0] == "detectors" and len(spot.nodes) > 2 else None
-    known = known_keys(spot.path[:-1], str(tag.content) if tag is not None else "")
+    known = known_keys(spot.shape, spot.path[:-1], str(tag.content) if tag is not None else "")
     return f"unknown key {key!r}{did_you_mean(key, known)}"
 
 
@@ -178,8 +190,13 @@ def _missing_class(spot: _Spot, _: Mapping[str, Any]) -> str:
     return "the key 'class' is missing: it names River's detector"
 
 
+def _found(spot: _Spot) -> str:
+    """Return the key or the value that is wrong, as messages show it."""
+    return str(spot.path[-1]) if _is_key(spot) else _shown(spot.node)
+
+
 def _not_one_of(spot: _Spot, context: Mapping[str, Any]) -> str:
-    found = _shown(spot.node)
+    found = _found(spot)
     if spot.path and found in NOT_YET_VALUES.get(str(spot.path[-1]), ()):
         return f"{str(spot.path[-1])!r}: {found!r} is not supported yet"
     if spot.path and (str(spot.path[-1]), found) in REFUSED_VALUES:
@@ -206,7 +223,7 @@ def _words(expected: str) -> list[str]:
 
 
 def _not_a_name(spot: _Spot, context: Mapping[str, Any]) -> str:
-    found = str(spot.path[-1]) if spot.rest[-1:] == ("[key]",) else _shown(spot.node)
+    found = _found(spot)
     if spot.path[-1] == "model" and spot.path[0] in ("groups", "retraining") and set(found) & set("*?["):
         return f"{found!r} is not a name: globs stand in a list, `models: [{found!r}]`"
     if context["pattern"] == COLUMN_PATTERN:

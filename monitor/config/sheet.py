@@ -7,7 +7,7 @@ from monitor.config.model import ModelSettings
 from monitor.errors import Problem
 
 Path = tuple[str | int, ...]
-_APART = {*ModelSettings.model_fields, "reference", "task", "performance", "importance", "season"}
+_APART = {*ModelSettings.model_fields, "reference", "task", "performance", "importance", "season", "budget"}
 """If only these keys of a model are lost, its columns are still known."""
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from monitor.config import alerts_schema
+from monitor.config.model import AlertsFile
 from monitor.config.schema import known_keys
 
 ROOT = Path(__file__).parents[3]
@@ -33,8 +34,9 @@ def test_every_reference_resolves() -> None:
 
 def test_keys_are_known_by_place() -> None:
     """Suggestions for unknown keys come from here."""
-    assert "numerical" in known_keys(("models", "any", "columns"), "")
-    assert "keep_firing_for" in known_keys(("groups", 0, "rules", 3), "")
-    assert known_keys(("detectors", "d", "params"), "KSWIN") == ["alpha", "window_size", "stat_size", "seed"]
-    assert set(known_keys(("detectors", "d"), "ADWIN")) == {"class", "params", "input", "model"}
-    assert known_keys(("groups", 0, "rules", 0, "labels"), "") == []
+    assert "numerical" in known_keys(AlertsFile, ("models", "any", "columns"), "")
+    assert "keep_firing_for" in known_keys(AlertsFile, ("groups", 0, "rules", 3), "")
+    params = known_keys(AlertsFile, ("detectors", "d", "params"), "KSWIN")
+    assert params == ["alpha", "window_size", "stat_size", "seed"]
+    assert set(known_keys(AlertsFile, ("detectors", "d"), "ADWIN")) == {"class", "params", "input", "model"}
+    assert known_keys(AlertsFile, ("groups", 0, "rules", 0, "labels"), "") == []
