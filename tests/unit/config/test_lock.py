@@ -186,7 +186,7 @@ def test_without_a_lock_budgets_and_calibrated_thresholds_are_refused() -> None:
         load(FILE, "f")
     assert str(refused.value).splitlines() == [
         "f:7:5: a budget needs alerts.lock.yaml beside this file: `streamdrift calibrate` solves it",
-        "f:13:36: calibrated(...) needs alerts.lock.yaml beside this file: `streamdrift calibrate` solves it",
+        "f:13:43: calibrated(...) needs alerts.lock.yaml beside this file: `streamdrift calibrate` solves it",
     ]
 
 
