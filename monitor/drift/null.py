@@ -131,9 +131,14 @@ class _Stretches:
         return _Cut(rows, np.diff(self._sums[edges], axis=0) - mean * rows[:, np.newaxis])
 
     def excess(self, length: int) -> tuple[Float64s, float]:
-        """The measured factor of each score (1 if it can't vary), and its degrees of freedom."""
+        """The measured factor of each score, and its degrees of freedom; 1 if it can't vary.
+
+        Blocks differ where many rows have the same time: if one holds too many for a few stretches, nothing shows.
+        """
         rows, gaps = self.cut(length)
         degrees = float(len(rows) - 1)
+        if len(rows) < _FEWEST_AT_ALL:
+            return np.ones(len(self.variance)), 1.0
         spread = total((gaps * gaps / rows[:, np.newaxis]).T) / degrees
         return np.where(self.variance > 0, spread / np.maximum(self.variance, 1e-300), 1.0), degrees
 
@@ -182,10 +187,10 @@ def _period_of(stretches: _Stretches) -> int:
     It is a peak behind a trough, so dependence that only fades makes none.
     """
     length = max(stretches.block, -(-stretches.rows // _PLACES))
-    if stretches.rows < _FEWEST * length:
-        return 0
     gaps = stretches.cut(length).gaps
     places = len(gaps)
+    if places < _FEWEST:
+        return 0
     energy = np.maximum(total((gaps * gaps).T) / places, 1e-300)
     lags = np.arange(1, places // 2 + 1)
     found = np.stack([total((gaps[lag:] * gaps[:-lag]).T) / (places - lag) / energy for lag in lags.tolist()])

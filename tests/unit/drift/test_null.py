@@ -112,3 +112,14 @@ def test_a_reference_of_no_rows_or_columns_is_not_inflated() -> None:
     """Nothing is measured."""
     assert Null(moments(np.zeros((5, 2)))).inflation(100).tolist() == [1.0, 1.0]
     assert Null(moments(np.zeros((500, 2)))).inflation(100).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("small", [8, 60, 400])
+@pytest.mark.parametrize("period", [0, 120_000])
+def test_a_block_of_nearly_all_rows_shows_nothing_of_them(small: int, period: int) -> None:
+    """Rows of one time are in one block, however many: then there are no stretches that could be compared."""
+    rows = np.array([10] * small + [10**6], dtype=np.int64)
+    sums = np.rint(100 * np.random.default_rng(1).normal(size=(small + 1, 2)) * np.sqrt(rows)[:, np.newaxis])
+    group = GroupMoments(np.eye(2, dtype=np.int64) * 10_000 * rows.sum(), np.zeros((1, 1), np.int64), np.ones(2, np.int64))
+    null = Null(Moments(int(rows.sum()), (group,), rows, sums.astype(np.int64)), period)
+    assert all((null.inflation(n) == 1.0).all() for n in (10, 1000, 100_000))
