@@ -120,6 +120,7 @@ def test_a_block_of_nearly_all_rows_shows_nothing_of_them(small: int, period: in
     """Rows of one time are in one block, however many: then there are no stretches that could be compared."""
     rows = np.array([10] * small + [10**6], dtype=np.int64)
     sums = np.rint(100 * np.random.default_rng(1).normal(size=(small + 1, 2)) * np.sqrt(rows)[:, np.newaxis])
-    group = GroupMoments(np.eye(2, dtype=np.int64) * 10_000 * rows.sum(), np.zeros((1, 1), np.int64), np.ones(2, np.int64))
+    second = np.eye(2, dtype=np.int64) * 10_000 * rows.sum()
+    group = GroupMoments(second, np.zeros((1, 1), np.int64), np.ones(2, np.int64))
     null = Null(Moments(int(rows.sum()), (group,), rows, sums.astype(np.int64)), period)
     assert all((null.inflation(n) == 1.0).all() for n in (10, 1000, 100_000))
