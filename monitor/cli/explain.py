@@ -78,8 +78,11 @@ def _messages_of(bus: Bus, topic: str) -> Messages:
 
 
 def records_command(window: Any, is_replay: bool) -> str | None:
-    """The command that prints the rows of a window; None for a rule on silence, which has none."""
-    if window is None:
+    """The command that prints the rows of a window; None for a rule on silence, and if no offsets are known.
+
+    Windows of performance have none, because their rows are pairs.
+    """
+    if window is None or not window["offsets"]:
         return None
     ranges = [f"{r['topic']}/{r['partition']}:{r['start']}-{r['end']}" for r in window["offsets"]]
     return shlex.join(["streamdrift", "records", *ranges, *(("--in", _SOURCE) if is_replay else ())])

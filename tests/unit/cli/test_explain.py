@@ -168,6 +168,19 @@ def test_rules_on_silence_have_no_window_and_are_explained_all_the_same(
     assert msgspec.json.decode("{" + tree)["rows"] is None
 
 
+def test_a_window_without_offsets_has_no_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of performance is of pairs, so there are no rows to print."""
+    window = {"name": "events=100", "events": 100, "from": "2026-11-21T10:00:00Z", "to": "2026-11-21T10:10:00Z"}
+    path = tmp_path / "alerts.jsonl"
+    path.write_bytes(alert("aaaaaa11", "2026-11-21T10:10:00Z", window={**window, "offsets": [], "offsets_count": 0}))
+    command.explain("aaaaaa11", path, None, as_json=False)
+    shown = capsys.readouterr().out
+    assert "100 rows" in shown
+    assert "to print them" not in shown
+    command.explain("aaaaaa11", path, None, as_json=True)
+    assert msgspec.json.decode(capsys.readouterr().out)["rows"] is None
+
+
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "alerts.jsonl"
     for content in (b"x,y\n1,2\n", b"[]\n", b'{"id": 1}\n'):
