@@ -37,7 +37,8 @@ class Correlation:
         variance = square - mean * mean
         usable = np.flatnonzero(variance > 1.0)
         self._upper = i[usable], j[usable]
-        fourth = moments.fourth[:size] * rows / np.maximum(np.diag(moments.second)[:size].astype(np.float64) ** 2, 1.0)
+        of_scores = np.diag(moments.second)[:size].astype(np.float64), moments.fourth[:size].astype(np.float64)
+        fourth = of_scores[1] * rows / np.maximum(of_scores[0] ** 2, 1.0)  # floats: that product is beyond 2⁶³
         self._fewest = _ROWS_A_KURTOSIS * (fourth[i] * fourth[j])[usable]
         self._part, self.mean, self._variance = part, mean[usable], variance[usable]
         self.first, self.second = part.start + i[usable], part.start + j[usable]
