@@ -51,7 +51,7 @@ class Family:
         self._deviation = np.sqrt(variance[usable])
         self._correlation = covariance[np.ix_(usable, usable)] / (self._deviation[:, np.newaxis] * self._deviation)
         shrunk = self._correlation + _SHRINK * np.eye(len(usable))
-        self._whitener = inverse_of_lower(cholesky(shrunk))
+        self._whitener = np.ascontiguousarray(inverse_of_lower(cholesky(shrunk)).T)
         self._null = null
         self._by_factors: dict[bytes, tuple[float, float]] = {}
         self._laws: dict[tuple[int, int], tuple[float, float]] = {}
@@ -75,7 +75,7 @@ class Family:
         """T² of windows, (windows,)."""
         rows = n[:, np.newaxis].astype(np.float64)
         gaps = (sums[:, self._places] - rows * self._mean) / self._deviation / np.sqrt(rows + rows * rows / m)
-        white = times(gaps, self._whitener.T)
+        white = times(gaps, self._whitener)
         return total(white * white)
 
     def _excess_of(self, moments: Moments) -> float:
@@ -113,7 +113,7 @@ class Family:
                 self._by_factors.clear()
             root = np.sqrt(factors)
             scatter = self._correlation * (root[:, np.newaxis] * root)
-            a = times(times(self._whitener, scatter), self._whitener.T)
+            a = times(times(scatter, self._whitener).T, self._whitener)  # R is symmetric
             trace = float(total(np.diag(a)[np.newaxis])[0])
             squared = float(total((a * a).reshape(1, -1))[0])
             self._by_factors[key] = trace, 2.0 * squared

@@ -23,7 +23,7 @@ import numpy as np
 from monitor.drift.evidence import of_chi_square
 from monitor.drift.moments import Moments, deviations
 from monitor.events import Float64s, Int64s
-from monitor.stats.exact import total
+from monitor.stats.exact import total, total_of_rows
 
 FEWEST_PIECES = 8
 """Independent pieces that a reference needs; with fewer its null is unverified."""
@@ -139,7 +139,7 @@ class _Stretches:
         degrees = float(len(rows) - 1)
         if len(rows) < _FEWEST_AT_ALL:
             return np.ones(len(self.variance)), 1.0
-        spread = total((gaps * gaps / rows[:, np.newaxis]).T) / degrees
+        spread = total_of_rows(gaps * gaps / rows[:, np.newaxis]) / degrees
         return np.where(self.variance > 0, spread / np.maximum(self.variance, 1e-300), 1.0), degrees
 
     def factor(self, length: int) -> Float64s:
@@ -191,9 +191,9 @@ def _period_of(stretches: _Stretches) -> int:
     places = len(gaps)
     if places < _FEWEST:
         return 0
-    energy = np.maximum(total((gaps * gaps).T) / places, 1e-300)
+    energy = np.maximum(total_of_rows(gaps * gaps) / places, 1e-300)
     lags = np.arange(1, places // 2 + 1)
-    found = np.stack([total((gaps[lag:] * gaps[:-lag]).T) / (places - lag) / energy for lag in lags.tolist()])
+    found = np.stack([total_of_rows(gaps[lag:] * gaps[:-lag]) / (places - lag) / energy for lag in lags.tolist()])
     is_behind = np.cumsum(found < 0.0, axis=0) > 0
     is_clear = (found > _LEAST_CORRELATION) & (found * np.sqrt(places - lags)[:, np.newaxis] > _LEAST_Z)
     best = np.where(is_behind & is_clear, found, 0.0).max(axis=1, initial=0.0)

@@ -53,6 +53,19 @@ def total(values: Float64s) -> Float64s:
     return np.asarray(np.cumsum(values, axis=-1)[..., -1])
 
 
+def total_of_rows(values: Float64s) -> Float64s:
+    """Sum of rows (n, width), at least one, in index order: as `total` of each column, and faster.
+
+    numpy adds row by row along the outer of two axes; a single column would be summed by halves.
+
+    >>> total_of_rows(np.array([[0.1, 1.0], [0.2, 2.0], [0.3, 3.0]])).tolist()
+    [0.6000000000000001, 6.0]
+    """
+    if values.shape[1] == 1:
+        return total(values.T)
+    return np.asarray(np.add.reduce(np.ascontiguousarray(values), axis=0))
+
+
 def significant(value: float) -> float:
     """The value to 12 significant digits, through decimal text; NaN and infinities stay, -0.0 becomes 0.0.
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.stats.exact import log, significant, significant_all, total
+from monitor.stats.exact import log, significant, significant_all, total, total_of_rows
 
 positive = st.floats(min_value=0.0, exclude_min=True, allow_infinity=False, allow_subnormal=True)
 
@@ -53,6 +53,14 @@ def test_total_adds_in_index_order(rows: list[list[float]]) -> None:
             running += value
         slow.append(running)
     assert total(np.array(rows)).tolist() == slow
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (300, 1), (300, 2), (300, 40), (2, 300)])
+def test_total_of_rows_is_that_of_each_column(shape: tuple[int, int]) -> None:
+    """In either layout."""
+    values = np.random.default_rng(3).normal(size=shape)
+    for laid_out in (values, np.asfortranarray(values)):
+        assert total_of_rows(laid_out).tolist() == [float(total(column)) for column in values.T]
 
 
 def test_total_does_not_depend_on_the_layout_in_memory() -> None:
