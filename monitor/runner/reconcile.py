@@ -17,8 +17,8 @@ from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, records_of
 from monitor.codec.chunks import Assembler
 from monitor.codec.reasons import QUARANTINED
-from monitor.events import Outgoing, TopicPartition
-from monitor.ledger.entries import BEFORE_ALL, ContractSwitch, Heartbeat, Notice
+from monitor.events import OffsetRange, Outgoing, TopicPartition
+from monitor.ledger.entries import BEFORE_ALL, ContractSwitch, Entry, Heartbeat, Notice
 from monitor.ledger.entry_codec import KIND, decode_entry, kind_of
 from monitor.ledger.position_records import ProfilePosition, Switch, switch_of
 from monitor.panes.keyed import KeyedRows
@@ -46,6 +46,8 @@ class Present:
     switches: list[Switch] = field(default_factory=list)
     quarantined: set[int] = field(default_factory=set)
     """Offsets of records that were left out, as a dead letter or a notice says."""
+    rows: dict[Name, OffsetRange] = field(default_factory=dict)
+    """The rows of each pane and sample among the names."""
 
     def expect(self, heartbeats: Iterable[Heartbeat], switches: Iterable[Switch]) -> None:
         """These will be there with the next commit: until they are behind a position, a restart has to find them."""
@@ -97,11 +99,12 @@ class Present:
         """Return true if some of it follows from what has yet to be folded at a position.
 
         `waiting`: offsets of rows that wait to be accepted or rejected. `lanes`: of the models that are folded, each
-        with the length of its panes; a lane that is left waits for no grid.
+        with the length of its panes; a lane that is left waits for no grid, and has sealed its panes as it was left.
         """
         names = [name for names in self.names.values() for name in names]
         switches = [switch for switch in self.switches if switch not in position.switches]
         panes = [(name, *lanes[str(name[1])]) for name in names if name[0] in _OF_A_PANE and name[1] in lanes]
+        panes = [pane for pane in panes if pane[0][3] == pane[1] or not self._is_read(pane[0], position, waiting)]
         return (
             self.rejects_beyond(position.position, waiting)
             or any(switch.offset >= position.position or switch.offset in waiting for switch in switches)
@@ -109,8 +112,15 @@ class Present:
             or any(_was_open(name, position, pane_ms, waits=name[3] == lane) for name, lane, pane_ms in panes)
         )
 
+    def _is_read(self, name: Name, position: ProfilePosition, waiting: Collection[int]) -> bool:
+        """Return true if all rows of a pane, or of keyed rows that of theirs, have been folded at a position."""
+        rows = self.rows.get((PANE, *name[1:6]), self.rows.get((SAMPLE, *name[1:6])))
+        if rows is None or rows.end > position.position:
+            return False
+        return not any(rows.start <= offset < rows.end for offset in waiting)
+
     def _has(self, output: Outgoing) -> bool:
-        name = _name(output)
+        name = _name(output, _entry_of(output))
         if name[0] == DEAD_LETTER:  # wherever it went when the topic had fewer partitions
             return any(name in names for names in self.names.values())
         return name in self.names.get(f"{output.topic}/{output.partition}", ())
@@ -231,20 +241,20 @@ def _look_into(bus: Bus, tp: TopicPartition, tail: int, writer: str, present: Pr
             value = assembler.feed(record)
             if value is not None:
                 output = Outgoing(record.topic, record.partition, record.key, value, record.headers)
-                names.add(_name(output))
-                _remember(output, present)
+                entry = _entry_of(output)
+                name = _name(output, entry)
+                names.add(name)
+                _remember(output, name, entry, present)
 
 
-def _remember(output: Outgoing, present: Present) -> None:
+def _remember(output: Outgoing, name: Name, entry: Entry | None, present: Present) -> None:
     """What has to happen again at its place of the log."""
     headers = dict(output.headers)
     if headers.get("sd-reason") == QUARANTINED.encode():
         present.quarantined.add(int(headers["sd-offset"]))
-    kind = kind_of(output.headers) if KIND in headers else ""
-    if kind not in ("heartbeat", "contractswitch", "notice"):
-        return
-    entry = decode_entry(output.headers, output.value or b"")
-    if isinstance(entry, Heartbeat):
+    if isinstance(entry, Pane | RawPane):
+        present.rows[name] = entry.offsets
+    elif isinstance(entry, Heartbeat):
         present.heartbeats.add(entry)
     elif isinstance(entry, Notice) and entry.name == RECORD_QUARANTINED:
         present.quarantined.add(place_quarantined(entry)[1])
@@ -253,12 +263,15 @@ def _remember(output: Outgoing, present: Present) -> None:
         present.switches += [switch] if switch not in present.switches else []
 
 
-def _name(output: Outgoing) -> Name:
-    headers: Mapping[str, bytes] = dict(output.headers)
-    if KIND not in headers:
-        return (DEAD_LETTER, int(headers["sd-offset"]))
-    kind = kind_of(output.headers)
-    entry = decode_entry(output.headers, output.value or b"")
+def _entry_of(output: Outgoing) -> Entry | None:
+    """The entry of the ledger that an output is; None: a dead letter."""
+    is_entry = any(name == KIND for name, _ in output.headers)
+    return decode_entry(output.headers, output.value or b"") if is_entry else None
+
+
+def _name(output: Outgoing, entry: Entry | None) -> Name:
+    if entry is None:
+        return (DEAD_LETTER, int(dict(output.headers)["sd-offset"]))
     if isinstance(entry, Pane | RawPane):
         sampled = isinstance(entry, RawPane) and not entry.complete
         end = entry.start + entry.pane_ms
@@ -266,4 +279,4 @@ def _name(output: Outgoing) -> Name:
     if isinstance(entry, KeyedRows):
         place = (entry.model, entry.stream, entry.contract, entry.start, entry.start + entry.pane_ms)
         return (KEYED, *place, entry.part)
-    return (kind, (output.value or b"").decode())
+    return (kind_of(output.headers), (output.value or b"").decode())

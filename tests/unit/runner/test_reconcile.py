@@ -18,7 +18,7 @@ from monitor.config import load
 from monitor.config.resolved import Config
 from monitor.contract import ColumnSpec, Keys, StreamContract, TopicContract
 from monitor.errors import TransactionFailed
-from monitor.events import Outgoing, TopicPartition
+from monitor.events import OffsetRange, Outgoing, TopicPartition
 from monitor.ledger.entries import ContractSwitch, PartitionSet
 from monitor.ledger.entry_codec import decode_agreement, decode_entry, encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
@@ -29,7 +29,7 @@ from monitor.panes.rows import empty
 from monitor.runner.contracts import contracts_of
 from monitor.runner.loop import Loop
 from monitor.runner.profile import ProfileStage
-from monitor.runner.reconcile import KEYED, PANE, Present, to_go_on_from
+from monitor.runner.reconcile import KEYED, PANE, Name, Present, to_go_on_from
 from monitor.runner.sequences import Sequencer
 from monitor.runner.topics import create_topics
 from monitor.telemetry import get_log
@@ -223,13 +223,24 @@ def contracts_in(bus: MemoryBus) -> list[TopicContract]:
     return [found for found in agreed if isinstance(found, TopicContract)]
 
 
-@pytest.mark.parametrize(("lane", "start", "beyond"), [("a", 20, True), ("b", 20, False), ("b", 24, True)])
-def test_only_panes_of_the_lane_that_waits_are_taken_for_those_to_come(lane: str, start: int, beyond: bool) -> None:
-    """A partition that waits for the grid of a lane has sealed the pane of the lane that it left, of the same time."""
+@pytest.mark.parametrize(
+    ("lane", "start", "end", "beyond"),
+    [("a", 20, 9, True), ("b", 20, 9, False), ("b", 24, 9, False), ("b", 24, 10, True), ("b", 24, 6, True)],
+)
+def test_only_panes_of_the_lane_that_waits_are_taken_for_those_to_come(
+    lane: str, start: int, end: int, beyond: bool
+) -> None:
+    """A partition that waits for the grid of a lane has sealed the panes of the lane that it left.
+
+    Those of a lane to come hold rows that have yet to be folded: behind the position, or waiting there.
+    """
     models = {"m": ModelPosition(blocked_at=5)}
-    position = ProfilePosition("", RowState(9), 30, 0, 0, 26, 26, 26, "", "", models=models)
-    present = Present(names={"sd.ledger/0": {(PANE, "m", "features", lane, start, start + 4)}})
-    assert present.is_beyond(position, [], {"m": ("a", 4)}) is beyond
+    position = ProfilePosition("", RowState(9), 9, 0, 0, 26, 26, 26, "", "", models=models)
+    name: Name = (PANE, "m", "features", lane, start, start + 4)
+    rows = {name: OffsetRange("in", 0, 4, end)}
+    for names in ({name}, {name, (KEYED, *name[1:], 0)}):
+        present = Present(names={"sd.ledger/0": set(names)}, rows=rows)
+        assert present.is_beyond(position, [5] if end == 6 else [], {"m": ("a", 4)}) is beyond
 
 
 @pytest.mark.parametrize("kept", ["rejected", "sealed"])
