@@ -41,6 +41,8 @@ from monitor.panes.grid import Grid
 from monitor.panes.keyed import KeyedRows
 from monitor.panes.merging import MergedPane
 
+MOST_COHORTS = 1 << 14
+"""Cohorts that wait for a reference to be made of them at most; labels may never come, or too few."""
 HELD = ("pending", "waiting")
 """Counters of what is held now; all others only grow."""
 
@@ -169,8 +171,7 @@ class Performance:
         """Windows that have come further since the last call; at the pane end `at`, ms."""
         self.views.reach(at)
         found = self.views.observations()
-        if self.reference is not None:  # else it may need the oldest
-            self.views.forget()
+        self.views.forget(MOST_COHORTS if self.reference is None else 0)
         return found
 
     def take_moved(self) -> MovedWindows:

@@ -215,10 +215,10 @@ class WindowViews:
         costs = np.array([[self._spec.costs.get(t, {}).get(p, 0.0) for p in names] for t in names])
         return {"cost_per_1000": significant(cost_per_1000(layout.confusion(vector), costs))}
 
-    def forget(self) -> None:
-        """Forget cohorts that no window holds whose counts may yet change."""
+    def forget(self, kept: int) -> None:
+        """Forget cohorts that no window holds whose counts may yet change; never the newest `kept` ones."""
         cohorts = self._join.cohorts
-        if not cohorts:
+        if len(cohorts) <= kept + 1:
             return
         live = next((cohort for cohort in cohorts if cohort.closed is None), cohorts[-1])
         if any(spec.time_ms is None for spec in self._windows.values()):
@@ -226,8 +226,9 @@ class WindowViews:
             first = live.number - most
         else:
             longest = max(spec.time_ms or 0 for spec in self._windows.values())
-            kept = (cohort.number for cohort in cohorts if (cohort.end or _FOREVER) > live.start - longest)
-            first = next(kept, live.number) - 1  # windows that begin behind it are known to be whole
+            held = (cohort.number for cohort in cohorts if (cohort.end or _FOREVER) > live.start - longest)
+            first = next(held, live.number) - 1  # windows that begin behind it are known to be whole
+        first = min(first, cohorts[-1].number - kept)
         if first > cohorts[0].number:
             self._join.forget_before(first)
             self._pairs.forget_before(self._join.cohorts[0].number)

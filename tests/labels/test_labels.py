@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
 
+from monitor.evaluate import performance as performance_of_labels
 from monitor.evaluate.cohort_pairs import CohortPairs
 from monitor.evaluate.join import Join
 from monitor.evaluate.join_values import Joined, Labels
@@ -92,6 +94,27 @@ def test_a_rule_without_a_window_behind_its_reference_says_so() -> None:
     found = {one.rule.alert: one for one in engine._evaluate.models["m"].coverage()}
     assert [one.why for one in found["Below"].never] == ["no window (events=60) behind the reference has ended"]
     assert found["Early"].judged
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01])
+def test_labels_that_never_come_leave_a_bounded_number_of_cohorts(
+    monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    """However long the log is, and if so few come that there is never a reference: all that is kept is in snapshots."""
+    monkeypatch.setattr(performance_of_labels, "MOST_COHORTS", 30)
+    whole = logs.random_log(15)
+    kept = random.Random(0)
+    few = {tp: [v for v in of if tp.topic != logs.LABELS or kept.random() < share] for tp, of in whole.records.items()}
+    assert not whole.heartbeats
+    log = replace(whole, records=few)
+    _, performance = logs.run(log)
+    spec = log.config.models[0].rules.performance
+    assert spec is not None
+    assert spec.step_ms is not None
+    assert spec.max_delay_ms // spec.step_ms < 15
+    assert performance.reference is None
+    assert performance._join.cohorts[-1].number > 45
+    assert len(performance._join.cohorts) <= 31
 
 
 # ---------------------------------------------------------------------- planted faults
