@@ -60,13 +60,13 @@ class Stretches:
     """
 
     suffixes: Sequence[Suffix]
-    rows: Int64s
+    rows: Float64s
     family: Float64s
     columns: ColumnEvidence
     column_limit: float
     scores: Float64s
     score_means: Float64s
-    cells: Int64s
+    cells: Float64s
     pairs: Pairs
     pair_limit: float
 

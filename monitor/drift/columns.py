@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from monitor.drift.evidence import LEAST, of_chi_square, of_excess
+from monitor.drift.evidence import LEAST, ChiSquares, of_excess
 from monitor.events import CellState, Float64s, Int64s
 from monitor.panes.coarse import CoarseBins
 from monitor.panes.grid import CategoryBins, Grid
@@ -61,6 +61,9 @@ class ColumnCells:
         self._filled = np.flatnonzero(lengths)
         self._starts = (np.cumsum(lengths) - lengths)[self._filled]
         self.reference = self.of(reference)
+        self._rare_places = self._rare.ravel()
+        self._share_reference = self.reference[self._shares].astype(np.float64)
+        self._rare_reference = self.reference[self._rare_places].astype(np.float64)
 
     def share_places(self, column: int) -> slice:
         """The places of a column's coarse bins, missing and invalid cells, among all cells."""
@@ -75,39 +78,41 @@ class ColumnCells:
         """Cells of a flat count vector, (width,)."""
         cells = np.zeros(self.width, dtype=np.int64)
         if len(self._starts):
-            cells[self._filled] = np.add.reduceat(counts[self._order], self._starts)
+            cells[self._filled] = np.add.reduceat(counts.take(self._order), self._starts)
         return cells
 
-    def evidence(self, cells: Int64s, n: Int64s, m: int, inflation: Float64s) -> ColumnEvidence:
-        """z of windows (windows, width) of `n` rows each; `m`: of the reference. `inflation`: (windows, columns)."""
-        window, reference = cells.astype(np.float64), self.reference.astype(np.float64)
-        rows = n[:, np.newaxis].astype(np.float64)
-        return ColumnEvidence(
-            self._of_shares(window[:, self._shares], reference[self._shares], rows, float(m), inflation),
-            self._of_rare(window[:, self._rare], reference[self._rare], rows, float(m), inflation),
-        )
+    def chi_squares(self, cells: Float64s, rows: Float64s, m: int, inflation: Float64s) -> ChiSquares:
+        """The two-sample chi-square of the shares of each column in windows (windows, width).
 
-    def _of_shares(self, w: Float64s, r: Float64s, n: Float64s, m: float, inflation: Float64s) -> Float64s:
-        pooled = w + r
-        takes_part = (pooled * n / (n + m) >= FEWEST_EXPECTED) & (pooled * (m / (n + m)) >= FEWEST_EXPECTED)
-        # shares of what takes part, so that cells left out move nothing
-        part_w = np.add.reduceat(np.where(takes_part, w, 0.0), self._share_starts, axis=1)
-        part_r = np.add.reduceat(np.where(takes_part, r, 0.0), self._share_starts, axis=1)
-        ratio = np.sqrt(np.maximum(part_r, 1.0) / np.maximum(part_w, 1.0))
-        spread = ratio[:, self._column]
-        gap = spread * w - r / spread
-        terms = np.where(takes_part, gap * gap / np.maximum(pooled, 1.0), 0.0)
-        chi = np.add.reduceat(terms, self._share_starts, axis=1)
-        cells = np.add.reduceat(takes_part.astype(np.float64), self._share_starts, axis=1)
-        usable = (part_w > 0) & (part_r > 0)
-        return of_chi_square(chi / inflation, np.where(usable, cells - 1.0, 0.0))
+        `rows`: of each, (windows, 1); `m`: of the reference. `inflation`: (windows, columns), or (1, columns) if it is
+        that of all windows.
+        """
+        window, reference = cells.take(self._shares, axis=1), self._share_reference
+        pooled = window + reference
+        takes_part = pooled * np.minimum(rows, m) / (rows + m) >= FEWEST_EXPECTED
+        # of what takes part: cells that are left out move no share
+        parts = np.empty((3, *window.shape))
+        parts[2] = takes_part
+        np.multiply(window, parts[2], out=parts[0])
+        np.multiply(reference, parts[2], out=parts[1])
+        part_w, part_r, number = np.add.reduceat(parts, self._share_starts, axis=2)
+        spread = np.sqrt(np.maximum(part_r, 1.0) / np.maximum(part_w, 1.0)).take(self._column, axis=1)
+        gap = spread * window - reference / spread
+        terms = gap * gap / np.maximum(pooled, 1.0) * parts[2]
+        chi = np.add.reduceat(terms, self._share_starts, axis=1) / inflation
+        return ChiSquares(chi, np.where((part_w > 0) & (part_r > 0), number - 1.0, 0.0))
 
-    def _of_rare(self, w: Float64s, r: Float64s, n: Float64s, m: float, inflation: Float64s) -> Float64s:
-        z = np.full(w.shape, LEAST)
-        window, column, kind = at = np.nonzero(w)
-        share = n[window, 0] / (n[window, 0] + m)
-        z[at] = of_excess(w[at], r[column, kind], share) / np.sqrt(inflation[window, column])
-        return z
+    def rare_evidence(self, cells: Float64s, rows: Float64s, m: int, inflation: Float64s) -> Float64s:
+        """z of an excess of each rare kind of cell, (windows, columns, 5); as `chi_squares`."""
+        hits = cells.take(self._rare_places, axis=1).ravel()
+        at = np.flatnonzero(hits)
+        window, place = np.divmod(at, len(self._rare_places))
+        share = (rows / (rows + m)).ravel()
+        found = of_excess(hits.take(at), self._rare_reference.take(place), share.take(window))
+        found /= np.sqrt(inflation)[window if len(inflation) > 1 else 0, place // len(RARE)]
+        z = np.full(len(hits), LEAST)
+        z[at] = found
+        return z.reshape(len(cells), self.columns, len(RARE))
 
 
 def _cells(grid: Grid, reference: Int64s, j: int) -> Iterator[Int64s]:

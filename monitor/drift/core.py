@@ -9,11 +9,12 @@ The rules of this file:
 - Each way gives a z, and is divided by its limit: a z that chance passes as often as a third of the budget allows. The
   limit of many groups, columns or pairs is higher, by Bonferroni. *Drift* is the largest of the three: 1 is the limit.
 - Counts take every row; products of pairs take those of the trace.
-- State is integers; the same panes give the same bits, wherever they are folded.
+- State is whole numbers below 2⁵³, as floats; the same panes give the same bits, wherever they are folded.
 """
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -24,7 +25,7 @@ from monitor.drift.change import Explanation, Pairs, Stretches, explain
 from monitor.drift.columns import RARE, ColumnCells, ColumnEvidence
 from monitor.drift.correlation import LEVELS as CORRELATION_LEVELS
 from monitor.drift.correlation import Correlation
-from monitor.drift.evidence import LEAST, beside
+from monitor.drift.evidence import LEAST, beside, of_chi_square
 from monitor.drift.family import Family
 from monitor.drift.moments import Moments, deviations, group_scores, group_slices
 from monitor.drift.null import Null
@@ -89,6 +90,18 @@ class DriftState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
     newest: tuple[tuple[float, ...], ...]
 
 
+class _Looked(NamedTuple):
+    """z of windows: of families (windows, groups), columns, and scores (windows, width).
+
+    `means`: of scores, less those of the reference.
+    """
+
+    families: Float64s
+    columns: ColumnEvidence
+    means: Float64s
+    scores: Float64s
+
+
 class Drift:
     """The core of one lane.
 
@@ -118,7 +131,9 @@ class Drift:
             Correlation(group, moments.rows, part, self._null)
             for group, part in zip(moments.groups, parts, strict=True)
         ]
-        pairs = sum(map(len, self._pairs))
+        stops = [*accumulate(map(len, self._pairs), initial=1)]
+        self._pair_parts = [slice(start, stop) for start, stop in pairwise(stops)]
+        pairs = stops[-1] - 1
         self._limits = Limits(
             beside(limits.family, len(self._families)),
             beside(limits.column, series * TESTS_A_COLUMN),
@@ -129,10 +144,14 @@ class Drift:
         self._windows = Windows(self._cell_part.stop)
         self._pair_windows = Windows(1 + pairs, CORRELATION_LEVELS)
         self._open_start: int | None = None
-        self._open = np.zeros(self._cell_part.stop + 1 + pairs, dtype=np.int64)
-        number = self._windows.number
-        self._newest = [np.full(size, LEAST) for size in (number, number, self._pair_windows.number)]
-        """What each window gave when it last moved, by way of looking."""
+        self._open = np.zeros(self._cell_part.stop + 1 + pairs)
+        self._newest = np.full((len(Limits._fields), self._windows.number), LEAST)
+        """What each window gave when it last moved, by way of looking; those of pairs are fewer."""
+
+    @property
+    def _numbers(self) -> tuple[int, int, int]:
+        """How many windows there are, by way of looking."""
+        return self._windows.number, self._windows.number, self._pair_windows.number
 
     @property
     def is_verified(self) -> bool:
@@ -161,38 +180,44 @@ class Drift:
         self._windows.add(self._open_start, self._open[:split])
         self._pair_windows.add(self._open_start, self._open[split:])
         self._open_start = None
-        self._open = np.zeros_like(self._open)
+        self._open[:] = 0.0
         return self._evidence()
 
     def _evidence(self) -> Evidence:
         """Judge the windows that have moved, which are the shortest, and give the largest of all."""
-        moved, pairs = self._windows.moved(), self._pair_windows.moved()
-        n = moved[:, 0]
-        scores = np.abs(self._score_z(self._means(moved, n), n))
-        found = (
-            np.stack([np.full(len(n), LEAST), *self._of_families(moved, n)], axis=1),
-            np.concatenate([self._of_columns(moved, n).largest, scores], axis=1),
-            np.concatenate([np.full((len(pairs), 1), LEAST), *self._of_pairs(pairs)], axis=1),
-        )
+        looked = self._look_at(self._windows.moved())
+        shares, rare = looked.columns
+        columns = np.concatenate([shares, rare.reshape(len(rare), -1), np.abs(looked.scores)], axis=1)
+        found = looked.families, columns, self._of_pairs(self._pair_windows.moved())
         for newest, z, limit in zip(self._newest, found, self._limits, strict=True):
-            newest[: len(z)] = z.max(axis=1, initial=LEAST) / limit
-        return Evidence(*(float(newest.max()) for newest in self._newest))
+            newest[: len(z)] = np.maximum.reduce(z, axis=1, initial=LEAST) / limit
+        return Evidence(*np.maximum.reduce(self._newest, axis=1).tolist())
 
-    def _of_families(self, moved: Int64s, n: Int64s) -> list[Float64s]:
-        sums = moved[:, self._score_part]
-        return [family.evidence(sums, n, self._rows) for family in self._families]
+    def _look_at(self, sums: Float64s) -> _Looked:
+        """Look at windows (windows, width) in all ways but pairs."""
+        n, rows, m, of_scores = sums[:, 0], sums[:, :1], self._rows, sums[:, self._score_part]
+        cells, inflation = sums[:, self._cell_part], self._null.of_windows(n, m)
+        of_columns = np.maximum(inflation[:, : self._series], inflation[:, self._series :])
+        # all chi-squares become z at once
+        chi = [self._cells.chi_squares(cells, rows, m, of_columns)]
+        chi += [family.chi_squares(of_scores, rows, m) for family in self._families]
+        values, degrees = (np.concatenate(parts, axis=1) for parts in zip(*chi, strict=True))
+        z = of_chi_square(values, degrees)
+        means = of_scores / rows - self._mean
+        return _Looked(
+            families=z[:, self._series :],
+            columns=ColumnEvidence(z[:, : self._series], self._cells.rare_evidence(cells, rows, m, of_columns)),
+            means=means,
+            scores=self._score_z(means, rows, inflation),
+        )
 
-    def _of_columns(self, moved: Int64s, n: Int64s) -> ColumnEvidence:
-        factors = self._null.of_windows(n, self._rows)
-        larger = np.maximum(factors[:, : self._series], factors[:, self._series :])
-        return self._cells.evidence(moved[:, self._cell_part], n, self._rows, larger)
-
-    def _of_pairs(self, moved: Int64s) -> list[Float64s]:
-        stops = np.cumsum([1, *map(len, self._pairs)])
-        return [
-            pairs.evidence(moved[:, start:stop], moved[:, 0], self._moment_rows)
-            for pairs, start, stop in zip(self._pairs, stops[:-1].tolist(), stops[1:].tolist(), strict=True)
+    def _of_pairs(self, sums: Float64s) -> Float64s:
+        """|z| of windows, (windows, pairs)."""
+        parts = [
+            pairs.evidence(sums[:, part], sums[:, 0], self._moment_rows)
+            for pairs, part in zip(self._pairs, self._pair_parts, strict=True)
         ]
+        return parts[0] if len(parts) == 1 else np.concatenate([sums[:, :0], *parts], axis=1)
 
     # ------------------------------------------------------------------ what people ask
 
@@ -202,17 +227,15 @@ class Drift:
             return None
         suffixes = self._windows.suffixes()
         sums = np.stack([suffix.sums for suffix in suffixes])
-        n = sums[:, 0]
-        families = [z / self._limits.family for z in self._of_families(sums, n)]
-        means = self._means(sums, n)
+        looked = self._look_at(sums)
         now = Stretches(
             suffixes=suffixes,
-            rows=n,
-            family=np.max([np.zeros(len(n)), *families], axis=0),
-            columns=self._of_columns(sums, n),
+            rows=sums[:, 0],
+            family=(looked.families / self._limits.family).max(axis=1, initial=0.0),
+            columns=looked.columns,
             column_limit=self._limits.column,
-            scores=self._score_z(means, n),
-            score_means=means / UNIT,
+            scores=looked.scores,
+            score_means=looked.means / UNIT,
             cells=sums[:, self._cell_part],
             pairs=self._stretches_of_pairs(),
             pair_limit=self._limits.correlation,
@@ -222,24 +245,20 @@ class Drift:
     def _stretches_of_pairs(self) -> Pairs:
         suffixes = self._pair_windows.suffixes()
         sums = np.stack([suffix.sums for suffix in suffixes])
-        rows = np.maximum(sums[:, :1], 1).astype(np.float64)
+        rows = np.maximum(sums[:, :1], 1.0)
         before = np.concatenate([np.zeros(0), *(pairs.mean for pairs in self._pairs)])
         first, second = (
             np.concatenate([np.zeros(0, dtype=np.int64), *(getattr(pairs, name) for pairs in self._pairs)])
             for name in ("first", "second")
         )
-        z = np.concatenate([np.zeros((len(suffixes), 0)), *self._of_pairs(sums)], axis=1)
         scale = self._deviation[first] * self._deviation[second]
-        return Pairs(suffixes, z, first, second, sums[:, 1:] / rows / scale, before / scale)
+        return Pairs(suffixes, self._of_pairs(sums), first, second, sums[:, 1:] / rows / scale, before / scale)
 
-    def _means(self, sums: Int64s, n: Int64s) -> Float64s:
-        """Mean scores of windows less those of the reference, (windows, width)."""
-        return np.asarray(sums[:, self._score_part] / n[:, np.newaxis] - self._mean, dtype=np.float64)
+    def _score_z(self, means: Float64s, rows: Float64s, inflation: Float64s) -> Float64s:
+        """z of each score of windows alone, (windows, width); 0 if it can't vary, or of too few rows.
 
-    def _score_z(self, means: Float64s, n: Int64s) -> Float64s:
-        """z of each score of windows alone, (windows, width); 0 if it can't vary, or of too few rows."""
-        rows = n[:, np.newaxis].astype(np.float64)
-        inflation = self._null.of_windows(n, self._rows)
+        `rows`: (windows, 1). `inflation`: (windows, width), or (1, width) if it is that of all windows.
+        """
         spread = self._deviation * np.sqrt((1.0 / rows + 1.0 / self._rows) * inflation)
         return np.where(rows >= self._fewest * inflation, means / np.maximum(spread, 1e-300), 0.0)
 
@@ -271,8 +290,8 @@ class Drift:
             _packed(parts),
             _packed(pairs),
             self._open_start,
-            _packed(self._open),
-            tuple(tuple(newest.tolist()) for newest in self._newest),
+            _packed(self._open.astype(np.int64)),
+            tuple(tuple(newest[:number].tolist()) for newest, number in zip(self._newest, self._numbers, strict=True)),
         )
 
     def restore(self, state: DriftState) -> None:
@@ -282,10 +301,12 @@ class Drift:
         starts = _unpacked(state.starts, starts.shape)
         self._windows.restore(state.blocks, starts, _unpacked(state.parts, parts.shape))
         self._pair_windows.restore(state.blocks, starts[:CORRELATION_LEVELS], _unpacked(state.pairs, pairs.shape))
-        self._open_start, self._open = state.open_start, _unpacked(state.open, self._open.shape)
-        if [len(newest) for newest in state.newest] != [len(newest) for newest in self._newest]:
+        self._open_start = state.open_start
+        self._open[:] = _unpacked(state.open, self._open.shape)
+        if tuple(map(len, state.newest)) != self._numbers:
             raise FormatError("not a snapshot: the sequential core has other windows")
-        self._newest = [np.array(newest) for newest in state.newest]
+        for newest, found in zip(self._newest, state.newest, strict=True):
+            newest[: len(found)] = found
 
 
 def _rows_of_normal_sums(square: Float64s, cube: Float64s, fourth: Float64s) -> Float64s:

@@ -15,7 +15,7 @@ from monitor.drift.linear import sums_of_products
 from monitor.drift.moments import GroupMoments
 from monitor.drift.null import Null
 from monitor.drift.scores import Scores
-from monitor.events import Float64s, Int64s
+from monitor.events import Float64s
 
 _ROWS_A_KURTOSIS = 12
 """Rows for each unit of the fourth moment of a product: 39 of continuous columns."""
@@ -36,10 +36,11 @@ class Correlation:
         square = moments.squares[i, j] / rows
         variance = square - mean * mean
         usable = np.flatnonzero(variance > 1.0)
-        self._upper = i[usable], j[usable]
+        self._upper = (i * size + j)[usable]
         of_scores = np.diag(moments.second)[:size].astype(np.float64), moments.fourth[:size].astype(np.float64)
         fourth = of_scores[1] * rows / np.maximum(of_scores[0] ** 2, 1.0)  # floats: that product is beyond 2⁶³
         self._fewest = _ROWS_A_KURTOSIS * (fourth[i] * fourth[j])[usable]
+        self._fewest_of_any = float(self._fewest.min(initial=np.inf))
         self._part, self.mean, self._variance = part, mean[usable], variance[usable]
         self.first, self.second = part.start + i[usable], part.start + j[usable]
         self._null = null
@@ -47,17 +48,27 @@ class Correlation:
     def __len__(self) -> int:
         return len(self.mean)
 
-    def sums(self, scores: Scores) -> Int64s:
+    def sums(self, scores: Scores) -> Scores:
         """Sums of products over the rank scores of a trace (m, series), (pairs,): whole numbers below 2⁵³, so exact."""
         products = sums_of_products(np.ascontiguousarray(scores[:, self._part]))
-        return np.asarray(products[self._upper], dtype=np.int64)
+        return np.asarray(products.take(self._upper))
 
-    def evidence(self, sums: Int64s, n: Int64s, m: int) -> Float64s:
-        """|z| of windows (windows, pairs) of `n` rows of traces each; `m`: of the reference's moments."""
-        rows = n[:, np.newaxis].astype(np.float64)
-        factors = self._null.of_windows(n, m)
-        # that of a product is at most the root of both factors' product, for the same dependence in both columns
-        inflation = np.sqrt(factors[:, self.first] * factors[:, self.second])
-        spread = np.sqrt(self._variance * (rows + rows * rows / m) * inflation)
-        z = np.abs(sums - rows * self.mean) / np.maximum(spread, 1e-300)
-        return np.where(rows >= self._fewest, z, LEAST)
+    def evidence(self, sums: Float64s, n: Float64s, m: int) -> Float64s:
+        """|z| of windows (windows, pairs) of `n` rows of traces each, ascending; `m`: of the reference's moments."""
+        z = np.full(sums.shape, LEAST)
+        first = int(n.searchsorted(self._fewest_of_any))
+        if first < len(n):
+            rows = n[first:, np.newaxis]
+            own = np.abs(sums[first:] - rows * self.mean) / self._spread(n[first:], m)
+            np.copyto(z[first:], own, where=rows >= self._fewest)
+        return z
+
+    def _spread(self, n: Float64s, m: int) -> Float64s:
+        """The standard deviation of sums, (windows, pairs)."""
+        rows = n[:, np.newaxis]
+        variance = self._variance * (rows + rows * rows / m)
+        if not self._null.is_independent:
+            # that of a product is at most the root of both factors' product, for the same dependence in both columns
+            factors = self._null.of_windows(n, m)
+            variance *= np.sqrt(factors[:, self.first] * factors[:, self.second])
+        return np.maximum(np.sqrt(variance), 1e-300)

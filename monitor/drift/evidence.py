@@ -5,6 +5,8 @@ All of it is + - × ÷ √ and the logarithm of `stats/exact.py`, so that it has
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from monitor.events import Float64s
@@ -28,11 +30,24 @@ def cube_root(values: Float64s) -> Float64s:
     fraction, exponent = np.frexp(values)
     third = -(-exponent // 3)
     fraction = np.ldexp(fraction, exponent - 3 * third)
-    root = 0.44 + 0.58 * fraction
+    root = 0.58 * fraction
+    root += 0.44
+    square, step = np.empty_like(root), np.empty_like(root)
     for _ in range(4):  # it is 8 % off at most, then 0.7 %, and so on by squares
-        square = root * root
-        root = root - (square * root - fraction) / (3.0 * square)
+        np.multiply(root, root, out=square)
+        np.multiply(square, root, out=step)
+        step -= fraction
+        square *= 3.0
+        step /= square
+        root -= step
     return np.where(values > 0, np.ldexp(root, third), 0.0)
+
+
+class ChiSquares(NamedTuple):
+    """Chi-square statistics, (windows, tests), and their degrees of freedom."""
+
+    values: Float64s
+    degrees: Float64s
 
 
 def of_chi_square(values: Float64s, degrees: Float64s) -> Float64s:
@@ -47,18 +62,15 @@ def of_chi_square(values: Float64s, degrees: Float64s) -> Float64s:
 
 
 def of_excess(hits: Float64s, others: Float64s, share: Float64s) -> Float64s:
-    """z of a window that has a number of hits while its reference has `others`.
+    """z of a window that has a number of hits, at least one, while its reference has `others`.
 
     `share`: of all rows that are the window's. By chance the window's hits are binomial of all hits; the upper tail
-    P(K >= hits) by the cube roots of B. Camp, Approximation to the point binomial, 1951. `LEAST` without a hit.
+    P(K >= hits) by the cube roots of B. Camp, Approximation to the point binomial, 1951.
     """
-    has_hits = hits > 0
-    k = np.where(has_hits, hits, 1.0) - 1.0
-    n = k + 1.0 + others
-    a, b = 1.0 / (9.0 * (n - k)), 1.0 / (9.0 * (k + 1.0))
-    ratio = cube_root((k + 1.0) * (1.0 - share) / ((n - k) * share))
-    z = ((1.0 - b) * ratio - (1.0 - a)) / np.sqrt(a + b * ratio * ratio)
-    return np.where(has_hits, z, LEAST)
+    rest = others + 1.0
+    a, b = 1.0 / (9.0 * rest), 1.0 / (9.0 * hits)
+    ratio = cube_root(hits * (1.0 - share) / (rest * share))
+    return np.asarray(((1.0 - b) * ratio - (1.0 - a)) / np.sqrt(a + b * ratio * ratio))
 
 
 def beside(limit: float, tests: int) -> float:

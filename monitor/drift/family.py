@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.drift.evidence import LEAST, of_chi_square
+from monitor.drift.evidence import ChiSquares
 from monitor.drift.linear import cholesky, inverse_of_lower, times
 from monitor.drift.moments import GroupMoments, Moments
 from monitor.drift.null import Null
@@ -61,20 +61,25 @@ class Family:
     def __len__(self) -> int:
         return len(self._places)
 
-    def evidence(self, sums: Int64s, n: Int64s, m: int) -> Float64s:
-        """z of windows: `sums` of scores (windows, width), `n` their rows, `m` those of the reference."""
+    def chi_squares(self, sums: Float64s, rows: Float64s, m: int) -> ChiSquares:
+        """T² as the chi-square that has its mean and variance, (windows, 1); without degrees of freedom if no score
+        takes part.
+
+        `sums` of scores (windows, width), `rows` of each window (windows, 1), `m` those of the reference.
+        """
         if not len(self):
-            return np.full(len(n), LEAST)
-        squares = self.squares(sums, n, m)
-        laws = np.array([self._law(int(rows), m) for rows in n])
+            return ChiSquares(np.zeros(rows.shape), np.zeros(rows.shape))
+        squares = self.squares(sums, rows, m)
+        laws = np.array([self._law(int(n), m) for n in rows[:, 0].tolist()])
         mean, variance = laws[:, 0], laws[:, 1]
         degrees = 2.0 * mean * mean / variance
-        return of_chi_square(squares * degrees / mean, degrees)
+        return ChiSquares((squares * degrees / mean)[:, np.newaxis], degrees[:, np.newaxis])
 
-    def squares(self, sums: Int64s, n: Int64s, m: int) -> Float64s:
+    def squares(self, sums: Float64s, rows: Float64s, m: int) -> Float64s:
         """T² of windows, (windows,)."""
-        rows = n[:, np.newaxis].astype(np.float64)
-        gaps = (sums[:, self._places] - rows * self._mean) / self._deviation / np.sqrt(rows + rows * rows / m)
+        gaps = sums.take(self._places, axis=1) - rows * self._mean
+        gaps /= self._deviation
+        gaps /= np.sqrt(rows + rows * rows / m)
         white = times(gaps, self._whitener)
         return total(white * white)
 
@@ -84,7 +89,8 @@ class Family:
             return 0.0
         n = int(moments.block_rows[0])
         _, usual = self._of_factors(self._null.inflation(n)[self._places])
-        found = self.squares(moments.block_sums, moments.block_rows, _WITHOUT_ERROR)
+        rows = moments.block_rows[:, np.newaxis].astype(np.float64)
+        found = self.squares(moments.block_sums.astype(np.float64), rows, _WITHOUT_ERROR)
         gap = found - total(found[np.newaxis])[0] / len(found)
         return max(0.0, n * (float(total((gap * gap)[np.newaxis])[0]) / len(found) - usual))
 

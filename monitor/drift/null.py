@@ -59,7 +59,9 @@ class Null:
         reach = _reach(stretches, self._lengths, self._factors)
         self.piece_rows = max(reach, period or _period_of(stretches))
         self.pieces = rows // max(self.piece_rows, 1)
-        self._is_independent = not (self._factors > 1.0).any() and not (self._whole > 1.0).any()
+        self.is_independent = not (self._factors > 1.0).any() and not (self._whole > 1.0).any()
+        """True if no sum of rows varies more than chance makes it."""
+        self._ones = np.ones((1, self._factors.shape[1]))
         self._of_sizes: dict[tuple[int, int], Float64s] = {}
 
     @property
@@ -80,11 +82,13 @@ class Null:
             self._of_sizes[size, m] = (1.0 - own) * self.inflation(size) + own * self.inflation(m)
         return self._of_sizes[size, m]
 
-    def of_windows(self, n: Int64s, m: int) -> Float64s:
-        """The factors of windows of `n` rows each beside a reference of m, (windows, width)."""
-        if self._is_independent:
-            return np.ones((len(n), self._factors.shape[1]))
-        return np.stack([self.factors(rows, m) for rows in n.tolist()])
+    def of_windows(self, n: Float64s, m: int) -> Float64s:
+        """The factors of windows of `n` rows each beside a reference of m, (windows, width); (1, width) of ones if all
+        rows are independent.
+        """
+        if self.is_independent:
+            return self._ones
+        return np.stack([self.factors(int(rows), m) for rows in n.tolist()])
 
     def inflation(self, rows: int) -> Float64s:
         """The factor of each score (width,) for sums of a number of rows, at least 1.

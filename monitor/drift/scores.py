@@ -52,8 +52,8 @@ class ScoreTables:
         """Sums of a power of the scores of counted rows, (layout.width,) to (width,)."""
         if not self.width:
             return np.zeros(0, dtype=np.int64)
-        own, weights = counts[self._first :], self._weights if power == 1 else self._weights**power
-        return np.concatenate([np.add.reduceat(own * kind, self._starts) for kind in weights])
+        weights = self._weights if power == 1 else self._weights**power
+        return np.add.reduceat(weights * counts[self._first :], self._starts, axis=1).ravel()
 
     def of_codes(self, codes: Codes) -> Scores:
         """The scores of rows, (m, series) to (m, width): whole numbers."""
