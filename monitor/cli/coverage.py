@@ -36,7 +36,8 @@ def _times(one: RuleCoverage) -> str:
 
 def _subjects(one: RuleCoverage) -> str:
     if METRICS[one.rule.comparison.metric].subject in ("stream", "performance"):
-        return " and ".join(stream for stream, _ in one.judged)
+        *others, last = (stream for stream, _ in one.judged)
+        return f"{', '.join(others)} and {last}" if others else last
     return f"{len(one.judged)} column{'' if len(one.judged) == 1 else 's'}"
 
 

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from monitor.cli.check import check
+from monitor.cli.coverage import coverage_lines
 from monitor.cli.replay import Options, Outcome, replay
 from monitor.errors import ConfigurationError
+from monitor.evaluate.coverage import RuleCoverage
+from monitor.events import StreamName
+from tests.unit.evaluate.test_rules import a_rule
 
 CONFIG = """
 version: 1
@@ -228,3 +232,18 @@ def test_many_columns_are_shortened(tmp_path: Path, capsys: pytest.CaptureFixtur
     names = ", ".join(["x", *(f"y{i}" for i in range(9))])
     replayed(tmp_path, table(tmp_path / "t.csv", 1200), ("{alert: Mean, expr: mean > 1000}",), numerical=names)
     assert lines(capsys)[1].startswith("Mean (mean > 1000): never judged on y0, y1, y2, y3, y4 and 4 more: no usable")
+
+
+@pytest.mark.parametrize(
+    ("streams", "text"),
+    [
+        (("features",), "features"),
+        (("features", "predictions"), "features and predictions"),
+        (("features", "predictions", "outcomes"), "features, predictions and outcomes"),
+    ],
+)
+def test_streams_that_were_judged_are_listed(streams: tuple[StreamName, ...], text: str) -> None:
+    """As a sentence lists them, however many there are."""
+    rule = a_rule("drift > 1")
+    (line,) = coverage_lines([RuleCoverage("m", rule, {(stream, None): 2 for stream in streams}, (), ())])
+    assert line.endswith(f"judged 2 times on {text}")
