@@ -17,12 +17,12 @@ from monitor.cli.sight import sight_text
 from monitor.codec.chunks import Assembler
 from monitor.config.built_in import GROUP, silence_text
 from monitor.config.differences import Running, differences
-from monitor.config.inputs import lanes_of
+from monitor.config.inputs import asks_for_drift, lanes_of
 from monitor.config.resolved import Config, ModelConfig, ModelRules
 from monitor.config.schema import alerts_schema
 from monitor.errors import ConfigurationError, StreamdriftError
 from monitor.evaluate.decisions import RulesContent
-from monitor.evaluate.lane_drift import Sight, asks_for_drift, sight_of
+from monitor.evaluate.lane_drift import Sight, sight_of
 from monitor.events import StreamName, TopicPartition
 from monitor.ledger.entries import Activation
 from monitor.ledger.entry_codec import decode_agreement
@@ -112,7 +112,8 @@ def _sights(loaded: Config) -> Iterator[Sight]:
             pairs = references_of_file(Path(path), model.contract, limit=_MOST_ROWS)
         except (StreamdriftError, OSError):  # `doctor` says why
             continue
-        found = (sight_of(grid, reference) for grid, reference in pairs if grid.stream in asking)
+        season = model.rules.season_ms
+        found = (sight_of(grid, reference, season) for grid, reference in pairs if grid.stream in asking)
         yield from (sight for sight in found if sight is not None)
 
 

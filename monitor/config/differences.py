@@ -5,6 +5,7 @@ The rules of this file:
 - A lane (a stream of a model) starts again if what its panes stand on has changed (its topic, columns, field of the
   event time, the model's pane), or the model's reference. Outcomes start again with their predictions, or if the field
   of the label or what makes an error has changed.
+- `drift` of a lane starts again if the model's season has changed, or its lane starts again.
 - A detector starts again if its class, its parameters or its input have changed, or its lane starts again.
 - An alert is named by its group, name, labels and metric: with another threshold, window, `for` or `under` it is kept:
   if it fires and nothing is above it any more, it is published then. What no rule selects any more is resolved.
@@ -14,16 +15,16 @@ The rules of this file:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from monitor.config.inputs import InputRefused, ResolvedInput, lanes_of, resolve_inputs, series_of
+from monitor.config.inputs import InputRefused, ResolvedInput, asks_for_drift, lanes_of, resolve_inputs, series_of
 from monitor.config.metrics import METRICS, SILENCE
 from monitor.config.resolved import Config, DetectorSpec, ModelRules, Rule
 from monitor.contract import ModelContract, lane_contract
 
 Fate = Literal["kept", "starts again", "new", "ends", "resolved"]
-Kind = Literal["model", "lane", "detector", "alert"]
+Kind = Literal["model", "lane", "drift", "detector", "alert"]
 
 
 class Difference(NamedTuple):
@@ -60,7 +61,8 @@ def _of_a_model(old: Running, new: Running | None) -> list[Difference]:
     name = old.contract.model
     lanes = _lanes(old, new)
     model = [Difference(name, "model", name, "ends", "it is not in the file")] if new is None else []
-    return [*model, *lanes, *_detectors(old, new, {lane.name: lane.fate for lane in lanes}), *_alerts(old, new)]
+    fates = {lane.name: lane.fate for lane in lanes}
+    return [*model, *lanes, *_drift(old, new, fates), *_detectors(old, new, fates), *_alerts(old, new)]
 
 
 # ---------------------------------------------------------------------- lanes
@@ -96,6 +98,27 @@ def _changes_of_a_lane(old: Running, new: Running, stream: str) -> list[str]:
     changed = [what for what, (before, after) in pairs.items() if before != after]
     stands = (lane_contract(old.contract, one), lane_contract(new.contract, other))
     return changed or (["grid_rows"] if stands[0] != stands[1] else [])
+
+
+def _drift(old: Running, new: Running | None, lanes: Mapping[str, Fate]) -> Iterator[Difference]:
+    """Yield what becomes of `drift` of each lane that has a rule on it."""
+    name = old.contract.model
+    before, after = _drifting(old), [] if new is None else _drifting(new)
+    for stream in before:
+        if new is None or stream not in after:
+            yield Difference(name, "drift", stream, "ends")
+        elif lanes[stream] != "kept":
+            yield Difference(name, "drift", stream, "starts again", "its lane starts again")
+        elif old.rules.season_ms != new.rules.season_ms:
+            yield Difference(name, "drift", stream, "starts again", "season")
+        else:
+            yield Difference(name, "drift", stream, "kept")
+    yield from (Difference(name, "drift", stream, "new") for stream in after if stream not in before)
+
+
+def _drifting(side: Running) -> list[str]:
+    """Return the streams that have a rule on `drift`."""
+    return [one.stream for one in lanes_of(side.contract) if asks_for_drift(side.rules, one.stream)]
 
 
 # ---------------------------------------------------------------------- detectors

@@ -15,7 +15,8 @@ from typing import Literal, NamedTuple
 
 from monitor.codec.columns import class_of
 from monitor.config.measurable import ADD_LABELS, ADD_TOLERANCE
-from monitor.config.resolved import DetectorSpec
+from monitor.config.metrics import DRIFT
+from monitor.config.resolved import DetectorSpec, ModelRules
 from monitor.config.suggest import did_you_mean
 from monitor.contract import OUTCOMES, ColumnSpec, ModelContract, StreamContract, outcomes_of
 from monitor.events import StreamName
@@ -68,6 +69,12 @@ def lanes_of(contract: ModelContract) -> tuple[StreamContract, ...]:
     outcomes = outcomes_of(contract)
     of_topics = (stream for stream in contract.streams if stream.has_lane)
     return (*of_topics, *([] if outcomes is None else [outcomes]))
+
+
+def asks_for_drift(rules: ModelRules, stream: StreamName) -> bool:
+    """Return true if a rule is about `drift` of a stream."""
+    comparisons = (rule.comparison for rule in rules.rules)
+    return any(one.metric == DRIFT and one.matches({"stream": stream}) for one in comparisons)
 
 
 def resolve_inputs(spec: DetectorSpec, contract: ModelContract) -> tuple[ResolvedInput, ...]:

@@ -12,8 +12,6 @@ from functools import cached_property
 from math import isfinite
 from typing import NamedTuple
 
-from monitor.config.metrics import DRIFT
-from monitor.config.resolved import ModelRules
 from monitor.drift.change import Explanation
 from monitor.drift.core import Drift
 from monitor.drift.moments import Moments
@@ -27,12 +25,6 @@ PANE_US, SERIES_US, ROW_US = 380.0, 8.0, 0.007
 """About what a pane takes, and for each series beside that, and for each series of each row of the trace, µs."""
 SIGHT_ROWS = (1_000, 10_000)
 """Numbers of rows of which commands print how small a shift they reveal."""
-
-
-def asks_for_drift(rules: ModelRules, stream: StreamName) -> bool:
-    """Return true if a rule is about `drift` of a stream."""
-    comparisons = (rule.comparison for rule in rules.rules)
-    return any(one.metric == DRIFT and one.matches({"stream": stream}) for one in comparisons)
 
 
 class LaneDrift:

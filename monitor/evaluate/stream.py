@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from monitor.codec.counts import pack_counts, unpack_counts
+from monitor.config.inputs import asks_for_drift
 from monitor.config.metrics import METRICS
 from monitor.config.resolved import DetectorSpec, ModelRules
 from monitor.contract import ModelContract, StreamContract
 from monitor.drift.change import Explanation
 from monitor.errors import FormatError
 from monitor.evaluate.detection import DetectorBank, Sighting
-from monitor.evaluate.lane_drift import LaneDrift, Sight, asks_for_drift, drift_of, sight_of
+from monitor.evaluate.lane_drift import LaneDrift, Sight, drift_of, sight_of
 from monitor.evaluate.measure import Measure
 from monitor.evaluate.reference import Reference
 from monitor.evaluate.spread import ReferenceSpread

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
 from dataclasses import replace
+from math import pi, sin
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,20 @@ def test_check_says_it_of_references_in_files(tmp_path: Path, capsys: pytest.Cap
     for reference, rule in (("first: 500", RULE), (f"path: {tmp_path / 'r.ref'}", "{alert: A, expr: psi > 1}")):
         assert check(configured(tmp_path, reference, rule), None) == 0
         assert "σ" not in capsys.readouterr().out
+
+
+def test_check_knows_of_a_season(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of rows that come back every day: who knows that sees a shift that is smaller."""
+    rng, found = random.Random(1), []
+    rows = (f"2026-03-{i // 96 + 1:02d}T{i // 4 % 24:02d}:{i % 4 * 15:02d}:00Z" for i in range(96 * 28))
+    lines = [f"{at},{3 * sin(2 * pi * i / 96) + rng.gauss(0, 1):.3f},a" for i, at in enumerate(rows)]
+    (tmp_path / "t.csv").write_text("\n".join(["ts,x,k", *lines]) + "\n")
+    for season in ("", "\n    season: day"):
+        path = configured(tmp_path, f"path: {tmp_path / 't.csv'}")
+        path.write_text(path.read_text().replace("    task: regression", f"    task: regression{season}"))
+        assert check(path, None) == 0
+        found.append(shifts_in(capsys.readouterr().out))
+    assert all(known < unknown for unknown, known in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("is_old", [False, True])

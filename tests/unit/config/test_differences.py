@@ -120,6 +120,21 @@ def test_a_detector_starts_again_alone() -> None:
     assert listed == {"detector gaps on features/x": ("starts again", "class, params or input")}
 
 
+SEASONAL = changed("    rules:\n", "    rules:\n      - {alert: All, expr: 'drift{stream=\"features\"} > 1'}\n")
+
+
+def test_drift_starts_again_with_another_season_and_with_its_lane() -> None:
+    """It is listed for each stream that has a rule on it."""
+    assert others_than("kept", found(SEASONAL, SEASONAL)) == {}
+    assert {name for name in found(SEASONAL, SEASONAL) if name.startswith("drift")} == {"drift features"}
+    daily = SEASONAL.replace("    task: regression\n", "    task: regression\n    season: day\n")
+    assert others_than("kept", found(daily, SEASONAL)) == {"drift features": ("starts again", "season")}
+    assert others_than("kept", found(SEASONAL)) == {"drift features": ("new", ""), "alert g/All": ("new", "")}
+    assert found(FILE, SEASONAL)["drift features"] == ("ends", "")
+    others = found(SEASONAL.replace("numerical: [x, z]", "numerical: [x]"), SEASONAL)
+    assert others["drift features"] == ("starts again", "its lane starts again")
+
+
 def test_what_goes_ends_and_its_alerts_are_resolved() -> None:
     """A rule, a column that a rule selects, a detector, a stream."""
     listed = others_than("kept", found(changed("      - {alert: Few, window: {time: 2h}, expr: events < 5}\n", "")))

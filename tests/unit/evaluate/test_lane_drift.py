@@ -9,10 +9,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from monitor.config.inputs import asks_for_drift
 from monitor.config.resolved import ModelRules
 from monitor.contract import ColumnSpec, ModelContract, StreamContract
 from monitor.errors import FormatError
-from monitor.evaluate.lane_drift import asks_for_drift, sight_of
+from monitor.evaluate.lane_drift import sight_of
 from monitor.evaluate.reference import Reference, build_reference, decode_reference, encode_reference
 from monitor.evaluate.state import StreamState
 from monitor.evaluate.stream import StreamFold
