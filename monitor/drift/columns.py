@@ -47,7 +47,7 @@ class ColumnCells:
 
     def __init__(self, grid: Grid, reference: Int64s) -> None:
         self.columns = len(grid.series)
-        parts = [list(_cells(grid, reference, j)) for j in range(self.columns)]
+        parts = [_compared(grid, reference, j) for j in range(self.columns)]
         self._sizes = np.array([len(part) - len(RARE) for part in parts], dtype=np.int64)
         stops = np.cumsum(self._sizes + len(RARE))
         self._rare = stops[:, np.newaxis] - len(RARE) + np.arange(len(RARE))
@@ -113,6 +113,15 @@ class ColumnCells:
         z = np.full(len(hits), LEAST)
         z[at] = found
         return z.reshape(len(cells), self.columns, len(RARE))
+
+
+def _compared(grid: Grid, reference: Int64s, j: int) -> list[Int64s]:
+    """Places in the count vector of each cell of a column, but none of a column of outcomes that is unknown.
+
+    A file does not hold how long labels take, so all cells of that column are absent there, and in no window.
+    """
+    is_unknown = grid.stream == "outcomes" and not reference[grid.layout.bins[j]].any()
+    return [places[:0] if is_unknown else places for places in _cells(grid, reference, j)]
 
 
 def _cells(grid: Grid, reference: Int64s, j: int) -> Iterator[Int64s]:

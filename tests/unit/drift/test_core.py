@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from monitor.drift.core import Drift, DriftState
 from monitor.errors import FormatError
-from monitor.events import Codes, Float64s
+from monitor.events import Codes, Float64s, StreamName
 from tests.unit.drift.making import Lane, feed, normal, rows_of
 
 REFERENCE = 3000
@@ -252,3 +253,17 @@ def test_a_season_that_the_reference_shows_raises_nothing() -> None:
         assert core.is_verified
         assert max(one.value for one in feed(core, lane, codes) if one is not None) < 1
     assert not Lane(rows_of(values(3, 3), [])).core().is_verified
+
+
+@pytest.mark.parametrize(("stream", "is_found"), [("outcomes", False), ("features", True)])
+def test_outcomes_are_not_compared_with_what_their_reference_can_not_know(stream: StreamName, is_found: bool) -> None:
+    """A file has no delays of labels, and so none that differ; a feature that comes to life is a change."""
+    known = normal(1, REFERENCE, 3)
+    known[:, 2] = np.nan
+    lane = Lane(rows_of(known, []))
+    lane.grid = replace(lane.grid, stream=stream)
+    core = lane.core()
+    assert (delay(core, lane, lane.encode(rows_of(normal(2, 1500, 3), []))) is not None) is is_found
+    explained = core.explain()
+    assert explained is not None
+    assert ("x2" in [named.column for named in explained.columns]) is is_found
