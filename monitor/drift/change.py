@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from monitor.drift.columns import RARE, ColumnCells, ColumnEvidence
+from monitor.drift.columns import RARE, TESTS_A_COLUMN, ColumnCells, ColumnEvidence
 from monitor.drift.evidence import log_tail
 from monitor.drift.windows import Suffix
 from monitor.events import Change, DriftKind, Float64s, Int64s, NamedColumn
@@ -25,7 +25,6 @@ from monitor.stats.exact import log, significant
 
 NATS = 3.0
 FALSE_DISCOVERIES = 0.1
-_TESTS = 1 + len(RARE) + 4
 _RARE_KINDS: dict[str, DriftKind] = {"missing": "missing", "invalid": "invalid", "new": "new_category"}
 _LEAST_VANISHED = 0.05
 _LEFT_OF_VANISHED = 0.2
@@ -115,7 +114,7 @@ def _named(grid: Grid, cells: ColumnCells, m: int, now: Stretches, place: int) -
     location, spread = np.abs(now.scores[place, :series]), np.abs(now.scores[place, series:])
     shares, rare = now.columns.shares[place], now.columns.rare[place]
     z = np.maximum(np.maximum(location, spread), np.maximum(shares, rare.max(axis=-1)))
-    tail = log_tail(z) + float(log(np.array([float(_TESTS)]))[0])
+    tail = log_tail(z) + float(log(np.array([float(TESTS_A_COLUMN)]))[0])
     found = []
     for j in _clearest(tail).tolist():
         is_numeric = j < len(grid.numeric)

@@ -22,6 +22,8 @@ from monitor.panes.grid import CategoryBins, Grid
 
 FEWEST_EXPECTED = 5.0
 RARE = ("low", "high", "missing", "invalid", "new")
+TESTS_A_COLUMN = 1 + len(RARE) + 4
+"""Its shares, its rare cells, and both sides of both scores."""
 RareKind = Literal["low", "high", "missing", "invalid", "new"]
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from monitor.codec.varints import pack, unpack, unzigzag, zigzag
 from monitor.drift.change import Explanation, Pairs, Stretches, explain
-from monitor.drift.columns import RARE, ColumnCells, ColumnEvidence
+from monitor.drift.columns import TESTS_A_COLUMN, ColumnCells, ColumnEvidence
 from monitor.drift.correlation import LEVELS as CORRELATION_LEVELS
 from monitor.drift.correlation import Correlation
 from monitor.drift.evidence import LEAST, beside, of_chi_square
@@ -42,8 +42,6 @@ _DEVIATION_OF_RANKS = 1.0233267079464885
 """√(1/12) · 2√π."""
 _ROWS_A_KURTOSIS, _ROWS_A_SKEWNESS = 12.0, 200.0
 """Rows for each unit of the fourth moment of a score, and of its squared third: 22 of a continuous column."""
-TESTS_A_COLUMN = 1 + len(RARE) + 4
-"""Its shares, its rare cells, and both sides of both scores."""
 
 
 class Limits(NamedTuple):

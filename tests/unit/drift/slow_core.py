@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from monitor.drift.core import SHIPPED, TESTS_A_COLUMN
+from monitor.drift.columns import TESTS_A_COLUMN
+from monitor.drift.core import SHIPPED
 from monitor.events import CellState
 from monitor.panes.coarse import CoarseBins, digest_of
 from monitor.panes.grid import FIRST_INVALID, INVALID_BASE, CategoryBins
