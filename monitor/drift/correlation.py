@@ -2,8 +2,8 @@
 
 Only whole rows have them, so they are summed over the trace; and within a group of 50 columns, because pairs are many.
 A window's sum of products of n rows, less n times their mean in the reference of m, over the root of their variance
-times n + n²/m, is nearly normal if n is large beside the fourth moment of a product. That is 3.24 of two continuous
-columns, because a rank has 1.8; of two columns that are rarely different from themselves it is in the thousands.
+times n + n²/m, is nearly normal if n and m are large beside the fourth moment of a product. That is 3.24 of two
+continuous columns, because a rank has 1.8; of two that are rarely different from themselves it is in the thousands.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Correlation:
         self._upper = (i * size + j)[usable]
         of_scores = np.diag(moments.second)[:size].astype(np.float64), moments.fourth[:size].astype(np.float64)
         fourth = of_scores[1] * rows / np.maximum(of_scores[0] ** 2, 1.0)  # floats: that product is beyond 2⁶³
-        self._fewest = _ROWS_A_KURTOSIS * (fourth[i] * fourth[j])[usable]
+        fewest = _ROWS_A_KURTOSIS * (fourth[i] * fourth[j])[usable]
+        self._fewest = np.where(fewest <= rows, fewest, np.inf)
         self._fewest_of_any = float(self._fewest.min(initial=np.inf))
         self._part, self.mean, self._variance = part, mean[usable], variance[usable]
         self.first, self.second = part.start + i[usable], part.start + j[usable]

@@ -282,7 +282,7 @@ class SlowCore:
         n, m = window.traced, self.m
         factors = self.inflation.beside(n, m) if n else []
         for (i, j, mean, variance, fewest), sum_ in zip(self.pairs, window.products, strict=True):
-            if n < fewest:
+            if min(n, self.m) < fewest:
                 continue
             inflation = sqrt(factors[i] * factors[j])
             yield abs(float(sum_ - n * mean)) / sqrt(float(variance * (n + Fraction(n * n, m))) * inflation)
