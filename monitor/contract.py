@@ -139,7 +139,8 @@ class ModelContract(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=
     `reference`: names where its reference comes from, as JSON; never what it holds.
     `raw_rows`: rows of a stream that a partition may send raw while there is no grid, and the rows that a grid
     is made from. `trace_points`: most rows of a pane's trace. `idle_timeout_ms`: None: no partition is left behind.
-    `life`: how often the model had been gone before: what comes back under its name is new.
+    `life`: how often the model had been gone before: what comes back under its name is new. `reference_ms`: event time
+    whose rows make the reference of a stream; 0: the rows that its grid is made from, unless it comes from elsewhere.
     """
 
     model: str
@@ -152,6 +153,7 @@ class ModelContract(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=
     streams: tuple[StreamContract, ...]
     reference: str = ""
     life: int = 0
+    reference_ms: int = 0
 
 
 def lane_contract(model: ModelContract, stream: StreamContract) -> str:

@@ -173,7 +173,19 @@ _ALL = (
         "streamdrift_lane_reference_rows_wanted",
         "gauge",
         ("model", "stream", "segment"),
-        "rows that it needs",
+        "rows that it needs; absent if it waits for event time",
+    ),
+    Family(
+        "streamdrift_lane_reference_seconds",
+        "gauge",
+        ("model", "stream", "segment"),
+        "event time of its rows, of a waiting lane whose reference is of event time",
+    ),
+    Family(
+        "streamdrift_lane_reference_seconds_wanted",
+        "gauge",
+        ("model", "stream", "segment"),
+        "event time that it needs",
     ),
     Family(
         "streamdrift_lane_panes_left_out_total",

@@ -12,6 +12,7 @@ from monitor.bus.reading import read_newest, read_whole, records_of, whole_value
 from monitor.codec.chunks import Assembler
 from monitor.contract import ModelContract
 from monitor.evaluate.decisions import RulesContent
+from monitor.evaluate.lane_messages import progress_of
 from monitor.events import Record, RecordBatch, TopicPartition
 from monitor.ledger import position_records as positions
 from monitor.ledger.ledger_topics import LedgerTopics
@@ -150,7 +151,7 @@ class Board:
                 if lane is not None and (seen is None or lane["state"] != "judged"):
                     state = lane["state"]
                     if state == "waiting":
-                        state = f"{lane['rows']} of {lane['wanted']} reference rows"
+                        state = progress_of(lane)
                 totals = {} if seen is None else seen["totals"]
                 window_end = None if seen is None else seen["window"]["to"]
                 rate = totals.get("events_per_second")

@@ -146,7 +146,7 @@ def _references(model: ModelConfig, recording: Recording, bus: Bus | None) -> li
     newest = {c.stream: c.lane for c in known if c.kind == "grid" and c.stream in series}
     grids = {c.stream: decode_grid(c.content.encode()) for c in known if c.kind == "grid" and c.lane in newest.values()}
     fits = {stream for stream, grid in grids.items() if series[stream] == grid.series}
-    if len(fits) < len(grids) and model.rules.reference.first is None:
+    if len(fits) < len(grids) and not model.rules.reference.is_of_traffic:
         return _made(model, bus)
     of_lanes = [
         Activation(msgspec.structs.replace(a.decision, lane=names[a.decision.stream]), a.at)

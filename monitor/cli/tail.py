@@ -19,6 +19,7 @@ from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.codec.chunks import Assembler
 from monitor.codec.dead_letters import DEAD_LETTERS
 from monitor.errors import ConfigurationError, RecordsLost
+from monitor.evaluate.lane_messages import progress_of
 from monitor.events import Record, RecordBatch, TopicPartition
 
 _WAIT_MS = 200
@@ -179,7 +180,7 @@ def _lane(data: Data) -> Spans:
     name = "/".join(filter(None, (data["stream"], data["segment"])))
     events = (data["reference"] or {}).get("events")
     text = {
-        "waiting": f"{data['rows']} of {data['wanted']} reference rows",
+        "waiting": progress_of(data),
         "reference": f"reference of {events} rows",
         "judged": f"judged from here on, with a reference of {events} rows",
     }[data["state"]]

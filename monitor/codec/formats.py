@@ -23,10 +23,10 @@ class _Head(msgspec.Struct):
 T = TypeVar("T", bound=Formatted)
 
 
-def decode_format(value: bytes | str, kind: type[T], expected: str, what: str, before: str = "") -> T:
+def decode_format(value: bytes | str, kind: type[T], expected: str, what: str, *others: str) -> T:
     """Return the value of its JSON; raises FormatError. `what`: how its message calls the value.
 
-    `before`: an older format that is read, too.
+    `others`: formats that are read, too.
 
     A value of another format is refused by the name of that, even if its fields do not fit either.
 
@@ -42,7 +42,7 @@ def decode_format(value: bytes | str, kind: type[T], expected: str, what: str, b
     """
     try:
         found = msgspec.json.decode(value, type=_Head).format
-        if found in (expected, before):
+        if found in (expected, *others):
             return msgspec.json.decode(value, type=kind)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:  # a text that is no UTF-8 is a ValueError
         raise FormatError(f"not a {what}: {error}") from error

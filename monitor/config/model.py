@@ -19,6 +19,7 @@ from monitor.config.scalars import (
     Count,
     Duration,
     DurationOrOff,
+    First,
     Glob,
     Identifier,
     Importance,
@@ -58,7 +59,8 @@ class ModelSettings(Shape):
     start: Start | None = None
     """Place where a first start begins: earliest, latest, or a time."""
     grid_rows: Annotated[int, Field(ge=10, le=100_000)] | None = None
-    """Most rows that a partition sends raw while it waits for a grid from a file or topic; `first: n` sets it to n."""
+    """Most rows that a partition sends raw while it waits for a grid, and rows that `first: 14d` makes that from;
+    `first: n` sets it to n."""
     timezone: TimeZone | None = None
     """Time zone of event times without offset, such as Europe/Berlin."""
     trace_points: Annotated[int, Field(ge=16, le=65_536)] | None = None
@@ -66,14 +68,14 @@ class ModelSettings(Shape):
 
 
 class ReferenceEntry(Shape):
-    """What is normal: a file, a range of a topic, or the first n events."""
+    """What is normal: a file, a range of a topic, or the first events, by number or by event time."""
 
     path: Annotated[str, Field(min_length=1)] | None = None
     topic: Topic | None = None
     from_: Time | None = Field(None, alias="from")
     to: Time | None = None
-    first: Annotated[int, Field(ge=10, le=100_000)] | None = None
-    """The first n events of each stream; the grid is made from them, too."""
+    first: First | None = None
+    """The first events of each stream: how many (the grid is made from them, too), or those of which event time."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> ReferenceEntry:

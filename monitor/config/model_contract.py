@@ -7,6 +7,7 @@ from monitor.config.model import ModelEntry, ModelSettings, ReferenceEntry
 from monitor.config.performance import PerformanceEntry
 from monitor.config.resolved import ReferenceSpec
 from monitor.config.roles import ColumnEntry, ColumnsEntry
+from monitor.config.scalars import Span
 from monitor.config.streams import StreamEntry
 from monitor.contract import ColumnKind, ColumnSpec, Keys, ModelContract, StreamContract, TimeForm
 from monitor.events import StreamName
@@ -18,7 +19,7 @@ THRESHOLD = 0.5
 def contract_of(name: str, model: ModelEntry, defaults: ModelSettings) -> ModelContract:
     """Return what profile must know of a model."""
     settings = effective(model, defaults)
-    labels, times = has_labels(model), _times(model, defaults)
+    labels, times, reference = has_labels(model), _times(model, defaults), reference_of(model.reference)
     streams: tuple[tuple[StreamName, StreamEntry | None, tuple[ColumnSpec, ...], Keys | None], ...] = (
         ("features", model.streams.features, _features(model.columns), None),
         ("predictions", model.streams.predictions, _predictions(model), _keys(model) if labels else None),
@@ -30,14 +31,15 @@ def contract_of(name: str, model: ModelEntry, defaults: ModelSettings) -> ModelC
         lateness_ms=settings.lateness,
         idle_timeout_ms=None if settings.idle_timeout == "off" else settings.idle_timeout,
         max_clock_skew_ms=settings.max_clock_skew,
-        raw_rows=model.reference.first or settings.grid_rows,
+        raw_rows=reference.first or settings.grid_rows,
         trace_points=settings.trace_points,
         streams=tuple(
             StreamContract(stream, entry.topic, model.columns.timestamp.at, columns, times=times, keys=keys)
             for stream, entry, columns, keys in streams
             if entry is not None
         ),
-        reference=reference_of(model.reference).model_dump_json(exclude_none=True),
+        reference=reference.model_dump_json(exclude_none=True),
+        reference_ms=reference.first_ms or 0,
     )
 
 
@@ -112,4 +114,12 @@ def performance_of(model: ModelEntry) -> PerformanceEntry:
 
 def reference_of(entry: ReferenceEntry) -> ReferenceSpec:
     """Return the origin of a reference."""
-    return ReferenceSpec(path=entry.path, topic=entry.topic, from_ms=entry.from_, to_ms=entry.to, first=entry.first)
+    rows, span = (None, entry.first) if isinstance(entry.first, Span) else (entry.first, None)
+    return ReferenceSpec(
+        path=entry.path,
+        topic=entry.topic,
+        from_ms=entry.from_,
+        to_ms=entry.to,
+        first=rows,
+        first_ms=None if span is None else span.ms,
+    )

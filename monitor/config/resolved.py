@@ -90,13 +90,20 @@ class RetrainingTrigger(_Resolved):
 
 
 class ReferenceSpec(_Resolved):
-    """The origin of the reference: exactly one of a file, a topic's range [from, to), or the first n events."""
+    """The origin of the reference: exactly one of a file, a topic's range [from, to), the first n events, or those of
+    the first `first_ms` of event time."""
 
     path: str | None = None
     topic: str | None = None
     from_ms: int | None = None
     to_ms: int | None = None
     first: int | None = None
+    first_ms: int | None = None
+
+    @property
+    def is_of_traffic(self) -> bool:
+        """Return true if it is made of what the service reads first."""
+        return self.path is None and self.topic is None
 
 
 class PerformanceSpec(_Resolved):

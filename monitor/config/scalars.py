@@ -5,9 +5,10 @@ Nothing is coerced: text is text, a number a number, a duration text with its un
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
 from monitor.codec.durations import DURATION_PATTERN, parse_duration
 from monitor.codec.formats_of_time import check_format
@@ -71,6 +72,36 @@ Duration = Annotated[int, BeforeValidator(duration), WithJsonSchema(DURATION_SCH
 PositiveDuration = Annotated[int, BeforeValidator(duration), AfterValidator(positive), WithJsonSchema(DURATION_SCHEMA)]
 Time = Annotated[int, BeforeValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
 Start = Annotated[Literal["earliest", "latest"] | int, BeforeValidator(_start), WithJsonSchema(_START_SCHEMA)]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of event time, ms, where a number of rows may stand, too."""
+
+    ms: int
+
+
+_FEWEST_FIRST, _MOST_FIRST = 10, 100_000
+
+
+def _first(value: object) -> int | Span:
+    if isinstance(value, str):
+        return Span(positive(duration(value)))
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("should be a number of rows, or event time with its unit: write 5000 or 14d")
+    if value < _FEWEST_FIRST:
+        raise ValueError(f"should be greater than or equal to {_FEWEST_FIRST}")
+    if value > _MOST_FIRST:
+        raise ValueError(f"should be less than or equal to {_MOST_FIRST}; more rows take event time: write 14d")
+    return value
+
+
+_ROWS_SCHEMA = {"type": "integer", "minimum": _FEWEST_FIRST, "maximum": _MOST_FIRST}
+First = Annotated[
+    int | Span,
+    PlainValidator(_first),
+    WithJsonSchema({"anyOf": [_ROWS_SCHEMA, {**DURATION_SCHEMA, "examples": ["14d"]}]}),
+]
 
 TimeZone = Annotated[str, BeforeValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Berlin"]})]
 _FORMAT_SCHEMA = {"type": "string", "examples": ["%d.%m.%Y %H:%M"]}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from monitor.bus.port import Bus
+from monitor.codec.durations import duration_text
 from monitor.config.resolved import Config, ModelConfig
 from monitor.doctor.finding import Finding
 from monitor.errors import StreamdriftError
@@ -19,8 +20,8 @@ from monitor.sources.unusable import Unusable
 def references_found(bus: Bus | None, config: Config) -> Iterator[Finding]:
     """Make the reference of each model as a start of the service would. `bus`: None if it can't be reached."""
     for model in config.models:
-        if model.rules.reference.first is not None:
-            yield from _first_rows(bus, model, model.rules.reference.first)
+        if model.rules.reference.is_of_traffic:
+            yield from _first_rows(bus, model)
         elif bus is not None or model.rules.reference.topic is None:
             yield from _made(bus, model)
 
@@ -59,14 +60,16 @@ def _labelled(path: Path, model: ModelConfig, pairs: list[GridAndReference]) -> 
     return Finding("references", "warning", f"{name}: performance has no reference: {found}", remedy)
 
 
-def _first_rows(bus: Bus | None, model: ModelConfig, wanted: int) -> Iterator[Finding]:
-    """The first rows of the traffic: whether there are as many."""
+def _first_rows(bus: Bus | None, model: ModelConfig) -> Iterator[Finding]:
+    """The first rows of the traffic: whether there are as many, of those that the grid is made from at least."""
+    wanted, span = model.contract.raw_rows, model.contract.reference_ms
+    first = f"the first {wanted} rows" if not span else f"the first {duration_text(span)}, its bins of {wanted} rows"
     for stream in [stream for stream in model.contract.streams if stream.has_lane]:
         n = None if bus is None else bus.partitions(stream.topic)
         if bus is None or n is None:
             continue
         there = sum(bus.end(tp) - bus.beginning(tp) for tp in (TopicPartition(stream.topic, p) for p in range(n)))
-        found = f"{model.contract.model}/{stream.stream}: the first {wanted} rows; {stream.topic} holds {there} records"
+        found = f"{model.contract.model}/{stream.stream}: {first}; {stream.topic} holds {there} records"
         if there >= wanted:
             yield Finding("references", "ok", found)
         else:

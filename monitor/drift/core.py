@@ -103,14 +103,22 @@ class _Looked(NamedTuple):
 class Drift:
     """The core of one lane.
 
-    `reference`: flat counts (`grid.layout`) of `rows` rows. `period`: rows of a known season, or 0.
+    `reference`: flat counts (`grid.layout`) of `rows` rows. `period`: rows of a known season, or 0. `ranked`: see
+    `ScoreTables`.
     """
 
     def __init__(
-        self, grid: Grid, reference: Int64s, rows: int, moments: Moments, limits: Limits = SHIPPED, period: int = 0
+        self,
+        grid: Grid,
+        reference: Int64s,
+        rows: int,
+        moments: Moments,
+        limits: Limits = SHIPPED,
+        period: int = 0,
+        ranked: Int64s | None = None,
     ) -> None:
         self._grid, self._rows = grid, rows
-        self._tables = ScoreTables(grid, reference)
+        self._tables = ScoreTables(grid, reference, ranked)
         self._cells = ColumnCells(grid, reference)
         self._null = Null(moments, period)
         self._mean = self._tables.sums(reference) / max(rows, 1)

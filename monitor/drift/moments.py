@@ -141,6 +141,42 @@ class BlockSums:
         """Rows (b,) and sums (b, width) of the blocks; what is behind the last whole one is in none."""
         return self._rows, self._sums
 
+    def state(self) -> BlocksState:
+        """What later blocks depend on."""
+        return BlocksState(
+            self._length,
+            pack(self._rows),
+            pack(zigzag(self._sums.ravel())),
+            pack(self._open[0]),
+            pack(zigzag(self._open[1].ravel())),
+        )
+
+    def restore(self, state: BlocksState) -> None:
+        """Go on from there; raises FormatError."""
+        width = self._sums.shape[1]
+        self._length = state.length
+        self._rows, self._sums = _stretches(state.rows, state.sums, width)
+        self._open = _stretches(state.open_rows, state.open_sums, width)
+
+
+class BlocksState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Blocks, and the stretches behind the last whole one, packed (`codec.varints`). `length`: fewest rows of one."""
+
+    length: int
+    rows: bytes
+    sums: bytes
+    open_rows: bytes
+    open_sums: bytes
+
+
+def _stretches(rows: bytes, sums: bytes, width: int) -> tuple[Int64s, Int64s]:
+    counted, added = unpack(rows), unzigzag(unpack(sums))
+    if (counted < 1).any():
+        raise FormatError("the moments of a reference are of no rows")
+    if len(added) != width * len(counted):
+        raise FormatError("the blocks of a reference's moments differ in number")
+    return counted, added.reshape(len(counted), width)
+
 
 def _blocks_of(rows: Int64s, length: int, most: int) -> tuple[Int64s, int]:
     """Return where the first `most` blocks of at least `length` rows begin, and how many stretches they take."""
@@ -197,9 +233,7 @@ class PackedMoments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def pack_moments(moments: Moments) -> PackedMoments:
     """Moments as bytes."""
-    groups = tuple(
-        pack(zigzag(np.concatenate([_upper(g.second), _upper(g.squares), g.fourth]))) for g in moments.groups
-    )
+    groups = tuple(pack(zigzag(np.concatenate([upper(g.second), upper(g.squares), g.fourth]))) for g in moments.groups)
     return PackedMoments(moments.rows, groups, pack(moments.block_rows), pack(zigzag(moments.block_sums.ravel())))
 
 
@@ -209,12 +243,9 @@ def unpack_moments(packed: PackedMoments, series: int) -> Moments:
     if len(packed.groups) != len(parts):
         raise FormatError("the moments of a reference are of other series than its grid")
     groups = tuple(_group(raw, part.stop - part.start) for raw, part in zip(packed.groups, parts, strict=True))
-    rows, sums = unpack(packed.block_rows), unzigzag(unpack(packed.block_sums))
-    if packed.rows < 0 or (rows < 1).any():
+    if packed.rows < 0:
         raise FormatError("the moments of a reference are of no rows")
-    if len(sums) != 2 * series * len(rows):
-        raise FormatError("the blocks of a reference's moments differ in number")
-    return Moments(packed.rows, groups, rows, sums.reshape(len(rows), 2 * series))
+    return Moments(packed.rows, groups, *_stretches(packed.block_rows, packed.block_sums, 2 * series))
 
 
 def _group(raw: bytes, series: int) -> GroupMoments:
@@ -224,16 +255,18 @@ def _group(raw: bytes, series: int) -> GroupMoments:
     if len(numbers) != sum(sizes):
         raise FormatError("a group of a reference's moments has another size")
     second, squares, fourth = np.split(numbers, np.cumsum(sizes)[:-1])
-    return GroupMoments(_whole(second, scores), _whole(squares, series), fourth)
+    return GroupMoments(whole(second, scores), whole(squares, series), fourth)
 
 
-def _upper(matrix: Int64s) -> Int64s:
+def upper(matrix: Int64s) -> Int64s:
+    """The upper half of a symmetric matrix, with its diagonal."""
     return matrix[np.triu_indices(len(matrix))]
 
 
-def _whole(upper: Int64s, size: int) -> Int64s:
+def whole(half: Int64s, size: int) -> Int64s:
+    """The symmetric matrix of its upper half."""
     matrix = np.zeros((size, size), dtype=np.int64)
     rows, columns = np.triu_indices(size)
-    matrix[rows, columns] = upper
-    matrix[columns, rows] = upper
+    matrix[rows, columns] = half
+    matrix[columns, rows] = half
     return matrix

@@ -29,15 +29,26 @@ Scores = Float64s
 class ScoreTables:
     """The scores of all codes of a grid. `width`: ranks of all series come first, then how far they spread."""
 
-    def __init__(self, grid: Grid, reference: Int64s) -> None:
-        """Take the reference's flat count vector (`grid.layout`)."""
+    def __init__(self, grid: Grid, reference: Int64s, ranked: Int64s | None = None) -> None:
+        """Take the reference's flat count vector (`grid.layout`). `ranked`: of the rows of it in which ranks are taken.
+
+        That is all of them, unless the reference had to be scored while its rows came.
+        """
         layout = grid.layout
         series = len(layout.bins)
         self.width = _KINDS * series
         bins: list[NumericBins | CategoryBins] = [*grid.numeric, *grid.categorical]
-        tables = [_scores_of(reference[part], own) for part, own in zip(layout.bins, bins, strict=True)]
+        ranked = reference if ranked is None else ranked
+        tables = [_scores_of(ranked[part], own) for part, own in zip(layout.bins, bins, strict=True)]
+        self.shift = np.zeros(self.width, dtype=np.int64)
+        """What is taken off the scores that the rows of `ranked` alone would have, (width,)."""
+        if ranked is not reference and series:
+            means = [_mean_of(table, reference[part]) for table, part in zip(tables, layout.bins, strict=True)]
+            tables = [_shifted(table, mean) for table, mean in zip(tables, means, strict=True)]
+            self.shift = np.stack(means, axis=1).ravel()
         # of all places from the first bin on, so that counts are taken as they lie; invalid cells weigh nothing
         self._starts = layout.starts - layout.starts[:1]
+        self._bins = layout.bins
         self._first = int(layout.starts[0]) if series else 0
         self._weights = np.zeros((_KINDS, layout.width - self._first), dtype=np.int64)
         for part, table in zip(layout.bins, tables, strict=True):
@@ -64,6 +75,14 @@ class ScoreTables:
         """The first half of the scores of rows, (m, series) to (m, series)."""
         return np.asarray(self._by_code[0].take(self._places(codes)))
 
+    def is_valid(self, codes: Codes) -> Scores:
+        """The validity of each cell of rows, as 0 or 1, (m, series) to (m, series)."""
+        return (signed_codes(np.ascontiguousarray(codes)) >= 0).astype(np.float64)
+
+    def valid(self, counts: Int64s) -> Int64s:
+        """How many valid cells each series has of counted rows, (layout.width,) to (series,)."""
+        return np.array([counts[part].sum() for part in self._bins], dtype=np.int64)
+
     def _places(self, codes: Codes) -> Int64s:
         places: Int64s = signed_codes(np.ascontiguousarray(codes)) + self._zeros
         return places
@@ -89,3 +108,13 @@ def _centred(scores: Float64s, counts: Int64s) -> Int64s:
     if not (np.abs(scores[counts > 0] - mean) > 1 / UNIT).any():
         return np.zeros(len(scores), dtype=np.int64)
     return np.rint(UNIT * (scores - mean)).astype(np.int64)
+
+
+def _mean_of(table: Int64s, counts: Int64s) -> Int64s:
+    """The mean of both scores of counted rows, rounded, (2,)."""
+    mean: Float64s = (table * counts).sum(axis=1) / max(int(counts.sum()), 1)
+    return np.rint(mean).astype(np.int64)
+
+
+def _shifted(table: Int64s, mean: Int64s) -> Int64s:
+    return table - mean[:, np.newaxis]

@@ -13,7 +13,7 @@ from monitor.config.inputs import InputRefused, lanes_of, resolve_inputs, series
 from monitor.config.metrics import DRIFT, METRICS, SILENCE
 from monitor.config.resolved import DetectorSpec, ModelRules, Rule
 from monitor.contract import ModelContract
-from monitor.evaluate.lane import Lane
+from monitor.evaluate.lane import Lane, LaneStanding
 from monitor.evaluate.measure import OF_CELLS
 from monitor.evaluate.performance import Performance
 from monitor.evaluate.performance_reference import FEWEST_SLICES, SLICE_LABELS
@@ -171,8 +171,7 @@ def _why(rule: Rule, column: str | None, lane: Lane | None, largest: int | None)
     """The first reason that holds. `largest`: events of the largest window that has closed; None if none has."""
     if lane is None or lane.waits:
         standing = None if lane is None else lane.standing
-        wanted = "" if standing is None or not standing.wanted else f": {standing.rows} of {standing.wanted} rows"
-        return "no_reference", f"no reference{wanted}"
+        return "no_reference", "no reference" + ("" if standing is None else _progress(standing))
     fold = lane.judged_fold
     if fold is None:
         return "no_rows", "no rows behind the reference"
@@ -193,6 +192,12 @@ def _why(rule: Rule, column: str | None, lane: Lane | None, largest: int | None)
     if newest.get("missing_rate", 0.0) + newest.get("invalid_rate", 0.0) >= 1.0:
         return "no_values", "no usable value in a window"
     return "undefined", f"{metric} or its threshold is undefined"
+
+
+def _progress(standing: LaneStanding) -> str:
+    if standing.event_time is not None:
+        return f": {standing.progress}"
+    return f": {standing.rows} of {standing.wanted} rows" if standing.wanted else ""
 
 
 def _why_no_drift(fold: StreamFold) -> tuple[Reason, str]:

@@ -14,12 +14,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from monitor.contract import StreamContract
 from monitor.errors import FormatError
+from monitor.evaluate.growth import end_of_span, origin_of
 from monitor.evaluate.reference import Reference, reference_in_steps
 from monitor.evaluate.state import FirstRowsState
 from monitor.events import Rows, TopicPartition
@@ -47,6 +49,24 @@ class _Part:
     block: str | None = None
 
 
+class Certain(NamedTuple):
+    """What is certain of first rows. `behind`: where the pane begins that a reference of them counts for, ms.
+
+    `before`: only rows before that time are first rows, ms; None: all are. `span_ms`: of a reference in time, or 0.
+    `grows_to`: where the pane begins that it counts for once it has grown, ms; None if it is whole.
+    """
+
+    behind: int
+    before: int | None = None
+    span_ms: int = 0
+    grows_to: int | None = None
+
+    def at(self, begins: int) -> Certain:
+        """The same if no pane before `begins` (ms) can be taken any more: a span that is over then is whole."""
+        is_over = self.grows_to is not None and begins >= self.grows_to
+        return self._replace(grows_to=None) if is_over else self
+
+
 class FirstRows:
     """Collects the raw panes of one lane. `wanted`: how many rows; None while nobody knows."""
 
@@ -56,12 +76,14 @@ class FirstRows:
         self._held = 0
         """Rows of all parts. A sparse stream has as many parts, so sums over them are not made for each."""
         self._in_blocks = 0
+        self._earliest = 1 << 62
+        """Time of the first row so far, ms."""
         self._highest: dict[TopicPartition, int] = {}
         """The highest offset of each partition so far."""
         self._blocks: dict[str, bytes] = {}
         self._sampled_to: dict[TopicPartition, _RowKey] = {}
         self._last: _RowKey | None = None
-        self._made: tuple[StreamContract, Grid, Reference] | None = None
+        self._made: tuple[tuple[StreamContract, Certain], Grid, Reference] | None = None
 
     def want(self, rows: int) -> None:
         """How many rows are wanted, now that it is known."""
@@ -87,6 +109,7 @@ class FirstRows:
     def _take(self, part: _Part) -> None:
         self._parts.append(part)
         self._held += len(part.pane.rows)
+        self._earliest = min(self._earliest, int(part.pane.rows.time.min()))
         self._in_blocks += len(part.pane.rows) if part.block is not None else 0
         self._highest[part.pane.tp] = max(part.span[1], self._highest.get(part.pane.tp, -1))
 
@@ -118,16 +141,35 @@ class FirstRows:
                 return None
         return self._last[0]
 
-    def make(self, contract: StreamContract) -> Steps[tuple[Grid, Reference]]:
-        """Make the grid of the first rows, which are certain, and their reference; once, and in steps."""
-        if self._made is None or self._made[0] != contract:
+    def certain(self, sealed: Mapping[TopicPartition, int], pane_ms: int, span_ms: int) -> Certain | None:
+        """Return what is certain of the first rows; None as long as nothing is. `sealed`: see `last_time`.
+
+        `span_ms`: of a reference in time, or 0. If fewer rows than wanted come in that, these are all.
+        """
+        last = self.last_time(sealed)
+        behind = None if last is None else (last // pane_ms + 1) * pane_ms
+        if not span_ms or not self._held:
+            return None if behind is None else Certain(behind)
+        ends = end_of_span(self._earliest, span_ms, pane_ms)
+        if behind is not None and behind < ends:
+            return Certain(behind, span_ms=span_ms, grows_to=ends)
+        is_over = all(frontier >= ends for frontier in sealed.values())
+        return Certain(ends, before=ends, span_ms=span_ms) if is_over else None
+
+    def make(self, contract: StreamContract, certain: Certain) -> Steps[tuple[Grid, Reference]]:
+        """Make the grid of the first rows that are certain, and their reference; once, and in steps."""
+        if self._made is None or self._made[0] != (contract, certain):
             joined = rows_of.concat([pane.rows for pane in self.parts])
             yield
             order = np.lexsort(self._places())
             yield
+            if certain.before is not None:
+                joined = rows_of.take(joined, order[joined.time[order] < certain.before])
+                order = np.arange(len(joined))
             grid = yield from grid_in_steps(joined, contract)
-            reference = yield from reference_in_steps(grid, joined, order, f"first {len(joined)} events")
-            self._made = contract, grid, reference
+            origin = origin_of(certain.span_ms, len(joined)) if certain.span_ms else f"first {len(joined)} events"
+            reference = yield from reference_in_steps(grid, joined, order, origin, certain.grows_to)
+            self._made = (contract, certain), grid, reference
         return self._made[1:]
 
     def _places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

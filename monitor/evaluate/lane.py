@@ -10,7 +10,8 @@
 
 `rows`: a pane is folded that holds rows of the lane. `reference`: the first pane is reached for which a reference
 counts. With a reference from a file or a topic that is the model's first pane; with `first: n` it is the pane behind
-the one that holds the n-th row in canonical order, so what made a reference is never judged by it.
+the one that holds the n-th row in canonical order, so what made a reference is never judged by it. With `first: 14d`
+there are two: that of the first rows opens nothing, and grows (`growth.py`), pane by pane, to the one that counts.
 
 A lane that waits holds back nobody: its panes are folded with all others. They count for silence (the time of its
 newest row, and the longest gap so far) and, in the judge, for the offsets of retraining; they move no window and feed
@@ -25,9 +26,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from monitor.codec.durations import duration_text
 from monitor.config.resolved import ModelRules
 from monitor.contract import ModelContract, StreamContract
 from monitor.errors import FormatError
+from monitor.evaluate.growth import Growth
 from monitor.evaluate.reference import Reference
 from monitor.evaluate.state import LaneState
 from monitor.evaluate.stream import StreamFold
@@ -71,15 +74,16 @@ def passed(parts: Sequence[Pane | RawPane], is_left_out: bool = False) -> Passed
     return Passed(sum(part.events for part in parts), max(times, default=None), offsets, is_left_out)
 
 
-def _tenths(state: State, rows: int, wanted: int) -> int:
-    return min(rows * TENTHS // wanted, TENTHS - 1) if state == "waiting" and wanted else 0
+def _tenths(state: State, there: int, wanted: int) -> int:
+    return min(there * TENTHS // wanted, TENTHS - 1) if state == "waiting" and wanted else 0
 
 
 class LaneStanding(NamedTuple):
     """How a lane stands. `contract`: names what it stands on.
 
     `rows`: of `wanted`, those that its panes have held while it waits. `reference`: None while it waits. `left_out`:
-    panes of the stream, so far, that were judged under neither of two contracts.
+    panes of the stream, so far, that were judged under neither of two contracts. `span`, `wanted_span`: event time that
+    its rows have come for, and that the reference is of, ms; 0 if it is of a number of rows.
     """
 
     model: str
@@ -91,20 +95,44 @@ class LaneStanding(NamedTuple):
     wanted: int
     reference: ReferenceInfo | None
     left_out: int
+    span: int = 0
+    wanted_span: int = 0
 
     @property
     def tenths(self) -> int:
-        """How many tenths of the rows are there, as far as it waits for them; of the last one its reference tells."""
+        """How many tenths of the rows, or of the event time, are there as far as it waits for them.
+
+        Of the last one its reference tells.
+        """
+        if self.wanted_span:
+            return _tenths(self.state, self.span, self.wanted_span)
         return _tenths(self.state, self.rows, self.wanted)
+
+    @property
+    def progress(self) -> str:
+        """How far its reference has come, such as "200 of 5000 reference rows"."""
+        return progress_text(self.rows, self.wanted, self.event_time)
+
+    @property
+    def event_time(self) -> tuple[str, str] | None:
+        """The event time that rows have come for, and that which the reference is of; None if it is of rows."""
+        return (duration_text(self.span), duration_text(self.wanted_span)) if self.wanted_span else None
 
     @property
     def text(self) -> str:
         """What is shown of it, such as "predictions: 200 of 5000 reference rows"."""
         name = f"{self.stream}/{self.segment}" if self.segment else self.stream
         if self.state == "waiting":
-            return f"{name}: {self.rows} of {self.wanted} reference rows"
+            return f"{name}: {self.progress}"
         events = self.reference.events if self.reference is not None else 0
         return f"{name}: reference of {events} rows" + (", judged" if self.state == "judged" else ", not judged yet")
+
+
+def progress_text(rows: int, wanted: int, event_time: tuple[str, str] | None) -> str:
+    """Return how far a reference has come, by its rows or by the event time that these have come for."""
+    if event_time is None:
+        return f"{rows} of {wanted} reference rows"
+    return f"{event_time[0]} of the reference's {event_time[1]}, {rows} rows"
 
 
 class Step(NamedTuple):
@@ -142,6 +170,13 @@ class Lane:
         self._state: State = "waiting"
         self._rows = 0
         self._wanted = 0
+        self._wanted_span = 0
+        self._pane_ms = 0
+        self._spans_from: int | None = None
+        self._spans_to: int | None = None
+        """Begin and end of the panes with rows that its reference is to hold, ms."""
+        self.growth: Growth | None = None
+        """Its reference as long as that grows."""
         self._counts_from = _NEVER
         """Start of the first pane for which the newest reference counts, until that pane is reached, ms."""
         self._left_out = 0
@@ -155,6 +190,11 @@ class Lane:
         return self._state == "waiting"
 
     @property
+    def grows(self) -> bool:
+        """True if its panes make its reference larger."""
+        return self.growth is not None and self.growth.is_open
+
+    @property
     def judged_fold(self) -> StreamFold | None:
         """The windows that are judged; None as long as the lane waits, or has yet to fold a pane with rows."""
         return self.fold if self._state == "judged" else None
@@ -164,11 +204,19 @@ class Lane:
         """How it stands."""
         info = self.fold.reference.info if self.fold is not None and not self.waits else None
         place = (self._model, self._segment, self.stream, self.contract)
-        return LaneStanding(*place, self._state, self._rows, self._wanted, info, self._left_out)
+        spans = self._span, self._wanted_span
+        return LaneStanding(*place, self._state, self._rows, self._wanted, info, self._left_out, *spans)
 
-    def want(self, rows: int) -> None:
-        """Set the number of rows that a reference is made of, unless one is given."""
-        self._wanted = rows
+    @property
+    def _span(self) -> int:
+        if self._spans_from is None or self._spans_to is None:
+            return 0
+        return min(self._spans_to - self._spans_from, self._wanted_span)
+
+    def want(self, contract: ModelContract) -> None:
+        """Set the number of rows, or the event time, that a reference is made of, unless one is given."""
+        self._wanted, self._pane_ms = contract.raw_rows, contract.pane_ms
+        self._wanted_span = 0 if self.stream == "outcomes" else contract.reference_ms
 
     def follow(self, before: Lane) -> None:
         """Take the place of a lane of the same stream: silence goes on, and panes that are left out are counted on."""
@@ -179,8 +227,13 @@ class Lane:
         self, contract: ModelContract, stream: StreamContract, grid: Grid, reference: Reference, rules: ModelRules
     ) -> None:
         """Grid and reference are known."""
+        self.growth = None
         self.fold = StreamFold(contract, stream, grid, reference)
         self.fold.use(rules, contract)
+
+    def grow(self, contract: ModelContract, grid: Grid, first: Reference) -> None:
+        """Grid and the reference of the first rows are known, which grows."""
+        self.growth = Growth(grid, first, contract.pane_ms, contract.reference_ms)
 
     def refer(self, at: int) -> None:
         """Another reference counts from the pane on that begins there, ms."""
@@ -194,6 +247,9 @@ class Lane:
         if self.fold is not None and self._counts_from <= at:
             self._counts_from = _NEVER
             self._state = TABLE[self._state, "reference"]
+        elif self.growth is not None and self._counts_from <= at:
+            self.growth.open(at, is_late=self._counts_from < at)
+            self._spans_from, self._counts_from = self.growth.begins, _NEVER
         self.has_begun = True
         self._report(before, at)
 
@@ -206,12 +262,24 @@ class Lane:
             self._report(before, pane_end)
             pane = None
         if pane is not None and pane.events:
-            self._rows = min(self._rows + pane.events, self._wanted) if self.waits else self._rows
+            if self.waits:
+                self._wait(pane_end, pane)
             self._state = TABLE[self._state, "rows"]
             self._report(before, pane_end)
         if self.fold is None or self.waits or isinstance(pane, Passed):
             return []
         return self.fold.add(pane_end, pane)
+
+    def _wait(self, pane_end: int, pane: MergedPane | Passed) -> None:
+        """Take a pane with rows of a lane that waits."""
+        self._rows = self._rows + pane.events
+        if not self._wanted_span:
+            self._rows = min(self._rows, self._wanted)
+        elif self._spans_from is None:
+            self._spans_from = pane_end - self._pane_ms
+        self._spans_to = pane_end
+        if self.growth is not None and isinstance(pane, MergedPane):
+            self.growth.add(pane_end, pane)
 
     def skip(self, first_end: int, last_end: int) -> list[Observation]:
         """A run of panes that are empty everywhere."""
@@ -235,7 +303,8 @@ class Lane:
 
     @property
     def _shown(self) -> tuple[State, int, bool]:
-        return self._state, _tenths(self._state, self._rows, self._wanted), self._left_out > 0
+        there, wanted = (self._span, self._wanted_span) if self._wanted_span else (self._rows, self._wanted)
+        return self._state, _tenths(self._state, there, wanted), self._left_out > 0
 
     def _report(self, before: tuple[State, int, bool] | None, at: int) -> None:
         if self._shown != before:
@@ -262,6 +331,9 @@ class Lane:
             self._left_out,
             None if self.fold is None else self.fold.state(),
             self.longest_gap_ms,
+            self._spans_from,
+            self._spans_to,
+            None if self.growth is None else self.growth.state(),
         )
 
     def restore(self, state: LaneState) -> None:
@@ -269,6 +341,11 @@ class Lane:
         self._state, self.has_begun, self._rows = state.state, state.begun, state.rows
         self.last_time, self.since = state.last_time, state.since
         self._counts_from, self._left_out, self.longest_gap_ms = state.counts_from, state.left_out, state.longest_gap
+        self._spans_from, self._spans_to = state.spans_from, state.spans_to
+        if (self.growth is None) != (state.growth is None):
+            raise FormatError(f"not a snapshot: {self.stream} of {self._model} stands on another reference")
+        if self.growth is not None and state.growth is not None:
+            self.growth.restore(state.growth)
         if self.fold is None or state.fold is None:
             if self.fold is not None or state.fold is not None or not self.waits:
                 raise FormatError(f"not a snapshot: {self.stream} of {self._model} stands on other decisions")

@@ -107,4 +107,5 @@ def sight_of(grid: Grid, reference: Reference, season_ms: int = 0) -> Sight | No
 
 
 def _core_of(grid: Grid, reference: Reference, moments: Moments, season_ms: int) -> Drift:
-    return Drift(grid, reference.total, reference.events, moments, period=reference.rows_in(season_ms))
+    period, ranked = reference.rows_in(season_ms), reference.ranked
+    return Drift(grid, reference.total, reference.events, moments, period=period, ranked=ranked)

@@ -1,11 +1,14 @@
-"""Messages of lanes: one at each change of state, and at each tenth of the reference rows of one that waits."""
+"""Messages of lanes: one at each change of state, and at each tenth of the reference of one that waits."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from monitor.codec.canonical import canonical_json, time_text
 from monitor.codec.cloud_events import CloudEvent
 from monitor.evaluate.alerts import Place, reference_value
-from monitor.evaluate.lane import Step
+from monitor.evaluate.lane import Step, progress_text
 from monitor.evaluate.messages import Message
 
 
@@ -13,7 +16,7 @@ def lane_message(step: Step, place: Place) -> Message:
     """The message of one step, for the topic `observations`."""
     lane = step.standing
     key = f"{lane.model}/{lane.segment}/{lane.stream}/lane"
-    data = {
+    data: dict[str, Any] = {
         "model": lane.model,
         "segment": lane.segment,
         "stream": lane.stream,
@@ -24,6 +27,8 @@ def lane_message(step: Step, place: Place) -> Message:
         "panes_left_out": lane.left_out,
         "reference": reference_value(lane.reference),
     }
+    if lane.event_time is not None:
+        data["event_time"] = dict(zip(("reached", "wanted"), lane.event_time, strict=True))
     event = CloudEvent(
         type="streamdrift.lane.v1",
         source=place.source,
@@ -34,3 +39,9 @@ def lane_message(step: Step, place: Place) -> Message:
         data=data,
     )
     return Message("observations", step.at, lane.model, key, event.encode(), canonical_json(data))
+
+
+def progress_of(data: Mapping[str, Any]) -> str:
+    """Return how far the reference has come of a lane that waits, from the data of its message."""
+    time = data.get("event_time")
+    return progress_text(data["rows"], data["wanted"], None if time is None else (time["reached"], time["wanted"]))

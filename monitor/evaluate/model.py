@@ -326,6 +326,8 @@ class ModelFold:
         nexts += [-(-at // pane_ms) * pane_ms for at in later if at > (self._next or 0)]
         nexts += [at // pane_ms * pane_ms for at in self._silence.later(following)]
         nexts += [at for at in self.decisions.references_from.values() if at >= following]
+        growing = self._lanes.next_end(following)
+        nexts += [] if growing is None else [growing]
         stop = self._labels.next_stop(self._next or 0)
         nexts += [] if stop is None else [stop]
         return min([sealed // pane_ms * pane_ms, *(at for at in nexts if at >= following)])

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from monitor.contract import life_of
 from monitor.errors import FormatError
 from monitor.evaluate.decisions import Decisions
-from monitor.evaluate.first_rows import FirstRows, sealed_to
+from monitor.evaluate.first_rows import Certain, FirstRows, sealed_to
 from monitor.evaluate.lane import Lane, Passed, passed
 from monitor.evaluate.notices import dictionary_limited, limited
 from monitor.evaluate.outcomes import Outcomes
@@ -67,7 +67,7 @@ class ModelLanes:
                 lane.refer(decisions.references_from.get(name, 0))
             elif lane.fold is not None:
                 lane.fold.use(rules, contract)
-            lane.want(contract.raw_rows)
+            lane.want(contract)
             after[stream.stream] = lane
         self.by_stream = {stream: after[stream] for stream in STREAMS if stream in after}
         self.want(decisions)
@@ -93,7 +93,11 @@ class ModelLanes:
             name = lane.contract
             if lane.fold is None and name in decisions.references and decisions.rules is not None:
                 contract, stream = decisions.lanes[name]
-                lane.open(contract, stream, decisions.grids[name], decisions.references[name], decisions.rules)
+                grid, reference = decisions.grids[name], decisions.references[name]
+                if reference.grows_to is None:
+                    lane.open(contract, stream, grid, reference, decisions.rules)
+                elif lane.growth is None:
+                    lane.grow(contract, grid, reference)
 
     def follow_outcomes(self, outcomes: Outcomes, decisions: Decisions, at: int) -> None:
         """Open the lane of outcomes from the pane on that begins at `at` (ms), or give it another reference there."""
@@ -135,10 +139,10 @@ class ModelLanes:
             return None
         if any(part.contract != lane.contract or (isinstance(part, Pane) and not part.grid) for part in parts):
             return passed(parts, is_left_out=True)
-        if lane.waits:
+        if lane.waits and not lane.grows:
             return passed(parts)
         panes = self._put_on_grid(parts, decisions)
-        if lane.judged_fold is None:  # once, with the first pane that is judged
+        if lane.judged_fold is None and not lane.waits:  # once, with the first pane that is judged
             for pane in panes:
                 self._limits += dictionary_limited(pane, decisions.grids[lane.contract], pane.start + pane.pane_ms)
         return merge(panes)
@@ -164,8 +168,8 @@ class ModelLanes:
 
     def prepare(self, decisions: Decisions, watermarks: Mapping[TopicPartition, Watermark]) -> Iterator[None]:
         """Make in steps what `references` will give of first rows; without it that makes them at once."""
-        for name, _ in self._certain(decisions, watermarks):
-            yield from self._first_rows[name].make(decisions.lanes[name][1])
+        for name, certain in self._certain(decisions, watermarks):
+            yield from self._first_rows[name].make(decisions.lanes[name][1], certain)
 
     def references(
         self, decisions: Decisions, watermarks: Mapping[TopicPartition, Watermark], next_pane: int | None
@@ -173,13 +177,13 @@ class ModelLanes:
         """Grid and reference of each lane whose first rows are certain, if nothing else gave them.
 
         They count from the pane behind those rows, or from the next one where that is later. Also of lanes that begin
-        with the next pane: that pane may have to wait for their grid. `next_pane`: where it begins, ms.
+        with the next pane: that pane may have to wait for their grid. `next_pane`: where it begins, ms. Then those that
+        have grown to the end of their span.
         """
-        for name, last in self._certain(decisions, watermarks):
-            contract, stream = decisions.lanes[name]
-            grid, reference = at_once(self._first_rows[name].make(stream))
-            behind = (last // contract.pane_ms + 1) * contract.pane_ms
-            at = behind if next_pane is None else max(behind, next_pane)
+        for name, certain in self._certain(decisions, watermarks):
+            stream = decisions.lanes[name][1]
+            at = certain.behind if next_pane is None else max(certain.behind, next_pane)
+            grid, reference = at_once(self._first_rows[name].make(stream, certain.at(at)))
             made: tuple[tuple[DecisionKind, str], ...] = (
                 ("grid", encode_grid(grid).decode()),
                 ("reference", encode_reference(reference)),
@@ -187,11 +191,26 @@ class ModelLanes:
             for kind, content in made:
                 decision = new_decision(self._model, kind, content, stream.stream, lane=name)
                 yield Activation(decisions.of_this_life(decision), at)
+        for lane in list(self.by_stream.values()):
+            if (
+                lane.growth is not None
+                and lane.growth.is_open
+                and next_pane is not None
+                and next_pane >= lane.growth.ends
+            ):
+                content = encode_reference(lane.growth.made())
+                decision = new_decision(self._model, "reference", content, lane.stream, lane=lane.contract)
+                yield Activation(decisions.of_this_life(decision), next_pane)
+
+    def next_end(self, following: int) -> int | None:
+        """The begin of the first pane, from `following` (ms) on, that a reference counts for which still grows."""
+        growing = (lane.growth.ends for lane in self.by_stream.values() if lane.growth is not None)
+        return min((at for at in growing if at >= following), default=None)
 
     def _certain(
         self, decisions: Decisions, watermarks: Mapping[TopicPartition, Watermark]
-    ) -> Iterator[tuple[str, int]]:
-        """The lanes whose first rows are certain, if nothing else gave a grid, and the last row's time (ms)."""
+    ) -> Iterator[tuple[str, Certain]]:
+        """The lanes whose first rows are certain, if nothing else gave a grid, and what is certain of each."""
         if decisions.has_recorded_changes:
             return
         for name, (contract, stream) in decisions.lanes.items():
@@ -199,9 +218,11 @@ class ModelLanes:
                 continue
             sealed = sealed_to(self._model, decisions.partitions, stream, watermarks, contract.pane_ms)
             # if no partition of its topic is read any more, nothing is certain
-            last = self._first_rows[name].last_time(sealed) if sealed else None
-            if last is not None:
-                yield name, last
+            certain = (
+                self._first_rows[name].certain(sealed, contract.pane_ms, contract.reference_ms) if sealed else None
+            )
+            if certain is not None:
+                yield name, certain
 
     # ------------------------------------------------------------------ state
 

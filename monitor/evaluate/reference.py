@@ -16,6 +16,7 @@ import numpy as np
 
 from monitor.codec.counts import Counts, pack_counts, unpack_counts
 from monitor.codec.formats import decode_format
+from monitor.drift.growing import GrowingMoments, GrowingState
 from monitor.drift.moments import Moments, MomentSums, PackedMoments, pack_moments, unpack_moments
 from monitor.drift.scores import ScoreTables
 from monitor.errors import FormatError
@@ -32,6 +33,8 @@ CELLS_A_STEP = 100_000
 _FORMAT = "streamdrift.reference/3"
 _BEFORE = "streamdrift.reference/2"
 """The same without moments, by an older release."""
+_GROWN = "streamdrift.reference/4"
+"""The same of rows that came for a stretch of time, or of the first of them."""
 
 
 class ReferenceSlice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +55,9 @@ class _ReferenceValue(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=
     slices: tuple[ReferenceSlice, ...]
     longest_gap_ms: int | None = None
     moments: PackedMoments | None = None
+    ranked: Counts | None = None
+    growing: GrowingState | None = None
+    grows_to: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class Reference:
 
     `origin`: where the rows came from. `longest_gap_ms`: between two rows that follow each other in time, of all
     partitions together; None if they are fewer or have no times, or if an older release made the reference. `moments`:
-    None if an older release made it.
+    None if an older release made it, or if it grows. `ranked`: counts of the rows in which scores are ranks; None: all.
+    `growing`: what one that still grows goes on from. `grows_to`: where the pane begins that it is to count for, ms.
     """
 
     model: str
@@ -71,6 +78,9 @@ class Reference:
     slices: tuple[ReferenceSlice, ...]
     longest_gap_ms: int | None = None
     moments: Moments | None = field(default=None, compare=False)
+    ranked: Int64s | None = field(default=None, compare=False)
+    growing: GrowingState | None = None
+    grows_to: int | None = None
     digest: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -116,8 +126,13 @@ def build_reference(grid: Grid, rows: Rows, origin: str) -> Reference:
     return at_once(reference_in_steps(grid, rows, np.arange(len(rows)), origin))
 
 
-def reference_in_steps(grid: Grid, rows: Rows, order: Int64s, origin: str) -> Steps[Reference]:
-    """Make the reference of rows on the grid that was made of them; `order`: their places in canonical order."""
+def reference_in_steps(
+    grid: Grid, rows: Rows, order: Int64s, origin: str, grows_to: int | None = None
+) -> Steps[Reference]:
+    """Make the reference of rows on the grid that was made of them; `order`: their places in canonical order.
+
+    `grows_to`: where the pane begins that it counts for once it has grown, ms; None if it is whole.
+    """
     pieces = max(1, min(MOST_SLICES, len(rows) // ROWS_PER_SLICE))
     at_a_time = max(1, CELLS_A_STEP // max(1, len(grid.series)))
     slices, gap, coded = [], LongestGap(), list[Codes]()
@@ -134,7 +149,14 @@ def reference_in_steps(grid: Grid, rows: Rows, order: Int64s, origin: str) -> St
         gap.add(time)
         slices.append(ReferenceSlice(len(index), int(time.min()), int(time.max()), pack_counts(counts)))
     reference = Reference(grid.model, grid.stream, grid.digest, grid.layout.width, origin, tuple(slices), gap.ms())
-    sums = MomentSums(ScoreTables(grid, reference.total))
+    tables = ScoreTables(grid, reference.total)
+    if grows_to is not None:
+        growing = GrowingMoments(tables)
+        for codes in coded:
+            growing.add_rows(codes)
+            yield
+        return replace(reference, growing=growing.state(), grows_to=grows_to)
+    sums = MomentSums(tables)
     for codes in coded:
         sums.add(codes)
         yield
@@ -145,24 +167,29 @@ def encode_reference(reference: Reference) -> str:
     """The reference as canonical JSON."""
     place = (reference.model, reference.stream, reference.grid, reference.origin)
     moments = None if reference.moments is None else pack_moments(reference.moments)
+    ranked = None if reference.ranked is None else pack_counts(reference.ranked)
     form = _BEFORE if moments is None else _FORMAT  # one of an older release keeps its digest
-    value = _ReferenceValue(form, *place, reference.slices, reference.longest_gap_ms, moments)
+    form = form if ranked is None and reference.growing is None else _GROWN
+    own = reference.slices, reference.longest_gap_ms
+    value = _ReferenceValue(form, *place, *own, moments, ranked, reference.growing, reference.grows_to)
     return msgspec.json.encode(value).decode()
 
 
 def decode_reference(text: str, grids: Iterable[Grid]) -> tuple[Reference, Grid]:
     """The reference of its JSON and the grid among `grids` that it stands on; raises FormatError."""
-    raw = decode_format(text, _ReferenceValue, _FORMAT, "reference", _BEFORE)
+    raw = decode_format(text, _ReferenceValue, _FORMAT, "reference", _BEFORE, _GROWN)
     grid = next((grid for grid in grids if grid.digest == raw.grid), None)
     if grid is None:
         raise FormatError(f"reference of {raw.model} stands on grid {raw.grid}, which is not there")
     place = (raw.model, raw.stream, raw.grid, grid.layout.width, raw.origin)
-    reference = Reference(*place, raw.slices, raw.longest_gap_ms)
+    reference = Reference(*place, raw.slices, raw.longest_gap_ms, growing=raw.growing, grows_to=raw.grows_to)
     if not raw.slices:
         raise FormatError(f"reference of {raw.model} has no rows")
     try:
         if raw.moments is not None:
             reference = replace(reference, moments=unpack_moments(raw.moments, len(grid.series)))
+        if raw.ranked is not None:
+            reference = replace(reference, ranked=unpack_counts(raw.ranked, grid.layout.width))
         reference.total  # noqa: B018 - unpacks all counts
     except FormatError as error:
         raise FormatError(f"reference of {raw.model} does not fit its grid {raw.grid}: {error}") from error

@@ -14,6 +14,7 @@ import msgspec
 from monitor.codec.counts import Counts
 from monitor.detectors import DetectorState
 from monitor.drift.core import DriftState
+from monitor.drift.growing import GrowingState
 from monitor.drift.moments import PackedMoments
 from monitor.evaluate.named import NOTHING, Named
 from monitor.evaluate.silence_clock import SilenceState
@@ -250,12 +251,37 @@ class JoinState(_Struct, frozen=True):
     waiting: WaitingState
 
 
+class GrowingSlice(_Struct, frozen=True):
+    """Rows of a reference that grows: how many, first and last time, ms, and counts."""
+
+    events: Natural
+    first_time: int | None
+    last_time: int | None
+    counts: Counts
+
+
+class GrowthState(_Struct, frozen=True):
+    """A reference that grows. `is_open`: whether panes are taken. `ends`: where it will count from, ms.
+
+    `length`: fewest rows of a slice that is full. `last_time`: of its newest row; `longest_gap`: so far, ms.
+    """
+
+    is_open: bool
+    ends: int
+    length: Natural
+    slices: tuple[GrowingSlice, ...]
+    last_time: int | None
+    longest_gap: Natural
+    moments: GrowingState
+
+
 class LaneState(_Struct, frozen=True):
     """One lane of the contract in use. `rows`: that its panes held while it waited. `last_time`: of its newest row, ms.
 
     `since`: where its silence begins if no row has come, ms; None: where the model's does. `counts_from`: where the
     pane begins for which a reference that is known will count first, ms. `left_out`: panes that were judged under
     neither of two contracts. `fold`: None without a reference. `longest_gap`: that its silence is measured by, ms.
+    `spans_from`, `spans_to`: the event time of its rows while it waits, ms. `growth`: its reference, if that grows.
     """
 
     stream: StreamName
@@ -269,6 +295,9 @@ class LaneState(_Struct, frozen=True):
     left_out: Natural
     fold: StreamState | None
     longest_gap: int | None = None
+    spans_from: int | None = None
+    spans_to: int | None = None
+    growth: GrowthState | None = None
 
 
 class PendingPane(_Struct, frozen=True):

@@ -149,7 +149,7 @@ def _columns(decisions: Sequence[Decision], by_role: Mapping[str, Sequence[str]]
 
 
 def _settings(plan: Plan) -> Iterator[str]:
-    yield f"    reference: {{first: {plan.reference}}} # what is normal: the first rows, or {{path: FILE}}"
+    yield f"    reference: {{first: {plan.reference}}} # what is normal: that many rows, {{first: 14d}}, {{path: FILE}}"
     yield f"    window: {{events: {plan.window}, every: {plan.every}}} # what is compared with it"
     if plan.pane_ms is not None and plan.lateness_ms is not None:
         pane = duration_text(plan.pane_ms)

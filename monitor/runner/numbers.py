@@ -80,6 +80,10 @@ def lane_numbers(standings: Iterable[LaneStanding]) -> Iterator[Sample]:
         yield sample("streamdrift_lane_panes_left_out_total", lane.left_out, *labels)
         if waits:
             yield sample("streamdrift_lane_reference_rows", lane.rows, *labels)
+        if waits and lane.wanted_span:
+            yield sample("streamdrift_lane_reference_seconds", lane.span / 1000, *labels)
+            yield sample("streamdrift_lane_reference_seconds_wanted", lane.wanted_span / 1000, *labels)
+        elif waits:
             yield sample("streamdrift_lane_reference_rows_wanted", lane.wanted, *labels)
 
 

@@ -221,12 +221,14 @@ def test_grid_and_reference_are_made_once_in_steps_and_are_those_of_the_rows(see
             known.add(pane)
     found = first_rows(known, frontiers)
     assert found is not None
-    steps = sum(1 for _ in known.make(FEATURES))
+    certain = known.certain(frontiers, PANE, 0)
+    assert certain is not None
+    steps = sum(1 for _ in known.make(FEATURES, certain))
     assert steps > len(FEATURES.columns)
-    grid, reference = at_once(known.make(FEATURES))
-    assert sum(1 for _ in known.make(FEATURES)) == 0
+    grid, reference = at_once(known.make(FEATURES, certain))
+    assert sum(1 for _ in known.make(FEATURES, certain)) == 0
     expected = make_grid(found, FEATURES)
     assert encode_grid(grid) == encode_grid(expected)
     assert reference.digest == build_reference(expected, found, f"first {WANTED} events").digest
     known.want(WANTED // 2)
-    assert at_once(known.make(FEATURES))[1].events == WANTED // 2
+    assert at_once(known.make(FEATURES, certain))[1].events == WANTED // 2

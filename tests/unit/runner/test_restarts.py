@@ -10,13 +10,13 @@ from structlog.testing import capture_logs
 
 from monitor.codec.canonical import time_text
 from monitor.config import load
+from monitor.config.resolved import Config
 from monitor.events import Outgoing
 from monitor.runner.parts import Rhythm
 from monitor.runner.topics import create_topics
 from tests.unit.runner.test_end_to_end import INPUTS, START, TOPICS, FragileBus, Service, published
 
-CONFIG = load(
-    """
+TEXT = """
 version: 1
 defaults: {window: {events: 12, every: 4}, lateness: 2s, pane: 2s, interval: 2s, max_clock_skew: 1m}
 models:
@@ -45,14 +45,13 @@ groups:
 retraining:
   - {trigger: soon, models: [m], when: {any: [Brief]}, cooldown: 14s, training_window: {max: 1h}}
   - {trigger: late, models: [m], when: {any: [For, Keep]}, cooldown: 40s, training_window: {max: 1m}}
-""",
-    "alerts.yaml",
-)
+"""
+CONFIG = load(TEXT, "alerts.yaml")
 """No partition is ever idle here, so no clock comes in."""
 
 
-def serve(seed: int, snapshot_panes: int, every: int) -> list[tuple[str, str, bytes]]:
-    """All messages of 110 s of traffic with three drifts of different lengths, a second at a time.
+def serve(seed: int, snapshot_panes: int, every: int, config: Config = CONFIG) -> FragileBus:
+    """The bus behind 110 s of traffic with three drifts of different lengths, a second at a time.
 
     `every`: seconds between two restarts of both stages; 0: none.
     """
@@ -61,7 +60,7 @@ def serve(seed: int, snapshot_panes: int, every: int) -> list[tuple[str, str, by
     bus.create(INPUTS[0], 2)
     bus.create(INPUTS[1], 1)
     create_topics(bus, TOPICS, INPUTS)
-    service = Service(bus, CONFIG, rhythm=Rhythm(snapshot_panes))
+    service = Service(bus, config, rhythm=Rhythm(snapshot_panes))
     service.turn("evaluate")
     sender = bus.sender()
     for second in range(110):
@@ -80,15 +79,15 @@ def serve(seed: int, snapshot_panes: int, every: int) -> list[tuple[str, str, by
         for _ in range(5):  # to join, to fold again, to go on, and to fold what profile has written
             service.turn("profile")
             service.turn("evaluate")
-    return published(bus)
+    return bus
 
 
 @pytest.mark.parametrize(("seed", "snapshot_panes", "every"), [(1, 1, 1), (2, 3, 1), (3, 10_000, 9)])
 def test_timers_survive_restarts_between_every_two_panes(seed: int, snapshot_panes: int, every: int) -> None:
     """`for`, `keep_firing_for`, cooldown and windows, with a snapshot at each commit, at some, and at none."""
     with capture_logs():
-        undisturbed = serve(seed, snapshot_panes, every=0)
-        restarted = serve(seed, snapshot_panes, every=every)
+        undisturbed = published(serve(seed, snapshot_panes, every=0))
+        restarted = published(serve(seed, snapshot_panes, every=every))
     assert restarted == undisturbed
     alerts = [msgspec.json.decode(value)["data"] for topic, _, value in undisturbed if topic == "alerts"]
     found = {(one["labels"]["alertname"], one["status"]) for one in alerts}

@@ -1,0 +1,91 @@
+"""References in event time: live, started again between every two panes, and replayed, the service says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from monitor.bus.reading import read_whole
+from monitor.codec.canonical import time_text
+from monitor.config import load
+from monitor.evaluate.messages import Message
+from monitor.events import TopicPartition
+from monitor.replay import Replay
+from monitor.sources.control import control_records, decode_control
+from tests.replaying import replay_log
+from tests.unit.runner.test_end_to_end import INPUTS, PLACE, START, TOPICS, FragileBus, published
+from tests.unit.runner.test_restarts import TEXT, serve
+
+RULES = """rules:
+      - {alert: Drift, expr: drift > 1}
+      - {alert: Shape, expr: ks > reference_mean + 6 * reference_std}
+"""
+IN_TIME = TEXT.replace("rules:\n", RULES).replace("{first: 60}", "{first: 26s}\n    grid_rows: 40")
+FEW = IN_TIME.replace("grid_rows: 40", "grid_rows: 4000")
+TEXTS = {"grows": IN_TIME, "few rows": FEW}
+
+
+@cache
+def undisturbed(name: str) -> FragileBus:
+    """The bus behind a service that was never started again."""
+    with capture_logs():
+        return serve(1, 10_000, 0, load(TEXTS[name], "alerts.yaml"))
+
+
+def replay_of(bus: FragileBus, kinds: Collection[str]) -> list[tuple[str, str, bytes]]:
+    """What a replay says of the log that is given recorded decisions of these kinds."""
+    control = decode_control(control_records(bus, TOPICS), TOPICS.prefix)
+    recorded = tuple(one for one in control.activations if one.decision.kind in kinds)
+    tps = [TopicPartition(topic, p) for topic in INPUTS for p in range(bus.partitions(topic) or 0)]
+    engine = Replay(replay_log(replace(control, activations=recorded), tps, PLACE, TOPICS.partitions))
+    messages: list[Message] = [m for tp in tps for batch in read_whole(bus, tp) for m in engine.feed(batch)]
+    messages += engine.finish({tp: bus.end(tp) for tp in tps})
+    return sorted((m.topic, m.key, m.value) for m in messages)
+
+
+def lanes_of(bus: FragileBus) -> list[dict[str, Any]]:
+    """Messages of the lane of features, in order."""
+    events = [msgspec.json.decode(value) for topic, _, value in published(bus) if topic == "observations"]
+    lanes = [one for one in events if one["type"] == "streamdrift.lane.v1" and one["data"]["stream"] == "features"]
+    return sorted(lanes, key=lambda one: str(one["time"]))
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_lane_is_judged_from_the_end_of_the_event_time_on(name: str) -> None:
+    """Until then it reports how much of it has come; and what drifts behind it is found."""
+    lanes = lanes_of(undisturbed(name))
+    begins = START // 2000 * 2000
+    found = next(one for one in lanes if one["data"]["state"] == "reference")
+    assert found["time"] == time_text(begins + 26_000)
+    reference = found["data"]["reference"]
+    assert begins <= START < begins + 2000
+    assert reference["to"] < time_text(begins + 26_000)
+    assert reference["events"] > 26 * 5
+    waiting = [one["data"] for one in lanes if one["data"]["state"] == "waiting"]
+    assert {one["event_time"]["wanted"] for one in waiting} == {"26s"}
+    assert len(waiting) >= 8
+    alerts = [
+        msgspec.json.decode(value)["data"] for topic, _, value in published(undisturbed(name)) if topic == "alerts"
+    ]
+    assert {one["labels"]["alertname"] for one in alerts} >= {"Brief", "Drift", "Shape"}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_replay_says_the_same_whether_or_not_it_is_given_the_references(name: str) -> None:
+    bus = undisturbed(name)
+    live = sorted(published(bus))
+    assert replay_of(bus, ("set", "grid", "reference", "rules")) == live
+    assert replay_of(bus, ("set", "rules")) == live
+
+
+@pytest.mark.parametrize(("name", "snapshot_panes", "every"), [("grows", 1, 1), ("grows", 3, 2), ("few rows", 1, 3)])
+def test_a_reference_goes_on_growing_behind_restarts(name: str, snapshot_panes: int, every: int) -> None:
+    with capture_logs():
+        restarted = serve(1, snapshot_panes, every, load(TEXTS[name], "alerts.yaml"))
+    assert published(restarted) == published(undisturbed(name))
