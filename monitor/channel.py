@@ -1,9 +1,9 @@
 """The channel between the supervisor and a stage: whole messages both ways, of which only the newest counts.
 
-The supervisor hands down the text of alerts.yaml, the stage reports how it is. A pair of connected sockets, one end of
-which is the stage's standard input: there is no file that somebody else could put there first, and what a process that
-hangs or is gone has reported last is kept by the other side. Nobody waits to write: a message that does not fit yet is
-written on by `pump`, and one that has not been begun is replaced by the next.
+The supervisor hands down the texts of alerts.yaml and its lock, the stage reports how it is. A pair of connected
+sockets, one end of which is the stage's standard input: there is no file that somebody else could put there first, and
+what a process that hangs or is gone has reported last is kept by the other side. Nobody waits to write: a message that
+does not fit yet is written on by `pump`, and one that has not been begun is replaced by the next.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ class Child:
 class Supervisor:
     """Keeps one process a stage alive. `command`: gives the command line of a stage's process.
 
-    `accepted`: alerts.yaml, handed to every stage. `reloads`: whether SIGHUP reads it again; if not, SIGHUP ends the
-    process, as usual.
+    `accepted`: alerts.yaml and its lock, handed to every stage. `reloads`: whether SIGHUP reads them again; if not,
+    SIGHUP ends the process, as usual.
     """
 
     _HEALTHY_S = 30.0
@@ -94,7 +94,7 @@ class Supervisor:
             self.reload_failed, self.reloaded_at = False, time.time()
             for child in self.children:
                 if child.channel is not None:
-                    child.channel.send(self._accepted.text.encode())
+                    child.channel.send(self._accepted.message)
             self._log.info("config_reloaded")
 
     def _look_after(self, child: Child) -> int | None:
@@ -122,7 +122,7 @@ class Supervisor:
         child.channel, other = Channel.pair()
         with other:
             child.process = subprocess.Popen([*child.command, "--parent", str(os.getpid())], stdin=other.fileno())
-        child.channel.send(self._accepted.text.encode())
+        child.channel.send(self._accepted.message)
         child.started_at, child.status = now, None
         child.starts += 1
 

@@ -111,7 +111,12 @@ class Sample(NamedTuple):
 _INPUT = ("topic", "partition")
 _ALL = (
     Family("streamdrift_info", "gauge", ("version", "instance"), "1"),
-    Family("streamdrift_config_info", "gauge", ("stage", "sha256"), "1 for the alerts.yaml that the stage runs on"),
+    Family(
+        "streamdrift_config_info",
+        "gauge",
+        ("stage", "sha256"),
+        "1 for the alerts.yaml, and its lock, that the stage runs on",
+    ),
     Family("streamdrift_config_reload_failed", "gauge", (), "1 when the newest SIGHUP found a file that was refused"),
     Family("streamdrift_config_reload_seconds", "gauge", (), "when alerts.yaml was last taken, seconds since 1970"),
     Family("streamdrift_stage_up", "gauge", ("stage",), "1 while the stage's process runs"),

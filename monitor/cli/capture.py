@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from monitor.alerts_file import load_config
+from monitor.alerts_file import load_unlocked_config
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, records_of
 from monitor.cli.shell import open_settings_bus_to_read, settings_of, writing
@@ -57,7 +57,7 @@ def _configured(settings: Settings, topics: tuple[str, ...]) -> tuple[ModelContr
     """Return the contracts of alerts.yaml, for a bus on which the service never ran; none without that file."""
     if not settings.config.exists():
         return ()
-    models = load_config(settings.config).models
+    models = load_unlocked_config(settings.config).models
     return tuple(m.contract for m in models if any(stream.topic in topics for stream in m.contract.streams))
 
 

@@ -17,12 +17,12 @@ from monitor.cli.sight import sight_text
 from monitor.codec.chunks import Assembler
 from monitor.config.built_in import GROUP, silence_text
 from monitor.config.differences import Running, differences
-from monitor.config.inputs import asks_for_drift, lanes_of
+from monitor.config.inputs import lanes_of
 from monitor.config.resolved import Config, ModelConfig, ModelRules
 from monitor.config.schema import alerts_schema
 from monitor.errors import ConfigurationError, StreamdriftError
 from monitor.evaluate.decisions import RulesContent
-from monitor.evaluate.lane_drift import Sight, sight_of
+from monitor.evaluate.lane_drift import Sight, asked_of, sight_of
 from monitor.events import StreamName, TopicPartition
 from monitor.ledger.entries import Activation
 from monitor.ledger.entry_codec import decode_agreement
@@ -105,15 +105,15 @@ def _sights(loaded: Config) -> Iterator[Sight]:
     """Give how small a shift `drift` sees in each stream that has a rule on it, of models whose reference is a file."""
     for model in loaded.models:
         path = model.rules.reference.path
-        asking = {one.stream for one in lanes_of(model.contract) if asks_for_drift(model.rules, one.stream)}
-        if path is None or not asking:
+        asked = {one.stream: asked_of(model.rules, one.stream) for one in lanes_of(model.contract)}
+        if path is None or not any(asked.values()):
             continue
         try:
             pairs = references_of_file(Path(path), model.contract, limit=_MOST_ROWS)
         except (StreamdriftError, OSError):  # `doctor` says why
             continue
-        season = model.rules.season_ms
-        found = (sight_of(grid, reference, season) for grid, reference in pairs if grid.stream in asking)
+        asking = ((grid, reference, asked.get(grid.stream)) for grid, reference in pairs)
+        found = (sight_of(grid, reference, own) for grid, reference, own in asking if own is not None)
         yield from (sight for sight in found if sight is not None)
 
 

@@ -9,12 +9,15 @@ Evidence = Mapping[str, Any]
 
 
 def details_of(evidence: Evidence) -> str:
-    """Return how complete labels are, where a change began, and what is named beside it; empty if it is about none.
+    """Return how complete labels are, where a change began, what is named beside it, and why it is unverified.
+
+    Empty if evidence has none of these.
 
     Of an update that is what no message has named before.
     """
     change, names = change_text(evidence.get("change")), names_text(evidence.get("added", evidence))
-    return "; ".join(filter(None, (labels_text(evidence.get("labels")), change, names)))
+    doubt = f"unverified: {evidence['unverified']}" if "unverified" in evidence else ""
+    return "; ".join(filter(None, (labels_text(evidence.get("labels")), change, names, doubt)))
 
 
 def labels_text(labels: Evidence | None) -> str:

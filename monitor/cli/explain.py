@@ -139,6 +139,8 @@ def _compared(found: Explanation) -> list[Line]:
         lines.append(("change", text))
     if reference := evidence["reference"]:
         lines.append(("reference", f"{reference['events']:,} rows, {_span(reference)}  ({reference['id'][:14]}…)"))
+    if "unverified" in evidence:
+        lines.append(("unverified", evidence["unverified"]))
     histogram = evidence["histogram"]
     if histogram and histogram["beyond_rate"]:
         lines.append(("beyond the grid", f"{histogram['beyond_rate']:.2%} of the window's values"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from monitor.alerts_file import load_config
+from monitor.alerts_file import load_unlocked_config
 from monitor.cli.produce import create_inputs, send
 from monitor.cli.replay_log import tell
 from monitor.cli.replay_sources import FileFlags, chosen_model, files_of
@@ -37,7 +37,7 @@ class Target:
 def produce(sources: tuple[str, ...], flags: FileFlags, target: Target) -> None:
     """Write the rows of all files in order of time; print how many."""
     settings = settings_of(target.config, target.bus)
-    contract = chosen_model(load_config(settings.config), flags.model).contract
+    contract = chosen_model(load_unlocked_config(settings.config), flags.model).contract
     paths = list(dict.fromkeys(path for source in sources for path in paths_of(source)))
     for path in paths:
         if is_captured_log(path):

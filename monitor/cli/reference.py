@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from monitor.alerts_file import load_config
+from monitor.alerts_file import load_unlocked_config
 from monitor.cli.replay_log import tell
 from monitor.cli.replay_sources import chosen_model
 from monitor.cli.shell import settings_of, writing
@@ -46,7 +46,7 @@ _SCORES = {
 
 def build(source: Path, out: Path, config: Path | None, model: str | None, rows: int | None, csv: str | None) -> None:
     """Make grid and reference of every stream that the file has columns of."""
-    chosen = chosen_model(load_config(settings_of(config).config), model)
+    chosen = chosen_model(load_unlocked_config(settings_of(config).config), model)
     unusable = Unusable()
     how = parse_csv_flags(csv)
     try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import typer
@@ -205,6 +206,7 @@ def _show(
     # a terminal's width if there is one; else wide enough that nothing is cut
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     table = Table("time", "status", "alert", "model", "where", "value", "threshold", box=None, header_style="dim")
+    doubts: dict[str, None] = {}
     for message in alerts:
         event = msgspec.json.decode(message.value)
         data, labels = event["data"], event["data"]["labels"]
@@ -216,12 +218,20 @@ def _show(
             labels.get("model", ""),
             Text(printable(place_of_alert(labels))),
             f"{evidence['value']:.6g}" if evidence else "",
-            f"{evidence['op']} {evidence['threshold']:.6g}" if evidence else "",
+            f"{evidence['op']} {evidence['threshold']:.6g}{_doubted(evidence)}" if evidence else "",
         )
+        if evidence and "unverified" in evidence:
+            doubts[f"unverified: {labels['model']}/{place_of_alert(labels)}: {evidence['unverified']}"] = None
     if alerts:
         console.print(table)
+    for doubt in doubts:
+        console.print(Text(printable(doubt)), soft_wrap=True)
     total = sum(buckets.values(), Counter())
     shown = ", ".join(f"{count} {name}" for name, count in sorted(total.items()) if count)
     console.print(f"{len(alerts)} alert messages; {sum(total.values())} records: {shown or 'none'}")
     for lane in waiting:
         console.print(f"not judged: {lane.model} {lane.text}")
+
+
+def _doubted(evidence: Mapping[str, Any]) -> str:
+    return " unverified" if "unverified" in evidence else ""

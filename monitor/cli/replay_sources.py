@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from monitor.alerts_file import load_config
+from monitor.alerts_file import load_unlocked_config
 from monitor.bus.port import Bus
 from monitor.codec.durations import parse_duration
 from monitor.codec.times import parse_time
@@ -56,7 +56,7 @@ def recording_of(
             elif files.setdefault(path.resolve(), path) is not path:
                 unusable.notes[f"{path} is named twice, and read once"] = None
     if files:
-        contract = chosen_model(load_config(settings.config), flags.model).contract
+        contract = chosen_model(load_unlocked_config(settings.config), flags.model).contract
         recordings.append(files_of(list(files.values()), contract, flags, settings, unusable))
     return joined(recordings)
 

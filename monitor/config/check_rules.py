@@ -54,6 +54,7 @@ def check_rules(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet:
     """Yield all problems of all rules."""
     watched = _all_watched(file, contracts, sheet)
     groups: set[str] = set()
+    calibrated: set[tuple[str, str]] = set()
     alerts: set[tuple[str, str, tuple[tuple[str, str], ...]]] = set()
     for i, group in enumerate(file.groups):
         if group.name == GROUP:
@@ -73,6 +74,7 @@ def check_rules(file: AlertsFile, contracts: Mapping[str, ModelContract], sheet:
             yield from _rule(rule, path, known, _fewest(file, models, rule), sheet)
             entries = {model: file.models[model] for model in models} if is_whole else {}
             yield from check_performance(rule, entries, path, sheet)
+            yield from _calibrated_twice(rule, having, calibrated, path, sheet)
             yield from _min_events(file, models, rule, path, sheet)
             yield from _shorter_than_a_pane(file, models, rule, path, sheet)
 
@@ -91,6 +93,24 @@ def _named_twice(
         message = f"{repeated[0]!r} has a second alert {rule.alert!r} with these labels; change its name or its labels"
         yield sheet.problem((*path, "alert"), message)
     alerts.update(keys)
+
+
+def _calibrated_twice(
+    rule: RuleEntry, models: list[str], calibrated: set[tuple[str, str]], path: Path, sheet: Sheet
+) -> Iterator[Problem]:
+    """Yield a problem if a model has another calibrated rule of this name, which names its threshold in the lock.
+
+    Adds the rule to `calibrated`.
+    """
+    try:
+        is_calibrated = parse(rule.expr).rate is not None
+    except ExpressionError:
+        return
+    keys = [(model, rule.alert) for model in models if is_calibrated]
+    if any(key in calibrated for key in keys):
+        message = f"a second calibrated rule {rule.alert!r}: the lock names thresholds by alert, so change its name"
+        yield sheet.problem((*path, "alert"), message)
+    calibrated.update(keys)
 
 
 def _fewest(file: AlertsFile, models: list[str], rule: RuleEntry) -> Fewest:

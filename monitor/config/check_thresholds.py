@@ -11,9 +11,8 @@ from itertools import product
 from math import inf, isclose, isfinite, isnan, nan
 from typing import NamedTuple, assert_never
 
-from monitor.config.comparison import Binary, Comparison, Term
+from monitor.config.comparison import Binary, Calibrated, Comparison, Term
 from monitor.config.metrics import DRIFT, Metric
-from monitor.config.rates import Rate
 
 _SAMPLES = ((0.37, 0.011, 0.62), (0.0123, 0.71, 0.059), (0.83, 0.29, 0.47))
 """Values of reference_mean, reference_std and baseline that have nothing in common."""
@@ -33,15 +32,15 @@ class Fewest(NamedTuple):
 
 def faults(comparison: Comparison, metric: Metric, fewest: Fewest | None = None) -> Iterator[str]:
     """What is wrong with the threshold: at most one thing. `fewest`: of a rule on the number of events."""
+    if comparison.rate is not None:
+        yield from _of_rate(comparison, metric)
+        return
     if fewest is not None and fewest.events:
         judged = metric._replace(values=metric.values._replace(least=float(fewest.events)))
         yield from (f"{fault}; {fewest.why}" for fault in faults(comparison, judged))
         return
     if (unknown := _unknown_name(comparison, metric)) is not None:
         yield unknown
-        return
-    if comparison.rate is not None:
-        yield from _of_rate(comparison, metric)
         return
     values = [comparison.threshold(mean, std, baseline=baseline) for mean, std, baseline in _SAMPLES]
     depends = comparison.needs_reference_spread or comparison.needs_baseline
@@ -127,7 +126,7 @@ def _range(term: Term, metric: Metric) -> _Range:
             return _Range(least, most)
         case "reference_std":  # no deviation is larger than half of the range
             return _Range(0.0, (most - least) / 2)
-        case Rate():
+        case Calibrated():
             return _Range(-inf, inf)
         case "usual_silence":
             return _Range(0.0, inf)

@@ -62,12 +62,23 @@ class Binary:
     right: Term
 
 
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """The threshold that gives false alarms at a rate: reference_mean + z * reference_std, with the z of a lock.
+
+    `z`: None as long as no lock has one, and then it is no number.
+    """
+
+    rate: Rate
+    z: float | None = None
+
+
 UsualSilence = Literal["usual_silence"]
 """The longest silence of a stream that is usual, s; see `built_in.py`, whose rule alone has it."""
-Term = float | ReferenceName | BaselineName | UsualSilence | Binary | Rate
+Term = float | ReferenceName | BaselineName | UsualSilence | Binary | Calibrated
 """A threshold, or a part of one: a number, one of reference, baseline or the usual silence, or an operation.
 
-A rate of false alarms is the whole threshold, and no number until a lock has one for it.
+What is calibrated is the whole threshold.
 """
 
 
@@ -103,8 +114,8 @@ class Comparison:
 
     @property
     def rate(self) -> Rate | None:
-        """The rate of false alarms that the threshold is to have; None if it is known, as from a lock."""
-        return self.right if isinstance(self.right, Rate) else None
+        """The rate of false alarms that the threshold is calibrated to; None if it is not."""
+        return self.right.rate if isinstance(self.right, Calibrated) else None
 
     @property
     def needs_reference_spread(self) -> bool:
@@ -146,8 +157,8 @@ def _value(term: Term, known: Mapping[str, float]) -> float:
             return known[term]
         case float():
             return term
-        case Rate():
-            return nan
+        case Calibrated():
+            return nan if term.z is None else known["reference_mean"] + term.z * known["reference_std"]
     assert_never(term)
 
 
@@ -165,6 +176,8 @@ def _applied(op: str, left: float, right: float) -> float:
 
 def _names(term: Term) -> frozenset[str]:
     """The names in a term."""
+    if isinstance(term, Calibrated):
+        return frozenset(get_args(ReferenceName))
     if isinstance(term, Binary):
         return _names(term.left) | _names(term.right)
     return frozenset([term] if isinstance(term, str) else [])

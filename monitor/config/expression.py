@@ -19,6 +19,7 @@ from monitor.config.comparison import (
     COMPARE,
     BaselineName,
     Binary,
+    Calibrated,
     Comparison,
     ReferenceName,
     Selector,
@@ -103,7 +104,7 @@ class _Parser:
         selectors = self._selectors() if self._take("{") else ()
         op = self._expect(tuple(COMPARE), "a comparison such as '>'")
         start = self._peek().position
-        right = self._rate() if self._peek().text == CALIBRATED else self._sum()
+        right = Calibrated(self._rate()) if self._peek().text == CALIBRATED else self._sum()
         if self._peek().kind != "end":
             self._refuse("a rule is one comparison")
         return Comparison(metric, selectors, op.text, right, self._text[start:].strip())

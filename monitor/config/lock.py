@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
 
@@ -114,8 +114,22 @@ class Lock(Shape):
     models: Annotated[dict[Name, LockedModel], _ByName]
 
 
-def sheet_of_lock(text: str, file: str) -> tuple[Lock, Sheet]:
-    """Return the lock of a text, and its sheet; raises ConfigurationError with all problems. `file`: name in them."""
+class LockText(NamedTuple):
+    """The text of a lock. `file`: what problems call it."""
+
+    text: str
+    file: str
+
+
+class LockSheet(NamedTuple):
+    """A lock that is right by itself, and the places in its file."""
+
+    lock: Lock
+    sheet: Sheet
+
+
+def sheet_of_lock(text: str, file: str) -> LockSheet:
+    """Return the lock of a text with its places; raises ConfigurationError with all problems. `file`: name in them."""
     root, problems = compose(text, file)
     lock, sheet = None, None
     if root is not None:
@@ -125,7 +139,7 @@ def sheet_of_lock(text: str, file: str) -> tuple[Lock, Sheet]:
         problems += [problem for problem in of_shape if (problem.line, problem.column) not in places]
     if lock is None or sheet is None or problems:
         raise _refusal(problems)
-    return lock, sheet
+    return LockSheet(lock, sheet)
 
 
 def lock_text(lock: Lock) -> str:

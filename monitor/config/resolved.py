@@ -15,6 +15,7 @@ from monitor.config.rates import Rate
 from monitor.contract import ModelContract
 from monitor.detectors import DetectorPlugin
 from monitor.errors import Problem
+from monitor.events import StreamName
 
 
 class _Resolved(BaseModel):
@@ -106,6 +107,18 @@ class ReferenceSpec(_Resolved):
         return self.path is None and self.topic is None
 
 
+class SolvedLane(_Resolved):
+    """What a lock holds for one lane. `reference`: digest of the one that it was solved for.
+
+    `pieces`: independent stretches of that. `limits`: z of `drift` by family, column and correlation; None without a
+    budget.
+    """
+
+    reference: str
+    pieces: int
+    limits: tuple[float, float, float] | None = None
+
+
 class PerformanceSpec(_Resolved):
     """How the predictions of a model are joined with their labels, and judged by the time of the prediction.
 
@@ -141,7 +154,8 @@ class ModelRules(_Resolved):
 
     `performance`: of a model with labels. `rules`: without those on performance that the model can't have.
     `importance`: of columns, for the order in which alerts name them. `season_ms`: of a season that is named, or 0.
-    `budget`: the rate of false alarms of the rules on `drift`, all lanes together.
+    `budget`: the rate of false alarms of the rules on `drift`, all lanes together. `solved`: what the
+    lock holds for each lane.
     """
 
     model: str
@@ -157,6 +171,7 @@ class ModelRules(_Resolved):
     importance: dict[str, float] = {}
     season_ms: int = 0
     budget: Rate | None = None
+    solved: dict[StreamName, SolvedLane] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,11 @@ class Drift:
         return self._windows.number, self._windows.number, self._pair_windows.number
 
     @property
+    def pieces(self) -> tuple[int, int]:
+        """How many independent pieces the reference holds, and rows of each."""
+        return self._null.pieces, self._null.piece_rows
+
+    @property
     def is_verified(self) -> bool:
         """True if the reference is long enough to show how its rows depend on each other."""
         return self._null.is_verified

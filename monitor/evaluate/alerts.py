@@ -45,7 +45,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class AlertContext:
-    """What a message says beside the alert. The callables give what is shown of the verdict's column, where known."""
+    """What a message says beside the alert. The callables give what is shown of the verdict's column, where known.
+
+    `unverified`: why the alert can't be trusted.
+    """
 
     place: Place
     alerts_yaml_sha256: str
@@ -53,6 +56,7 @@ class AlertContext:
     reference: Callable[[Verdict], ReferenceInfo | None]
     change: Callable[[Verdict], Change | None] = lambda _: None
     columns: Callable[[Verdict], Sequence[NamedColumn]] = lambda _: ()
+    unverified: Callable[[AlertState], str | None] = lambda _: None
 
 
 _PAGE = 512
@@ -130,6 +134,7 @@ def _data(transition: Transition, context: AlertContext, lengths: Lengths) -> Js
             "also_drifting": [cut(name, lengths.name) for name in transition.also_drifting],
             "also_drifting_count": transition.also_drifting_count,
             **_names(alert.named.under, "under", lengths),
+            **_unverified(context.unverified(alert), lengths),
             **_added(transition.added, lengths),
         },
         "config": {
@@ -249,6 +254,10 @@ def _added(added: Names, lengths: Lengths) -> JsonObject:
     """What an update names that no message has named before."""
     found = {**_names(added.columns, "columns", lengths), **_names(added.under, "under", lengths)}
     return {"added": found} if found else {}
+
+
+def _unverified(why: str | None, lengths: Lengths) -> JsonObject:
+    return {} if why is None else {"unverified": cut(why, lengths.annotation)}
 
 
 def _change(change: Change | None) -> JsonObject:

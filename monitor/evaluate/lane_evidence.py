@@ -9,6 +9,7 @@ from monitor.config.metrics import DRIFT
 from monitor.drift.change import Explanation
 from monitor.evaluate.alerts import AlertContext, Place
 from monitor.evaluate.lane import Lane
+from monitor.evaluate.lifecycle import AlertState
 from monitor.evaluate.model_alerts import NO_FINDINGS, Findings, Transition
 from monitor.evaluate.named import by_importance
 from monitor.evaluate.past_offsets import PastOffsets
@@ -36,7 +37,8 @@ class LaneEvidence:
 
     def context(self, place: Place, alerts_yaml_sha256: str) -> AlertContext:
         """What messages say beside alerts."""
-        return AlertContext(place, alerts_yaml_sha256, self._histogram, self._reference, self._change, self._columns)
+        found = self._histogram, self._reference, self._change, self._columns, self._doubt
+        return AlertContext(place, alerts_yaml_sha256, *found)
 
     def find(self, verdict: Verdict) -> Findings:
         """What is known of the change behind a verdict."""
@@ -74,6 +76,11 @@ class LaneEvidence:
         fold = self._fold(verdict)
         compares = verdict.column is not None or _metric(verdict) == DRIFT
         return fold.reference.info if fold is not None and compares else None
+
+    def _doubt(self, alert: AlertState) -> str | None:
+        """Why an alert is unverified; None if it can be trusted, or if its lane has begun again since."""
+        fold = self._fold(alert.verdict)
+        return None if fold is None else fold.doubt(alert.rule.comparison)
 
     def _change(self, verdict: Verdict) -> Change | None:
         """The change in a lane, or that a detector has seen in outcomes; None of what does not violate any more."""

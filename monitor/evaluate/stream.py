@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from monitor.codec.counts import pack_counts, unpack_counts
-from monitor.config.inputs import asks_for_drift
-from monitor.config.metrics import METRICS
-from monitor.config.resolved import DetectorSpec, ModelRules
+from monitor.config.comparison import Comparison
+from monitor.config.metrics import DRIFT, METRICS
+from monitor.config.resolved import DetectorSpec, ModelRules, SolvedLane
 from monitor.contract import ModelContract, StreamContract
 from monitor.drift.change import Explanation
 from monitor.errors import FormatError
 from monitor.evaluate.detection import DetectorBank, Sighting
-from monitor.evaluate.lane_drift import LaneDrift, Sight, drift_of, sight_of
+from monitor.evaluate.doubt import doubt_of_lock
+from monitor.evaluate.lane_drift import Asked, LaneDrift, Sight, asked_of, drift_of, sight_of
 from monitor.evaluate.measure import Measure
 from monitor.evaluate.reference import Reference
 from monitor.evaluate.spread import ReferenceSpread
@@ -45,8 +46,8 @@ class StreamFold:
         self._windows: dict[str, _Window] = {}
         self._specs: tuple[DetectorSpec, ...] = ()
         self._seen: dict[Sighting, bool] = {}
-        self._asks_for_drift = False
-        self._season_ms = 0
+        self._asked: Asked | None = None
+        self._solved: SolvedLane | None = None
         self._drift: LaneDrift | None = None
         self._begun = False
         self._filled_to = 0
@@ -87,13 +88,14 @@ class StreamFold:
             going_on = bank.take_over(self._bank)
             self._bank = bank
             self._seen = {sighting: change for sighting, change in self._seen.items() if sighting in going_on}
-        drift = asks_for_drift(rules, self.stream.stream), rules.season_ms
-        if drift != (self._asks_for_drift, self._season_ms):
-            self._asks_for_drift, self._season_ms = drift
+        self._solved = rules.solved.get(self.stream.stream)
+        asked = asked_of(rules, self.stream.stream)
+        if asked != self._asked:
+            self._asked = asked
             self._drift = self._begin_drift()
 
     def _begin_drift(self) -> LaneDrift | None:
-        return drift_of(self.grid, self.reference, self._season_ms) if self._asks_for_drift else None
+        return None if self._asked is None else drift_of(self.grid, self.reference, self._asked)
 
     def add(self, pane_end: int, pane: MergedPane | None) -> list[Observation]:
         """One pane (None: empty in this stream); returns the observations of the windows that close.
@@ -232,11 +234,19 @@ class StreamFold:
 
     def sight(self) -> Sight | None:
         """How small a shift `drift` can see; None if no rule asks for it, or if nothing tells."""
-        return sight_of(self.grid, self.reference, self._season_ms) if self._asks_for_drift else None
+        return None if self._asked is None else sight_of(self.grid, self.reference, self._asked)
 
     def explain_drift(self) -> Explanation | None:
         """What has changed since when, by the rows so far; None if nothing tells."""
         return None if self._drift is None else self._drift.explain()
+
+    def doubt(self, comparison: Comparison) -> str | None:
+        """Why what a rule with this comparison finds here is unverified; None if it can be trusted."""
+        is_of_drift = comparison.metric == DRIFT
+        has_limits = self._solved is not None and self._solved.limits is not None
+        is_solved = has_limits if is_of_drift else comparison.rate is not None
+        doubt = self._drift.doubt() if is_of_drift and self._drift is not None else None
+        return doubt or (doubt_of_lock(self._solved, self.reference.digest) if is_solved else None)
 
     def histogram(self, column: str, window: str) -> Histogram | None:
         """The column's coarse bins in the last closed window of a specification."""

@@ -127,7 +127,7 @@ class Reloads:
             self.report.outcomes["refused by what runs" if running else "refused by its check"] += 1
             return
         for channel in self._channels.values():
-            channel.send(self._accepted.text.encode())
+            channel.send(self._accepted.message)
         rules = self._accepted.config.models[0].rules
         self.report.outcomes["the same text" if rules == self.accepted[-1] else "accepted"] += 1
         if rules != self.accepted[-1]:
@@ -168,7 +168,7 @@ class Reloads:
             if name in self._channels:
                 self._channels[name].close()
             self._channels[name], other = Channel.pair()
-            self._channels[name].send(self._accepted.text.encode())
+            self._channels[name].send(self._accepted.message)
             self._followed[name] = Followed(Channel(other), self._path, get_log("test"))
             self.service.config = self._followed[name].config
         self.service.turn(name)

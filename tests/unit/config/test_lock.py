@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.config import load, load_unlocked
+from monitor.config import ModelRules, load, load_unlocked
 from monitor.config.lock import (
     FORMAT,
     Achieved,
@@ -16,6 +18,7 @@ from monitor.config.lock import (
     LockedLane,
     LockedModel,
     LockedThreshold,
+    LockText,
     lock_text,
     rules_digest,
     sheet_of_lock,
@@ -50,7 +53,7 @@ models:
 
 
 def lock_of(text: str) -> Lock:
-    return sheet_of_lock(text, "alerts.lock.yaml")[0]
+    return sheet_of_lock(text, "alerts.lock.yaml").lock
 
 
 def test_a_lock_is_written_as_it_is_read() -> None:
@@ -185,8 +188,8 @@ def test_without_a_lock_budgets_and_calibrated_thresholds_are_refused() -> None:
     with pytest.raises(ConfigurationError) as refused:
         load(FILE, "f")
     assert str(refused.value).splitlines() == [
-        "f:7:5: a budget needs alerts.lock.yaml beside this file: `streamdrift calibrate` solves it",
-        "f:13:43: calibrated(...) needs alerts.lock.yaml beside this file: `streamdrift calibrate` solves it",
+        "f:7:5: a budget needs alerts.lock.yaml beside this file: run `streamdrift calibrate`",
+        "f:13:43: calibrated(...) needs alerts.lock.yaml beside this file: run `streamdrift calibrate`",
     ]
 
 
@@ -207,3 +210,106 @@ def test_a_rate_is_for_statistics_of_windows(expression: str, message: str) -> N
     with pytest.raises(ConfigurationError) as refused:
         load_unlocked(text, "f")
     assert message in str(refused.value)
+
+
+# ---------------------------------------------------------------------- a lock beside its alerts.yaml
+
+
+def locked(text: str = FILE) -> str:
+    """The lock that calibration would write for a file: z of Far 4.2 on features."""
+    lane = lock_of(TEXT).models["m"].lanes["features"]
+    rules = rules_digest(load_unlocked(text, "f").models[0])
+    return lock_text(Lock(format=FORMAT, models={"m": LockedModel(rules=rules, lanes={"features": lane})}))
+
+
+def refusals(text: str, lock: str) -> list[str]:
+    try:
+        load(text, "alerts.yaml", LockText(lock, "alerts.lock.yaml"))
+    except ConfigurationError as refused:
+        return str(refused).splitlines()
+    return []
+
+
+def test_a_lock_makes_numbers_of_what_it_was_solved_for() -> None:
+    """Thresholds in deviations, limits by lane, and the digest of both files; other rules stay as they are."""
+    text = locked()
+    config = load(FILE, "alerts.yaml", LockText(text, "alerts.lock.yaml"))
+    rules = config.models[0].rules
+    drift, far, other = rules.rules[:3]
+    assert (drift.comparison.threshold(None, None), other.comparison.threshold(None, None)) == (1.0, 0.25)
+    assert far.comparison.threshold(0.5, 0.1) == 0.5 + 4.2 * 0.1
+    assert far.comparison.threshold_source == 'calibrated("1 per week")'
+    assert rules.solved["features"].limits == (5.1, 4.4, 4.8)
+    assert config.alerts_yaml_sha256 == hashlib.sha256((FILE + text).encode()).hexdigest()
+    assert ModelRules.model_validate_json(rules.model_dump_json(by_alias=True)) == rules
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "message"),
+    [
+        ("  m:\n", "  mm:\n", "4:3", "there is no model 'mm'; did you mean 'm'?"),
+        ("    lanes:\n      features:", "    lanes:\n      predictions:", "6:5", "the lane 'features' is missing"),
+        ("          Far:", "          Farr:", "20:11", "there is no rule 'Farr'; did you mean 'Far'?"),
+        ("          Far:", "          Nearer:", "7:7", "the threshold of 'Far' is missing"),
+    ],
+)
+def test_a_lock_without_what_is_asked_for_is_refused(old: str, new: str, place: str, message: str) -> None:
+    """At the key that should have it, with a suggestion."""
+    text = locked()
+    assert old in text
+    (found,) = refusals(FILE, text.replace(old, new, 1))
+    assert found.startswith(f"alerts.lock.yaml:{place}: {message}"), found
+
+
+def test_a_lock_without_limits_or_without_the_model_is_refused() -> None:
+    """At the lane, and at the budget that asks for it."""
+    lane = lock_of(TEXT).models["m"].lanes["features"].model_copy(update={"drift": None})
+    model = LockedModel(rules=digest(FILE), lanes={"features": lane})
+    (found,) = refusals(FILE, lock_text(Lock(format=FORMAT, models={"m": model})))
+    limits = "the limits of 'drift' are missing, and the model has a budget"
+    assert found == f"alerts.lock.yaml:7:7: {limits}: run `streamdrift calibrate`"
+    needed = "needs the model 'm' in alerts.lock.yaml: run `streamdrift calibrate`"
+    assert refusals(FILE, lock_text(Lock(format=FORMAT, models={"other": model}))) == [
+        f"alerts.yaml:7:5: a budget {needed}",
+        f"alerts.yaml:13:43: calibrated(...) {needed}",
+    ]
+
+
+def test_a_lock_of_other_rules_is_refused() -> None:
+    """At its digest, and nothing else of it is looked at."""
+    changed = FILE.replace("1 per week", "1 per day")
+    message = "these were other rules of 'm' than alerts.yaml has now: run `streamdrift calibrate`"
+    assert refusals(changed, locked()) == [f"alerts.lock.yaml:5:12: {message}"]
+
+
+def test_models_that_ask_for_nothing_need_nothing() -> None:
+    """Of a lock for models that are gone or have no budget any more nothing is taken."""
+    plain = FILE.replace("    budget: {false_alarms: 1, per: 30d}\n", "").replace(
+        'wasserstein > calibrated("1 per week")', "ks > 0.2"
+    )
+    config = load(plain, "alerts.yaml", LockText(locked(), "alerts.lock.yaml"))
+    assert config.models[0].rules == load(plain, "alerts.yaml").models[0].rules
+
+
+def test_of_several_lanes_the_threshold_that_fires_most_seldom_counts() -> None:
+    """The largest z of a rule that fires above it, and the smallest of one that fires below."""
+    text = FILE.replace("features: {topic: f}", "features: {topic: f}, predictions: {topic: p}").replace(
+        "numerical: [x, y]", "numerical: [x, y], prediction: z"
+    )
+    lane = lock_of(TEXT).models["m"].lanes["features"]
+    for sign, expected in ((">", 4.2), ("<", 3.0)):
+        one = text.replace("wasserstein >", f"wasserstein {sign}")
+        other = lane.model_copy(update={"thresholds": {"Far": lane.thresholds["Far"].model_copy(update={"z": 3.0})}})
+        model = LockedModel(rules=digest(one), lanes={"features": lane, "predictions": other})
+        lock = LockText(lock_text(Lock(format=FORMAT, models={"m": model})), "alerts.lock.yaml")
+        far = load(one, "alerts.yaml", lock).models[0].rules.rules[1]
+        assert far.comparison.threshold(0.0, 1.0) == expected
+
+
+def test_a_budget_without_a_rule_and_two_thresholds_of_one_name_are_refused() -> None:
+    """Nothing could be solved for the one, and the lock could not tell the others apart."""
+    with pytest.raises(ConfigurationError, match="f:7:5: a budget is for rules on 'drift', and 'm' has none"):
+        load_unlocked(FILE.replace("drift > 1", "psi > 0.5"), "f")
+    twice = FILE.replace("{alert: Other, expr: psi > 0.25}", "{alert: Far, expr: 'ks > calibrated(\"1 per day\")'}")
+    with pytest.raises(ConfigurationError, match="a second calibrated rule 'Far'"):
+        load_unlocked(twice, "f")

@@ -13,7 +13,7 @@ from monitor.config.inputs import asks_for_drift
 from monitor.config.resolved import ModelRules
 from monitor.contract import ColumnSpec, ModelContract, StreamContract
 from monitor.errors import FormatError
-from monitor.evaluate.lane_drift import sight_of
+from monitor.evaluate.lane_drift import Asked, sight_of
 from monitor.evaluate.reference import Reference, build_reference, decode_reference, encode_reference
 from monitor.evaluate.state import StreamState
 from monitor.evaluate.stream import StreamFold
@@ -200,7 +200,7 @@ def test_a_season_that_is_named_reaches_the_core_as_rows_of_the_reference() -> N
     seasonal[:, 0] += 3 * np.sin(2 * np.pi * np.arange(300) / 30)
     grid = make_grid(rows_of(seasonal), FEATURES)
     reference = build_reference(grid, rows_of(seasonal), "sample")
-    named, unnamed = sight_of(grid, reference, tenth), sight_of(grid, reference)
+    named, unnamed = sight_of(grid, reference, Asked(tenth)), sight_of(grid, reference)
     assert named is not None
     assert unnamed is not None
     assert named.shifts[1000]["a"] < unnamed.shifts[1000]["a"]
