@@ -151,8 +151,8 @@ class FirstRows:
         if not span_ms or not self._held:
             return None if behind is None else Certain(behind)
         ends = end_of_span(self._earliest, span_ms, pane_ms)
-        if behind is not None and behind < ends:
-            return Certain(behind, span_ms=span_ms, grows_to=ends)
+        if behind is not None and behind <= ends:  # also in the last pane, for whose end a partition may wait
+            return Certain(behind, span_ms=span_ms, grows_to=ends).at(behind)
         is_over = all(frontier >= ends for frontier in sealed.values())
         return Certain(ends, before=ends, span_ms=span_ms) if is_over else None
 

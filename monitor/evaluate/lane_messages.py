@@ -27,12 +27,14 @@ def lane_message(step: Step, place: Place) -> Message:
         "panes_left_out": lane.left_out,
         "reference": reference_value(lane.reference),
     }
+    reached = ""
     if lane.event_time is not None:
         data["event_time"] = dict(zip(("reached", "wanted"), lane.event_time, strict=True))
+        reached = f"/{lane.event_time[0]}"
     event = CloudEvent(
         type="streamdrift.lane.v1",
         source=place.source,
-        id=f"{key}/{time_text(step.at)}/{lane.state}/{lane.rows}/{lane.contract}",
+        id=f"{key}/{time_text(step.at)}/{lane.state}/{lane.rows}/{lane.contract}{reached}",
         at=step.at,
         subject=f"{lane.model}/{lane.stream}",
         key=key,

@@ -205,17 +205,26 @@ def _drifts(lane: dict[str, str]) -> bool:
     return lane["stream"] == ("features" if "features" in STREAMS[lane["model"]] else "predictions")
 
 
+FEWEST_ROWS = 100
+"""Rows of a reference with which columns are compared: one of event time may have fewer."""
+
+
 def _begun_since(ended: Ended, since: str) -> set[str]:
-    """Models whose lane that drifts started again so late that it had no reference before the drift."""
+    """Models whose lane that drifts started again so late that it had no reference before the drift, or a small one."""
     newest: dict[str, tuple[str, str]] = {}
+    compared: dict[str, tuple[str, int]] = {}
     for _, event in ended.events:
         if event["type"] == "streamdrift.lane.v1" and _drifts(event["data"]):
             data = event["data"]
             if data["state"] != "judged":
                 newest[data["model"]] = max(newest.get(data["model"], ("", "")), (event["time"], data["state"]))
+            else:
+                rows = event["time"], data["reference"]["events"]
+                compared[data["model"]] = max(compared.get(data["model"], ("", 0)), rows)
+    small = {model for model, (_, rows) in compared.items() if rows < FEWEST_ROWS}
     if ended.schedule.service.changed_at < 0:
-        return set()
-    late = {model for model, (at, state) in newest.items() if at >= since or state == "waiting"}
+        return small
+    late = small | {model for model, (at, state) in newest.items() if at >= since or state == "waiting"}
     for record in all_of(ended.bus, TOPICS.name("decisions")):  # rules that a process took only then
         if record.timestamp >= START_MS + int(ended.schedule.drift_from * 1000):
             late.add((record.key or b"").split(b"/")[0].decode())

@@ -232,3 +232,32 @@ def test_grid_and_reference_are_made_once_in_steps_and_are_those_of_the_rows(see
     assert reference.digest == build_reference(expected, found, f"first {WANTED} events").digest
     known.want(WANTED // 2)
     assert at_once(known.make(FEATURES, certain))[1].events == WANTED // 2
+
+
+@pytest.mark.parametrize("last", [45, 59])
+def test_a_partition_that_waits_in_the_last_pane_of_a_span_is_not_waited_for(last: int) -> None:
+    """Its sample holds the n-th row, and it goes on only when there is a grid."""
+    tp, known = TopicPartition(TOPIC, 0), FirstRows(3)
+    for index, times in ((1, [12]), (last // PANE, [last - 1, last, last])):
+        opened = OpenPane(empty("m", FEATURES), tp, index, PANE, 8)
+        opened.add(rows(list(range(index * 10, index * 10 + len(times))), times), None)
+        known.add(opened.seal_raw(first_rows=2) if index > 1 else opened.seal_raw())
+    found = known.certain({tp: last // PANE * PANE}, PANE, 50)
+    assert found is not None
+    assert (found.behind, found.grows_to) == ((50, 60) if last == 45 else (60, None))
+
+
+def test_of_a_span_with_few_rows_only_those_within_it_count() -> None:
+    """They are certain once all partitions have passed its end."""
+    one, other, known = TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1), FirstRows(10)
+    for tp, index in ((one, 1), (one, 6), (other, 5), (other, 7)):
+        opened = OpenPane(empty("m", FEATURES), tp, index, PANE, 8)
+        opened.add(rows([index, index + 10], [index * PANE, index * PANE + 9]), None)
+        known.add(opened.seal_raw())
+    assert known.certain({one: 70, other: 50}, PANE, 50) is None
+    found = known.certain({one: 60, other: 60}, PANE, 50)
+    assert found is not None
+    assert (found.behind, found.grows_to) == (60, None)
+    reference = at_once(known.make(FEATURES, found))[1]
+    assert [(part.events, part.first_time, part.last_time) for part in reference.slices] == [(4, 10, 59)]
+    assert reference.origin == "first 50ms: 4 events"
