@@ -22,7 +22,7 @@ from monitor.drift.scores import ScoreTables
 from monitor.errors import FormatError
 from monitor.evaluate.gaps import LongestGap
 from monitor.events import Codes, Int64s, ReferenceInfo, Rows, StreamName
-from monitor.panes.grid import Grid, encode_rows, leave_one_out
+from monitor.panes.grid import Grid, encode_rows, leave_one_out, left_out_codes
 from monitor.panes.rows import take
 from monitor.panes.steps import Steps, at_once
 
@@ -141,7 +141,7 @@ def reference_in_steps(
         for start in range(0, len(index), at_a_time):
             codes, counted = encode_rows(grid, take(rows, index[start : start + at_a_time]))
             counts += counted
-            coded.append(codes)  # a quarter of what the rows themselves take
+            coded.append(left_out_codes(grid, codes))  # a quarter of what the rows themselves take
             yield
         grid.layout.normalise(counts)
         leave_one_out(grid, counts, counts)

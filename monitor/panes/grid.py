@@ -272,6 +272,14 @@ def leave_one_out(grid: Grid, counts: Int64s, own: Int64s) -> None:
         counts[part.stop - 1] += moved.sum()
 
 
+def left_out_codes(grid: Grid, codes: Codes) -> Codes:
+    """Codes (n, series) of rows that chose the grid, as `leave_one_out` counts them: what only knows itself is new."""
+    counted = codes.copy()
+    for column, category in zip(counted[:, len(grid.numeric) :].T, grid.categorical, strict=True):
+        column[(column >= category.firm) & (column < len(category.values))] = len(category.values)
+    return counted
+
+
 class _NumericValue(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     edges: str

@@ -21,7 +21,7 @@ from monitor.evaluate.gaps import LongestGap
 from monitor.evaluate.reference import MOST_SLICES, ROWS_PER_SLICE, Reference, ReferenceSlice, build_reference
 from monitor.events import Int64s, Rows, TopicPartition
 from monitor.panes import rows as rows_of
-from monitor.panes.grid import Grid, encode_rows, leave_one_out, make_grid
+from monitor.panes.grid import Grid, encode_rows, leave_one_out, left_out_codes, make_grid
 
 MOST_ROWS = 1 << 17
 """Rows of the sample at most."""
@@ -111,10 +111,8 @@ def _counted(parts: Parts, grid: Grid, sampled: Rows, seen: int, origin: str) ->
 def _moments(parts: Parts, grid: Grid, sampled: Rows, tables: ScoreTables) -> Moments:
     """Second moments of the sample, and sums over all rows, in blocks of time that each hold ten rows of the sample."""
     starts = range(0, len(sampled), CODED_AT_ONCE)
-    of_sample = (
-        encode_rows(grid, rows_of.take(sampled, np.arange(at, min(at + CODED_AT_ONCE, len(sampled)))))[0]
-        for at in starts
-    )
+    parts_of_sample = (np.arange(at, min(at + CODED_AT_ONCE, len(sampled))) for at in starts)
+    of_sample = (left_out_codes(grid, encode_rows(grid, rows_of.take(sampled, part))[0]) for part in parts_of_sample)
     moments = moments_of(tables, of_sample)
     blocks = BlocksOfTime(sampled.time, tables.width)
     for _, batch in parts():

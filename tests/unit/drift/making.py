@@ -11,7 +11,7 @@ from monitor.drift.core import Drift, Evidence
 from monitor.drift.moments import moments_of
 from monitor.drift.scores import ScoreTables
 from monitor.events import CellState, Codes, Float64s, Rows
-from monitor.panes.grid import encode_rows, leave_one_out, make_grid
+from monitor.panes.grid import encode_rows, leave_one_out, left_out_codes, make_grid
 
 
 def rows_of(numeric: Float64s, categories: list[list[str]]) -> Rows:
@@ -30,7 +30,8 @@ class Lane:
         columns = [ColumnSpec(f"x{j}", f"x{j}", "numerical") for j in range(reference.numeric.shape[1])]
         columns += [ColumnSpec(f"c{j}", f"c{j}", "categorical") for j in range(len(reference.categorical))]
         self.grid = make_grid(reference, StreamContract("features", "t", "event_time", tuple(columns)))
-        self.codes, self.counts = encode_rows(self.grid, reference)
+        codes, self.counts = encode_rows(self.grid, reference)
+        self.codes = left_out_codes(self.grid, codes)
         leave_one_out(self.grid, self.counts, self.counts)
         self.rows = len(reference)
         self.moments = moments_of(ScoreTables(self.grid, self.counts), [self.codes])

@@ -15,7 +15,7 @@ import pytest
 
 from monitor.drift.core import Drift, DriftState
 from monitor.errors import FormatError
-from monitor.events import Codes, Float64s, StreamName
+from monitor.events import Codes, Float64s, Rows, StreamName
 from tests.unit.drift.making import Lane, feed, normal, rows_of
 
 REFERENCE = 3000
@@ -267,3 +267,15 @@ def test_outcomes_are_not_compared_with_what_their_reference_can_not_know(stream
     explained = core.explain()
     assert explained is not None
     assert ("x2" in [named.column for named in explained.columns]) is is_found
+
+
+@pytest.mark.parametrize("values", [2000, 100_000])
+def test_columns_of_many_values_do_not_drift_by_themselves(values: int) -> None:
+    """Half of the rows that chose the grid, and hardly one of all others, know their own value."""
+    rng = np.random.default_rng(3)
+
+    def drawn(rows: int) -> Rows:
+        return rows_of(np.zeros((rows, 0)), [rng.integers(0, values, rows).astype(str).tolist() for _ in range(3)])
+
+    lane = Lane(drawn(2000))
+    assert delay(lane.core(), lane, lane.encode(drawn(3000))) is None

@@ -28,7 +28,7 @@ from monitor.evaluate.reference import build_reference, decode_reference, encode
 from monitor.evaluate.spread import ReferenceSpread
 from monitor.events import Rows, Series
 from monitor.panes.coarse import BINS, CoarseBins
-from monitor.panes.grid import MAX_CATEGORIES, CategoryBins, encode_rows, make_grid
+from monitor.panes.grid import MAX_CATEGORIES, CategoryBins, encode_rows, left_out_codes, make_grid
 from monitor.panes.numeric_bins import make_numeric_bins
 from monitor.panes.rows import take
 from monitor.stats.ranks import mid_ranks, surprisal_ranks
@@ -177,6 +177,19 @@ def test_a_reference_holds_the_moments_of_its_rows() -> None:
     expected = moments_of(tables, [CODES])
     assert REFERENCE.moments is not None
     assert pack_moments(REFERENCE.moments) == pack_moments(expected)
+
+
+def test_the_moments_of_a_reference_are_of_its_rows_as_it_counts_them() -> None:
+    """A value that only knows itself is new in both; else every later row would differ from them."""
+    ids = [str(n % 600) if state == 0 else "" for n, state in enumerate(REFERENCE_ROWS.categorical_states[:, 0])]
+    rows_of_ids = replace(REFERENCE_ROWS, categorical=(ids,))
+    grid = make_grid(rows_of_ids, FEATURES)
+    reference = build_reference(grid, rows_of_ids, "test")
+    codes = encode_rows(grid, rows_of_ids)[0]
+    expected = moments_of(ScoreTables(grid, reference.total), [left_out_codes(grid, codes)])
+    assert reference.moments is not None
+    assert pack_moments(reference.moments) == pack_moments(expected)
+    assert (left_out_codes(grid, codes) != codes).any()
 
 
 def test_the_moments_of_a_reference_do_not_depend_on_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from monitor.contract import ColumnSpec, StreamContract
 from monitor.errors import FormatError
 from monitor.events import CellState, Rows
-from monitor.panes.grid import FIRST_INVALID, INVALID_BASE, decode_grid, encode_grid, encode_rows, make_grid
+from monitor.panes.grid import (
+    FIRST_INVALID,
+    INVALID_BASE,
+    decode_grid,
+    encode_grid,
+    encode_rows,
+    leave_one_out,
+    left_out_codes,
+    make_grid,
+)
 from monitor.panes.rows import take
 
 finite = st.floats(min_value=-1e12, max_value=1e12, allow_nan=False)
@@ -97,3 +106,16 @@ def test_damaged_grids_are_refused() -> None:
     ):
         with pytest.raises(FormatError):
             decode_grid(value)
+
+
+def test_codes_of_what_is_left_out_are_counted_as_it_is() -> None:
+    """Of 2,000 rows of so many values that the dictionary holds only some of them."""
+    values = np.random.default_rng(2).integers(0, 3000, 2000).astype(str).tolist()
+    rows = rows_of([1.0] * 2000, [0.0] * 2000, values)
+    grid = make_grid(rows, CONTRACT)
+    codes, counts = encode_rows(grid, rows)
+    leave_one_out(grid, counts, counts)
+    part = grid.layout.bins[2]
+    assert 0 < counts[part][:-1].sum() < 1500
+    assert (grid.layout.count(left_out_codes(grid, codes))[part] == counts[part]).all()
+    assert (left_out_codes(grid, codes)[:, :2] == codes[:, :2]).all()
