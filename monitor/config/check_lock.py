@@ -56,7 +56,8 @@ def _needs(what: str, model: str, lock: Sheet | None) -> str:
 def _of_model(model: ModelConfig, held: LockedModel, sheet: Sheet) -> Iterator[Problem]:
     path: Path = ("models", model.contract.model)
     if held.rules != rules_digest(model):
-        message = f"these were other rules of {model.contract.model!r} than alerts.yaml has now: {CALIBRATE}"
+        other = f"other rules of {model.contract.model!r}, or another `reference`, than alerts.yaml has now"
+        message = f"this was solved for {other}: {CALIBRATE}"
         yield sheet.problem((*path, "rules"), message)
         return
     for lack in dict.fromkeys(_lacks(model, held)):

@@ -148,7 +148,7 @@ def lock_text(lock: Lock) -> str:
 
 
 def rules_digest(model: ModelConfig) -> str:
-    """Return the digest of what thresholds of a model depend on beside its references.
+    """Return the digest of what thresholds of a model depend on beside what its references hold.
 
     `model`: as alerts.yaml has it, without the numbers of a lock.
     """
@@ -159,6 +159,7 @@ def rules_digest(model: ModelConfig) -> str:
         "pane_ms": rules.pane_ms,
         "interval_ms": rules.interval_ms,
         "season_ms": rules.season_ms,
+        "reference": rules.reference.model_dump(exclude_none=True),
         "budget": None if rules.budget is None else str(rules.budget),
         "series": series,
         "rules": sorted(budgets, key=canonical_json),

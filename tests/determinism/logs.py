@@ -1,5 +1,6 @@
 """Random logs for the determinism suite: what a seed stands for, and running one through the engine.
 
+Every other log has a lock: limits of `drift` and a calibrated threshold that were solved for other references.
 A log has 1 to 4 partitions of each of two topics, rows out of order and late, a partition that is silent for a while
 with heartbeats over the gap, bad cells, a drift that comes and goes, and a grid from its own first rows.
 """
@@ -25,6 +26,7 @@ from monitor.events import RecordBatch, TopicPartition
 from monitor.ledger.entries import Activation, Heartbeat, PartitionSet, new_decision
 from monitor.replay import Replay, ReplayLog, in_order
 from monitor.runner.announce import rules_decision
+from tests.locks import load_locked
 
 START = 1_790_000_000_000
 LEDGER_PARTITIONS = 8
@@ -71,17 +73,15 @@ def random_log(seed: int) -> RandomLog:
     """The log that a seed stands for."""
     rng = random.Random(seed)
     lateness = rng.choice([2, 5, 9])
-    config = load(
-        CONFIG.format(
-            window=rng.choice(["{events: 200, every: 50}", "{events: 150}", "{time: 20s, every: 4s}", "{time: 12s}"]),
-            lateness=lateness,
-            interval=rng.choice([2, 4]),
-            points=rng.choice([16, 40, 2048]),
-            first=rng.choice([120, 250]),
-            hold=rng.choice([0, 4]),
-        ),
-        "alerts.yaml",
+    text = CONFIG.format(
+        window=rng.choice(["{events: 200, every: 50}", "{events: 150}", "{time: 20s, every: 4s}", "{time: 12s}"]),
+        lateness=lateness,
+        interval=rng.choice([2, 4]),
+        points=rng.choice([16, 40, 2048]),
+        first=rng.choice([120, 250]),
+        hold=rng.choice([0, 4]),
     )
+    config = load_locked(with_budget(text)) if seed % 2 else load(text, "alerts.yaml")
     records: dict[TopicPartition, list[bytes]] = {}
     heartbeats: list[Heartbeat] = []
     for topic in TOPICS:
@@ -90,6 +90,13 @@ def random_log(seed: int) -> RandomLog:
             records[tp], beats = _partition(tp, rng, lateness * 1000)
             heartbeats += beats
     return RandomLog(seed, config, records, heartbeats)
+
+
+def with_budget(text: str) -> str:
+    """The same file with a budget, and a rule whose threshold is calibrated."""
+    budget = "    budget: {false_alarms: 1, per: day}\n    reference:"
+    far = "rules:\n      - {alert: Far, expr: 'wasserstein > calibrated(\"1 per day\")', min_events: 50}\n"
+    return text.replace("    reference:", budget, 1).replace("rules:\n", far, 1)
 
 
 def slowed(log: RandomLog, times: int) -> RandomLog:

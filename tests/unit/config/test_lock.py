@@ -175,6 +175,8 @@ def digest(text: str) -> str:
         ("numerical: [x, y]", "numerical: [x, y, z]", False),
         ("numerical: [x, y]}", "numerical: [x, y]}\n    pane: 20s", False),
         ("numerical: [x, y]}", "numerical: [x, y]}\n    season: day", False),
+        ("numerical: [x, y]}", "numerical: [x, y]}\n    reference: {first: 700}", False),
+        ("numerical: [x, y]}", "numerical: [x, y]}\n    importance: {x: 1}", True),
         ("numerical: [x, y]}", "numerical: [x, y]}\n    window: {events: 700}", False),
     ],
 )
@@ -278,7 +280,8 @@ def test_a_lock_without_limits_or_without_the_model_is_refused() -> None:
 def test_a_lock_of_other_rules_is_refused() -> None:
     """At its digest, and nothing else of it is looked at."""
     changed = FILE.replace("1 per week", "1 per day")
-    message = "these were other rules of 'm' than alerts.yaml has now: run `streamdrift calibrate`"
+    other = "other rules of 'm', or another `reference`, than alerts.yaml has now"
+    message = f"this was solved for {other}: run `streamdrift calibrate`"
     assert refusals(changed, locked()) == [f"alerts.lock.yaml:5:12: {message}"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,9 +10,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from monitor.config.expression import parse
 from monitor.config.inputs import asks_for_drift
-from monitor.config.resolved import ModelRules
+from monitor.config.resolved import ModelRules, SolvedLane
 from monitor.contract import ColumnSpec, ModelContract, StreamContract
+from monitor.drift.core import SHIPPED
 from monitor.errors import FormatError
 from monitor.evaluate.lane_drift import Asked, sight_of
 from monitor.evaluate.reference import Reference, build_reference, decode_reference, encode_reference
@@ -215,3 +218,54 @@ def test_another_season_begins_from_nothing_and_the_same_goes_on() -> None:
     assert fold.explain_drift() is not None
     fold.use(DRIFT.model_copy(update={"season_ms": 86_400_000}), CONTRACT)
     assert fold.explain_drift() is None
+
+
+def solved(
+    limits: tuple[float, float, float] | None, reference: str = REFERENCE.digest, pieces: int = 100
+) -> ModelRules:
+    """The rule on drift with what a lock holds for the lane."""
+    lane = SolvedLane(reference=reference, pieces=pieces, limits=limits)
+    return DRIFT.model_copy(update={"solved": {"features": lane}})
+
+
+def test_limits_of_a_lock_take_the_place_of_those_that_are_shipped() -> None:
+    """Evidence is the same, and is divided by them; other limits begin from nothing."""
+    fold, strict, shipped = (
+        a_fold(),
+        a_fold(solved((10.8, 9.0, 9.8))),
+        a_fold(solved((SHIPPED.family, SHIPPED.column, SHIPPED.correlation))),
+    )
+    values, larger = values_of(fold, SHIFTED), values_of(strict, SHIFTED)
+    assert values_of(shipped, SHIFTED) == values
+    assert max(value or 0.0 for value in larger) < max(value or 0.0 for value in values)
+    fold.use(solved((5.0, 4.0, 4.0)), CONTRACT)
+    assert fold.explain_drift() is None
+
+
+def test_what_is_found_is_unverified_if_the_lock_does_not_fit() -> None:
+    """It says why: another reference, too few pieces; rules and lanes without numbers of a lock are as they were."""
+    drift, psi = (rules.rules[0].comparison for rules in (DRIFT, PSI))
+    far = parse('wasserstein > calibrated("1 per day")')
+    limits = (5.1, 4.4, 4.8)
+    assert [a_fold().doubt(one) for one in (drift, psi)] == [None, None]
+    assert [a_fold(solved(limits)).doubt(one) for one in (drift, psi, far)] == [None, None, None]
+    other = "alerts.lock.yaml was solved for another reference: run `streamdrift calibrate` again"
+    fold = a_fold(solved(limits, "sha256:0"))
+    assert [fold.doubt(one) for one in (drift, psi, far)] == [other, None, other]
+    fold = a_fold(solved(None, "sha256:0"))
+    assert [fold.doubt(one) for one in (drift, psi, far)] == [None, None, other]
+    few = "alerts.lock.yaml was solved on 7 independent pieces of a reference, fewer than 8"
+    assert a_fold(solved(limits, pieces=7)).doubt(far) == few
+    assert a_fold().doubt(far) == "alerts.lock.yaml was solved without this stream: run `streamdrift calibrate` again"
+
+
+def test_what_is_found_with_a_reference_of_few_pieces_is_unverified() -> None:
+    """A season that it holds thrice: it says how many rows would do, whether there is a lock or not."""
+    seasonal = normal(5, 3000) + np.sin(2 * np.pi * np.arange(3000) / 1000)[:, np.newaxis]
+    grid = make_grid(rows_of(seasonal), FEATURES)
+    reference = build_reference(grid, rows_of(seasonal), "sample")
+    fold = a_fold(reference=reference, grid=grid)
+    why = fold.doubt(DRIFT.rules[0].comparison)
+    assert why is not None
+    assert re.fullmatch(r"the reference holds [1-7] independent .* from 8 on: \d+ rows would do", why)
+    assert fold.doubt(PSI.rules[0].comparison) is None

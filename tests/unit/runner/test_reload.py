@@ -21,6 +21,7 @@ from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.entries import Activation
 from monitor.ledger.entry_codec import decode_agreement, kind_of
 from monitor.runner.topics import create_topics
+from tests.locks import load_locked
 from tests.unit.runner.test_end_to_end import INPUTS, START, TOPICS, FragileBus, Service, published, replayed
 
 PANE_MS = 2000
@@ -268,3 +269,21 @@ def decisions_in_the_ledger(traffic: Traffic) -> int:
     bus, tps = traffic.service.bus, [TopicPartition(TOPICS.name("ledger"), p) for p in range(TOPICS.partitions)]
     records = [record for tp in tps for batch in read_whole(bus, tp) for record in records_of(batch)]
     return sum(kind_of(record.headers) == "decision" for record in records)
+
+
+def test_another_lock_counts_as_other_rules_do() -> None:
+    """From the pane that is recorded, with the digest of both files; what was solved elsewhere is unverified."""
+    text = CONFIG.format(threshold=0, more="", first=150).replace("> 0'", '> calibrated("1 per day")\'')
+    high, low = load_locked(text, z=50.0), load_locked(text, z=-50.0)
+    with capture_logs():
+        traffic = Traffic(high)
+        traffic.step(30)
+        assert fired(traffic) == []
+        traffic.reload(low)
+        traffic.step(10)
+        live = published(traffic.service.bus)
+        assert sorted(live) == sorted((m.topic, m.key, m.value) for m in replayed(traffic.service))
+    (alert,) = [msgspec.json.decode(value)["data"] for topic, _, value in live if topic == "alerts"]
+    assert alert["config"]["alerts_yaml_sha256"] == low.alerts_yaml_sha256 != high.alerts_yaml_sha256
+    assert alert["evidence"]["unverified"].startswith("alerts.lock.yaml was solved for another reference")
+    assert fired(traffic)[0][1] == (activations(traffic)[1].at or 0) // PANE_MS
