@@ -183,6 +183,42 @@ def replay(  # noqa: PLR0913 - one argument a flag
 
 
 @app.command()
+def calibrate(  # noqa: PLR0913 - one argument a flag
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE]...",
+            help="Logs or tables that begin with the rows of the reference, or topic:NAME; without, its own file.",
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    bus: BusUrl = None,
+    stream: Annotated[StreamChoice | None, typer.Option(help="Only this stream of plain files.")] = None,
+    model: Annotated[str | None, typer.Option(help="This model only; the model of a plain table's rows.")] = None,
+    start: Annotated[str | None, typer.Option(help="Time of a plain table's first row, RFC 3339.")] = None,
+    step: Annotated[str, typer.Option(help="Time between rows of a plain table.")] = "1s",
+    csv: CsvText = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draws: another one shows how much they matter.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print, and write nothing.")] = False,
+) -> None:
+    """Solve the limits and thresholds that keep the budgets of alerts.yaml, and write them to alerts.lock.yaml."""
+    from monitor.cli import calibrate as command
+    from monitor.cli.replay import Options
+
+    options = Options(
+        sources=tuple(sources or ()),
+        config=config,
+        bus=bus,
+        stream=stream.value if stream else None,
+        model=model,
+        start=start,
+        step=step,
+        csv=csv,
+    )
+    command.calibrate(options, seed, dry_run)
+
+
+@app.command()
 def tail(
     topic: TailTopic,
     bus: BusUrl = None,

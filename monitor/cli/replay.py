@@ -28,6 +28,7 @@ from monitor.cli.shell import open_settings_bus_to_read, settings_of, writing
 from monitor.cli.sight import sight_text
 from monitor.cli.tail import STYLES, place_of_alert, printable
 from monitor.config.built_in import GROUP
+from monitor.config.resolved import Config
 from monitor.contract import ModelContract
 from monitor.errors import ConfigurationError
 from monitor.evaluate.alerts import Place
@@ -113,17 +114,23 @@ def replay(options: Options) -> Outcome:
     return Outcome(total.total(), len(firing), dead, len(waiting) + never)
 
 
-def log_of(recording: Recording, options: Options, settings: Settings, bus: Bus | None) -> ReplayLog:
-    """Return what the engine is given; prints on stderr what differs from the recording."""
-    if recording.control.contracts and options.config is None:
+def log_of(
+    recording: Recording, options: Options, settings: Settings, bus: Bus | None, config: Config | None = None
+) -> ReplayLog:
+    """Return what the engine is given; prints on stderr what differs from the recording.
+
+    `config`: instead of the file that the settings name.
+    """
+    if recording.control.contracts and options.config is None and config is None:
         (contracts, activations), whole = recorded(recording), list(recording.contracts)
         switches, topic_contracts = recording.control.switches, recording.control.topic_contracts
     else:
-        config = load_config(settings.config)
+        is_what_if = config is None
+        config = config or load_config(settings.config)
         contracts, activations = configured(recording, config, bus)
         switches, topic_contracts = (), ()
         whole = [m.contract for m in config.models if m.contract.model in {c.model for c in contracts}]
-        if recording.control.contracts:
+        if recording.control.contracts and is_what_if:
             typer.echo(f"what-if: the rules of {settings.config}, not those recorded in the log", err=True)
     if missing := left_out(recording, whole):
         typer.echo(f"not in the log, and left out: {', '.join(missing)}", err=True)

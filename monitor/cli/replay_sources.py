@@ -38,9 +38,17 @@ class FileFlags:
 
 
 def recording_of(
-    sources: Sequence[str], flags: FileFlags, settings: Settings, bus: Bus | None, unusable: Unusable
+    sources: Sequence[str],
+    flags: FileFlags,
+    settings: Settings,
+    bus: Bus | None,
+    unusable: Unusable,
+    config: Config | None = None,
 ) -> Recording:
-    """Return all sources as one log. `unusable`: is given what of tables can't be used."""
+    """Return all sources as one log. `unusable`: is given what of tables can't be used.
+
+    `config`: instead of the file that the settings name.
+    """
     recordings: list[Recording] = []
     files: dict[Path, Path] = {}
     for source in sources:

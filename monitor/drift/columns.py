@@ -11,12 +11,13 @@ scores, and an excess of rare cells by its root.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from monitor.drift.evidence import LEAST, ChiSquares, of_excess
-from monitor.events import CellState, Float64s, Int64s
+from monitor.events import CellState, Codes, Float64s, Int64s
 from monitor.panes.coarse import CoarseBins
 from monitor.panes.grid import CategoryBins, Grid
 
@@ -49,6 +50,7 @@ class ColumnCells:
 
     def __init__(self, grid: Grid, reference: Int64s) -> None:
         self.columns = len(grid.series)
+        self._layout = grid.layout
         parts = [_compared(grid, reference, j) for j in range(self.columns)]
         self._sizes = np.array([len(part) - len(RARE) for part in parts], dtype=np.int64)
         stops = np.cumsum(self._sizes + len(RARE))
@@ -82,6 +84,25 @@ class ColumnCells:
         if len(self._starts):
             cells[self._filled] = np.add.reduceat(counts.take(self._order), self._starts)
         return cells
+
+    def of_panes(self, codes: Codes, rows: int) -> Int64s:
+        """Cells of panes of `rows` rows each, (panes, width)."""
+        panes = len(codes) // rows
+        places = self._layout.places(codes[: panes * rows]).reshape(panes, -1)
+        first = np.arange(panes)[:, np.newaxis] * (self.width + 1)
+        number = panes * (self.width + 1)
+        cells = sum(np.bincount((table[places] + first).ravel(), minlength=number) for table in self._cells_of)
+        return np.asarray(cells).reshape(panes, -1)[:, :-1]
+
+    @cached_property
+    def _cells_of(self) -> Int64s:
+        """The cells that each place of the count vector belongs to, at most two, (2, places); `width` is none."""
+        tables = np.full((2, self._layout.width), self.width, dtype=np.int64)
+        stops = [*self._starts[1:].tolist(), len(self._order)]
+        for cell, start, stop in zip(self._filled.tolist(), self._starts.tolist(), stops, strict=True):
+            places = self._order[start:stop]
+            tables[(tables[0, places] < self.width).astype(np.int64), places] = cell
+        return tables
 
     def chi_squares(self, cells: Float64s, rows: Float64s, m: int, inflation: Float64s) -> ChiSquares:
         """The two-sample chi-square of the shares of each column in windows (windows, width).

@@ -25,7 +25,7 @@ from monitor.drift.change import Explanation, Pairs, Stretches, explain
 from monitor.drift.columns import TESTS_A_COLUMN, ColumnCells, ColumnEvidence
 from monitor.drift.correlation import LEVELS as CORRELATION_LEVELS
 from monitor.drift.correlation import Correlation
-from monitor.drift.evidence import LEAST, beside, of_chi_square
+from monitor.drift.evidence import LEAST, beside, of_chi_square, without
 from monitor.drift.family import Family
 from monitor.drift.moments import Moments, deviations, group_scores, group_slices
 from monitor.drift.null import Null
@@ -196,13 +196,41 @@ class Drift:
 
     def _evidence(self) -> Evidence:
         """Judge the windows that have moved, which are the shortest, and give the largest of all."""
-        looked = self._look_at(self._windows.moved())
+        found = *self.of_windows(self._windows.moved()), self.of_pair_windows(self._pair_windows.moved())
+        for newest, z in zip(self._newest, found, strict=True):
+            newest[: len(z)] = z
+        return Evidence(*np.maximum.reduce(self._newest, axis=1).tolist())
+
+    def of_windows(self, sums: Float64s) -> tuple[Float64s, Float64s]:
+        """The largest z over its limit, of families and of columns, in each window of these sums (windows, width)."""
+        looked = self._look_at(sums)
         shares, rare = looked.columns
         columns = np.concatenate([shares, rare.reshape(len(rare), -1), np.abs(looked.scores)], axis=1)
-        found = looked.families, columns, self._of_pairs(self._pair_windows.moved())
-        for newest, z, limit in zip(self._newest, found, self._limits, strict=True):
-            newest[: len(z)] = np.maximum.reduce(z, axis=1, initial=LEAST) / limit
-        return Evidence(*np.maximum.reduce(self._newest, axis=1).tolist())
+        families = np.maximum.reduce(looked.families, axis=1, initial=LEAST) / self._limits.family
+        return families, np.maximum.reduce(columns, axis=1, initial=LEAST) / self._limits.column
+
+    def of_pair_windows(self, sums: Float64s) -> Float64s:
+        """The same of pairs of columns."""
+        largest: Float64s = np.maximum.reduce(self._of_pairs(sums), axis=1, initial=LEAST)
+        return largest / self._limits.correlation
+
+    def panes_of(self, codes: Codes, rows: int, trace: int) -> tuple[Int64s, Int64s]:
+        """The sums of panes of `rows` rows each, of which the first `trace` are in the trace: of rows, and of pairs."""
+        panes = len(codes) // rows
+        scores = self._tables.of_codes(codes[: panes * rows]).reshape(panes, rows, -1)
+        n = np.full((panes, 1), rows)
+        of_rows = [n, scores.sum(axis=1).astype(np.int64), self._cells.of_panes(codes, rows)]
+        ranks = scores[:, :trace, : self._series]
+        of_pairs = [np.full((panes, 1), trace)]
+        of_pairs += [pairs.sums_of_panes(ranks).astype(np.int64) for pairs in self._pairs]
+        return np.concatenate(of_rows, axis=1), np.concatenate(of_pairs, axis=1)
+
+    def limits_at(self, evidence: Evidence) -> Limits:
+        """The limits by which these values would be 1."""
+        tests = len(self._families), self._series * TESTS_A_COLUMN, 2 * sum(map(len, self._pairs))
+        return Limits(
+            *(without(value * limit, n) for value, limit, n in zip(evidence, self._limits, tests, strict=True))
+        )
 
     def _look_at(self, sums: Float64s) -> _Looked:
         """Look at windows (windows, width) in all ways but pairs."""

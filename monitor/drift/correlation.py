@@ -54,6 +54,12 @@ class Correlation:
         products = sums_of_products(np.ascontiguousarray(scores[:, self._part]))
         return np.asarray(products.take(self._upper))
 
+    def sums_of_panes(self, scores: Scores) -> Scores:
+        """The same of panes of as many rows each, (panes, rows, series) to (panes, pairs)."""
+        own = np.ascontiguousarray(scores[:, :, self._part])
+        products = own.transpose(0, 2, 1) @ own  # whole numbers, exact in any order
+        return np.asarray(products.reshape(len(own), -1).take(self._upper, axis=1))
+
     def evidence(self, sums: Float64s, n: Float64s, m: int) -> Float64s:
         """|z| of windows (windows, pairs) of `n` rows of traces each, ascending; `m`: of the reference's moments."""
         z = np.full(sums.shape, LEAST)

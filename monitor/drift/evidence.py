@@ -14,6 +14,8 @@ from monitor.stats.exact import log
 
 LEAST = -8.0
 """What nothing is the evidence of."""
+LOWEST = 0.1
+"""The lowest limit of one test."""
 _LN_HALF_2PI = 0.2257913526447274
 """ln √(2π) - ln 2."""
 
@@ -76,6 +78,12 @@ def of_excess(hits: Float64s, others: Float64s, share: Float64s) -> Float64s:
 def beside(limit: float, tests: int) -> float:
     """The limit for each of a number of tests, of the same chance in sum: √(limit² + 2 ln tests), a little more."""
     return float(np.sqrt(limit * limit + 2.0 * float(log(np.array([float(max(tests, 1))]))[0])))
+
+
+def without(limit: float, tests: int) -> float:
+    """The limit of one test that gives each of a number of tests this limit; at least `LOWEST`."""
+    squared = limit * limit - 2.0 * float(log(np.array([float(max(tests, 1))]))[0])
+    return float(np.sqrt(max(squared, LOWEST * LOWEST)))
 
 
 def log_tail(z: Float64s) -> Float64s:

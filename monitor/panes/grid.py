@@ -173,9 +173,12 @@ class Layout:
 
     def count(self, codes: Codes) -> Int64s:
         """Flat vector of how often each code stands in `codes` (n, series); sums are left 0."""
+        return np.bincount(self.places(codes).ravel(), minlength=self.width)
+
+    def places(self, codes: Codes) -> Int64s:
+        """The place of each code (n, series) in the flat vector."""
         wide = codes.astype(np.int64)
-        places = np.where(wide < FIRST_INVALID, wide + self.starts, wide - INVALID_BASE + self.ends)
-        return np.bincount(places.ravel(), minlength=self.width)
+        return np.where(wide < FIRST_INVALID, wide + self.starts, wide - INVALID_BASE + self.ends)
 
 
 def encode_rows(grid: Grid, rows: Rows) -> tuple[Codes, Int64s]:

@@ -17,7 +17,7 @@ from monitor.contract import ModelContract, StreamContract, field_text, lane_con
 from monitor.errors import ConfigurationError
 from monitor.evaluate.labelled_reference import LabelledReference, encode_labelled
 from monitor.evaluate.reference import encode_reference
-from monitor.events import Rows, TopicPartition
+from monitor.events import Rows, StreamName, TopicPartition
 from monitor.ledger.entries import Decision, new_decision
 from monitor.panes import rows as rows_of
 from monitor.panes.grid import encode_grid
@@ -105,6 +105,17 @@ def references_of_file(
         why = "; ".join(seen.lines(shows_values=False))
         raise ConfigurationError(f"{path} has no rows that make a reference of {contract.model}{why and ': ' + why}")
     return pairs
+
+
+def rows_of_file(path: Path, contract: ModelContract, lane: StreamName, limit: int) -> Rows | None:
+    """Return the first rows of a stream in files, as they stand there; None if a file of ours holds counts alone."""
+    contents = [content_of(one) for one in paths_of(path)]
+    if _is_ours(contents):
+        return None
+    streams = tuple(msgspec.structs.replace(stream, keys=None) for stream in contract.streams)
+    files = _files(contents, msgspec.structs.replace(contract, streams=streams), Unusable(), FOUND)
+    own = [file for file in files if file.rows.stream.stream == lane]
+    return rows_of.concat([rows for _, rows in _rows_of_files(own, limit)])
 
 
 def labelled_of_file(
