@@ -5,7 +5,7 @@ The rules of this file:
 - A lane (a stream of a model) starts again if what its panes stand on has changed (its topic, columns, field of the
   event time, the model's pane), or the model's reference. Outcomes start again with their predictions, or if the field
   of the label or what makes an error has changed.
-- `drift` of a lane starts again if the model's season has changed, or its lane starts again.
+- `drift` of a lane starts again if the model's season or the lane's limits have changed, or its lane starts again.
 - A detector starts again if its class, its parameters or its input have changed, or its lane starts again.
 - An alert is named by its group, name, labels and metric: with another threshold, window, `for` or `under` it is kept:
   if it fires and nothing is above it any more, it is published then. What no rule selects any more is resolved.
@@ -22,6 +22,7 @@ from monitor.config.inputs import InputRefused, ResolvedInput, asks_for_drift, l
 from monitor.config.metrics import METRICS, SILENCE
 from monitor.config.resolved import Config, DetectorSpec, ModelRules, Rule
 from monitor.contract import ModelContract, lane_contract
+from monitor.events import StreamName
 
 Fate = Literal["kept", "starts again", "new", "ends", "resolved"]
 Kind = Literal["model", "lane", "drift", "detector", "alert"]
@@ -111,12 +112,20 @@ def _drift(old: Running, new: Running | None, lanes: Mapping[str, Fate]) -> Iter
             yield Difference(name, "drift", stream, "starts again", "its lane starts again")
         elif old.rules.season_ms != new.rules.season_ms:
             yield Difference(name, "drift", stream, "starts again", "season")
+        elif _limits(old, stream) != _limits(new, stream):
+            yield Difference(name, "drift", stream, "starts again", "limits")
         else:
             yield Difference(name, "drift", stream, "kept")
     yield from (Difference(name, "drift", stream, "new") for stream in after if stream not in before)
 
 
-def _drifting(side: Running) -> list[str]:
+def _limits(side: Running, stream: StreamName) -> tuple[float, float, float] | None:
+    """Return the limits of a lane that a lock holds; None if they are those that are shipped."""
+    solved = side.rules.solved.get(stream)
+    return None if solved is None else solved.limits
+
+
+def _drifting(side: Running) -> list[StreamName]:
     """Return the streams that have a rule on `drift`."""
     return [one.stream for one in lanes_of(side.contract) if asks_for_drift(side.rules, one.stream)]
 

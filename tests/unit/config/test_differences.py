@@ -15,6 +15,7 @@ from monitor.errors import ConfigurationError
 from monitor.ledger.entries import Activation
 from monitor.ledger.entry_codec import encode_entry
 from monitor.runner.announce import rules_decision
+from tests.locks import load_locked
 
 FILE = """\
 version: 1
@@ -302,3 +303,13 @@ def test_another_average_is_another_alert() -> None:
         found(LABELLED.replace("recall <", '\'recall{average="weighted"} <').replace("0.7}", "0.7'}"), old=LABELLED),
     )
     assert listed == {"alert g/Worse!": ("resolved", "no longer selected: macro")}
+
+
+def test_drift_starts_again_with_other_limits() -> None:
+    """A budget brings those of its lock; another lock with the same ones changes nothing."""
+    text = SEASONAL.replace("task: regression\n    streams", "task: regression\n    budget: {per: day}\n    streams", 1)
+    one, other = load_locked(text), load_locked(text, limits=(6.0, 5.0, 5.0))
+    running = [Running(model.rules, model.contract) for model in one.models]
+    listed = {f"{d.kind} {d.name}": (d.fate, d.why) for d in differences(running, other) if d.fate != "kept"}
+    assert listed == {"drift features": ("starts again", "limits")}
+    assert all(d.fate == "kept" for d in differences(running, load_locked(text, z=9.0)))
