@@ -30,6 +30,8 @@ from tests.locks import load_locked
 
 START = 1_790_000_000_000
 LEDGER_PARTITIONS = 8
+SPAN_S = 26
+"""Length of the reference of each third log; that of the others is a number of rows."""
 TOPICS = ("ml.features", "ml.predictions")
 
 CONFIG = """
@@ -41,7 +43,7 @@ models:
     task: classification_binary
     streams: {{features: {{topic: ml.features}}, predictions: {{topic: ml.predictions}}}}
     columns: {{prediction: y_pred, probability: y_pred_proba, numerical: [a, b], categorical: [c]}}
-    reference: {{first: {first}}}
+    reference: {{first: {first}}}{grid_rows}
 detectors:
   adwin: {{class: ADWIN, params: {{delta: 0.002}}, input: a}}
   shift: {{class: PageHinkley, params: {{min_instances: 30, delta: 0.005, threshold: 15.0}}, input: probability}}
@@ -78,8 +80,9 @@ def random_log(seed: int) -> RandomLog:
         lateness=lateness,
         interval=rng.choice([2, 4]),
         points=rng.choice([16, 40, 2048]),
-        first=rng.choice([120, 250]),
+        first=f"{SPAN_S}s" if seed % 3 == 2 else rng.choice([120, 250]),
         hold=rng.choice([0, 4]),
+        grid_rows="\n    grid_rows: 60" if seed % 3 == 2 else "",
     )
     config = load_locked(with_budget(text)) if seed % 2 else load(text, "alerts.yaml")
     records: dict[TopicPartition, list[bytes]] = {}
@@ -106,7 +109,13 @@ def slowed(log: RandomLog, times: int) -> RandomLog:
     for alert, under in (("Psi", "Lasting"), ("Change", "Psi")):
         text = text.replace(f"alert: {alert},", f"alert: {alert}, under: {under},")
     text = text.format(
-        window="{events: 200, every: 50}", lateness=9 * times, interval=4 * times, points=40, first=120, hold=4 * times
+        window="{events: 200, every: 50}",
+        lateness=9 * times,
+        interval=4 * times,
+        points=40,
+        first=120,
+        hold=4 * times,
+        grid_rows="",
     )
     records = {tp: [_slowed(value, times) for value in values] for tp, values in log.records.items()}
     beats = [replace(beat, watermark=START + ((beat.watermark or START) - START) * times) for beat in log.heartbeats]

@@ -42,7 +42,12 @@ def fed(log: RandomLog, topic: str, column: str, grid: Grid, reference: Referenc
 
 
 def _pane_of_the_reference(panes: dict[int, dict[int, list[Row]]], contract: ModelContract) -> int:
-    """The pane of the n-th row in canonical order: what made the reference is not judged, nor the rest of that pane."""
+    """The pane of the n-th row in canonical order: what made the reference is not judged, nor the rest of that pane.
+
+    If it is of event time, the last pane of that.
+    """
+    if contract.reference_ms:
+        return min(panes) + -(-contract.reference_ms // contract.pane_ms) - 1
     rows = sorted((row[0], p, row[1]) for parts in panes.values() for p, some in parts.items() for row in some)
     return rows[contract.raw_rows - 1][0] // contract.pane_ms
 
