@@ -27,6 +27,8 @@ _SHRINK = 0.05
 _MOST_KURTOSIS = 8.0
 _ROWS_A_SCORE = 3
 """Rows of the reference for each score, at least; else spreads are left out, and then all."""
+_FEWEST_ROWS = 20.0
+"""Rows of a window, at least: of real columns, one row may be so far out that it decides ten of them alone."""
 _FEWEST_BLOCKS = 30
 _MOST_LENGTHS = 1000
 """Lengths of windows whose law is remembered."""
@@ -73,7 +75,8 @@ class Family:
         laws = np.array([self._law(int(n), m) for n in rows[:, 0].tolist()])
         mean, variance = laws[:, 0], laws[:, 1]
         degrees = 2.0 * mean * mean / variance
-        return ChiSquares((squares * degrees / mean)[:, np.newaxis], degrees[:, np.newaxis])
+        judged = np.where(rows >= _FEWEST_ROWS, degrees[:, np.newaxis], 0.0)
+        return ChiSquares((squares * degrees / mean)[:, np.newaxis], judged)
 
     def squares(self, sums: Float64s, rows: Float64s, m: int) -> Float64s:
         """T² of windows, (windows,)."""

@@ -215,8 +215,8 @@ class SlowCore:
         """Ranks of all series, then how far they spread."""
         return [column.score(code, kind) for kind in (0, 1) for column, code in zip(self.columns, row, strict=True)]
 
-    def _usable_pairs(self, group: range) -> Iterator[tuple[int, int, Fraction, Fraction, float]]:
-        """Places of both columns, mean and variance of their product, and the rows that it takes."""
+    def _usable_pairs(self, group: range) -> Iterator[tuple[int, int, Fraction, Fraction, float, float]]:
+        """Places of both columns, mean and variance of their product, the rows that it takes, and its skewness."""
         square = {i: sum(row[i] ** 2 for row in self.reference) for i in group}
         heavy = {i: sum(row[i] ** 4 for row in self.reference) * self.m / max(square[i], 1) ** 2 for i in group}
         for i in group:
@@ -225,7 +225,10 @@ class SlowCore:
                 mean = Fraction(sum(products), self.m)
                 variance = Fraction(sum(product * product for product in products), self.m) - mean * mean
                 if variance > 1:
-                    yield i, j, mean, variance, 12 * heavy[i] * heavy[j]
+                    apart = float(heavy[i] * heavy[j])
+                    less = float(square[i] * square[j] / (self.m * self.m * variance))
+                    fourth = min(apart * less**2, float((512 * 512 + abs(mean)) ** 2 / variance))
+                    yield i, j, mean, variance, 12 * apart, sqrt(max(fourth - apart, 0.0))
 
     def add(self, rows: list[Row], trace: list[Row]) -> Found | None:
         """Take a pane; None if no block ends with it."""
@@ -281,11 +284,12 @@ class SlowCore:
     def _of_pairs(self, window: Sums) -> Iterator[float]:
         n, m = window.traced, self.m
         factors = self.inflation.beside(n, m) if n else []
-        for (i, j, mean, variance, fewest), sum_ in zip(self.pairs, window.products, strict=True):
+        for (i, j, mean, variance, fewest, skewness), sum_ in zip(self.pairs, window.products, strict=True):
             if min(n, self.m) < fewest:
                 continue
             inflation = sqrt(factors[i] * factors[j])
-            yield abs(float(sum_ - n * mean)) / sqrt(float(variance * (n + Fraction(n * n, m))) * inflation)
+            z = abs(float(sum_ - n * mean)) / sqrt(float(variance * (n + Fraction(n * n, m))) * inflation)
+            yield z / sqrt(1 + z * skewness / 3 / sqrt(n))
 
 
 def of_shares(window: list[int], reference: list[int], n: int, m: int, inflation: float) -> float:
@@ -341,9 +345,9 @@ class SlowFamily:
         return max(0.0, 10 * (float(squares.var()) - self._law(inflation.alone(10))[1]))
 
     def z(self, window: Sums, factors: list[float]) -> float:
-        if not self._places:
-            return LEAST
         n, m = window.rows, self._core.m
+        if not self._places or n < 20:
+            return LEAST
         mean, variance = self._law(factors)
         unseen = m / (m - len(self._places))
         mean, variance = mean * unseen, variance * unseen**3 + self._excess / n

@@ -114,6 +114,13 @@ def test_rows_of_the_same_distribution_raise_nothing() -> None:
         assert delay(lane.core(), lane, lane.encode(rows_of(*rows(20_000)))) is None
 
 
+def test_ten_rows_are_no_evidence_of_all_columns_together() -> None:
+    """One of them may be so far out that it decides; twenty rows that have shifted by a deviation are clear."""
+    lane = Lane(rows_of(normal(1, REFERENCE, 25), []))
+    found = list(feed(lane.core(), lane, lane.encode(rows_of(normal(7, 20, 25) + 1.0, []))))
+    assert [evidence is not None and evidence.family > 1 for evidence in found] == [False, True]
+
+
 def test_categories_that_are_all_as_frequent_raise_nothing() -> None:
     """Chance makes some of them frequent in the reference, and no others have them as often."""
     rng = random.Random(1)
