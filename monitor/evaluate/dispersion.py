@@ -34,6 +34,17 @@ class Dispersion:
             self._known[kind, number] = self._factors(kind, self._stretches(number))
         return self._known[kind, number]
 
+    def overlapping(self, events: int) -> tuple[Int64s, float]:
+        """Count vectors of stretches of about that many rows, one from each slice on, (stretches, width); their rows.
+
+        They begin at all times of a season that slices can tell apart, as windows do.
+        """
+        slices, rows = self._measure.reference.by_slice, self._measure.reference.events
+        most = max(1, len(slices) // LEAST_STRETCHES)
+        taken = min(max(1, round(events * len(slices) / rows)), most)
+        sums = np.cumsum(np.concatenate([np.zeros_like(slices[:1]), slices]), axis=0)
+        return sums[taken:] - sums[:-taken], rows * taken / len(slices)
+
     def _stretches(self, number: int) -> Int64s:
         """The slices' count vectors, merged to that many stretches, (stretches, width)."""
         slices = self._measure.reference.by_slice

@@ -8,8 +8,10 @@ This is what `reference_mean` and `reference_std` in a rule mean. The rules of t
   deviation are interpolated in 1/n. A standing size is drawn once for a column, and only if a rule asks for it.
 - A side of more than 8,192 rows is made from as many draws (`draws.of_rows`). Results can't be scaled instead: bins
   that are empty or nearly so give PSI a mean that goes by the logarithm of m / n, and not by 1/n + 1/m.
-- n and m are divided by the overdispersion of the reference (`evaluate.dispersion`). Both by the same number, so that
-  scales the result by it, or by the root of it.
+- Where the reference is overdispersed (`evaluate.dispersion`), by a season or by rows that depend on each other, drawn
+  rows say too little. Then it is measured what stretches of the reference, as long as the window, differ from all of
+  it. They are few, so mean and deviation are taken larger by their own errors: one that is too small would alarm for as
+  long as the reference stands. Metrics of the window alone have their deviation times the root of the overdispersion.
 - A reference of categories varies more than its rows say, because each was counted as if it had not chosen the grid;
   divergences are scaled by that factor (`CoarseBins.excess`) on the reference's side.
 - `mean` and the rates need no draws: their deviations are sigma / sqrt(n), and that of a binomial share. A rate has the
@@ -22,7 +24,6 @@ This is what `reference_mean` and `reference_std` in a rule mean. The rules of t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,7 +36,7 @@ from monitor.evaluate.dispersion import Dispersion
 from monitor.evaluate.drawing import Spread, draw
 from monitor.evaluate.measure import RATES, Measure
 from monitor.events import Float64s
-from monitor.stats.exact import significant
+from monitor.stats.exact import significant, total
 from monitor.stats.shares import ratio
 
 
@@ -118,11 +119,31 @@ class ReferenceSpread:
         share = 0.0 if low.size == high.size else (1 / events - 1 / high.size) / (1 / low.size - 1 / high.size)
         mean, deviation = (b + share * (a - b) for a, b in ((low.mean, high.mean), (low.deviation, high.deviation)))
         factor = self._dispersion.of(law.kind, events)
+        if law.own:
+            return mean, deviation * np.sqrt(factor)
         if law.kind == "shares":
             own = (1 / events + self._measure.excess / self._rows) / (1 / events + 1 / self._rows)
-            return _of_shares(mean, deviation, own, factor, law.squared)
-        scale = factor if law.squared else np.sqrt(factor)
-        return mean if law.own else mean * scale, deviation * scale
+            scale = own if law.squared else np.sqrt(own)
+            mean, deviation = mean * scale, deviation * scale
+        if not (factor > 1.0).any():
+            return mean, deviation
+        measured = self._measured(metric, events)
+        is_dependent = factor > 1.0
+        return (
+            np.where(is_dependent, np.fmax(mean, measured[0]), mean),
+            np.where(is_dependent, np.fmax(deviation, measured[1]), deviation),
+        )
+
+    def _measured(self, metric: str, events: int) -> Spread:
+        """Upper ends of what the stretches of the reference measure beside all of it, in windows of `events` rows.
+
+        A stretch is a part of the reference, so they differ less than a window from one that it is no part of.
+        """
+        overlapping, length = self._dispersion.overlapping(events)
+        scores = self._measure.scores(overlapping)[metric].T
+        own = (1 / events + 1 / self._rows) / (1 / length - 1 / self._rows)
+        apart = self._rows / length
+        return _upper_ends(scores * (own if _LAWS[metric].squared else own**0.5), apart)
 
     def _standing(self, metric: str, size: int, series: Sequence[int]) -> _Drawn:
         """What was drawn at that size; the series are drawn if they have not been."""
@@ -164,21 +185,17 @@ class ReferenceSpread:
         return np.where(self._measure.misses(np.full(len(share), events)), usual, np.nan), np.zeros(len(share))
 
 
-_SHARE_OF_ONE = (math.sqrt(2.0), math.sqrt(math.pi / 2.0 - 1.0))
-"""Deviation over mean of a chi-square of one degree of freedom, and of its root."""
-
-
-def _of_shares(mean: Float64s, deviation: Float64s, own: Float64s, factor: Float64s, squared: bool) -> Spread:
-    """Mean and deviation of a divergence that grows by `own` for the grid's sake, and by `factor` as rows depend.
-
-    What dependence adds is taken as of one degree of freedom: such windows wander in one direction, so their values
-    have a longer tail than those of independent rows, in which every bin varies for itself.
+def _upper_ends(scores: Float64s, apart: float) -> Spread:
+    """Mean and deviation of scores (series, stretches), each and its own error more. `apart`: stretches that would not
+    overlap.
     """
-    if squared:
-        added = _SHARE_OF_ONE[0] * mean * (factor - 1.0)
-        return mean * own * factor, np.sqrt(deviation * deviation + added * added) * own
-    added = _SHARE_OF_ONE[1] * mean * np.sqrt(factor - 1.0)
-    return mean * np.sqrt(own * factor), np.sqrt((deviation * deviation + added * added) * own)
+    defined = ~np.isnan(scores)
+    number = defined.sum(axis=-1)
+    mean = ratio(total(np.where(defined, scores, 0.0)), number)
+    gap = np.where(defined, scores - mean[:, np.newaxis], 0.0)
+    degrees = number * (1.0 - 1.0 / apart)
+    variance = ratio(total(gap * gap), degrees)
+    return mean + np.sqrt(variance / apart), np.sqrt(variance * (1.0 + np.sqrt(2.0 / (apart - 1.0))))
 
 
 @dataclass(slots=True)
