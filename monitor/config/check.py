@@ -138,7 +138,8 @@ def _settings(name: str, file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
 def _grid_rows(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
     """Yield a problem if `grid_rows` is set and the reference names its own number of rows."""
     message = "`reference: {first: n}` says how many rows the grid is made from; leave out grid_rows"
-    own = {name for name, model in file.models.items() if isinstance(model.reference.first, int)}
+    known = (name for name in file.models if "reference" not in sheet.lost(("models", name)))
+    own = {name for name in known if isinstance(file.models[name].reference.first, int)}
     if file.defaults.grid_rows is not None and own and own == file.models.keys():
         yield sheet.key_problem(("defaults", "grid_rows"), message)
     for name in own:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from monitor.config import Config, ModelRules, load
 from monitor.config.resolved import WindowSpec
-from monitor.contract import ColumnSpec, StreamContract
+from monitor.contract import ColumnSpec, StreamContract, lane_contract
 from monitor.errors import ConfigurationError, Problem
 
 SHIPPED = Path(__file__).parents[3] / "alerts.yaml"
@@ -95,6 +95,20 @@ def test_defaults_are_filled_in() -> None:
     assert (model.start, model.rules.interval_ms) == ("earliest", 10_000)
     assert model.rules.window == WindowSpec(events=5000, every=500)
     assert model.rules.reference.first == 5000
+
+
+def test_a_reference_may_be_of_event_time() -> None:
+    """Then its bins are made from `grid_rows` rows, and lanes are others than with another time."""
+    lanes = set()
+    for span in ("14d", "7d"):
+        text = SMALLEST.replace(
+            "{task: regression,", f"{{task: regression, reference: {{first: {span}}}, grid_rows: 60,"
+        )
+        model = load(text, "f").models[1]
+        assert model.rules.reference.first is None
+        assert (model.contract.raw_rows, model.contract.reference_ms) == (60, model.rules.reference.first_ms)
+        lanes.add(lane_contract(model.contract, model.contract.streams[0]))
+    assert len(lanes) == 2
 
 
 @pytest.mark.parametrize(("pane", "interval_ms"), [("2s", 10_000), ("4s", 12_000), ("10s", 10_000), ("15s", 15_000)])
