@@ -1,0 +1,55 @@
+"""Alarms are counted as alerts live."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.calibration.alarms import Judged, Waits, peaks
+from monitor.config.expression import parse
+from monitor.config.resolved import Rule, WindowSpec
+from monitor.evaluate.lifecycle import AlertState, advance
+from monitor.events import Verdict
+
+
+def a_rule(for_ms: int, keep_firing_for_ms: int) -> Rule:
+    return Rule(
+        group="g",
+        alert="A",
+        comparison=parse("drift > 1"),
+        window=WindowSpec(events=500),
+        for_ms=for_ms,
+        keep_firing_for_ms=keep_firing_for_ms,
+        min_events=0,
+        labels={},
+        annotations={},
+    )
+
+
+def begins(judged: Judged, level: float, rule: Rule) -> int:
+    """How often the alert of one series begins to fire, by its life."""
+    alert: AlertState | None = None
+    for at, value in zip(judged.time.tolist(), judged.value.tolist(), strict=True):
+        verdict = Verdict((), "features", None, value, ">", level, "calibrated", None, value > level, None)
+        alert, _ = advance(alert, at, rule, verdict)
+    return 0 if alert is None else alert.episode
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.booleans()), max_size=60),
+    st.sampled_from([0, 10, 30]),
+    st.sampled_from([0, 10, 20, 50]),
+)
+def test_an_alarm_begins_when_an_alert_does(steps: list[tuple[int, bool]], for_ms: int, keep_ms: int) -> None:
+    """Compared with the table of an alert's life, whatever `for`, `keep_firing_for` and the gaps between judgements."""
+    time = np.cumsum([10 * step for step, _ in steps], dtype=np.int64)
+    value = np.array([2.0 if violated else 0.0 for _, violated in steps])
+    judged, rule = Judged(time, value), a_rule(for_ms=for_ms, keep_firing_for_ms=keep_ms)
+    assert len(peaks(judged, 1.0, Waits(for_ms, keep_ms))) == begins(judged, 1.0, rule)
+
+
+def test_a_peak_is_the_largest_value_of_an_alarm() -> None:
+    judged = Judged(np.arange(6) * 10, np.array([2.0, 3.0, 0.0, 4.0, 0.0, 5.0]))
+    assert peaks(judged, 1.0, Waits(0, 0)) == [3.0, 4.0, 5.0]
+    assert peaks(judged, 1.0, Waits(0, 30)) == [5.0]
