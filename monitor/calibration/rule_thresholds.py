@@ -26,6 +26,8 @@ from monitor.panes.merging import MergedPane
 
 POWER = 1
 """Divergences are sums of squares, so the logarithm of the rate of their z is nearly a line in z."""
+WITHOUT = 6.0
+"""z of a rule whose series hardly ever leave their mean: at 0 the first that does would be an alarm."""
 _ABOVE = (">", ">=")
 
 Series = tuple[int, tuple[tuple[str, str], ...]]
@@ -110,7 +112,7 @@ class RuleStreams:
         for number, (rule, rows) in enumerate(zip(self.rules.rules, rows_an_alarm, strict=True)):
             own = [judged for stream in streams for (n, _), judged in stream.items() if n == number]
             found = solve(own, waits_of(rule), len(streams) * self.rows / rows, POWER)
-            level = 0.0 if found is None else found.level
+            level = WITHOUT if found is None else found.level
             sign = 1.0 if rule.comparison.op in _ABOVE else -1.0
             solved.append(SolvedRule(sign * level, found is None or found.is_extrapolated))
         return solved
