@@ -14,9 +14,11 @@ from structlog.testing import capture_logs
 from monitor.bus.reading import read_whole
 from monitor.codec.canonical import time_text
 from monitor.config import load
+from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.messages import Message
 from monitor.events import TopicPartition
 from monitor.replay import Replay
+from monitor.runner.numbers import lane_numbers
 from monitor.sources.control import control_records, decode_control
 from tests.replaying import replay_log
 from tests.unit.runner.test_end_to_end import INPUTS, PLACE, START, TOPICS, FragileBus, published
@@ -89,3 +91,15 @@ def test_a_reference_goes_on_growing_behind_restarts(name: str, snapshot_panes: 
     with capture_logs():
         restarted = serve(1, snapshot_panes, every, load(TEXTS[name], "alerts.yaml"))
     assert published(restarted) == published(undisturbed(name))
+
+
+def test_metrics_say_how_much_of_the_event_time_has_come() -> None:
+    """A lane that waits for rows has the number that it needs instead."""
+    place = ("m", "", "features", "c", "waiting", 120, 40, None, 0)
+    in_time, in_rows = (LaneStanding(*place, *spans) for spans in ((3_600_000, 86_400_000), (0, 0)))  # type: ignore[arg-type]
+    of_time, of_rows = ({s.name: s.value for s in lane_numbers([lane])} for lane in (in_time, in_rows))
+    assert of_time["streamdrift_lane_reference_seconds"] == 3600
+    assert of_time["streamdrift_lane_reference_seconds_wanted"] == 86_400
+    assert "streamdrift_lane_reference_rows_wanted" not in of_time
+    assert of_rows["streamdrift_lane_reference_rows_wanted"] == 40
+    assert "streamdrift_lane_reference_seconds" not in of_rows
