@@ -183,9 +183,9 @@ class Drift:
         self._open[self._score_part] += self._tables.sums(counts)
         self._open[self._cell_part] += self._cells.of(counts)
         if len(codes):
-            ranks = self._tables.ranks(codes)
+            sums = (pairs.sums(self._tables.ranks(codes, pairs.part)) for pairs in self._pairs)
             self._open[split] += len(codes)
-            self._open[split + 1 :] += np.concatenate([_NO_SUMS, *(pairs.sums(ranks) for pairs in self._pairs)])
+            self._open[split + 1 :] += np.concatenate([_NO_SUMS, *sums])
         if self._open[0] < BLOCK_ROWS:
             return None
         self._windows.add(self._open_start, self._open[:split])

@@ -31,7 +31,7 @@ LEVELS = 4
 class Correlation:
     """The pairs of one group of series.
 
-    `first`, `second`: the places of their columns among all series; `mean`: of their products.
+    `part`: its series; `first`, `second`: the places of their columns among all series; `mean`: of their products.
     """
 
     def __init__(self, moments: GroupMoments, rows: int, part: slice, null: Null) -> None:
@@ -51,7 +51,7 @@ class Correlation:
         independent = (squares[i] * squares[j])[usable]
         self._tail = _tail(apart, independent / variance[usable], variance[usable], mean[usable])
         self._fewest_of_any = float(self._fewest.min(initial=np.inf))
-        self._part, self.mean, self._variance = part, mean[usable], variance[usable]
+        self.part, self.mean, self._variance = part, mean[usable], variance[usable]
         self.first, self.second = part.start + i[usable], part.start + j[usable]
         self._null = null
 
@@ -59,13 +59,15 @@ class Correlation:
         return len(self.mean)
 
     def sums(self, scores: Scores) -> Scores:
-        """Sums of products over the rank scores of a trace (m, series), (pairs,): whole numbers below 2⁵³, so exact."""
-        products = sums_of_products(np.ascontiguousarray(scores[:, self._part]))
-        return np.asarray(products.take(self._upper))
+        """Sums of products over the rank scores of a trace (m, series of the group), (pairs,).
+
+        They are whole numbers below 2⁵³, so exact.
+        """
+        return np.asarray(sums_of_products(scores).take(self._upper))
 
     def sums_of_panes(self, scores: Scores) -> Scores:
         """The same of panes of as many rows each, (panes, rows, series) to (panes, pairs)."""
-        own = np.ascontiguousarray(scores[:, :, self._part])
+        own = np.ascontiguousarray(scores[:, :, self.part])
         products = own.transpose(0, 2, 1) @ own  # whole numbers, exact in any order
         return np.asarray(products.reshape(len(own), -1).take(self._upper, axis=1))
 

@@ -68,12 +68,12 @@ class ScoreTables:
 
     def of_codes(self, codes: Codes) -> Scores:
         """The scores of rows, (m, series) to (m, width): whole numbers."""
-        places = self._places(codes)
+        places = self._places(codes, slice(None))
         return np.concatenate([kind.take(places) for kind in self._by_code], axis=1)
 
-    def ranks(self, codes: Codes) -> Scores:
-        """The first half of the scores of rows, (m, series) to (m, series)."""
-        return np.asarray(self._by_code[0].take(self._places(codes)))
+    def ranks(self, codes: Codes, part: slice) -> Scores:
+        """The first scores of some series of rows, (m, all series) to (m, series): their tables lie side by side."""
+        return np.asarray(self._by_code[0].take(self._places(codes, part)))
 
     def is_valid(self, codes: Codes) -> Scores:
         """The validity of each cell of rows, as 0 or 1, (m, series) to (m, series)."""
@@ -83,8 +83,8 @@ class ScoreTables:
         """How many valid cells each series has of counted rows, (layout.width,) to (series,)."""
         return np.array([counts[part].sum() for part in self._bins], dtype=np.int64)
 
-    def _places(self, codes: Codes) -> Int64s:
-        places: Int64s = signed_codes(np.ascontiguousarray(codes)) + self._zeros
+    def _places(self, codes: Codes, part: slice) -> Int64s:
+        places: Int64s = signed_codes(np.ascontiguousarray(codes[:, part])) + self._zeros[part]
         return places
 
 

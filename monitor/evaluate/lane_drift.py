@@ -24,7 +24,7 @@ from monitor.events import StreamName
 from monitor.panes.grid import Grid
 from monitor.panes.merging import MergedPane
 
-PANE_US, SERIES_US, ROW_US = 380.0, 8.0, 0.007
+PANE_US, SERIES_US, ROW_US = 300.0, 5.0, 0.005
 """About what a pane takes, and for each series beside that, and for each series of each row of the trace, µs."""
 SIGHT_ROWS = (1_000, 10_000)
 """Numbers of rows of which commands print how small a shift they reveal."""

@@ -51,7 +51,7 @@ def z_of_copies(windows: int, differ: float) -> Float64s:
     lane = Lane(rows_of(draw(5000, 0.01), []))
     tables = ScoreTables(lane.grid, lane.counts)
     pairs = Correlation(lane.moments.groups[0], lane.rows, slice(0, 2), Null(lane.moments))
-    sums = [pairs.sums(tables.ranks(lane.encode(rows_of(draw(160, differ), [])))) for _ in range(windows)]
+    sums = [pairs.sums(tables.ranks(lane.encode(rows_of(draw(160, differ), [])), pairs.part)) for _ in range(windows)]
     return pairs.evidence(np.stack(sums), np.full(windows, 160.0), lane.rows)[:, 0]
 
 
