@@ -24,6 +24,7 @@ This is what `reference_mean` and `reference_std` in a rule mean. The rules of t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -143,7 +144,7 @@ class ReferenceSpread:
         scores = self._measure.scores(overlapping)[metric].T
         own = (1 / events + 1 / self._rows) / (1 / length - 1 / self._rows)
         apart = self._rows / length
-        return _upper_ends(scores * (own if _LAWS[metric].squared else own**0.5), apart)
+        return _upper_ends(scores * (own if _LAWS[metric].squared else math.sqrt(own)), apart)
 
     def _standing(self, metric: str, size: int, series: Sequence[int]) -> _Drawn:
         """What was drawn at that size; the series are drawn if they have not been."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from monitor.alerts_file import Accepted
 from monitor.channel import Channel
 from monitor.exit_codes import is_final
 from tests.chaos.stage import JOINED, phases
@@ -110,7 +111,7 @@ class Crew:
                 stdout=log,
                 stderr=log,
             )
-        member.channel.send(self.config.read_bytes())
+        member.channel.send(Accepted(self.config).message)
 
     def _flags(self, member: Member) -> tuple[str, ...]:
         return "--config", str(self.config), "--instance", member.instance, "--parent", str(os.getpid())

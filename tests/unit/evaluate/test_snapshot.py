@@ -80,7 +80,7 @@ def ledger(seed: int, times: int = 1) -> tuple[Entry, ...]:
 def _rules(seed: int) -> Decision:
     """The log's rules with all eight detectors, of which one rule or another tells."""
     window = random.Random(seed).choice(["{events: 200, every: 50}", "{time: 20s, every: 4s}"])
-    text = logs.CONFIG.format(window=window, lateness=5, interval=4, points=40, first=120, hold=4)
+    text = logs.CONFIG.format(window=window, lateness=5, interval=4, points=40, first=120, hold=4, grid_rows="")
     config = load(text.replace("detectors:\n", ALL_DETECTORS), "alerts.yaml").models[0]
     contract = logs.random_log(seed).config.models[0].contract
     return rules_decision(replace(config, contract=contract))
@@ -305,8 +305,8 @@ def test_another_river_that_answers_alike_goes_on_from_the_states(release: str) 
 @pytest.mark.parametrize(("classes", "kind", "release"), [(DIFFERENT, "HDDMA", "0.27.0"), (RENAMED, "HDDMW", "")])
 def test_detectors_in_which_another_river_differs_begin_anew(classes: dict[str, type], kind: str, release: str) -> None:
     """Those alone; all other state goes on, and the model with it."""
-    half = len(ledger(2)) // 2
-    parts, changes = a_snapshot(end=half)
+    half = len(ledger(6)) // 2
+    parts, changes = a_snapshot(6, half)
     assert any(len(without(bank, kind)) < len(without(bank)) for bank in banks(parts))
     with another_river("0.27.0", classes):
         task, errors = restored(PLACE, parts, changes)
@@ -315,7 +315,7 @@ def test_detectors_in_which_another_river_differs_begin_anew(classes: dict[str, 
         for before, after in zip(banks(parts), banks(snapshot(task)), strict=True):
             assert without(after) == without(before, kind)
             assert dict(after.releases).items() - dict(before.releases).items() <= {(kind, release)}
-        for entry in ledger(2)[half:]:
+        for entry in ledger(6)[half:]:
             task.read(entry)
             task.advance()
         later = snapshot(task)
