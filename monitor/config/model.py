@@ -68,7 +68,7 @@ class ModelSettings(Shape):
 
 
 class ReferenceEntry(Shape):
-    """What is normal: a file, a range of a topic, or the first events, by number or by event time."""
+    """What is normal: a file, a range of a topic, the first events, by number or by event time, or the newest ones."""
 
     path: Annotated[str, Field(min_length=1)] | None = None
     topic: Topic | None = None
@@ -76,11 +76,13 @@ class ReferenceEntry(Shape):
     to: Time | None = None
     first: First | None = None
     """The first events of each stream: how many (the grid is made from them, too), or those of which event time."""
+    trailing: PositiveDuration | None = None
+    """Event time of the newest events, which each day become what windows are compared with."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> ReferenceEntry:
-        if sum(origin is not None for origin in (self.path, self.topic, self.first)) != 1:
-            raise ValueError("a reference has one of `path`, `topic` and `first`")
+        if sum(origin is not None for origin in (self.path, self.topic, self.first, self.trailing)) != 1:
+            raise ValueError("a reference has one of `path`, `topic`, `first` and `trailing`")
         if self.topic is None and (self.from_ is not None or self.to is not None):
             raise ValueError("`from` and `to` belong to a reference of a `topic`")
         if self.from_ is not None and self.to is not None and self.from_ >= self.to:

@@ -39,7 +39,7 @@ def contract_of(name: str, model: ModelEntry, defaults: ModelSettings) -> ModelC
             if entry is not None
         ),
         reference=reference.model_dump_json(exclude_none=True),
-        reference_ms=reference.first_ms or 0,
+        reference_ms=reference.first_ms or reference.trailing_ms or 0,
     )
 
 
@@ -122,4 +122,5 @@ def reference_of(entry: ReferenceEntry) -> ReferenceSpec:
         to_ms=entry.to,
         first=rows,
         first_ms=None if span is None else span.ms,
+        trailing_ms=entry.trailing,
     )

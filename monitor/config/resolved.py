@@ -91,8 +91,8 @@ class RetrainingTrigger(_Resolved):
 
 
 class ReferenceSpec(_Resolved):
-    """The origin of the reference: exactly one of a file, a topic's range [from, to), the first n events, or those of
-    the first `first_ms` of event time."""
+    """The origin of the reference: exactly one of a file, a topic's range [from, to), the first n events, those of
+    the first `first_ms` of event time, or those of the newest `trailing_ms`."""
 
     path: str | None = None
     topic: str | None = None
@@ -100,6 +100,7 @@ class ReferenceSpec(_Resolved):
     to_ms: int | None = None
     first: int | None = None
     first_ms: int | None = None
+    trailing_ms: int | None = None
 
     @property
     def is_of_traffic(self) -> bool:

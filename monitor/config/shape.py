@@ -26,7 +26,6 @@ NOT_YET_KEYS = {
     "": ("route", "receivers", "silences", "inhibit_rules"),
     "models": ("segments",),
     "columns": ("embeddings",),
-    "reference": ("trailing",),
     "rules": ("for_windows",),
     "retraining": ("unless", "min_labels"),
     "training_window": ("exclude_while",),
@@ -111,7 +110,7 @@ def _follows(spot: _Spot, error: ErrorDetails) -> bool:
 def _mended(spot: _Spot, error: ErrorDetails) -> bool:
     """Mend the error in the tree if that is possible; return true if the entry may stay."""
     kind, context = error["type"], error.get("ctx", {})
-    if kind == "extra_forbidden" and _is_not_yet(spot.path) and "reference" not in spot.path:
+    if kind == "extra_forbidden" and _is_not_yet(spot.path):
         spot.nodes[-2].ignore(spot.node)  # nothing else can depend on it
         return True
     if kind == "missing" and spot.rest[-1] in _STAND_INS:

@@ -233,7 +233,7 @@ def _why_of_labels(rule: Rule, performance: Performance | None) -> tuple[Reason,
 
 def _lasting(rule: Rule, column: str, fold: StreamFold) -> tuple[Reason, str] | None:
     """Return the first of the LASTING reasons that holds of a column of the grid."""
-    comparison, rows = rule.comparison, fold.reference.events
+    comparison, rows = rule.comparison, fold.measure.reference.events
     if not rows:  # outcomes are judged before they have their reference
         return None
     if comparison.metric not in OF_CELLS and not _has_values(fold, column):

@@ -21,7 +21,7 @@ from monitor.events import TopicPartition
 from monitor.ledger.entries import Activation, Decision, DecisionKey, DecisionKind, PartitionSet, new_decision
 from monitor.panes.grid import Grid, decode_grid
 
-_ORDER: tuple[DecisionKind, ...] = ("set", "grid", "reference", "rules", "rebuild", "begun", "gone")
+_ORDER: tuple[DecisionKind, ...] = ("set", "grid", "reference", "trailing", "rules", "rebuild", "begun", "gone")
 """The order in which decisions are applied again: a reference stands on a grid, and rules open what has both."""
 _CHANGES: tuple[DecisionKind, ...] = ("set", "rules", "gone")
 """Those with which lanes may end."""
@@ -50,6 +50,8 @@ class Decisions:
         """Grids of all lanes that there were, by `contract.lane_contract`: a lane that comes back has its own."""
         self.references: dict[str, Reference] = {}
         """The newest reference of each lane but those of outcomes."""
+        self.trailing: dict[str, Reference] = {}
+        """The newest reference of each lane for windows alone, if that follows the data."""
         self.labelled: dict[str, LabelledReference] = {}
         """The newest reference that a lane of outcomes has from a file."""
         self.references_from: dict[str, int] = {}
@@ -198,8 +200,9 @@ class Decisions:
             case "reference" if decision.stream == "outcomes":
                 self.labelled[decision.lane] = decode_labelled(decision.content)
             case "reference":
-                own = [self.grids[decision.lane]] if decision.lane in self.grids else []
-                self.references[decision.lane], _ = decode_reference(decision.content, own)
+                self.references[decision.lane] = self._reference_of(decision)
+            case "trailing":
+                self.trailing[decision.lane] = self._reference_of(decision)
             case "rules":
                 content = msgspec.json.decode(decision.content, type=RulesContent)
                 self.contract = self._contract_of(content)
@@ -207,6 +210,10 @@ class Decisions:
                 self.alerts_yaml_sha256 = decision.alerts_yaml_sha256
                 self._name_lanes()
         return decision
+
+    def _reference_of(self, decision: Decision) -> Reference:
+        own = [self.grids[decision.lane]] if decision.lane in self.grids else []
+        return decode_reference(decision.content, own)[0]
 
     # ------------------------------------------------------------------ restore
 

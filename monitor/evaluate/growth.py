@@ -45,7 +45,7 @@ def origin_of(span_ms: int, events: int) -> str:
     return f"first {duration_text(span_ms)}: {events} events"
 
 
-class _Slice(NamedTuple):
+class CountedSlice(NamedTuple):
     """Rows that follow each other. `first`, `last`: ms; those of a pane begin with it."""
 
     events: int
@@ -53,8 +53,25 @@ class _Slice(NamedTuple):
     last: int | None
     counts: Int64s
 
-    def joined(self, other: _Slice) -> _Slice:
-        return _Slice(self.events + other.events, self.first, other.last, self.counts + other.counts)
+    def joined(self, other: CountedSlice) -> CountedSlice:
+        return CountedSlice(self.events + other.events, self.first, other.last, self.counts + other.counts)
+
+    def normalised(self, grid: Grid) -> Int64s:
+        """Its counts as messages and files have them."""
+        counts = self.counts.copy()
+        grid.layout.normalise(counts)
+        return counts
+
+
+def slice_state(part: CountedSlice, grid: Grid) -> GrowingSlice:
+    """Return a slice as a snapshot holds it."""
+    return GrowingSlice(*part[:3], pack_counts(part.normalised(grid)))
+
+
+def restored_slice(state: GrowingSlice, grid: Grid) -> CountedSlice:
+    """Return the slice that a snapshot holds; raises FormatError."""
+    counts = unpack_counts(state.counts, grid.layout.width)
+    return CountedSlice(state.events, state.first_time, state.last_time, counts)
 
 
 class Growth:
@@ -73,7 +90,7 @@ class Growth:
         """The begin of the first pane that the reference counts for, ms."""
         self._most = max(1, MOST_ROWS * pane_ms // span_ms)
         self._slices = [
-            _Slice(part.events, part.first_time, part.last_time, counts)
+            CountedSlice(part.events, part.first_time, part.last_time, counts)
             for part, counts in zip(first.slices, first.by_slice, strict=True)
         ]
         self._length = max([ROWS_PER_SLICE, *(part.events for part in first.slices)])
@@ -111,13 +128,13 @@ class Growth:
             return
         counts = pane.counts.copy()
         counts[self._grid.layout.late] = 0
-        self._take(_Slice(pane.events, pane_end - self._pane_ms, pane.last_time, counts))
+        self._take(CountedSlice(pane.events, pane_end - self._pane_ms, pane.last_time, counts))
         if pane.last_time is not None and self._last_time is not None:
             self._gap = max(self._gap, pane.last_time - self._last_time)
         self._last_time = pane.last_time
         self._moments.add_pane(pane.events, counts, pane.codes, self._most)
 
-    def _take(self, new: _Slice) -> None:
+    def _take(self, new: CountedSlice) -> None:
         last = self._slices[-1]
         if last.events < self._length:
             self._slices[-1] = last.joined(new)
@@ -142,34 +159,25 @@ class Growth:
             grid=self._grid.digest,
             width=self._grid.layout.width,
             origin=origin_of(self._span_ms, self.events),
-            slices=tuple(ReferenceSlice(*part[:3], pack_counts(self._normalised(part))) for part in slices),
+            slices=tuple(ReferenceSlice(*part[:3], pack_counts(part.normalised(self._grid))) for part in slices),
             longest_gap_ms=self._gap if self.events > 1 else None,
             moments=self._moments.moments(tables.shift),
             ranked=self._first.total,
         )
 
-    def _normalised(self, part: _Slice) -> Int64s:
-        counts = part.counts.copy()
-        self._grid.layout.normalise(counts)
-        return counts
-
     # ------------------------------------------------------------------ state
 
     def state(self) -> GrowthState:
         """What it has taken, beside its first rows."""
-        slices = tuple(GrowingSlice(*part[:3], pack_counts(self._normalised(part))) for part in self._slices)
+        slices = tuple(slice_state(part, self._grid) for part in self._slices)
         return GrowthState(
             self.is_open, self.ends, self._length, slices, self._last_time, self._gap, self._moments.state()
         )
 
     def restore(self, state: GrowthState) -> None:
         """Go on from there; raises FormatError."""
-        width = self._grid.layout.width
         self.is_open, self.ends, self._length = state.is_open, state.ends, state.length
-        self._slices = [
-            _Slice(part.events, part.first_time, part.last_time, unpack_counts(part.counts, width))
-            for part in state.slices
-        ]
+        self._slices = [restored_slice(part, self._grid) for part in state.slices]
         if not self._slices:
             raise FormatError("not a snapshot: a reference that grows has no rows")
         self._last_time, self._gap = state.last_time, state.longest_gap

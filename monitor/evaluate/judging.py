@@ -211,7 +211,7 @@ class Judge:
 
     def _observed(self, observations: Iterable[Observation]) -> Iterator[Message]:
         for observation in observations:
-            reference = self._folds[observation.stream].reference.info
+            reference = self._folds[observation.stream].measure.reference.info
             thresholds = self._rule_set.thresholds(observation, self._spreads, reference.events)
             value = observation_message(observation, self._place, reference.id, thresholds)
             key, basis = observation_key(observation), value[value.index(b'"data":') :]
@@ -281,7 +281,7 @@ class Judge:
                 blind=self._blind(),
                 silences={},
                 spreads=self._spreads,
-                reference_rows={s: fold.reference.events for s, fold in streams.items()},
+                reference_rows={s: fold.measure.reference.events for s, fold in streams.items()},
                 drift={s: value for s, fold in streams.items() if (value := fold.take_drift()) is not None},
             )
         )

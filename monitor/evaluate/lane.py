@@ -11,7 +11,8 @@
 `rows`: a pane is folded that holds rows of the lane. `reference`: the first pane is reached for which a reference
 counts. With a reference from a file or a topic that is the model's first pane; with `first: n` it is the pane behind
 the one that holds the n-th row in canonical order, so what made a reference is never judged by it. With `first: 14d`
-there are two: that of the first rows opens nothing, and grows (`growth.py`), pane by pane, to the one that counts.
+there are two: that of the first rows opens nothing, and grows (`growth.py`), pane by pane, to the one that counts. With
+`trailing: 7d` windows are compared, from a day behind that on, with another one each day (`trailing.py`).
 
 A lane that waits holds back nobody: its panes are folded with all others. They count for silence (the time of its
 newest row, and the longest gap so far) and, in the judge, for the offsets of retraining; they move no window and feed
@@ -34,6 +35,7 @@ from monitor.evaluate.growth import Growth
 from monitor.evaluate.reference import Reference
 from monitor.evaluate.state import LaneState
 from monitor.evaluate.stream import StreamFold
+from monitor.evaluate.trailing import Trailing
 from monitor.events import Observation, OffsetRange, ReferenceInfo, StreamName
 from monitor.panes.grid import Grid
 from monitor.panes.merging import MergedPane
@@ -177,6 +179,8 @@ class Lane:
         """Begin and end of the panes with rows that its reference is to hold, ms."""
         self.growth: Growth | None = None
         """Its reference as long as that grows."""
+        self.trailing: Trailing | None = None
+        """What its windows are compared with next, if that follows the data."""
         self._counts_from = _NEVER
         """Start of the first pane for which the newest reference counts, until that pane is reached, ms."""
         self._left_out = 0
@@ -231,6 +235,16 @@ class Lane:
         self.fold = StreamFold(contract, stream, grid, reference)
         self.fold.use(rules, contract)
 
+    def trail(self, contract: ModelContract, grid: Grid, first: Reference, since: int, span_ms: int) -> None:
+        """From the pane on that begins at `since` (ms), count for references of the newest rows, of a span."""
+        self.trailing = Trailing(grid, first, since, contract.pane_ms, span_ms)
+
+    def follow_trailing(self, reference: Reference) -> None:
+        """Compare windows with the reference of the newest rows, which was due."""
+        if self.fold is not None and self.trailing is not None:
+            self.fold.compare_windows_with(reference)
+            self.trailing.pass_over(self.trailing.due)
+
     def grow(self, contract: ModelContract, grid: Grid, first: Reference) -> None:
         """Grid and the reference of the first rows are known, which grows."""
         self.growth = Growth(grid, first, contract.pane_ms, contract.reference_ms)
@@ -250,6 +264,8 @@ class Lane:
         elif self.growth is not None and self._counts_from <= at:
             self.growth.open(at, is_late=self._counts_from < at)
             self._spans_from, self._counts_from = self.growth.begins, _NEVER
+        if self.trailing is not None:
+            self.trailing.pass_over(at)
         self.has_begun = True
         self._report(before, at)
 
@@ -268,6 +284,8 @@ class Lane:
             self._report(before, pane_end)
         if self.fold is None or self.waits or isinstance(pane, Passed):
             return []
+        if self.trailing is not None and pane is not None:
+            self.trailing.add(pane_end, pane)
         return self.fold.add(pane_end, pane)
 
     def _wait(self, pane_end: int, pane: MergedPane | Passed) -> None:
@@ -334,6 +352,7 @@ class Lane:
             self._spans_from,
             self._spans_to,
             None if self.growth is None else self.growth.state(),
+            None if self.trailing is None else self.trailing.state(),
         )
 
     def restore(self, state: LaneState) -> None:
@@ -342,10 +361,12 @@ class Lane:
         self.last_time, self.since = state.last_time, state.since
         self._counts_from, self._left_out, self.longest_gap_ms = state.counts_from, state.left_out, state.longest_gap
         self._spans_from, self._spans_to = state.spans_from, state.spans_to
-        if (self.growth is None) != (state.growth is None):
+        if (self.growth is None, self.trailing is None) != (state.growth is None, state.trailing is None):
             raise FormatError(f"not a snapshot: {self.stream} of {self._model} stands on another reference")
         if self.growth is not None and state.growth is not None:
             self.growth.restore(state.growth)
+        if self.trailing is not None and state.trailing is not None:
+            self.trailing.restore(state.trailing)
         if self.fold is None or state.fold is None:
             if self.fold is not None or state.fold is not None or not self.waits:
                 raise FormatError(f"not a snapshot: {self.stream} of {self._model} stands on other decisions")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from monitor.config.metrics import DRIFT
+from monitor.config.metrics import DRIFT, METRICS
 from monitor.drift.change import Explanation
 from monitor.evaluate.alerts import AlertContext, Place
 from monitor.evaluate.lane import Lane
@@ -73,9 +73,11 @@ class LaneEvidence:
         if verdict.stream == "performance":
             performance = self._performance()
             return None if performance is None else performance.info
-        fold = self._fold(verdict)
-        compares = verdict.column is not None or _metric(verdict) == DRIFT
-        return fold.reference.info if fold is not None and compares else None
+        fold, metric = self._fold(verdict), _metric(verdict)
+        if fold is None or (verdict.column is None and metric != DRIFT):
+            return None
+        is_of_windows = METRICS[metric].subject != "detector" and metric != DRIFT
+        return fold.measure.reference.info if is_of_windows else fold.reference.info
 
     def _doubt(self, alert: AlertState) -> str | None:
         """Why an alert is unverified; None if it can be trusted, or if its lane has begun again since."""

@@ -382,6 +382,8 @@ class ModelFold:
         decisions = self.decisions
         if decision.kind == "reference":
             self._lanes.refer(decision.lane, decisions)
+        if decision.kind == "trailing":
+            self._lanes.follow_trailing(decision.lane, decisions)
         if decision.kind == "rules" and decisions.rules is not None and decisions.contract is not None:
             self._judge.use(decisions.rules, decisions.contract, decisions.alerts_yaml_sha256)
             # what is added to a model that runs is silent from here on; the lateness passes before its first row

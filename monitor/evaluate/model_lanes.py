@@ -21,7 +21,7 @@ from monitor.evaluate.first_rows import Certain, FirstRows, sealed_to
 from monitor.evaluate.lane import Lane, Passed, passed
 from monitor.evaluate.notices import dictionary_limited, limited
 from monitor.evaluate.outcomes import Outcomes
-from monitor.evaluate.reference import encode_reference
+from monitor.evaluate.reference import Reference, encode_reference
 from monitor.evaluate.state import FirstRowsState, LaneState
 from monitor.events import STREAMS, StreamName, TopicPartition
 from monitor.ledger.entries import Activation, DecisionKind, Notice, Watermark, new_decision
@@ -86,6 +86,12 @@ class ModelLanes:
                 if lane.fold is not None:
                     lane.fold.compare_with(decisions.references[name])
 
+    def follow_trailing(self, name: str, decisions: Decisions) -> None:
+        """A lane has got a reference of its newest rows."""
+        for lane in self.by_stream.values():
+            if lane.contract == name:
+                lane.follow_trailing(decisions.trailing[name])
+
     def open(self, decisions: Decisions) -> None:
         """Give lanes their windows and detectors once their grid and reference are there; first rows have served."""
         self._first_rows = {name: rows for name, rows in self._first_rows.items() if name not in decisions.grids}
@@ -96,8 +102,19 @@ class ModelLanes:
                 grid, reference = decisions.grids[name], decisions.references[name]
                 if reference.grows_to is None:
                     lane.open(contract, stream, grid, reference, decisions.rules)
+                    self._trail(lane, decisions)
                 elif lane.growth is None:
                     lane.grow(contract, grid, reference)
+
+    def _trail(self, lane: Lane, decisions: Decisions) -> None:
+        """Let the reference of a lane that has been opened follow its rows, if rules ask for that."""
+        name, rules = lane.contract, decisions.rules
+        if rules is None or rules.reference.trailing_ms is None:
+            return
+        grid, first, since = decisions.grids[name], decisions.references[name], decisions.references_from[name]
+        lane.trail(decisions.lanes[name][0], grid, first, since, rules.reference.trailing_ms)
+        if name in decisions.trailing:
+            lane.follow_trailing(decisions.trailing[name])
 
     def follow_outcomes(self, outcomes: Outcomes, decisions: Decisions, at: int) -> None:
         """Open the lane of outcomes from the pane on that begins at `at` (ms), or give it another reference there."""
@@ -178,7 +195,7 @@ class ModelLanes:
 
         They count from the pane behind those rows, or from the next one where that is later. Also of lanes that begin
         with the next pane: that pane may have to wait for their grid. `next_pane`: where it begins, ms. Then those that
-        have grown to the end of their span.
+        have grown to the end of their span, and those of the newest rows that are due.
         """
         for name, certain in self._certain(decisions, watermarks):
             stream = decisions.lanes[name][1]
@@ -191,21 +208,18 @@ class ModelLanes:
             for kind, content in made:
                 decision = new_decision(self._model, kind, content, stream.stream, lane=name)
                 yield Activation(decisions.of_this_life(decision), at)
-        for lane in list(self.by_stream.values()):
-            if (
-                lane.growth is not None
-                and lane.growth.is_open
-                and next_pane is not None
-                and next_pane >= lane.growth.ends
-            ):
-                content = encode_reference(lane.growth.made())
-                decision = new_decision(self._model, "reference", content, lane.stream, lane=lane.contract)
+        for lane in [] if next_pane is None else list(self.by_stream.values()):
+            for kind, reference in _due(lane, next_pane or 0):
+                content = encode_reference(reference)
+                decision = new_decision(self._model, kind, content, lane.stream, lane=lane.contract)
                 yield Activation(decisions.of_this_life(decision), next_pane)
 
     def next_end(self, following: int) -> int | None:
-        """The begin of the first pane, from `following` (ms) on, that a reference counts for which still grows."""
-        growing = (lane.growth.ends for lane in self.by_stream.values() if lane.growth is not None)
-        return min((at for at in growing if at >= following), default=None)
+        """The begin of the first pane, from `following` (ms) on, that a reference to come counts for."""
+        lanes = self.by_stream.values()
+        coming = [lane.growth.ends for lane in lanes if lane.growth is not None]
+        coming += [lane.trailing.due for lane in lanes if lane.trailing is not None]
+        return min((at for at in coming if at >= following), default=None)
 
     def _certain(
         self, decisions: Decisions, watermarks: Mapping[TopicPartition, Watermark]
@@ -255,6 +269,16 @@ class ModelLanes:
             self._first_rows[name] = FirstRows(wanted)
             self._first_rows[name].restore(state, blocks)
             yield from self._first_rows[name].parts
+
+
+def _due(lane: Lane, at: int) -> Iterator[tuple[DecisionKind, Reference]]:
+    """What a lane has made of its panes that counts from the one on that begins at `at` (ms), and how it counts."""
+    if lane.growth is not None and lane.growth.is_grown(at):
+        yield "reference", lane.growth.made()
+    if lane.trailing is not None and lane.fold is not None and not lane.waits and at >= lane.trailing.due:
+        reference = lane.trailing.made(lane.fold.longest_window_ms, lane.fold.fewest_rows)
+        if reference is not None:
+            yield "trailing", reference
 
 
 def stranger(pane: Pane | RawPane | KeyedRows, model: str, decisions: Decisions) -> bool:

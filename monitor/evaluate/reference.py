@@ -66,7 +66,8 @@ class Reference:
 
     `origin`: where the rows came from. `longest_gap_ms`: between two rows that follow each other in time, of all
     partitions together; None if they are fewer or have no times, or if an older release made the reference. `moments`:
-    None if an older release made it, or if it grows. `ranked`: counts of the rows in which scores are ranks; None: all.
+    None if an older release made it, if it grows, or if it is for windows alone. `ranked`: counts of the rows in which
+    scores are ranks; None: all.
     `growing`: what one that still grows goes on from. `grows_to`: where the pane begins that it is to count for, ms.
     """
 
@@ -114,6 +115,11 @@ class Reference:
         """How many of its rows come in a stretch of time, on average; 0 if they have no times, or one time."""
         first, last = self.slices[0].first_time, self.slices[-1].last_time
         return 0 if first is None or last is None or last <= first else round(self.events * time_ms / (last - first))
+
+    def time_of(self, rows: int) -> int:
+        """How long as many of its rows take, ms, on average; 0 if they have no times."""
+        first, last = self.slices[0].first_time, self.slices[-1].last_time
+        return 0 if first is None or last is None else -(-rows * (last - first) // self.events)
 
     @cached_property
     def info(self) -> ReferenceInfo:

@@ -275,13 +275,21 @@ class GrowthState(_Struct, frozen=True):
     moments: GrowingState
 
 
+class TrailingState(_Struct, frozen=True):
+    """A reference that trails. `due`: the pane that the next one is made at, ms; `slices`: those that it may hold."""
+
+    due: int
+    slices: tuple[GrowingSlice, ...]
+
+
 class LaneState(_Struct, frozen=True):
     """One lane of the contract in use. `rows`: that its panes held while it waited. `last_time`: of its newest row, ms.
 
     `since`: where its silence begins if no row has come, ms; None: where the model's does. `counts_from`: where the
     pane begins for which a reference that is known will count first, ms. `left_out`: panes that were judged under
     neither of two contracts. `fold`: None without a reference. `longest_gap`: that its silence is measured by, ms.
-    `spans_from`, `spans_to`: the event time of its rows while it waits, ms. `growth`: its reference, if that grows.
+    `spans_from`, `spans_to`: the event time of its rows while it waits, ms. `growth`: its reference, if that grows;
+    `trailing`: what windows are compared with, if that follows the data.
     """
 
     stream: StreamName
@@ -298,6 +306,7 @@ class LaneState(_Struct, frozen=True):
     spans_from: int | None = None
     spans_to: int | None = None
     growth: GrowthState | None = None
+    trailing: TrailingState | None = None
 
 
 class PendingPane(_Struct, frozen=True):

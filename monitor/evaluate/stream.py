@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from monitor.codec.counts import pack_counts, unpack_counts
 from monitor.config.comparison import Comparison
 from monitor.config.metrics import DRIFT, METRICS
-from monitor.config.resolved import DetectorSpec, ModelRules, SolvedLane
+from monitor.config.resolved import DetectorSpec, ModelRules, SolvedLane, WindowSpec
 from monitor.contract import ModelContract, StreamContract
 from monitor.drift.change import Explanation
 from monitor.errors import FormatError
 from monitor.evaluate.detection import DetectorBank, Sighting
 from monitor.evaluate.doubt import doubt_of_lock
 from monitor.evaluate.lane_drift import Asked, LaneDrift, Sight, asked_of, drift_of, sight_of
-from monitor.evaluate.measure import Measure
+from monitor.evaluate.measure import LEAST, Measure
 from monitor.evaluate.reference import Reference
 from monitor.evaluate.spread import ReferenceSpread
 from monitor.evaluate.state import ClosedState, StreamState, WindowState
@@ -30,10 +30,13 @@ from monitor.stats.exact import significant
 class _Window:
     """The windows of one specification, what the last closed one held, and whether one has closed since judged."""
 
+    spec: WindowSpec
     windows: Windows
     last: Closed | None = None
     observation: Observation | None = None
     moved: bool = False
+    measure: Measure | None = None
+    """What has measured the last closed one; None if that was before a restart."""
 
 
 class StreamFold:
@@ -49,6 +52,7 @@ class StreamFold:
         self._asked: Asked | None = None
         self._solved: SolvedLane | None = None
         self._drift: LaneDrift | None = None
+        self._min_events: set[int] = set()
         self._begun = False
         self._filled_to = 0
         self.work_us = 0.0
@@ -61,11 +65,15 @@ class StreamFold:
         if self.grid.stream == "outcomes":
             self._bank.take_over(before, reads="binary")
 
+    def compare_windows_with(self, reference: Reference) -> None:
+        """Compare windows with another reference on the same grid; all else keeps the one that it has."""
+        self.measure = Measure(self.grid, reference)
+        self.spread = ReferenceSpread(self.measure)
+
     def _measure_by(self, reference: Reference) -> DetectorBank:
         """Compare windows with a reference; returns detectors that begin with it."""
         self.reference = reference
-        self.measure = Measure(self.grid, reference)
-        self.spread = ReferenceSpread(self.measure)
+        self.compare_windows_with(reference)
         self._drift = self._begin_drift()
         return DetectorBank(self._specs, self.contract, self.grid, reference)
 
@@ -78,8 +86,9 @@ class StreamFold:
         width = self.grid.layout.width
         own = (rule for rule in rules.rules if METRICS[rule.comparison.metric].subject != "performance")
         windows = [rules.window, *(rule.window for rule in own)]
+        self._min_events = {rule.min_events for rule in rules.rules}
         self._windows = {
-            spec.name: self._windows.get(spec.name) or _Window(open_windows(spec, self.contract.pane_ms, width))
+            spec.name: self._windows.get(spec.name) or _Window(spec, open_windows(spec, self.contract.pane_ms, width))
             for spec in windows
         }
         if rules.detectors != self._specs:
@@ -137,11 +146,12 @@ class StreamFold:
         last, before = window.last, window.observation
         silent = closed.events == 0 and last is not None and last.events == 0
         columns: Mapping[str, Series] = {}
-        if last is not None and before is not None and last.counts is closed.counts:  # a sparse stream's stay for long
+        stays = last is not None and last.counts is closed.counts and window.measure is self.measure
+        if stays and before is not None:  # those of a sparse stream do for long
             columns = before.columns
         elif closed.events > 0:
             columns = self.measure.columns(closed.counts)
-        window.last, window.moved = closed, True
+        window.last, window.moved, window.measure = closed, True, self.measure
         window.observation = self._observation(name, closed, columns)
         return [] if silent else [window.observation]
 
@@ -159,6 +169,18 @@ class StreamFold:
             totals=_totals(closed, late),
             columns=columns,
         )
+
+    @property
+    def longest_window_ms(self) -> int:
+        """The length of the longest window, ms; one of events has what as many of the reference took."""
+        specs = [window.spec for window in self._windows.values()]
+        return max(spec.time_ms or self.reference.time_of(spec.events or 0) for spec in specs)
+
+    @property
+    def fewest_rows(self) -> int:
+        """Rows of a reference with which the columns and rules can be judged that the first one is large enough for."""
+        needed = (1, LEAST, self.contract.raw_rows, *self._min_events)
+        return max(rows for rows in needed if rows <= self.reference.events)
 
     def unsettled(self) -> set[str]:
         """Windows of time whose observations more empty panes change: they have yet to close behind the last rows."""

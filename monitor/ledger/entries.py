@@ -19,9 +19,10 @@ from monitor.events import StreamName, TopicPartition
 from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
 
-DecisionKind = Literal["set", "grid", "reference", "rules", "rebuild", "begun", "gone"]
-"""`gone`: the model leaves. `begun`: evaluate has found the first pane of a model that came back. `rebuild`: a model
-that was stopped is folded again from the ledger's start; a fold that was not stopped passes over it."""
+DecisionKind = Literal["set", "grid", "reference", "trailing", "rules", "rebuild", "begun", "gone"]
+"""`trailing`: a reference for windows alone, of the newest rows. `gone`: the model leaves. `begun`: evaluate has found
+the first pane of a model that came back. `rebuild`: a model that was stopped is folded again from the ledger's start; a
+fold that was not stopped passes over it."""
 
 
 class Watermark(msgspec.Struct, frozen=True):

@@ -43,7 +43,7 @@ models:
     task: classification_binary
     streams: {{features: {{topic: ml.features}}, predictions: {{topic: ml.predictions}}}}
     columns: {{prediction: y_pred, probability: y_pred_proba, numerical: [a, b], categorical: [c]}}
-    reference: {{first: {first}}}{grid_rows}
+    reference: {{{origin}: {first}}}{grid_rows}
 detectors:
   adwin: {{class: ADWIN, params: {{delta: 0.002}}, input: a}}
   shift: {{class: PageHinkley, params: {{min_instances: 30, delta: 0.005, threshold: 15.0}}, input: probability}}
@@ -80,6 +80,7 @@ def random_log(seed: int) -> RandomLog:
         lateness=lateness,
         interval=rng.choice([2, 4]),
         points=rng.choice([16, 40, 2048]),
+        origin="trailing" if seed % 6 == 2 else "first",
         first=f"{SPAN_S}s" if seed % 3 == 2 else rng.choice([120, 250]),
         hold=rng.choice([0, 4]),
         grid_rows="\n    grid_rows: 60" if seed % 3 == 2 else "",
@@ -113,6 +114,7 @@ def slowed(log: RandomLog, times: int) -> RandomLog:
         lateness=9 * times,
         interval=4 * times,
         points=40,
+        origin="first",
         first=120,
         hold=4 * times,
         grid_rows="",

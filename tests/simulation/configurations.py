@@ -13,8 +13,8 @@ from monitor.config.resolved import Config, ModelConfig
 FEATURES, LABELS, ORDERS, PREDICTIONS = "ml.features", "ml.labels", "ml.orders", "ml.predictions"
 RARE = "ml.rare"
 """A topic with so few records that its lane waits, nearly always, while the others of its model are judged."""
-IN_TIME = "t"
-"""The model whose reference is of event time: it grows for 20 s or 22 s."""
+IN_TIME = {"t": "first", "y": "trailing"}
+"""Models whose reference is of event time: it grows for 20 s or 22 s; windows of `y` have others as often behind it."""
 LIVE = "b"
 """The column that stands still until the end, where it has to be found drifting."""
 VARIANTS = 3
@@ -37,18 +37,19 @@ _MODEL = """
     task: {task}
     streams: {{{streams}}}
     columns: {{{columns}}}
-    reference: {{first: {first}}}{grid_rows}
+    reference: {{{origin}: {length}}}{grid_rows}
     pane: {pane}
 """
 _LABELLED_MODEL = """
     performance: {{window: {{time: {time}s, every: {every}s}}, mature: {mature}, baseline: {{accuracy: 0.5}}}}
 """
-_TASKS = dict.fromkeys("klmrtvw", "classification_binary") | {"o": "regression"}
+_TASKS = dict.fromkeys("klmrtvwy", "classification_binary") | {"o": "regression"}
 STREAMS = {
     "m": {"features": FEATURES, "predictions": PREDICTIONS},
     "w": {"features": FEATURES},
     "r": {"features": FEATURES, "predictions": RARE},
     "t": {"features": FEATURES},
+    "y": {"features": FEATURES},
     "v": {"features": FEATURES, "predictions": PREDICTIONS},
     "o": {"features": ORDERS},
     "k": {"features": FEATURES, "predictions": PREDICTIONS, "labels": LABELS},
@@ -143,6 +144,8 @@ LAYOUTS = (
     Layout("t", ((FEATURES, 2),)),
     Layout("tw", ((FEATURES, 3),)),
     Layout("mt", ((FEATURES, 1), (PREDICTIONS, 1))),
+    Layout("y", ((FEATURES, 2),)),
+    Layout("wy", ((FEATURES, 3),)),
 )
 
 
@@ -241,8 +244,9 @@ def _model(model: str, shape: Shape, variant: int) -> str:
             task=_TASKS[model],
             streams=", ".join(f"{name}: {place}" for name, place in places.items()),
             columns=", ".join(columns),
-            first=f"{shape.first // 5}s" if model == IN_TIME else shape.first,
-            grid_rows="\n    grid_rows: 40" if model == IN_TIME else "",
+            origin=IN_TIME.get(model, "first"),
+            length=f"{shape.first // 5}s" if model in IN_TIME else shape.first,
+            grid_rows="\n    grid_rows: 40" if model in IN_TIME else "",
             pane=shape.pane,
         )
         + performance

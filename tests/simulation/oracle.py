@@ -226,8 +226,9 @@ def _begun_since(ended: Ended, since: str) -> set[str]:
         return small
     late = small | {model for model, (at, state) in newest.items() if at >= since or state == "waiting"}
     for record in all_of(ended.bus, TOPICS.name("decisions")):  # rules that a process took only then
-        if record.timestamp >= START_MS + int(ended.schedule.drift_from * 1000):
-            late.add((record.key or b"").split(b"/")[0].decode())
+        model, kind = (record.key or b"").decode().split("/")[:2]
+        if record.timestamp >= START_MS + int(ended.schedule.drift_from * 1000) and kind != "trailing":
+            late.add(model)
     return late
 
 

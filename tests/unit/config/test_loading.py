@@ -100,15 +100,14 @@ def test_defaults_are_filled_in() -> None:
 def test_a_reference_may_be_of_event_time() -> None:
     """Then its bins are made from `grid_rows` rows, and lanes are others than with another time."""
     lanes = set()
-    for span in ("14d", "7d"):
-        text = SMALLEST.replace(
-            "{task: regression,", f"{{task: regression, reference: {{first: {span}}}, grid_rows: 60,"
-        )
+    for span in ("first: 14d", "first: 7d", "trailing: 7d"):
+        text = SMALLEST.replace("{task: regression,", f"{{task: regression, reference: {{{span}}}, grid_rows: 60,")
         model = load(text, "f").models[1]
         assert model.rules.reference.first is None
-        assert (model.contract.raw_rows, model.contract.reference_ms) == (60, model.rules.reference.first_ms)
+        spec = model.rules.reference
+        assert (model.contract.raw_rows, model.contract.reference_ms) == (60, spec.first_ms or spec.trailing_ms)
         lanes.add(lane_contract(model.contract, model.contract.streams[0]))
-    assert len(lanes) == 2
+    assert len(lanes) == 3
 
 
 @pytest.mark.parametrize(("pane", "interval_ms"), [("2s", 10_000), ("4s", 12_000), ("10s", 10_000), ("15s", 15_000)])

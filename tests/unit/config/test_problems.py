@@ -87,7 +87,7 @@ SHAPE = [
     (
         "    columns: {numerical: [w]}",
         "    columns: {numerical: [w]}\n    reference: »{path: a, first: 50}",
-        "a reference has one of `path`, `topic` and `first`",
+        "a reference has one of `path`, `topic`, `first` and `trailing`",
     ),
 ]
 NAMES = [
@@ -110,7 +110,8 @@ NAMES = [
     (RULE, "{alert: A, expr: psi > 1, window: »{time: 30h, every: 10s}}", "a window of 10800 slices, its length"),
     ("lateness: 1m", "lateness: 1m, »grid_rows: 50", "`reference: {first: n}` says how many rows"),
     ("  m:\n", "  m:\n    »grid_rows: 50\n", "`reference: {first: n}` says how many rows"),
-    ("  m:\n", "  m:\n    grid_rows: 50\n    reference: {»trailing: 7d}\n", "'trailing' is not supported yet"),
+    ("  m:\n", "  m:\n    reference: »{first: 50, trailing: 7d}\n", "a reference has one of `path`, `topic`"),
+    ("  m:\n", "  m:\n    reference: {trailing: »5000}\n", "a duration is text with its unit"),
     ("  m:\n", "  m:\n    grid_rows: 50\n    reference: {first: »0s}\n", "must be longer than 0s"),
     ("  m:\n", "  m:\n    reference: {first: »14 days}\n", "'14 days' is not a duration"),
     ("  m:\n", "  m:\n    reference: {first: »9}\n", "should be greater than or equal to 10"),

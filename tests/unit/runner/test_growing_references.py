@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from monitor.bus.reading import read_whole
 from monitor.codec.canonical import time_text
+from monitor.codec.times import read_time
 from monitor.config import load
 from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.messages import Message
@@ -30,7 +31,8 @@ RULES = """rules:
 """
 IN_TIME = TEXT.replace("rules:\n", RULES).replace("{first: 60}", "{first: 26s}\n    grid_rows: 40")
 FEW = IN_TIME.replace("grid_rows: 40", "grid_rows: 4000")
-TEXTS = {"grows": IN_TIME, "few rows": FEW}
+TRAILING = IN_TIME.replace("{first: 26s}", "{trailing: 26s}")
+TEXTS = {"grows": IN_TIME, "few rows": FEW, "trails": TRAILING}
 
 
 @cache
@@ -82,15 +84,47 @@ def test_a_lane_is_judged_from_the_end_of_the_event_time_on(name: str) -> None:
 def test_a_replay_says_the_same_whether_or_not_it_is_given_the_references(name: str) -> None:
     bus = undisturbed(name)
     live = sorted(published(bus))
+    assert replay_of(bus, ("set", "grid", "reference", "trailing", "rules")) == live
     assert replay_of(bus, ("set", "grid", "reference", "rules")) == live
     assert replay_of(bus, ("set", "rules")) == live
 
 
-@pytest.mark.parametrize(("name", "snapshot_panes", "every"), [("grows", 1, 1), ("grows", 3, 2), ("few rows", 1, 3)])
+@pytest.mark.parametrize(
+    ("name", "snapshot_panes", "every"),
+    [("grows", 1, 1), ("grows", 3, 2), ("few rows", 1, 3), ("trails", 1, 1), ("trails", 3, 2)],
+)
 def test_a_reference_goes_on_growing_behind_restarts(name: str, snapshot_panes: int, every: int) -> None:
     with capture_logs():
         restarted = serve(1, snapshot_panes, every, load(TEXTS[name], "alerts.yaml"))
     assert published(restarted) == published(undisturbed(name))
+
+
+def test_windows_are_compared_with_the_newest_reference_and_drift_with_the_first() -> None:
+    """With `trailing: 26s` there is another one every 26 s, of rows that end a window before it; alerts name each."""
+    bus = undisturbed("trails")
+    first = START // 2000 * 2000 + 26_000
+    control = decode_control(control_records(bus, TOPICS), TOPICS.prefix)
+    lane = [a for a in control.activations if a.decision.stream == "features"]
+    trailing = {a.at or 0: msgspec.json.decode(a.decision.content) for a in lane if a.decision.kind == "trailing"}
+    assert sorted(trailing) == [first + 26_000, first + 2 * 26_000, first + 3 * 26_000]
+    for at, reference in trailing.items():
+        assert at - 26_000 - 14_000 <= reference["slices"][0]["first_time"]
+        assert reference["slices"][-1]["last_time"] < at - 12_000
+    events = [msgspec.json.decode(value) for topic, _, value in published(bus) if topic in ("observations", "alerts")]
+    compared: dict[str, set[str]] = {}
+    for one in events:
+        if one["type"] == "streamdrift.observation.v1" and one["data"]["stream"] == "features":
+            end = (read_time(one["data"]["window"]["to"]) - first - 1) // 26_000
+            compared.setdefault(str(end), set()).add(one["data"]["reference"])
+    assert [len(compared[n]) for n in ("0", "1", "2", "3")] == [1, 1, 1, 1]
+    assert len(set.union(*compared.values())) == 4
+    alerts = [one["data"] for one in events if one["type"] == "streamdrift.alert.firing.v1"]
+    named = {
+        name: {a["evidence"]["reference"]["id"] for a in alerts if a["labels"]["alertname"] == name}
+        for name in ("Drift", "Change", "Brief")
+    }
+    assert named["Drift"] == named["Change"] == compared["0"]
+    assert len(named["Brief"]) == 2
 
 
 def test_metrics_say_how_much_of_the_event_time_has_come() -> None:
