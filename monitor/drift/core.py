@@ -164,11 +164,6 @@ class Drift:
         """How many independent pieces the reference holds, and rows of each."""
         return self._null.pieces, self._null.piece_rows
 
-    @property
-    def is_verified(self) -> bool:
-        """True if the reference is long enough to show how its rows depend on each other."""
-        return self._null.is_verified
-
     def add(self, start: int, events: int, counts: Int64s, codes: Codes) -> Evidence | None:
         """Take a pane that begins at `start` (ms), with its flat counts and trace (m, series).
 

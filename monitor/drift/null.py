@@ -64,11 +64,6 @@ class Null:
         self._ones = np.ones((1, self._factors.shape[1]))
         self._of_sizes: dict[tuple[int, int], Float64s] = {}
 
-    @property
-    def is_verified(self) -> bool:
-        """True if the reference is long enough to show its own dependence."""
-        return self.pieces >= FEWEST_PIECES
-
     def factors(self, n: int, m: int) -> Float64s:
         """The inflation of each score in windows of n rows beside a reference of m, whose own part is in it.
 

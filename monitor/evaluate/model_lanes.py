@@ -208,8 +208,10 @@ class ModelLanes:
             for kind, content in made:
                 decision = new_decision(self._model, kind, content, stream.stream, lane=name)
                 yield Activation(decisions.of_this_life(decision), at)
-        for lane in [] if next_pane is None else list(self.by_stream.values()):
-            for kind, reference in _due(lane, next_pane or 0):
+        if next_pane is None:
+            return
+        for lane in list(self.by_stream.values()):
+            for kind, reference in _due(lane, next_pane):
                 content = encode_reference(reference)
                 decision = new_decision(self._model, kind, content, lane.stream, lane=lane.contract)
                 yield Activation(decisions.of_this_life(decision), next_pane)
