@@ -25,7 +25,7 @@ from benchmarks.equal_models import START_MS, create_all, evaluate_stage, event,
 from monitor.bus.memory import MemoryBus
 from monitor.config import load
 from monitor.events import TopicPartition
-from monitor.ledger.entries import Command
+from monitor.ledger.commands import Command, Rebuild
 from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.evaluate import EvaluateStage
@@ -146,7 +146,8 @@ def measure(models: int, columns: int, panes: int, first: int = 2000, rows: int 
         bench.turn(bench.evaluate)
     bench.fold()
     before = bench.panes_of("m1") if models > 1 else 0
-    bench.bus.sender().send(encode_entry(Command("rebuild", "m0"), TOPICS.name("commands"), 0))
+    command = Command("m0", Rebuild(), "bench", 0, "1", bench.bus.cluster_id(), TOPICS.prefix)
+    bench.bus.sender().send(encode_entry(command, TOPICS.name("commands"), 0))
     slices = timed(bench.stage)
     held = bench.stage._partitions[LEDGER]
     while "m0" in held.stopped:

@@ -18,6 +18,7 @@ from monitor.instances import file_of, instance_of
 from monitor.ledger.entries import Decision
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.announce import References
+from monitor.runner.commands import key_in
 from monitor.runner.contracts import input_topics
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.hanging import HangingWatch, watched
@@ -160,4 +161,5 @@ def _stage(
         time.monotonic,
         log,
         Rhythm(settings.snapshot_panes),
+        key_in(settings.command_key_file),
     )

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     memory_mb: int = Field(
         1024, ge=128, description="memory budget of each process; above it profile reads no further ahead than it must"
     )
+    command_key_file: Path | None = Field(
+        None, description="file that holds the key with which commands are signed; with it unsigned ones are refused"
+    )
     log_level: LogLevel = "info"
     log_format: LogFormat = Field("auto", description="auto: console on a terminal, else json")
     kafka_security_protocol: Protocol = Field(

@@ -149,6 +149,12 @@ _ALL = (
     Family("streamdrift_ledger_position", "gauge", ("partition",), "offset that evaluate reads next"),
     Family("streamdrift_ledger_lag_records", "gauge", ("partition",), "offsets between that and the end, every 10 s"),
     Family("streamdrift_ledger_folding_again", "gauge", ("partition",), "1 while it is folded again after a start"),
+    Family(
+        "streamdrift_commands_total",
+        "counter",
+        ("partition", "outcome"),
+        "commands of people since the stage began by what became of them: taken, repeated, refused, unusable",
+    ),
     Family("streamdrift_model_waiting", "gauge", ("model",), "1 until the model's first pane is folded"),
     Family(
         "streamdrift_model_stopped",

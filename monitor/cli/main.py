@@ -24,7 +24,9 @@ app = typer.Typer(
 )
 reference_app = typer.Typer(no_args_is_help=True, help="Grids and references as files.")
 produce_app = typer.Typer(no_args_is_help=True, help="Traffic: synthetic, from a recorded log, or from tables.")
+silence_app = typer.Typer(no_args_is_help=True, help="Silences: alerts that go on, and are not to disturb anybody.")
 app.add_typer(reference_app, name="reference")
+app.add_typer(silence_app, name="silence")
 app.add_typer(produce_app, name="produce")
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="alerts.yaml [env: STREAMDRIFT_CONFIG]")]
@@ -294,6 +296,54 @@ def rebuild(
     from monitor.cli import rebuild as command
 
     command.rebuild(model, bus, wait)
+
+
+@silence_app.command("add")
+def silence_add(  # noqa: PLR0913 - one argument a flag
+    model: Annotated[str, typer.Option(help="The model whose alerts are silenced.")],
+    comment: Annotated[str, typer.Option(help="Why, for those who see it.")],
+    match: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL=~PATTERN",
+            help="Alerts whose label is that: = != =~ !~; several must all hold (default: all alerts of the model).",
+        ),
+    ] = None,
+    lasts: Annotated[str | None, typer.Option("--for", help="How long from now on, in event time: 4h.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="First event time, RFC 3339 (default: now).")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="End of event time, RFC 3339.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who asks (default: your user name).")] = None,
+    bus: BusUrl = None,
+) -> None:
+    """Silence alerts of a model for a while: they go on, and their messages name the silence in `silencedBy`."""
+    from monitor.cli import silence as command
+
+    command.add(model, match or (), command.Span(lasts, start, end), comment, by, bus)
+
+
+@silence_app.command("list")
+def silence_list(
+    model: Annotated[str | None, typer.Option(help="This model's only.")] = None,
+    every_one: Annotated[bool, typer.Option("--all", help="Those that are over, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    bus: BusUrl = None,
+) -> None:
+    """List silences, with when they end in event time, and about when that is by the clock on the wall."""
+    from monitor.cli import silence as command
+
+    command.show(model, every_one, as_json, bus)
+
+
+@silence_app.command("expire")
+def silence_expire(
+    silence: Annotated[str, typer.Argument(metavar="ID", help="The silence, or six letters or more of its beginning.")],
+    by: Annotated[str | None, typer.Option(help="Who asks (default: your user name).")] = None,
+    bus: BusUrl = None,
+) -> None:
+    """End a silence now."""
+    from monitor.cli import silence as command
+
+    command.expire(silence, bus, by)
 
 
 @app.command()

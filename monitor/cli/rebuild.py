@@ -6,29 +6,22 @@ import time
 
 import typer
 
+from monitor.cli.commanding import PATIENCE_S, Desk
 from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.errors import BusError, ConfigurationError
 from monitor.events import TopicPartition
-from monitor.ledger.entries import Command
-from monitor.ledger.entry_codec import encode_entry
+from monitor.ledger.commands import Rebuild
 from monitor.ledger.position_records import Stopped, decode_model
 from monitor.runner.positions import Positions
-from monitor.service import ledger_topics
-
-PATIENCE_S = 60.0
-"""Within that the service takes a command; the rebuild itself takes as long as the ledger is."""
 
 
 def rebuild(model: str, bus_url: str | None, wait: bool) -> None:
     """Write the command, and wait until the model runs again."""
     settings = settings_of(bus=bus_url)
     bus = open_settings_bus_to_read(settings)
-    topics = ledger_topics(settings)
-    commands = topics.name("commands")
-    if bus.partitions(commands) is None:
-        raise ConfigurationError(f"{bus.name} has no topic {commands}: the service never ran there")
-    tp = TopicPartition(topics.name("ledger"), topics.partition_of(model))
-    positions = Positions(bus, topics, f"{topics.prefix}evaluate")
+    desk = Desk(bus, settings)
+    tp = TopicPartition(desk.topics.name("ledger"), desk.topics.partition_of(model))
+    positions = Positions(bus, desk.topics, f"{desk.topics.prefix}evaluate")
 
     def all_stopped() -> dict[str, Stopped]:
         positions.follow()
@@ -39,12 +32,11 @@ def rebuild(model: str, bus_url: str | None, wait: bool) -> None:
     if model not in stopped:
         names = ", ".join(stopped)
         raise ConfigurationError(f"model {model} is not stopped; " + (f"stopped: {names}" if names else "no model is"))
-    sender = bus.sender()
-    sender.send(encode_entry(Command("rebuild", model), commands, tp.partition))
-    sender.flush()
+    sent = desk.send(model, Rebuild())
     typer.echo(f"{model}: the command is written; it was stopped because {stopped[model].why}", err=True)
     until, is_taken = time.monotonic() + PATIENCE_S, bool(stopped[model].rebuild)
     while wait and (now := all_stopped().get(model)) is not None:
+        sent.look()  # a model that stands still has no echo but a refusal
         if is_taken and not now.rebuild:
             raise BusError(f"the service has not rebuilt {model}: {now.why}")
         is_taken = is_taken or bool(now.rebuild)

@@ -143,6 +143,7 @@ def _alert(data: Data) -> Spans:
         f" {printable('/'.join(filter(None, (labels.get('model'), place_of_alert(labels)))))}  ",
         printable(text),
         (f"  {printable(details)}" if (details := details_of(data.get("evidence", {}))) else "", "dim"),
+        (f"  silenced by {printable(', '.join(ids))}" if (ids := data.get("silencedBy")) else "", "dim"),
     ]
 
 

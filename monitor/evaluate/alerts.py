@@ -1,7 +1,8 @@
 """Messages of alerts: CloudEvents 1.0 in structured JSON, `data` with Alertmanager's keys first.
 
 The bytes depend on the log, the rules and the place alone: `time` is the end of the pane that decided, never a
-clock's, and `id` names fingerprint, pane end, status and episode, so a consumer that keeps ids sees each message once.
+clock's, and `id` names fingerprint, pane end, status and episode, so a consumer that keeps ids sees each message once;
+that of an update by which other silences are named also says how often these have changed, by either clock.
 What is not true of an alert is null: `endsAt` while it fires, the window of a rule on silence, the histogram and the
 reference if there is none.
 """
@@ -95,12 +96,18 @@ def _message(transition: Transition, context: AlertContext, lengths: Lengths) ->
     return CloudEvent(
         type=_TYPES[transition.status],
         source=context.place.source,
-        id=f"{alert.fingerprint}/{time_text(transition.at)}/{transition.status}/{alert.episode}",
+        id=_id(transition),
         at=transition.at,
         subject=_subject(alert.verdict, lengths),
         key=alert.fingerprint,
         data=_data(transition, context, lengths),
     ).encode()
+
+
+def _id(transition: Transition) -> str:
+    alert = transition.alert
+    silencing = f"/{alert.silencings}" if transition.silencing else ""
+    return f"{alert.fingerprint}/{time_text(transition.at)}/{transition.status}/{alert.episode}{silencing}"
 
 
 def cut(text: str, most: int) -> str:
@@ -119,6 +126,7 @@ def _data(transition: Transition, context: AlertContext, lengths: Lengths) -> Js
         "endsAt": time_text(transition.at) if transition.status == "resolved" else None,
         "generatorURL": _page(verdict, context.place) + f"?at={since}",
         "fingerprint": alert.fingerprint,
+        **_silenced_by(alert.silenced_by, lengths),
         "evidence": {
             "value": verdict.value,
             "op": verdict.op,
@@ -248,6 +256,11 @@ def _names(names: Sequence[str], key: str, lengths: Lengths) -> JsonObject:
     if not names:
         return {}
     return {key: [cut(name, lengths.name) for name in names[: lengths.names]], f"{key}_count": len(names)}
+
+
+def _silenced_by(ids: Sequence[str], lengths: Lengths) -> JsonObject:
+    """The silences that are active for an alert; nothing if there are none."""
+    return {"silencedBy": list(ids[: max(1, lengths.names)])} if ids else {}
 
 
 def _added(added: Names, lengths: Lengths) -> JsonObject:

@@ -3,7 +3,7 @@
 A decision counts at once, but for rules in the place of others: of those the newest count from the next pane on, or
 at once as long as the model has no pane. That a model is gone ends a life of it: what came before counts no more, and
 a model that comes back begins with nothing. A replay is given the decisions that were recorded, each with its pane,
-life by life.
+life by life. Commands are not kept here: each counts once, and what it leaves is state of the model.
 """
 
 from __future__ import annotations
@@ -18,11 +18,20 @@ from monitor.errors import FormatError
 from monitor.evaluate.labelled_reference import LabelledReference, decode_labelled
 from monitor.evaluate.reference import Reference, decode_reference
 from monitor.events import TopicPartition
-from monitor.ledger.entries import Activation, Decision, DecisionKey, DecisionKind, PartitionSet, new_decision
+from monitor.ledger.entries import (
+    COMMANDS,
+    Activation,
+    Decision,
+    DecisionKey,
+    DecisionKind,
+    PartitionSet,
+    new_decision,
+)
 from monitor.panes.grid import Grid, decode_grid
 
-_ORDER: tuple[DecisionKind, ...] = ("set", "grid", "reference", "trailing", "rules", "rebuild", "begun", "gone")
-"""The order in which decisions are applied again: a reference stands on a grid, and rules open what has both."""
+_ORDER: tuple[DecisionKind, ...] = ("set", "grid", "reference", "trailing", "rules", "begun", "rebuild", "gone")
+"""The order in which decisions are applied again: a reference stands on a grid, and rules open what has both. All
+commands of a pane stand where `rebuild` does, in the order in which they came."""
 _CHANGES: tuple[DecisionKind, ...] = ("set", "rules", "gone")
 """Those with which lanes may end."""
 _AT_ONCE = -(1 << 62)
@@ -123,8 +132,6 @@ class Decisions:
         """A decision as it comes; given back if it applies at once. `has_panes`: the model's first pane is found."""
         decision, at = activation.decision, activation.at
         self.newest[decision.key] = decision.digest
-        if decision.kind == "rebuild":
-            return None  # for who owns the ledger partition: it changes nothing in a fold
         if decision.kind == "rules" and self.rules is not None and has_panes:
             self._wait(decision)
             self.silence_judged_to = activation.silence_judged_to
@@ -155,9 +162,14 @@ class Decisions:
     def take_due(self, pane: int | None) -> list[Activation]:
         """Take the recorded decisions that count now. `pane`: where the next begins, ms; None if there is none."""
         due = []
-        while self._is_next(pane) and self._recorded[0].decision.kind not in ("begun", "gone"):
+        while self._is_next(pane) and self._recorded[0].decision.kind not in ("begun", "gone", *COMMANDS):
             due.append(self._recorded.pop(0))
         return due
+
+    def take_command(self, pane: int | None) -> Activation | None:
+        """Take the recorded command that counts next, if the next pane begins at `pane`."""
+        is_due = self._is_next(pane) and self._recorded[0].decision.kind in COMMANDS
+        return self._recorded.pop(0) if is_due else None
 
     def take_end(self, pane: int | None) -> Activation | None:
         """Take the recorded end of the model's life, if the next pane begins at `pane`."""
@@ -259,7 +271,8 @@ class Decisions:
 def _order(activation: Activation) -> tuple[int, int, int]:
     """Return a key that sorts recorded decisions as they count, life by life."""
     decision, at = activation.decision, _AT_ONCE if activation.at is None else activation.at
-    return decision.life, at, _ORDER.index(decision.kind)
+    kind: DecisionKind = "rebuild" if decision.kind in COMMANDS else decision.kind
+    return decision.life, at, _ORDER.index(kind)
 
 
 def _is_reached(recorded: int | None, pane: int | None) -> bool:

@@ -5,7 +5,8 @@ silence. So what is left are timers, and what a snapshot or a later message sees
 
 - closings of windows that still hold something;
 - the judgements round each threshold of a rule on silence: before it, at it, behind it;
-- the first judgement that may end a `for`, a `keep_firing_for`, a cooldown or the wait of an update;
+- the first judgement that may end a `for`, a `keep_firing_for`, a cooldown or the wait of an update, or at which a
+  silence of alerts begins or ends;
 - for every window of time the judgement of its last closing in the run, and the run's last judgement.
 
 A window is judged at the judgement behind its closing and at no other, so closings that were passed over are left out
@@ -19,7 +20,7 @@ from typing import NamedTuple
 
 from monitor.config.metrics import METRICS, SILENCE
 from monitor.config.resolved import ModelRules, Rule
-from monitor.evaluate.lifecycle import AlertState
+from monitor.evaluate.lifecycle import FOREVER, AlertState
 from monitor.evaluate.rules import BLIND, Silence
 
 
@@ -28,7 +29,7 @@ class Quiet(NamedTuple):
 
     `last`: the last judgement of the run. `unsettled`: windows that still hold something, by name. `alerts`: those that
     are pending or fire. `silences`: of each stream. `asks_at`: when a trigger asks again. `updates_at`: when what an
-    alert names is due.
+    alert names is due. `silences_at`: when a silence of alerts begins or ends.
     """
 
     last: int
@@ -37,6 +38,7 @@ class Quiet(NamedTuple):
     silences: Collection[Silence]
     asks_at: int
     updates_at: int
+    silences_at: int = FOREVER
 
 
 class Timetable:
@@ -51,7 +53,7 @@ class Timetable:
     def next(self, at: int, quiet: Quiet) -> int:
         """The next judgement behind `at` at which something may change; at most the run's last."""
         later = at + self._interval
-        times = [quiet.last, self._from(quiet.asks_at), self._from(quiet.updates_at)]
+        times = [quiet.last, self._from(quiet.asks_at), self._from(quiet.updates_at), self._from(quiet.silences_at)]
         times += [self._from(quiet.last // step * step) for step in self._steps.values() if step is not None]
         times += [self._closing(name, later) for name in quiet.unsettled if name in self._steps]
         times += self._thresholds(quiet.silences)

@@ -4,6 +4,8 @@ Rules on silence, and triggers that name one, go by the silence clock (`silence_
 and goes on where all partitions stand still. They are judged at every multiple of the interval that it passes, and
 again, at the same time, if a pane with rows is folded below it. Their alerts have the clock's times.
 
+What of an alert depends on its silences goes by the later of both clocks, at every judgement of either.
+
 A run of panes that are empty everywhere is judged where something may change (`empty_runs.py`), and gives exactly what
 judging all of it would give.
 """
@@ -24,14 +26,15 @@ from monitor.evaluate.detection import Sighting
 from monitor.evaluate.empty_runs import Quiet, Timetable
 from monitor.evaluate.lane import Passed
 from monitor.evaluate.lane_evidence import LaneEvidence, Lanes
-from monitor.evaluate.lifecycle import FOREVER
+from monitor.evaluate.lifecycle import FOREVER, AlertState
 from monitor.evaluate.messages import Message
-from monitor.evaluate.model_alerts import ModelAlerts, Transition
+from monitor.evaluate.model_alerts import ModelAlerts, SilencesOf, Transition
 from monitor.evaluate.observations import observation_key, observation_message
 from monitor.evaluate.past_offsets import NOTHING, PastOffsets
 from monitor.evaluate.performance import Performance
 from monitor.evaluate.retraining import Retraining, retraining_message
 from monitor.evaluate.rules import Judgement, RuleSet, Silence, on_silence
+from monitor.evaluate.silences import Silences
 from monitor.evaluate.state import JudgeState
 from monitor.evaluate.stream import StreamFold
 from monitor.evaluate.subjects import Subjects
@@ -58,6 +61,8 @@ class Judge:
         self._silence_at: int | None = None
         self.performance: Performance | None = None
         """Windows by the time of the prediction, if the model has labels."""
+        self.silences = Silences()
+        """Those of alerts."""
         self.silence_ends: int | None = None
         """The time behind which silence is not judged, because the log has ended there but for labels, ms."""
 
@@ -91,6 +96,10 @@ class Judge:
             else []
         )
 
+    def clock(self, at: int) -> int:
+        """The judging clock, ms. `at`: end of the newest pane that was judged, or is."""
+        return at if self._silence_at is None else max(at, self._silence_at)
+
     @property
     def silence_judged_to(self) -> int | None:
         """Up to which time of its clock silence has been judged, ms; None if never."""
@@ -116,7 +125,8 @@ class Judge:
         if self._rules is None:
             return _BEFORE_RULES
         alerts, asked = self._alerts.state(self._rules.rules), self._retraining.state()
-        return JudgeState(alerts, asked, self._past.state(), self._begun_at, self._silence_at)
+        past, silences = self._past.state(), self.silences.state()
+        return JudgeState(alerts, asked, past, self._begun_at, self._silence_at, silences)
 
     def restore(self, state: JudgeState, lanes: Lanes) -> None:
         """Go on from there, once the rules have been given. Raises FormatError."""
@@ -129,6 +139,7 @@ class Judge:
         self._retraining.restore(state.asked)
         self._past.restore(state.offsets)
         self._begun_at, self._silence_at = state.begun_at, state.silence_at
+        self.silences.restore(state.silences)
 
     @property
     def _folds(self) -> Mapping[StreamName, StreamFold]:
@@ -191,8 +202,10 @@ class Judge:
             yield from self._judge_silence_at(at)
         while at < last:
             alerts = [a for a in [*self._alerts.pending(), *self._alerts.firing()] if on_silence(a.rule)]
-            asks_at = self._retraining.next_due(at, self._alerts.firing(), self._newest(), by_clock=True)
-            at = self._timetable.next(at, Quiet(last, (), alerts, self._silences().values(), asks_at, FOREVER))
+            asks_at = self._retraining.next_due(at, self._reasons(), self._newest(), by_clock=True)
+            changes_at = self.silences.next_change(at)
+            quiet = Quiet(last, (), alerts, self._silent().values(), asks_at, FOREVER, changes_at)
+            at = self._timetable.next(at, quiet)
             yield from self._judge_silence_at(at)
 
     def _skip(self, done: int, end: int) -> Iterator[Message]:
@@ -204,10 +217,11 @@ class Judge:
         """What the timetable asks behind the judgement `at` of an empty run whose last one is `last`."""
         firing = self._alerts.firing()
         unsettled = {name for fold in self._folds.values() for name in fold.unsettled()}
-        clocks = (self._retraining.next_due(at, firing, self._newest(), by_clock=by) for by in (False, True))
+        clocks = (self._retraining.next_due(at, self._reasons(), self._newest(), by_clock=by) for by in (False, True))
         asks_at = min(clocks)
         alerts, updates_at = [*self._alerts.pending(), *firing], self._alerts.next_update(at)
-        return Quiet(last, unsettled, alerts, self._silences().values(), asks_at, updates_at)
+        changes_at = self.silences.next_change(self.clock(at))
+        return Quiet(last, unsettled, alerts, self._silent().values(), asks_at, updates_at, changes_at)
 
     def _observed(self, observations: Iterable[Observation]) -> Iterator[Message]:
         for observation in observations:
@@ -242,7 +256,7 @@ class Judge:
         if self._begun_at is None:
             self._begun_at = pane_end - self._pane_ms + self._lateness_ms
 
-    def _silences(self) -> dict[StreamName, Silence]:
+    def _silent(self) -> dict[StreamName, Silence]:
         """Since when each stream is silent (its newest row; if none has come, the beginning), and what is usual."""
         since = dict.fromkeys(self._stream_names, self._begun_at)
         since |= {stream: lane.since for stream, lane in self._lanes.items() if lane.since is not None}
@@ -285,7 +299,8 @@ class Judge:
                 drift={s: value for s, fold in streams.items() if (value := fold.take_drift()) is not None},
             )
         )
-        yield from self._messages_of(self._alerts.judge(at, judged))
+        yield from self._messages_of(self._alerts.judge(at, judged, self._silencing(at)))
+        self.silences.forget(self.clock(at))
         yield from self._ask(at, by_clock=False)
         if self._silence_at is None or at > self._silence_at:
             yield from self._judge_silence_at(at)
@@ -295,13 +310,23 @@ class Judge:
         if self.silence_ends is not None and at > self.silence_ends:
             return
         self._silence_at = at
-        judged = self._rule_set.judge(Judgement(at, {}, set(), {}, {}, self._silences(), self._spreads, {}))
-        yield from self._messages_of(self._alerts.judge_silence(at, judged))
+        judged = self._rule_set.judge(Judgement(at, {}, set(), {}, {}, self._silent(), self._spreads, {}))
+        yield from self._messages_of(self._alerts.judge_silence(at, judged, self._silencing(at)))
+        self.silences.forget(self.clock(at))
         yield from self._ask(at, by_clock=True)
+
+    def _silencing(self, at: int) -> SilencesOf | None:
+        """What gives the silences of an alert at the judgement `at`; None if there are none."""
+        clock = self.clock(at)
+        return (lambda alert: self.silences.of(alert, clock)) if self.silences.are_any else None
+
+    def _reasons(self) -> tuple[AlertState, ...]:
+        """The alerts that fire and may be a reason for training: an alert that is silenced is none."""
+        return tuple(alert for alert in self._alerts.firing() if not alert.silenced_by)
 
     def _ask(self, at: int, by_clock: bool) -> Iterator[Message]:
         """Publish the requests of the triggers that go by the silence clock, or of the others."""
-        for request in self._retraining.judge(at, self._alerts.firing(), self._newest(), by_clock):
+        for request in self._retraining.judge(at, self._reasons(), self._newest(), by_clock):
             value = retraining_message(request, self._place, self._past.ranges)
             basis = repr((request.trigger, self._past.ranges(request.start, request.end))).encode()
             yield Message("retraining", at, self._model, self._model, value, basis)
@@ -327,4 +352,5 @@ def _basis(transition: Transition) -> bytes:
     verdict = alert.verdict
     names = alert.named.under, *transition.added
     basis = transition.status, alert.episode, alert.pending_since, verdict.value, verdict.threshold
-    return repr((*basis, *names)).encode()
+    silences = (alert.silenced_by, alert.silencings) if alert.silenced_by or alert.silencings else ()
+    return repr((*basis, *names, *silences)).encode()

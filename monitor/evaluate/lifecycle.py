@@ -26,6 +26,9 @@ An alert fires if it is hidden or firing; hidden means that no message says so y
 its verdict: so one that begins to fire alone is published at once, one that is not is listed in the alert above it, and
 is published when that one has ended, or never. What was published is resolved whatever is above it by then.
 
+A silence (`silences.py`) changes no state: an alert that is silenced is published like any other, and names what
+silences it; where that changes while it is `firing`, it is `updated` at once.
+
 Unknown is the absence of a verdict: a window that has not moved, or holds too few events, neither raises nor clears.
 Resolved is not a state to stay in: it is published once, and the alert is inactive. Times are those of judgements (pane
 ends, ms UTC), so an alert is a function of the log alone. `for` counts from the first violated judgement; an alert's
@@ -87,7 +90,8 @@ class AlertState:
 
     `pending_since`: first violated judgement of the present stretch. `data_since`: start of the window judged there or,
     once it fires, where its change began (None if neither is known). `last_violated`: newest violated judgement.
-    `episode`: how often it has fired. `verdict`: the newest. `named`: what its messages name beside it.
+    `episode`: how often it has fired. `verdict`: the newest. `named`: what its messages name beside it. `silenced_by`:
+    ids of the silences that its newest message names. `silencings`: how often these have changed while it fired.
     """
 
     fingerprint: str
@@ -99,6 +103,8 @@ class AlertState:
     episode: int
     verdict: Verdict
     named: Named = NOTHING
+    silenced_by: tuple[str, ...] = ()
+    silencings: int = 0
 
     @property
     def fires(self) -> bool:

@@ -24,6 +24,7 @@ from monitor.evaluate.alerts import Place
 from monitor.evaluate.coverage import RuleCoverage, Totals
 from monitor.evaluate.decisions import Decisions
 from monitor.evaluate.judging import Judge
+from monitor.evaluate.known_commands import KnownCommands
 from monitor.evaluate.lane import LaneStanding
 from monitor.evaluate.lane_drift import Sight
 from monitor.evaluate.lane_messages import lane_message
@@ -34,9 +35,11 @@ from monitor.evaluate.model_life import ModelLife
 from monitor.evaluate.notices import Notices, notice_message
 from monitor.evaluate.open_parts import OpenParts
 from monitor.evaluate.silence_clock import SilenceClock
+from monitor.evaluate.silences import Silences
 from monitor.evaluate.state import DecisionState, ModelState
 from monitor.events import TopicPartition
-from monitor.ledger.entries import Activation, Decision, DecisionKey, Heartbeat, Notice, Watermark
+from monitor.ledger.commands import Expire, Silence, command_of, id_of
+from monitor.ledger.entries import COMMANDS, Activation, Decision, DecisionKey, Heartbeat, Notice, Watermark
 from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
 
@@ -60,6 +63,8 @@ class ModelFold:
         self._notices = Notices()
         self._silence = SilenceClock()
         self._labels = ModelLabels(model)
+        self.known = KnownCommands()
+        """Commands that it has been given, in whatever life."""
 
     @property
     def judged_to(self) -> int | None:
@@ -123,6 +128,16 @@ class ModelFold:
         return self._judge.blind_detectors
 
     @property
+    def silences(self) -> Silences:
+        """Those of its alerts."""
+        return self._judge.silences
+
+    @property
+    def clock(self) -> int | None:
+        """The judging clock, ms UTC; None before the first pane is found."""
+        return None if self._next is None else self._judge.clock(self._next)
+
+    @property
     def alerts(self) -> Mapping[str, int]:
         """How many alerts fire, and how many are pending."""
         return self._judge.alerts
@@ -152,16 +167,47 @@ class ModelFold:
 
     def _take_decision(self, decision: Decision) -> list[Output]:
         decision = self.decisions.of_this_life(decision)
+        if decision.kind in COMMANDS:
+            return self._take_command(decision)
         if self.decisions.is_replay or not self.decisions.is_new(decision):
             return []
         if decision.kind == "gone":
             return self._take_gone(decision) if self.decisions.newest else []
-        if decision.kind == "rebuild" and not self.decisions.newest:
-            return []
         judged_to = self._judge.silence_judged_to if decision.kind == "rules" else None
         activation = Activation(decision, self._at, judged_to)
         self._take(activation)
         return [activation]
+
+    def _take_command(self, decision: Decision) -> list[Output]:
+        """Obey a command, once; one that comes before the model's first pane counts for nothing."""
+        command = command_of(decision)
+        if self.decisions.is_replay or self.known.has(command.id, command.time):
+            return []
+        self.known.add(command.id, command.time)
+        if self._next is None:
+            return []
+        activation = Activation(decision, self._next, self._judge.silence_judged_to)
+        self._obey(activation)
+        return [activation]
+
+    def _obey(self, activation: Activation) -> None:
+        """Let a command count from here: what it changes of alerts is published with the next judgement.
+
+        A rebuild is for who owns the ledger partition, and changes nothing in a fold.
+        """
+        at = activation.at or 0
+        clock = at if activation.silence_judged_to is None else max(at, activation.silence_judged_to)
+        match command_of(activation.decision).request:
+            case Silence() as silence:
+                self.silences.add(id_of(activation.decision.digest), silence, clock)
+            case Expire() as expire:
+                self.silences.expire(expire.silence, clock)
+
+    def resume(self, activation: Activation) -> None:
+        """Obey a command from where it counted, of a fold whose first panes are not there any more."""
+        command = command_of(activation.decision)
+        self.known.add(command.id, command.time)
+        self._obey(activation)
 
     def end_silence(self, at: int) -> None:
         """Judge silence up to the time `at` (ms): there the log ends, but for labels of what came before."""
@@ -212,6 +258,7 @@ class ModelFold:
         yield from self._show_references()
         while True:
             yield from self._life.take_found()
+            yield from self._obey_recorded()
             if (yield from self._end_as_recorded()):
                 sealed = self._reach(watermarks)
                 continue
@@ -281,6 +328,13 @@ class ModelFold:
         """Judge silence as far as `clock` (ms)."""
         if self._next is not None:
             yield from self._judge.judge_silence(self._lanes.by_stream, clock, self._next)
+
+    def _obey_recorded(self) -> Iterator[Message]:
+        """Obey the commands that were recorded for the next pane, each behind the silence that was judged before it."""
+        while self._next is not None and (activation := self.decisions.take_command(self._next)) is not None:
+            if activation.silence_judged_to is not None:
+                yield from self._judge_silence(activation.silence_judged_to)
+            self._obey(activation)
 
     def _end_as_recorded(self) -> Generator[Message, None, bool]:
         """End the life of the model if that was recorded for the next pane; return true if so."""
@@ -411,6 +465,7 @@ class ModelFold:
             notices=self._notices.state(),
             silence=self._silence.state(),
             performance=self._labels.state(),
+            known=self.known.state(),
         )
 
     def blocks(self) -> Mapping[str, bytes | None]:
@@ -441,6 +496,7 @@ class ModelFold:
         self._judge.restore(state.judge, self._lanes.by_stream)
         self._notices.restore(state.notices)
         self._silence.restore(state.silence)
+        self.known.restore(state.known)
 
     def _refuse_a_stranger(self, pane: Pane | RawPane | KeyedRows) -> None:
         if stranger(pane, self.model, self.decisions):

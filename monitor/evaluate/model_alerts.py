@@ -7,6 +7,8 @@ The rules of this file:
 - Behind all verdicts, alerts that fire join the one that they are under; then those that are alone answer that.
 - Alerts on silence have a clock of their own and are under none, and none is under them.
 - A list of joined alerts holds all that have been there in the episode, whatever has become of them.
+- Last, what silences those that have been published is looked at, of all at every judgement: so a silence begins and
+  ends by either clock.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ class Transition:
     """An alert of which something is published at the judgement `at`.
 
     `also_drifting`: names, sorted, of other columns that violated the same rule at that judgement, and how many there
-    were; at most NAMED are named. `added`: of an update, what no message has named before.
+    were; at most NAMED are named. `added`: of an update, what no message has named before. `silencing`: true of an
+    update by which other silences are named.
     """
 
     at: int
@@ -48,6 +51,23 @@ class Transition:
     also_drifting: tuple[str, ...] = ()
     also_drifting_count: int = 0
     added: Names = NO_NAMES
+    silencing: bool = False
+
+
+SilencesOf = Callable[[AlertState], tuple[str, ...]]
+"""Gives the ids of the silences that are active for an alert."""
+
+
+class _Spoken(NamedTuple):
+    """An alert of which something is published. `silencing`: an update by which other silences are named.
+
+    `names_are_due`: false of an update for the sake of these alone.
+    """
+
+    alert: AlertState
+    says: Status
+    names_are_due: bool = True
+    silencing: bool = False
 
 
 NAMED = 20
@@ -72,18 +92,46 @@ class ModelAlerts:
 
     # ------------------------------------------------------------------ judging
 
-    def judge(self, at: int, judged: Sequence[tuple[Rule, Verdict]]) -> list[Transition]:
-        """Move every alert that has a verdict, then those that are alone; return what to publish, in that order."""
+    def judge(
+        self, at: int, judged: Sequence[tuple[Rule, Verdict]], silences: SilencesOf | None = None
+    ) -> list[Transition]:
+        """Move every alert that has a verdict, then those that are alone; return what to publish, in that order.
+
+        `silences`: None if there are none, and were none at the last judgement.
+        """
         spoken = list(self._answer_verdicts(at, judged))
         self._join()
-        spoken += self._answer_alone(at, {alert.fingerprint for alert, _ in spoken})
-        return self._transitions(at, spoken, judged)
+        spoken += self._answer_alone(at, {one.alert.fingerprint for one in spoken})
+        return self._transitions(at, self._silenced(spoken, silences), judged)
 
-    def judge_silence(self, at: int, judged: Sequence[tuple[Rule, Verdict]]) -> list[Transition]:
+    def judge_silence(
+        self, at: int, judged: Sequence[tuple[Rule, Verdict]], silences: SilencesOf | None = None
+    ) -> list[Transition]:
         """Move the alerts on silence, at a time of their clock."""
-        return self._transitions(at, list(self._answer_verdicts(at, judged)), judged)
+        return self._transitions(at, self._silenced(list(self._answer_verdicts(at, judged)), silences), judged)
 
-    def _answer_verdicts(self, at: int, judged: Sequence[tuple[Rule, Verdict]]) -> Iterator[tuple[AlertState, Status]]:
+    def _silenced(self, spoken: Sequence[_Spoken], silences: SilencesOf | None) -> list[_Spoken]:
+        """Name what silences the alerts that are published, and add those of which that alone has changed."""
+        if silences is None:
+            return list(spoken)
+        found = []
+        for one in spoken:
+            alert = one.alert if one.says == "resolved" else self._states[one.alert.fingerprint]
+            after = _silenced_by(alert, silences(alert), counts=one.says == "updated")
+            if one.says != "resolved":
+                self._put(after)
+            found.append(one._replace(alert=after, silencing=after.silencings != alert.silencings))
+        known = {one.alert.fingerprint for one in spoken}
+        for alert in self.firing():
+            is_published = alert.state == "firing"
+            after = alert if alert.fingerprint in known else _silenced_by(alert, silences(alert), is_published)
+            if after is not alert:
+                self._put(after)
+            if after is not alert and is_published:
+                found.append(_Spoken(after, "updated", names_are_due=False, silencing=True))
+        return found
+
+    def _answer_verdicts(self, at: int, judged: Sequence[tuple[Rule, Verdict]]) -> Iterator[_Spoken]:
         for rule, verdict in judged:
             key = self._fingerprint(verdict.labels)
             before = self._states.get(key)
@@ -96,7 +144,7 @@ class ModelAlerts:
                 after, says = stand_alone(after, has_news=False)
             self._put(after)
             if says is not None:
-                yield after, says
+                yield _Spoken(after, says)
 
     def _dated(self, alert: AlertState) -> AlertState:
         """The alert, which begins to fire, with data from the change on, if that is known."""
@@ -114,7 +162,7 @@ class ModelAlerts:
             for above in [self._states[key] for key in self._firing.get(place, ())]:
                 self._put(replace(above, named=above.named.joined(names)))
 
-    def _answer_alone(self, at: int, but: set[str]) -> Iterator[tuple[AlertState, Status]]:
+    def _answer_alone(self, at: int, but: set[str]) -> Iterator[_Spoken]:
         """Move those that are alone, by fingerprint, but for some that have been published at this judgement."""
         for alert in self.firing():
             if alert.fingerprint not in but and self._is_alone(alert):
@@ -123,7 +171,7 @@ class ModelAlerts:
                 after, says = stand_alone(alert, has_news)
                 if says is not None:
                     self._put(after)
-                    yield after, says
+                    yield _Spoken(after, says)
 
     def _is_alone(self, alert: AlertState) -> bool:
         """Return true unless one fires that it is under."""
@@ -133,19 +181,20 @@ class ModelAlerts:
         return any(alert.named.news(self._find(alert.verdict).columns))
 
     def _transitions(
-        self, at: int, spoken: Sequence[tuple[AlertState, Status]], judged: Sequence[tuple[Rule, Verdict]]
+        self, at: int, spoken: Sequence[_Spoken], judged: Sequence[tuple[Rule, Verdict]]
     ) -> list[Transition]:
         drifting, transitions = _Drifting(judged), list[Transition]()
-        for alert, says in spoken:
+        for alert, says, names_are_due, silencing in spoken:
             added = NO_NAMES
             if says != "resolved":  # with those that joined behind its verdict
                 alert = self._states[alert.fingerprint]
                 columns = self._find(alert.verdict).columns
                 added = alert.named.news(columns) if says == "updated" else added
-                alert = replace(alert, named=alert.named.published(at, columns, is_update=says == "updated"))
+                counts = says == "updated" and names_are_due
+                alert = replace(alert, named=alert.named.published(at, columns, is_update=counts))
                 self._put(alert)
             beside = drifting.beside(alert.rule, alert.verdict.column)
-            transitions.append(Transition(at, says, alert, *beside, added))
+            transitions.append(Transition(at, says, alert, *beside, added, silencing))
         return transitions
 
     def _put(self, alert: AlertState) -> None:
@@ -158,7 +207,7 @@ class ModelAlerts:
         if alert.state == "inactive" and alert.episode == 0:
             self._states.pop(alert.fingerprint, None)
         else:
-            kept = alert if alert.fires else replace(alert, named=NOTHING)
+            kept = alert if alert.fires else replace(alert, named=NOTHING, silenced_by=(), silencings=0)
             self._states[alert.fingerprint] = kept
 
     def _fingerprint(self, labels: tuple[tuple[str, str], ...]) -> str:
@@ -222,6 +271,13 @@ class ModelAlerts:
     def pending(self) -> tuple[AlertState, ...]:
         """All that wait for their `for`, by fingerprint."""
         return tuple(self._states[key] for key in sorted(self._states) if self._states[key].state == "pending")
+
+
+def _silenced_by(alert: AlertState, ids: tuple[str, ...], counts: bool) -> AlertState:
+    """The alert as it is silenced by these. `counts`: whether another list of them counts as a change."""
+    if ids == alert.silenced_by:
+        return alert
+    return replace(alert, silenced_by=ids, silencings=alert.silencings + counts)
 
 
 def _under_rule(alert: AlertState, rule: Rule) -> AlertState:

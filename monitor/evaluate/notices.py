@@ -23,6 +23,10 @@ from monitor.panes.heavy import COUNTERS
 from monitor.panes.pane import Pane
 
 SEVERITY = "warning"
+PASSING = ("CommandRefused",)
+"""Notices without end, one a command: of these the newest are known. A record of `commands` is read again only as long
+as fewer lie behind what is certain (`runner/commands.py`)."""
+MOST_PASSING = 1000
 
 
 class Notices:
@@ -31,12 +35,14 @@ class Notices:
     def __init__(self) -> None:
         self.published: set[str] = set()
         self.held: dict[str, Notice] = {}
+        self._passing: dict[str, None] = {}
 
     def hold(self, notice: Notice) -> None:
         """Take a notice, unless its like was published."""
         name = fingerprint(labels_of(notice))
         known = self.held.get(name)
-        if name not in self.published and (known is None or _order(notice) < _order(known)):
+        is_published = name in self.published or name in self._passing
+        if not is_published and (known is None or _order(notice) < _order(known)):
             self.held[name] = notice
 
     def take_due(self, end: int) -> list[Notice]:
@@ -44,16 +50,23 @@ class Notices:
         due = sorted((notice for notice in self.held.values() if notice.at <= end), key=_order)
         for notice in due:
             name = fingerprint(labels_of(notice))
-            self.published.add(name)
             del self.held[name]
+            if notice.name in PASSING:
+                self._passing[name] = None
+            else:
+                self.published.add(name)
+        for name in list(self._passing)[:-MOST_PASSING]:
+            del self._passing[name]
         return due
 
     def state(self) -> NoticesState:
-        return NoticesState(tuple(sorted(self.published)), tuple(self.held[name] for name in sorted(self.held)))
+        held = tuple(self.held[name] for name in sorted(self.held))
+        return NoticesState(tuple(sorted(self.published)), held, tuple(self._passing))
 
     def restore(self, state: NoticesState) -> None:
         """Go on from there."""
         self.published = set(state.published)
+        self._passing = dict.fromkeys(state.passing)
         self.held = {fingerprint(labels_of(notice)): notice for notice in state.held}
 
     @property

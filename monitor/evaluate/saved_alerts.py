@@ -32,6 +32,8 @@ def value_of(alert: AlertState, rule: int) -> AlertValue:
         violated=verdict.violated,
         window=None if w is None else _judged_window(w),
         named=alert.named,
+        silenced_by=alert.silenced_by,
+        silencings=alert.silencings,
     )
 
 
@@ -75,4 +77,6 @@ def alert_of(value: AlertValue, rules: Sequence[Rule], model: str) -> AlertState
         value.episode,
         verdict,
         value.named,
+        value.silenced_by,
+        value.silencings,
     )

@@ -19,6 +19,7 @@ from monitor.drift.moments import PackedMoments
 from monitor.evaluate.named import NOTHING, Named
 from monitor.evaluate.silence_clock import SilenceState
 from monitor.events import OffsetRange, Standing, StreamName
+from monitor.ledger.commands import Matcher
 from monitor.ledger.entries import DecisionKind, Notice, Watermark
 
 DecisionState = tuple[DecisionKind, StreamName | Literal[""], str, str]
@@ -154,6 +155,24 @@ class AlertValue(_Struct, frozen=True):
     violated: bool
     window: JudgedWindow | None
     named: Named = NOTHING
+    silenced_by: tuple[str, ...] = ()
+    silencings: Natural = 0
+
+
+class SilenceValue(_Struct, frozen=True):
+    """A silence of alerts, [start, end) in ms; its id is that of its command."""
+
+    id: str
+    matchers: tuple[Matcher, ...]
+    start: int
+    end: int
+
+
+class KnownState(_Struct, frozen=True):
+    """Commands by their own time (ms) and id, ascending; and the time of the newest one that is forgotten."""
+
+    by_time: tuple[tuple[int, str], ...] = ()
+    forgotten_to: int | None = None
 
 
 class AskedState(_Struct, frozen=True):
@@ -184,7 +203,7 @@ class JudgeState(_Struct, frozen=True):
     """Alerts by fingerprint, triggers by name, and which offsets each stretch of event time holds.
 
     `begun_at`: event time from which the silence of streams without a row counts, ms; None before the first pane.
-    `silence_at`: the newest time at which silence was judged.
+    `silence_at`: the newest time at which silence was judged. `silences`: of alerts, in the order in which they came.
     """
 
     alerts: tuple[AlertValue, ...]
@@ -192,6 +211,7 @@ class JudgeState(_Struct, frozen=True):
     offsets: PastState
     begun_at: int | None
     silence_at: int | None
+    silences: tuple[SilenceValue, ...] = ()
 
 
 class FirstRowsState(_Struct, frozen=True):
@@ -317,10 +337,14 @@ class PendingPane(_Struct, frozen=True):
 
 
 class NoticesState(_Struct, frozen=True):
-    """Fingerprints of published notices, sorted, and notices that wait for their pane, by fingerprint."""
+    """Fingerprints of published notices, sorted, and notices that wait for their pane, by fingerprint.
+
+    `passing`: those of the newest published ones that are forgotten at last, in the order in which they came.
+    """
 
     published: tuple[str, ...]
     held: tuple[Notice, ...]
+    passing: tuple[str, ...] = ()
 
 
 class CohortPairsState(_Struct, frozen=True):
@@ -431,6 +455,7 @@ class ModelState(_Struct, frozen=True):
     notices: NoticesState
     silence: SilenceState
     performance: PerformanceState | None = None
+    known: KnownState = KnownState()
 
 
 class SharedState(_Struct, frozen=True):

@@ -1,6 +1,7 @@
 """Entries: everything that can influence a verdict, as values. They stand in the ledger and in the topic `decisions`.
 
-Commands, which become entries, stand in a topic of their own, so that nobody needs the right to write the ledger.
+Commands of people, which become decisions, stand in a topic of their own (`commands.py`), so that nobody needs the
+right to write the ledger.
 
 `entry_codec.py` gives their bytes. Fields with a default are optional: a reader of another release passes over those
 that it does not know.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -19,10 +20,13 @@ from monitor.events import StreamName, TopicPartition
 from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
 
-DecisionKind = Literal["set", "grid", "reference", "trailing", "rules", "rebuild", "begun", "gone"]
+CommandKind = Literal["rebuild", "silence", "expire"]
+"""Decisions that people have asked for. `rebuild`: a model that was stopped is folded again from the ledger's start; a
+fold that was not stopped passes over it. `silence`: some alerts are silenced. `expire`: a silence ends."""
+COMMANDS: tuple[CommandKind, ...] = get_args(CommandKind)
+DecisionKind = Literal["set", "grid", "reference", "trailing", "rules", "rebuild", "silence", "expire", "begun", "gone"]
 """`trailing`: a reference for windows alone, of the newest rows. `gone`: the model leaves. `begun`: evaluate has found
-the first pane of a model that came back. `rebuild`: a model that was stopped is folded again from the ledger's start; a
-fold that was not stopped passes over it."""
+the first pane of a model that came back."""
 
 
 class Watermark(msgspec.Struct, frozen=True):
@@ -113,7 +117,13 @@ class ContractSwitch(msgspec.Struct, frozen=True):
 
 
 NoticeName = Literal[
-    "CardinalityLimited", "RecordQuarantined", "DataLost", "DetectorsReset", "ModelRefused", "ModelStopped"
+    "CardinalityLimited",
+    "RecordQuarantined",
+    "DataLost",
+    "DetectorsReset",
+    "ModelRefused",
+    "ModelStopped",
+    "CommandRefused",
 ]
 
 
@@ -135,9 +145,13 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 def concerns(notice: Notice, models: Collection[str], topics: Collection[str]) -> bool:
-    """Return true if a notice is about one of the models or input topics; evaluate's own name the ledger's topic."""
+    """Return true if a notice is about one of the models or input topics; evaluate's own name the ledger's topic.
+
+    One of a command for no model that is known is about all of them.
+    """
     model = notice.model or dict(notice.labels).get("model", "")
-    return model in models or notice.topic in topics
+    is_of_all = notice.name == "CommandRefused" and not model
+    return is_of_all or model in models or notice.topic in topics
 
 
 def is_of_the_run(notice: Notice) -> bool:
@@ -152,15 +166,8 @@ SNAPSHOT_BYTES = ("bound", "snapshot_bytes")
 """The label of the one bound that is met by what was written, and when, and not by the records."""
 
 
-class Command(msgspec.Struct, frozen=True):
-    """What somebody wants done, in the topic `commands`: evaluate checks it and makes it a decision in the ledger."""
-
-    command: Literal["rebuild"]
-    model: str
-
-
 class Decision(msgspec.Struct, frozen=True):
-    """A new set of partitions, grid, reference or rules of a model. `content`: its canonical JSON.
+    """A new set of partitions, grid, reference or rules of a model, or a command. `content`: its canonical JSON.
 
     `stream`: empty where the decision is the whole model's. It counts from the first pane not yet folded when evaluate
     reads it; that pane is written back as an Activation. `alerts_yaml_sha256`: of the file that rules came from. It is
@@ -179,12 +186,12 @@ class Decision(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> DecisionKey:
-        """What it stands for: the newest of each counts."""
-        return self.kind, self.stream, self.lane
+        """What it stands for: the newest of each counts. Each command stands for itself."""
+        return self.kind, self.stream, self.digest if self.kind in COMMANDS else self.lane
 
 
 DecisionKey = tuple[DecisionKind, StreamName | Literal[""], str]
-"""Kind, stream and lane of a decision."""
+"""Kind, stream and lane of a decision; of a command its digest for the lane."""
 
 
 def new_decision(
@@ -203,8 +210,8 @@ def new_decision(
 class Activation(msgspec.Struct, frozen=True, omit_defaults=True):
     """A decision, and where the first pane begins that it counted for (ms; None: from the model's first pane).
 
-    `silence_judged_to`: of rules in the place of others, and of a model that is gone, how far on the silence clock the
-    rules before had been judged, ms; None if never.
+    `silence_judged_to`: of rules in the place of others, of a model that is gone, and of a command, how far on the
+    silence clock the model had been judged by then, ms; None if never.
     """
 
     decision: Decision

@@ -16,10 +16,10 @@ from monitor.codec.chunks import Assembler
 from monitor.contract import TopicContract
 from monitor.errors import FormatError, NewerRelease
 from monitor.events import Headers, Outgoing, Record
+from monitor.ledger.commands import Command
 from monitor.ledger.entries import (
     Activation,
     Agreement,
-    Command,
     ContractSwitch,
     Decision,
     Entry,
@@ -158,7 +158,7 @@ def _decoded(headers: Headers, value: bytes) -> Entry | Agreement | Command:
         return _READ[kind](value)
     try:
         entry: Entry | Agreement | Command = msgspec.json.decode(value, type=_TYPES[kind])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"not a {kind} entry: {error}") from error
     if isinstance(entry, TopicContract) and msgspec.json.encode(entry) != value:
         raise NewerRelease(f"the contract of {entry.topic} holds what this release does not know: upgrade this process")

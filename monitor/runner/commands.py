@@ -1,25 +1,41 @@
-"""Commands of people for the models of one ledger partition: read from the topic `commands`, each once.
+"""One partition of the topic `commands`: its records in order, as commands or as what can't be one.
 
-The owner of the ledger partition makes those that it accepts decisions in the ledger, in a transaction; from there they
-are decisions like any other. The position record says up to where that is certain, which is one commit behind: a commit
-that a broker tears may lose the decision and keep the record. So after a crash a command may be read again.
+The position record of the ledger partition says up to where all that was taken is certain to be in the ledger, which is
+one commit behind: a commit that a broker tears may lose the copy and keep the record. So after a crash a command may be
+read again; `command_desk.py` knows what was copied. No more than MOST_UNCERTAIN offsets are read ahead of what is
+certain, so little is read twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 from monitor.bus.port import Bus
 from monitor.bus.reading import PATIENCE_MS, records_of
+from monitor.bus.secret_file import read_secret
 from monitor.errors import FormatError, NewerRelease
 from monitor.events import Record, TopicPartition
-from monitor.ledger.entries import Command, Decision, new_decision
+from monitor.ledger.commands import MOST_BYTES, SIGNATURE, Command, is_signature
 from monitor.ledger.entry_codec import decode_command
-from monitor.telemetry import Log
 
 FOLLOW_S = 1.0
 """How often commands are looked for."""
+MOST_UNCERTAIN = 500
+
+
+class Gate(NamedTuple):
+    """What a command has to fit: cluster and prefix of the service, and the key that signs, if there is one."""
+
+    cluster: str
+    prefix: str
+    key: str | None = None
+
+
+def key_in(path: Path | None) -> str | None:
+    """The key in a file, None without one; raises ConfigurationError."""
+    return None if path is None else read_secret(path)
 
 
 class Placed(NamedTuple):
@@ -28,20 +44,23 @@ class Placed(NamedTuple):
     command: Command
     place: str
 
-    @property
-    def decision(self) -> Decision:
-        """The decision that it becomes: the same one if it is read again."""
-        return new_decision(self.command.model, self.command.command, f'"{self.place}"')
+
+class Unusable(NamedTuple):
+    """A record that is no command for this service. `text`: what is wrong with it."""
+
+    reason: Literal["unreadable", "unsigned", "elsewhere"]
+    text: str
+    place: str
 
 
 class Commands:
     """One partition of `commands`. `safe`: the offset below which all that was accepted is in the ledger."""
 
-    def __init__(self, bus: Bus, tp: TopicPartition, log: Log) -> None:
+    def __init__(self, bus: Bus, tp: TopicPartition, gate: Gate) -> None:
         self.safe = 0
         self._bus = bus
         self._tp = tp
-        self._log = log
+        self._gate = gate
         self._next = 0
         self._handed = 0
 
@@ -49,26 +68,38 @@ class Commands:
         """Go on from what a position record says."""
         self.safe = self._next = self._handed = safe
 
-    def read(self) -> Iterator[Placed]:
-        """The commands since the last time; one that can't be read is logged and passed over."""
-        end = self._bus.last_stable(self._tp)
+    def read(self) -> Iterator[Placed | Unusable]:
+        """What has come since the last time."""
+        end = min(self._bus.last_stable(self._tp), max(self.safe, self._bus.beginning(self._tp)) + MOST_UNCERTAIN)
         if end <= self._next:
             return
         at = max(self._next, self._bus.beginning(self._tp))
         while at < end:
             batch = self._bus.read(self._tp, at, end, PATIENCE_MS)
             for record in records_of(batch):
-                if (command := self._decoded(record)) is not None:
-                    yield Placed(command, f"{record.topic}/{record.partition}@{record.offset}")
+                yield self._decoded(record)
             at = batch.offsets[-1] + 1 if batch.offsets else end
         self._next = end
 
-    def _decoded(self, record: Record) -> Command | None:
+    def _decoded(self, record: Record) -> Placed | Unusable:
+        place, value = f"{record.topic}/{record.partition}@{record.offset}", record.value or b""
         try:
-            return decode_command(record.headers, record.value or b"")
+            if len(value) > MOST_BYTES:
+                raise FormatError(f"it has more than {MOST_BYTES} bytes")
+            command = decode_command(record.headers, value)
         except (FormatError, NewerRelease) as error:
-            self._log.error("command_ignored", partition=record.partition, offset=record.offset, why=str(error))
-            return None
+            return Unusable("unreadable", str(error), place)
+        if (command.cluster, command.prefix) != (self._gate.cluster, self._gate.prefix):
+            return Unusable("elsewhere", "it is for another cluster or another prefix", place)
+        signed = next((value for name, value in record.headers if name == SIGNATURE), None)
+        if self._gate.key is not None and not is_signature(signed, self._gate.key, value):
+            return Unusable("unsigned", "its signature is not made with this service's key, or missing", place)
+        return Placed(command, place)
+
+    @property
+    def has_news(self) -> bool:
+        """Return true if records were read behind what the newest commit knows."""
+        return self._next > self._handed
 
     def commit(self) -> int:
         """What the record of the commit at hand says: `safe`."""

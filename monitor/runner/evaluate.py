@@ -19,11 +19,18 @@ from monitor.ledger import position_records as positions
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.activations import Activations
 from monitor.runner.announce import References, gone_decision, grown_set, wanted_of
-from monitor.runner.commands import FOLLOW_S, Commands
+from monitor.runner.commands import FOLLOW_S, Commands, Gate
 from monitor.runner.lanes import LaneLog
 from monitor.runner.ledger_partition import Beside, LedgerPartition
 from monitor.runner.loop import Work
-from monitor.runner.numbers import PartitionStanding, ledger_numbers, model_numbers, rebuild_numbers, stopped_numbers
+from monitor.runner.numbers import (
+    PartitionStanding,
+    command_numbers,
+    ledger_numbers,
+    model_numbers,
+    rebuild_numbers,
+    stopped_numbers,
+)
 from monitor.runner.outbox import Outbox
 from monitor.runner.parts import USUAL, Rhythm
 from monitor.runner.positions import Positions
@@ -40,7 +47,8 @@ MAX_RECORDS = 200
 class EvaluateStage:
     """Evaluate over the ledger, for the models of a configuration. `rhythm`: of commits and snapshots.
 
-    `clock`: s, monotonic; it says how long a slice of a rebuild lasts, and how often commands are looked for.
+    `clock`: s, monotonic; it says how long a slice of a rebuild lasts, and how often commands are looked for. `key`:
+    commands have to be signed with it; None: they need not be.
     """
 
     def __init__(  # noqa: PLR0913 - what it works on, as for the other stage, and where it gets references from
@@ -53,6 +61,7 @@ class EvaluateStage:
         clock: Callable[[], float],
         log: Log,
         rhythm: Rhythm = USUAL,
+        key: str | None = None,
     ) -> None:
         self.group = f"{topics.prefix}evaluate"
         self.max_records = MAX_RECORDS
@@ -64,6 +73,7 @@ class EvaluateStage:
         self._references = references
         self._clock = clock
         self._log = log
+        self._gate = Gate(bus.cluster_id(), topics.prefix, key)
         self._looked_at = float("-inf")
         """When commands were looked for last."""
         self._activations = Activations(bus, topics)
@@ -85,7 +95,7 @@ class EvaluateStage:
         value = self.positions.of(tp, committed)
         self._activations.read()
         outbox = Outbox(self.group, tp, self._ledger)
-        commands = Commands(self._bus, TopicPartition(self._ledger.name("commands"), tp.partition), self._log)
+        commands = Commands(self._bus, TopicPartition(self._ledger.name("commands"), tp.partition), self._gate)
         beside = Beside(self._activations, self._snapshots, commands)
         held = LedgerPartition(self._bus, tp, self._place, outbox, beside, self._log)
         held.last = committed
@@ -155,6 +165,7 @@ class EvaluateStage:
             yield from model_numbers(held.task.models.values())
             yield from stopped_numbers(held.task.models, held.stopped)
             yield from rebuild_numbers(held.still.progress(held.position))
+            yield from command_numbers(held.tp.partition, held.desk.outcomes)
 
     def begin_again(self) -> frozenset[TopicPartition]:
         """Return no partition, because evaluate forgets nothing that it needs."""

@@ -97,7 +97,8 @@ class LedgerCommits:
 
     def has_work(self, position: int) -> bool:
         """Return true if a commit would publish or move something."""
-        return self.is_fresh or position > self.committed or bool(self.moved) or not self._outbox.is_empty
+        has_moved = position > self.committed or bool(self.moved) or self.commands.has_news
+        return self.is_fresh or has_moved or not self._outbox.is_empty
 
     def take_outputs(self) -> list[Outgoing]:
         """All that was published since the last commit."""

@@ -27,6 +27,7 @@ from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
 from monitor.runner.activations import Activations
 from monitor.runner.announced_decisions import AnnouncedDecisions
+from monitor.runner.command_desk import CommandDesk
 from monitor.runner.commands import Commands
 from monitor.runner.ledger_commits import Fold, LedgerCommits
 from monitor.runner.ledger_restore import LedgerRestore, Restored
@@ -68,6 +69,7 @@ class LedgerPartition:
         """True if it has come to where the ledger ended at its start, and has what alerts.yaml says."""
         self.commits = LedgerCommits(tp, outbox, snapshots, commands, place.version, log)
         self.still = StoppedModels(bus, tp, place, activations, outbox, self.commits, log)
+        self.desk = CommandDesk(tp, outbox, self.still, log)
         self.decisions = AnnouncedDecisions(tp, outbox, log)
         self._bus = bus
         self._place = place
@@ -231,17 +233,11 @@ class LedgerPartition:
         return self.still.stopped
 
     def take_commands(self) -> None:
-        """Make the commands that have come decisions in the ledger, once it is known what the ledger says."""
+        """Answer the commands that have come, once it is known what the ledger says."""
         if not self.announced or self._restore is not None:
             return
-        for placed in self.commits.commands.read():
-            model = placed.command.model
-            if self.still.needs_rebuild(model):
-                self._outbox.entries.append(placed.decision)
-                self._log.info("command_taken", command=placed.command.command, model=model, place=placed.place)
-            else:
-                why = "it is being rebuilt" if model in self.stopped else "the model is not stopped"
-                self._log.warning("command_refused", command=placed.command.command, model=model, why=why)
+        for found in self.commits.commands.read():
+            self.desk.answer(found, self.task)
 
     def rebuild(self, is_over: Callable[[], bool]) -> None:
         """Fold a slice of the models that are rebuilt, between two turns. `is_over`: asked after each step."""

@@ -105,6 +105,12 @@ def rebuild_numbers(progress: Iterable[tuple[str, Progress]]) -> Iterator[Sample
         yield sample("streamdrift_model_rebuild_left_records", found.end - found.position, model)
 
 
+def command_numbers(partition: int, outcomes: Mapping[str, int]) -> Iterator[Sample]:
+    """What became of the commands of one partition."""
+    for outcome in ("taken", "repeated", "refused", "unusable"):
+        yield sample("streamdrift_commands_total", outcomes.get(outcome, 0), partition, outcome)
+
+
 LAGS = {"profile": "streamdrift_input_lag_records", "evaluate": "streamdrift_ledger_lag_records"}
 
 

@@ -20,7 +20,7 @@ from monitor.evaluate.messages import Message
 from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Record, TopicPartition
-from monitor.ledger.entries import Activation, Decision, DecisionKey, Entry, Notice, Watermark
+from monitor.ledger.entries import COMMANDS, Activation, Decision, DecisionKey, Entry, Notice, Watermark
 from monitor.ledger.entry_codec import kind_of, read_entry
 from monitor.runner.sequences import writer_and_sequence
 
@@ -129,9 +129,12 @@ class Rebuild:
                 break
         return self.position >= to and not self._unfolded and self._assembler.is_empty
 
-    def _steps(self, decisions: Iterable[Decision]) -> Iterator[None]:
-        for decision in decisions:
-            self._keep(self._task.read(decision))
+    def _steps(self, activations: Iterable[Activation]) -> Iterator[None]:
+        for activation in activations:
+            if activation.decision.kind in COMMANDS:
+                self.fold.resume(activation)
+            else:
+                self._keep(self._task.read(activation.decision))
         while True:
             to = self._to
             while self.position < to:
@@ -194,14 +197,15 @@ class Rebuild:
         return is_own or kind_of(record.headers) in ("watermark", "heartbeat")
 
 
-def _of_the_last_life(activations: Sequence[Activation]) -> list[Decision]:
-    """The newest decision of each kind and stream since the model was last gone."""
-    newest: dict[DecisionKey, Decision] = {}
-    for decision in (activation.decision for activation in activations):
+def _of_the_last_life(activations: Sequence[Activation]) -> list[Activation]:
+    """The newest decision of each kind and stream since the model was last gone, and all commands."""
+    newest: dict[DecisionKey, Activation] = {}
+    for activation in activations:
+        decision = activation.decision
         if decision.kind == "gone":
             newest.clear()
         elif decision.kind not in ("begun", "rebuild"):
-            newest[decision.key] = decision
+            newest[decision.key] = activation
     return list(newest.values())
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
@@ -23,9 +23,11 @@ from monitor.config.resolved import Config
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.events import RecordBatch, TopicPartition
+from monitor.ledger.commands import Request
 from monitor.ledger.entries import Activation, Heartbeat, PartitionSet, new_decision
 from monitor.replay import Replay, ReplayLog, in_order
 from monitor.runner.announce import rules_decision
+from tests.commands import command, expire, silence
 from tests.locks import load_locked
 
 START = 1_790_000_000_000
@@ -63,12 +65,16 @@ retraining:
 
 @dataclass(frozen=True)
 class RandomLog:
-    """One log. `records`: of each partition, values in offset order. `heartbeats`: where a clock spoke."""
+    """One log. `records`: of each partition, values in offset order. `heartbeats`: where a clock spoke.
+
+    `commands`: silences and their ends, each with the pane that it was recorded for.
+    """
 
     seed: int
     config: Config
     records: dict[TopicPartition, list[bytes]]
     heartbeats: list[Heartbeat]
+    commands: list[Activation] = field(default_factory=list)
 
 
 def random_log(seed: int) -> RandomLog:
@@ -93,7 +99,21 @@ def random_log(seed: int) -> RandomLog:
             tp = TopicPartition(topic, p)
             records[tp], beats = _partition(tp, rng, lateness * 1000)
             heartbeats += beats
-    return RandomLog(seed, config, records, heartbeats)
+    return RandomLog(seed, config, records, heartbeats, _commands(random.Random(f"commands {seed}")))
+
+
+def _commands(rng: random.Random) -> list[Activation]:
+    """Some silences at panes of the log, and the ends of some."""
+    commands: list[Activation] = []
+    at, names = START, list[str]()
+    while (at := at + 2000 * rng.randint(1, 20)) < START + 120_000:
+        request: Request = silence(rng.randint(1, 60_000), *rng.choice([(), ("alertname=Psi",), ("column=a",)]))
+        if names and rng.random() < 0.3:
+            request = expire(rng.choice(names))
+        asked = command("m", request, str(at))
+        names.append(asked.id)
+        commands.append(Activation(asked.decision, at))
+    return commands
 
 
 def with_budget(text: str) -> str:
@@ -121,7 +141,7 @@ def slowed(log: RandomLog, times: int) -> RandomLog:
     )
     records = {tp: [_slowed(value, times) for value in values] for tp, values in log.records.items()}
     beats = [replace(beat, watermark=START + ((beat.watermark or START) - START) * times) for beat in log.heartbeats]
-    return RandomLog(log.seed, load(text, "alerts.yaml"), records, beats)
+    return RandomLog(log.seed, load(text, "alerts.yaml"), records, beats, [])
 
 
 def _slowed(value: bytes, times: int) -> bytes:
@@ -193,6 +213,7 @@ def replay_of(log: RandomLog) -> Replay:
     streams = {s.stream: (s.topic, sum(1 for tp in log.records if tp.topic == s.topic)) for s in model.contract.streams}
     content = msgspec.json.encode(PartitionSet(streams)).decode()
     activations = [Activation(new_decision("m", "set", content), None), Activation(rules_decision(model), None)]
+    activations += log.commands
     place = Place("/streamdrift", "http://localhost:8787", "0", "cluster")
     partitions = list(log.records)
     return Replay(ReplayLog([model.contract], partitions, log.heartbeats, activations, place, True, LEDGER_PARTITIONS))

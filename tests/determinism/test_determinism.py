@@ -64,8 +64,8 @@ def test_same_log_same_bytes_in_any_process_and_any_batches() -> None:
 
 
 def test_the_logs_are_worth_it() -> None:
-    """In 80 % of the logs an alert fires and resolves, in 30 % one that came from a trace; late rows are common."""
-    both, traced, late = 0, 0, 0
+    """In 80 % an alert fires and resolves, in 30 % one that came from a trace; late rows and silences are common."""
+    both, traced, late, silenced = 0, 0, 0, 0
     for seed in range(LOGS):
         alerts = [msgspec.json.decode(m.value)["data"] for m in messages_of(seed) if m.topic == "alerts"]
         by_status = {
@@ -73,10 +73,12 @@ def test_the_logs_are_worth_it() -> None:
         }
         both += bool(by_status["firing"] & by_status["resolved"])
         traced += any(a["labels"]["alertname"] == "Change" and a["status"] == "firing" for a in alerts)
+        silenced += any("silencedBy" in a for a in alerts) and any("silencedBy" not in a for a in alerts)
         late += any(b'"late_rate":0.0}' not in m.value for m in messages_of(seed) if m.topic == "observations")
     assert both >= 0.8 * LOGS
     assert traced >= 0.3 * LOGS
     assert late >= 0.5 * LOGS
+    assert silenced >= 0.5 * LOGS
 
 
 def test_every_published_number_has_twelve_digits() -> None:

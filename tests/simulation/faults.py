@@ -339,6 +339,12 @@ def rebuild(service: Service, process: Process, strike: Strike) -> None:
         raise Killed
 
 
+def command(service: Service, process: Process, strike: Strike) -> None:
+    """Somebody asks for a silence or for its end, once or twice."""
+    service.command()
+    strike.seen = True
+
+
 def part_of(key: bytes | None) -> str:
     """The model whose part of a snapshot, or chunk of it, has that key."""
     return (key or b"").split(b"\0")[0].decode().partition("/")[2]
@@ -413,5 +419,6 @@ FAULTS: Mapping[str, tuple[float, Fault]] = {
     "redelivery": (0.8, redelivery),
     "bit flip": (0.4, bit_flip),
     "rebuild": (0.5, rebuild),
+    "command": (1.5, command),
 }
 """Each with how often it is drawn, relative to the others."""

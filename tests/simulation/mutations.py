@@ -294,6 +294,35 @@ MUTATIONS = (
         (("evaluate/observations.py", 'if at is None else f"{key}/{end}/{time_text(at)}"', "if True else key"),),
     ),
     Mutation(
+        "a command is lost over a restart",
+        (("runner/commands.py", "return self.safe", "return self._next"),),
+    ),
+    Mutation(
+        "a command is copied twice",
+        (("runner/command_desk.py", "return is_obeyed or is_known or command.id in self._copied", "return is_obeyed"),),
+    ),
+    Mutation(
+        "a command counts twice",
+        (
+            ("runner/command_desk.py", "return is_obeyed or is_known or command.id in self._copied", "return False"),
+            (
+                "evaluate/model.py",
+                "if self.decisions.is_replay or self.known.has(command.id, command.time):",
+                "if self.decisions.is_replay:",
+            ),
+        ),
+    ),
+    Mutation(
+        "a command counts from where its pane begins, however far silence was judged",
+        (
+            (
+                "evaluate/model.py",
+                "activation = Activation(decision, self._next, self._judge.silence_judged_to)\n        self._obey",
+                "activation = Activation(decision, self._next, None)\n        self._obey",
+            ),
+        ),
+    ),
+    Mutation(
         "a kill counts as the record's doing",
         (("runner/guard.py", "return self._witness.folded_to(tp) > 0", "return True"),),
     ),

@@ -16,9 +16,13 @@ from fastjsonschema import JsonSchemaValueException
 from monitor.bus.reading import read_whole, records_of
 from monitor.codec.canonical import time_text
 from monitor.codec.reasons import QUARANTINED
+from monitor.errors import FormatError
 from monitor.evaluate.messages import Message
 from monitor.events import Record, Rejected, TopicPartition
 from monitor.ledger import position_records as positions
+from monitor.ledger.commands import Command, id_of
+from monitor.ledger.entries import COMMANDS, Decision
+from monitor.ledger.entry_codec import decode_command, decode_entry, kind_of
 from monitor.replay import Replay, ReplayLog
 from monitor.runner.sequences import writer_and_sequence
 from monitor.sources.control import control_records, decode_control
@@ -200,6 +204,30 @@ def refuses_no_sound_snapshot(ended: Ended) -> None:
         raise Broken("snapshot", f"partitions folded from the start whose snapshots nobody has touched: {sound}")
 
 
+def answers_every_command_once(ended: Ended) -> None:
+    """Each stands in the ledger once, or is refused by a notice; one that came twice, too."""
+    asked = {placed.id for placed in _commands(ended)}
+    copied: Counter[str] = Counter()
+    for record in all_of(ended.bus, TOPICS.name("ledger")):
+        if kind_of(record.headers) == "decision":
+            decision = decode_entry(record.headers, record.value or b"")
+            if isinstance(decision, Decision) and decision.kind in COMMANDS:
+                copied[id_of(decision.digest)] += 1
+    refused = {event["data"]["labels"].get("command") for _, event in ended.events if "labels" in event["data"]}
+    if twice := [name for name, times in copied.items() if times > 1]:
+        raise Broken("commands", f"copied twice: {twice}")
+    if lost := asked - copied.keys() - refused:
+        raise Broken("commands", f"neither copied nor refused: {sorted(lost)}")
+
+
+def _commands(ended: Ended) -> Iterator[Command]:
+    for record in all_of(ended.bus, TOPICS.name("commands")):
+        try:
+            yield decode_command(record.headers, record.value or b"")
+        except FormatError:
+            continue
+
+
 def _drifts(lane: dict[str, str]) -> bool:
     """Whether it is the lane in which the drift of its model is to be found."""
     return lane["stream"] == ("features" if "features" in STREAMS[lane["model"]] else "predictions")
@@ -259,5 +287,6 @@ CHECKS: tuple[Callable[[Ended], None], ...] = (
     tells_every_rejected_record,
     leaves_out_poison_alone,
     refuses_no_sound_snapshot,
+    answers_every_command_once,
     finds_the_drift,
 )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
+from dataclasses import replace
 
 from monitor.config.resolved import Config
 from monitor.events import TopicPartition
-from monitor.ledger.entries import Command
-from monitor.ledger.entry_codec import encode_entry
+from monitor.ledger.commands import Expire
 from monitor.ledger.position_records import EvaluatedModel, decode_evaluate, decode_model, key_of, models_key
 from monitor.runner.contracts import contracts_of, whatever_life
 from monitor.runner.topics import create_topics
 from monitor.sources.control import control_records, decode_control
+from tests.commands import command, expire, rebuild_of, record_of, silence
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.configurations import STREAMS, Layout, Shape, configuration, streams_of
 from tests.simulation.processes import PLACE, TOPICS, Process
@@ -20,6 +21,8 @@ from tests.simulation.traffic import Traffic
 from tests.simulation.world import World
 
 STAGES = ("profile", "evaluate")
+ALERTS = ((), ("alertname=Psi",), ("alertname=Live",), ("alertname=Silence",), ("stream=features",))
+"""What may be silenced of a model."""
 MOST_OF_A_STAGE = 3
 
 
@@ -43,7 +46,9 @@ class Service:
         create_topics(self.bus, TOPICS, self.inputs)
         self.traffic = Traffic(self.bus, layout, random.Random(rng.random()))
         self.processes: list[Process] = []
-        self._number = 0
+        self._number = self._asked = 0
+        self._silences: list[tuple[str, Expire]] = []
+        """Each by its model, with what ends it."""
         for stage in STAGES:
             for _ in range(rng.choice((1, 1, 2))):
                 self.join(stage)
@@ -97,9 +102,25 @@ class Service:
 
     def rebuild(self) -> None:
         """What an operator does about them."""
-        for partition, models in self.stopped().items():
-            commands = [encode_entry(Command("rebuild", m), TOPICS.name("commands"), partition) for m in models]
+        for models in self.stopped().values():
+            commands = [rebuild_of(m, TOPICS, str(self.world.now)) for m in models]
             self.bus.write(commands, markers=False)
+
+    def command(self) -> None:
+        """What people ask for of a model: a silence of some alerts or the end of one, or what can't be taken."""
+        rng = self.world.rng
+        model = rng.choice([*self.layout.models, "nobody"])
+        self._asked += 1
+        nonce = str(self._asked)
+        asked = command(model, silence(rng.randrange(1, 40) * 1000, *rng.choice(ALERTS)), nonce)
+        if self._silences and rng.random() < 0.4:
+            asked = command(*rng.choice(self._silences), nonce)
+        else:
+            self._silences.append((model, expire(asked.id)))
+        records = [record_of(asked, TOPICS)] * rng.choice((1, 1, 2))
+        if rng.random() < 0.1:
+            records.append(replace(records[0], value=(records[0].value or b"")[1:]))
+        self.bus.write(records, markers=False)
 
     def reload(self) -> None:
         """What alerts.yaml says now: every process takes it before its next turn."""

@@ -25,7 +25,8 @@ from monitor.config.performance import PerformanceEntry
 from monitor.config.shape import NOT_YET_KEYS, NOT_YET_VALUES
 from monitor.config.streams import LabelsEntry
 from monitor.config.windows import WindowEntry
-from monitor.ledger.entries import Agreement, Command, NoticeName
+from monitor.ledger.commands import Command
+from monitor.ledger.entries import Agreement, NoticeName
 from monitor.ledger.entry_codec import KIND_OF
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import create_topics

@@ -14,9 +14,9 @@ from monitor.config import load
 from monitor.errors import NewerRelease
 from monitor.events import Headers, Outgoing, Record, TopicPartition
 from monitor.exit_codes import ExitCode, exit_code
-from monitor.ledger.entries import Command
-from monitor.ledger.entry_codec import KIND, VERSION, VERSION_HEADER, encode_entry, kind_of
+from monitor.ledger.entry_codec import KIND, VERSION, VERSION_HEADER, kind_of
 from monitor.runner.sequences import SEQUENCE
+from tests.commands import rebuild_of
 from tests.unit.runner.fleet import CONFIG, TOPICS, Fleet, config, inputs_of, new_bus, published, send
 
 
@@ -114,9 +114,8 @@ def test_the_rebuild_of_a_model_whose_ledger_is_damaged_fails_and_says_why() -> 
         last = newest(fleet.bus, "pane", "w")
         write_next(fleet.bus, last, None)
         place = f"{last.topic}/{last.partition}@{newest(fleet.bus, 'pane', 'w').offset}"
-        for _ in range(2):
-            command = Command("rebuild", "w")
-            fleet.bus.sender().send(encode_entry(command, TOPICS.name("commands"), TOPICS.partition_of("w")))
+        for nonce in "ab":
+            fleet.bus.sender().send(rebuild_of("w", TOPICS, nonce))
             for _ in range(8):
                 fleet.now += 0.5
                 fleet.turn()

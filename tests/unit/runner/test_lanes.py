@@ -14,9 +14,8 @@ from structlog.testing import capture_logs
 
 from monitor.codec.canonical import time_text
 from monitor.events import Outgoing
-from monitor.ledger.entries import Command
-from monitor.ledger.entry_codec import encode_entry
 from monitor.runner.evaluate import EvaluateStage
+from tests.commands import rebuild_of
 from tests.lanes.run import (
     SECONDS,
     SLOT,
@@ -73,9 +72,7 @@ def test_a_model_that_is_rebuilt_while_a_lane_waits_says_the_same(rows: int) -> 
                 damage(running.bus, "m")
                 restart(running)
             if slot == 15:
-                command = Command("rebuild", "m")
-                partition = fleet.TOPICS.partition_of("m")
-                running.bus.sender().send(encode_entry(command, fleet.TOPICS.name("commands"), partition))
+                running.bus.sender().send(rebuild_of("m", fleet.TOPICS))
             list(send_slot(running, times, slot))
         running.settle()
     expected = fleet.replayed(running.bus)

@@ -12,10 +12,9 @@ from structlog.testing import capture_logs
 from monitor.config import load
 from monitor.config.resolved import Config
 from monitor.events import TopicPartition
-from monitor.ledger.entries import Command
-from monitor.ledger.entry_codec import encode_entry
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.parts import Rhythm
+from tests.commands import rebuild_of
 from tests.unit.runner import fleet
 from tests.unit.runner.fleet import Fleet
 from tests.unit.runner.test_snapshots import damage
@@ -112,9 +111,7 @@ def test_what_stands_still_when_it_goes_is_let_go_by_its_rebuild(name: str) -> N
         assert alerts_of(running, name)[-1]["data"].get("status") != "resolved"
         remedies = [log["remedy"] for log in logs if log["event"] == "stopped_model_not_let_go"]
         assert remedies == [f"streamdrift rebuild {name}"]
-        partition = fleet.TOPICS.partition_of(name)
-        command = encode_entry(Command("rebuild", name), fleet.TOPICS.name("commands"), partition)
-        running.bus.sender().send(command)
+        running.bus.sender().send(rebuild_of(name, fleet.TOPICS))
         traffic(running, 140, 180, 50.0)
         for _ in range(30):
             running.now += 1.0

@@ -25,7 +25,7 @@ from monitor.ledger.position_records import (
     decode_model,
 )
 from monitor.runner.activations import Activations, activation_key
-from monitor.runner.commands import Commands
+from monitor.runner.commands import Commands, Gate
 from monitor.runner.ledger_commits import Fold, LedgerCommits
 from monitor.runner.ledger_restore import LedgerRestore, Restored
 from monitor.runner.model_records import ModelRecords
@@ -266,7 +266,8 @@ def test_a_stopped_model_had_left_some_before_another_release_came() -> None:
 
 def commits_of(bus: MemoryBus, outbox: Outbox) -> LedgerCommits:
     log = get_log("test")
-    snapshots, commands = Snapshots(bus, TOPICS, USUAL), Commands(bus, TopicPartition("sd.commands", 0), log)
+    snapshots = Snapshots(bus, TOPICS, USUAL)
+    commands = Commands(bus, TopicPartition("sd.commands", 0), Gate("memory", "sd."))
     return LedgerCommits(TP, outbox, snapshots, commands, "0", log)
 
 

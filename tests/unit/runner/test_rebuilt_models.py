@@ -11,12 +11,14 @@ from structlog.testing import capture_logs
 
 from monitor.bus.memory import MemoryBus
 from monitor.events import Outgoing, TopicPartition
-from monitor.ledger.entries import Activation, Command, Decision
+from monitor.ledger.commands import Rebuild
+from monitor.ledger.entries import Activation, Decision
 from monitor.ledger.entry_codec import decode_agreement, encode_entry
 from monitor.ledger.position_records import Stopped, decode_evaluate, decode_model
 from monitor.runner.positions import Positions
 from monitor.runner.rebuild import SLICE_S
 from monitor.runner.stopped_models import MOST_TRIES
+from tests.commands import command, rebuild_of
 from tests.unit.runner.test_end_to_end import (
     TOPICS,
     Service,
@@ -195,7 +197,7 @@ def test_a_command_that_is_not_needed_or_not_readable_changes_nothing() -> None:
     def send(service: Service, second: int) -> None:
         if second == STOPS:
             sender = service.bus.sender()
-            sender.send(encode_entry(Command("rebuild", "m"), topic, partition))
+            sender.send(rebuild_of("m", TOPICS))
             for value in (b"", b"{broken", None):
                 sender.send(Outgoing(topic, partition, b"m", value))
             sender.send(Outgoing(topic, partition, b"m", b"{}", (("sd-kind", b"command"), ("sd-version", b"9"))))
@@ -204,7 +206,7 @@ def test_a_command_that_is_not_needed_or_not_readable_changes_nothing() -> None:
     with capture_logs() as logs:
         service = serve(3, None, meanwhile=send)
     found = Counter(log["event"] for log in logs if log["event"].startswith("command_"))
-    assert found == {"command_refused": 1, "command_ignored": 5}
+    assert found == {"command_refused": 1, "command_unusable": 5}
     assert rebuilds(service.bus) == []
     check_all_is_published(service)
 
@@ -214,7 +216,7 @@ def test_a_fold_that_was_not_stopped_passes_over_a_rebuild() -> None:
 
     def decide(service: Service, second: int) -> None:
         if second in (STOPS, ASKED) and "evaluate" in service.loops:
-            decision = Decision("m", "rebuild", "", f"sha256:{second}", "")
+            decision = command("m", Rebuild(), str(second)).decision
             partition_of(service, "m")._outbox.entries.append(decision)
         if second == ASKED + 10:
             service.loops.pop("evaluate", None)

@@ -13,13 +13,12 @@ from structlog.testing import capture_logs
 from monitor.bus.memory import MemoryBus, MemoryWriter
 from monitor.bus.port import Committed, Polled
 from monitor.events import Outgoing, TopicPartition
-from monitor.ledger.entries import Command
-from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.position_records import decode_evaluate, decode_model, decode_profile
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.ledger_partition import LedgerPartition
 from monitor.runner.parts import USUAL, WORK_US, Since
 from monitor.runner.positions import Positions
+from tests.commands import rebuild_of
 from tests.unit.runner.test_end_to_end import TOPICS, Service, check_once, published, replayed, serve
 
 
@@ -51,8 +50,7 @@ def damage(bus: MemoryBus, model: str) -> None:
 
 
 def rebuild(service: Service) -> None:
-    partition = TOPICS.partition_of("m")
-    service.bus.sender().send(encode_entry(Command("rebuild", "m"), TOPICS.name("commands"), partition))
+    service.bus.sender().send(rebuild_of("m", TOPICS, str(service.now)))
 
 
 def test_a_damaged_snapshot_stops_its_model_and_a_rebuild_brings_it_back() -> None:

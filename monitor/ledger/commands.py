@@ -1,0 +1,190 @@
+"""Commands: what people ask for, as values; what makes one refusable whatever the model; and how they are signed.
+
+Each stands in the topic `commands`, one record each. The owner of the model's ledger partition checks it and copies it
+into the ledger, in its transaction (`runner/command_desk.py`). There it is a decision: it counts from the first pane
+that is not folded when it is read, a model obeys it once (`evaluate/known_commands.py`), and the activation that is
+written back is its echo, by which a replay applies it at the same pane.
+
+    command   asks for                          answered by
+    rebuild   a stopped model, folded again     runner/stopped_models.py
+    silence   a silence of some alerts          evaluate/silences.py
+    expire    the end of a silence              evaluate/silences.py
+
+What names a command is a digest of all that it says, its author, time and nonce included. With a key its record has a
+signature over all of that, so over the cluster and the prefix that it is for.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final, Literal
+
+import msgspec
+
+from monitor.config.comparison import Selector
+from monitor.config.pattern import PatternError, check_pattern
+from monitor.errors import FormatError
+from monitor.ledger.entries import CommandKind, Decision, new_decision
+
+MOST_BYTES = 32 << 10
+"""Most bytes of a command; a larger record is none."""
+MOST_TEXT = 512
+"""Most characters of a comment, a name, or a part of a matcher."""
+MOST_MATCHERS = 20
+LONGEST_MS = 366 * 86_400_000
+"""The longest silence, ms."""
+LARGEST_MS = 1 << 52
+"""Times are smaller than that, ms UTC."""
+ID_DIGITS = 16
+SIGNATURE: Final = "sd-signature"
+"""The header that holds the signature of a command."""
+
+
+class Matcher(msgspec.Struct, frozen=True):
+    """One condition on a label of an alert; an absent label has the value "". Patterns match the whole value."""
+
+    label: str
+    op: Literal["=", "!=", "=~", "!~"]
+    value: str
+
+    @property
+    def selector(self) -> Selector:
+        """The same as rules have it."""
+        return Selector(self.label, self.op, self.value)
+
+    def __str__(self) -> str:
+        return f'{self.label}{self.op}"{self.value}"'
+
+
+class Rebuild(msgspec.Struct, frozen=True, tag="rebuild"):
+    """Fold the model, which stands still, again from the ledger's start."""
+
+
+class Silence(msgspec.Struct, frozen=True, tag="silence", omit_defaults=True):
+    """Silence the alerts of the model whose labels all matchers accept, `stream` among them.
+
+    `lasts_ms`: from where it counts; or `end`, and `start` if it is to begin later: event time, ms.
+    """
+
+    matchers: tuple[Matcher, ...]
+    comment: str
+    lasts_ms: int | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+class Expire(msgspec.Struct, frozen=True, tag="expire"):
+    """End the silence of that id now."""
+
+    silence: str
+
+
+Request = Rebuild | Silence | Expire
+
+
+class Command(msgspec.Struct, frozen=True):
+    """What somebody wants done. `time`: ms UTC of the author's clock. `nonce`: else two alike would be one.
+
+    `cluster`, `prefix`: of the service that it is for.
+    """
+
+    model: str
+    request: Request
+    author: str
+    time: int
+    nonce: str
+    cluster: str
+    prefix: str
+
+    @property
+    def kind(self) -> CommandKind:
+        """The kind of the decision that it becomes."""
+        return _KINDS[type(self.request)]
+
+    @property
+    def decision(self) -> Decision:
+        """The decision that it becomes: the same one if it is read again."""
+        return new_decision(self.model, self.kind, msgspec.json.encode(self).decode())
+
+    @property
+    def id(self) -> str:
+        """What names it, and the silence that it makes."""
+        return id_of(self.decision.digest)
+
+
+_KINDS: Final[dict[type[Request], CommandKind]] = {Rebuild: "rebuild", Silence: "silence", Expire: "expire"}
+
+
+def id_of(digest: str) -> str:
+    """The id of the command that a decision of this digest was."""
+    return digest.removeprefix("sha256:")[:ID_DIGITS]
+
+
+def command_of(decision: Decision) -> Command:
+    """The command that a decision was; raises FormatError if it was none."""
+    try:
+        return msgspec.json.decode(decision.content, type=Command)
+    except msgspec.DecodeError as error:
+        raise FormatError(f"the {decision.kind} {decision.digest} is no command: {error}") from error
+
+
+def signature(key: str, value: bytes) -> bytes:
+    """The signature of a command's bytes: HMAC with SHA-256, in hex."""
+    return hmac.new(key.encode(), value, "sha256").hexdigest().encode()
+
+
+def is_signature(found: bytes | None, key: str, value: bytes) -> bool:
+    """Return true if what stands in the header is the signature; compared in constant time."""
+    return found is not None and hmac.compare_digest(found, signature(key, value))
+
+
+def fault_of(command: Command) -> str:
+    """What is wrong with a command by itself, whatever the model; empty if nothing is."""
+    return _fault_of_texts(command) or (_fault_of_silence(command.request) if _is_silence(command) else "")
+
+
+def _is_silence(command: Command) -> bool:
+    return isinstance(command.request, Silence)
+
+
+def _fault_of_texts(command: Command) -> str:
+    texts = {"model": command.model, "author": command.author, "nonce": command.nonce}
+    for name, text in texts.items():
+        if not text.strip() or len(text) > MOST_TEXT:
+            return f"its {name} is empty or longer than {MOST_TEXT} characters"
+    return "" if 0 <= command.time < LARGEST_MS else "its time is none"
+
+
+def _fault_of_silence(silence: Request) -> str:
+    if not isinstance(silence, Silence):
+        return ""
+    if not silence.comment.strip() or len(silence.comment) > MOST_TEXT:
+        return f"its comment is empty or longer than {MOST_TEXT} characters"
+    return _fault_of_times(silence) or _fault_of_matchers(silence.matchers)
+
+
+def _fault_of_times(silence: Silence) -> str:
+    if (silence.lasts_ms is None) == (silence.end is None):
+        return "it says neither how long it lasts nor when it ends, or both"
+    if silence.lasts_ms is not None and not 0 < silence.lasts_ms <= LONGEST_MS:
+        return f"it lasts longer than {LONGEST_MS // 86_400_000} days, or not at all"
+    times = [at for at in (silence.start, silence.end) if at is not None]
+    if any(not 0 <= at < LARGEST_MS for at in times):
+        return "its times are none"
+    if silence.start is not None and silence.end is not None and silence.start >= silence.end:
+        return "it ends before it begins"
+    return ""
+
+
+def _fault_of_matchers(matchers: tuple[Matcher, ...]) -> str:
+    if len(matchers) > MOST_MATCHERS:
+        return f"it has more than {MOST_MATCHERS} matchers"
+    for matcher in matchers:
+        if not matcher.label or len(matcher.label) > MOST_TEXT or len(matcher.value) > MOST_TEXT:
+            return f"a matcher has no label, or is longer than {MOST_TEXT} characters"
+        if matcher.op in ("=~", "!~"):
+            try:
+                check_pattern(matcher.value)
+            except PatternError as error:
+                return f"the pattern of {matcher} is not one: {error}"
+    return ""
