@@ -321,8 +321,8 @@ class Judge:
         return (lambda alert: self.silences.of(alert, clock)) if self.silences.are_any else None
 
     def _reasons(self) -> tuple[AlertState, ...]:
-        """The alerts that fire and may be a reason for training: an alert that is silenced is none."""
-        return tuple(alert for alert in self._alerts.firing() if not alert.silenced_by)
+        """The alerts that fire and may be a reason for training: one that is muted is none."""
+        return tuple(alert for alert in self._alerts.firing() if not alert.is_muted)
 
     def _ask(self, at: int, by_clock: bool) -> Iterator[Message]:
         """Publish the requests of the triggers that go by the silence clock, or of the others."""

@@ -92,6 +92,7 @@ class AlertState:
     once it fires, where its change began (None if neither is known). `last_violated`: newest violated judgement.
     `episode`: how often it has fired. `verdict`: the newest. `named`: what its messages name beside it. `silenced_by`:
     ids of the silences that its newest message names. `silencings`: how often these have changed while it fired.
+    `inhibited_by`: fingerprints, sorted, of the alerts that inhibit it.
     """
 
     fingerprint: str
@@ -105,6 +106,12 @@ class AlertState:
     named: Named = NOTHING
     silenced_by: tuple[str, ...] = ()
     silencings: int = 0
+    inhibited_by: tuple[str, ...] = ()
+
+    @property
+    def is_muted(self) -> bool:
+        """Return true if nobody is to be disturbed by it: it is silenced, or inhibited."""
+        return bool(self.silenced_by or self.inhibited_by)
 
     @property
     def fires(self) -> bool:
