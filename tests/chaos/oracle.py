@@ -119,9 +119,10 @@ class Verdict:
         )
 
 
-def judge(servers: list[str], wanted: Expected) -> dict[str, Verdict]:
+def judge(servers: list[str], wanted: Expected, prefix: str = PREFIX) -> dict[str, Verdict]:
     """The topics as a plain read-committed consumer sees them, against what a replay says."""
-    return {name: _judge(servers, name, partitions) for name, partitions in wanted.topics.items()}
+    found = {name: list(published_in(servers, prefix + name)) for name in wanted.topics}
+    return {name: _judge(name, found[name], partitions) for name, partitions in wanted.topics.items()}
 
 
 _FIRES = re.compile(rb'"data":\{"status":"(firing|updated)"')
@@ -138,8 +139,7 @@ def _compacted(records: Iterable[Any]) -> list[Any]:
     return [record for record in newest.values() if record.value is not None]
 
 
-def _judge(servers: list[str], name: str, wanted: dict[int, list[MessageDigest]]) -> Verdict:
-    records = list(published_in(servers, PREFIX + name))
+def _judge(name: str, records: list[Any], wanted: dict[int, list[MessageDigest]]) -> Verdict:
     is_dead = name.startswith(dead_letters_of("", ""))
     if name == "firing":
         records = _compacted(records)

@@ -134,14 +134,14 @@ class Reached:
 
     def __init__(self, bus: Bus, topic: str, prefix: str) -> None:
         self._bus = bus
-        self._topics = LedgerTopics(prefix, LEDGER_PARTITIONS)
-        self._profile = Positions(bus, self._topics, f"{prefix}profile")
-        self._evaluate = Positions(bus, self._topics, f"{prefix}evaluate")
+        self.topics = LedgerTopics(prefix, LEDGER_PARTITIONS)
+        self._profile = Positions(bus, self.topics, f"{prefix}profile")
+        self._evaluate = Positions(bus, self.topics, f"{prefix}evaluate")
         self.inputs = [TopicPartition(topic, p) for p in range(bus.partitions(topic) or 0)]
 
     def position(self, tp: TopicPartition) -> ProfilePosition | None:
         """The newest position record of an input partition; None before the service has committed one."""
-        if self._bus.partitions(self._topics.name("positions")) is None:
+        if self._bus.partitions(self.topics.name("positions")) is None:
             return None
         value = self._profile.of(tp, None)
         return None if value is None else positions.decode_profile(value)
@@ -167,7 +167,7 @@ class Reached:
 
     def ledger(self) -> dict[TopicPartition, int]:
         """The ledger's ends of now. Later they move on: a partition that stands still gets heartbeats for ever."""
-        tps = [TopicPartition(self._topics.name("ledger"), p) for p in range(LEDGER_PARTITIONS)]
+        tps = [TopicPartition(self.topics.name("ledger"), p) for p in range(LEDGER_PARTITIONS)]
         return {tp: self._bus.end(tp) for tp in tps}
 
     def has_judged(self, ledger: Mapping[TopicPartition, int]) -> bool:
@@ -180,7 +180,7 @@ class Reached:
 
     def has_alerts(self) -> bool:
         """Whether an alert has been written."""
-        alerts = self._topics.name("alerts")
+        alerts = self.topics.name("alerts")
         if self._bus.partitions(alerts) is None:
             return False
         return any(self._bus.end(TopicPartition(alerts, p)) for p in range(LEDGER_PARTITIONS))
