@@ -3,11 +3,14 @@
 In such a run every window of time comes to hold nothing, and from then on every answer stays as it is but for those on
 silence. So what is left are timers, and what a snapshot or a later message sees of the run's end. The times are:
 
-- closings of windows that still hold something;
+- closings of windows that still hold something, and of each window the first behind the run's first judgement, because
+  other rules may count since;
 - the judgements round each threshold of a rule on silence: before it, at it, behind it;
 - the first judgement that may end a `for`, a `keep_firing_for`, a cooldown or the wait of an update, or at which a
   silence of alerts begins or ends;
-- for every window of time the judgement of its last closing in the run, and the run's last judgement.
+- the run's last judgement;
+- for every window of time the judgement of its last closing before each of these, because what is published there shows
+  the newest window.
 
 A window is judged at the judgement behind its closing and at no other, so closings that were passed over are left out
 (`since` in `StreamFold.take_moved`).
@@ -27,9 +30,9 @@ from monitor.evaluate.rules import BLIND, Silence
 class Quiet(NamedTuple):
     """What is known behind a judgement in an empty run. Times: ms.
 
-    `last`: the last judgement of the run. `unsettled`: windows that still hold something, by name. `alerts`: those that
-    are pending or fire. `silences`: of each stream. `asks_at`: when a trigger asks again. `updates_at`: when what an
-    alert names is due. `silences_at`: when a silence of alerts begins or ends.
+    `changed_at`, `last`: the first and the last judgement of the run. `unsettled`: windows that still hold
+    something, by name. `alerts`: those that are pending or fire. `silences`: of each stream. `asks_at`: when a trigger
+    asks again. `updates_at`: when what an alert names is due. `silences_at`: when a silence of alerts begins or ends.
     """
 
     last: int
@@ -39,6 +42,7 @@ class Quiet(NamedTuple):
     asks_at: int
     updates_at: int
     silences_at: int = FOREVER
+    changed_at: int = -FOREVER
 
 
 class Timetable:
@@ -54,11 +58,13 @@ class Timetable:
         """The next judgement behind `at` at which something may change; at most the run's last."""
         later = at + self._interval
         times = [quiet.last, self._from(quiet.asks_at), self._from(quiet.updates_at), self._from(quiet.silences_at)]
-        times += [self._from(quiet.last // step * step) for step in self._steps.values() if step is not None]
         times += [self._closing(name, later) for name in quiet.unsettled if name in self._steps]
+        times += [self._closing(name, quiet.changed_at + self._interval) for name in self._steps]
         times += self._thresholds(quiet.silences)
         times += self._timers(at, quiet)
-        return min(time for time in times if time > at)
+        due = min(time for time in times if time > at)
+        before = (self._from(due // step * step) for step in self._steps.values() if step is not None)
+        return min([due, *(time for time in before if time > at)])
 
     def _from(self, time: int) -> int:
         """The first judgement at or behind a time."""

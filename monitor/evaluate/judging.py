@@ -181,11 +181,11 @@ class Judge:
         interval, done = self._rules.interval_ms, first_end - self._pane_ms
         at, last, since = first_end + -first_end % interval, last_end // interval * interval, -FOREVER
         # Where silence was judged ahead of the run, other rules may count since: they see it where it goes on.
-        goes_on = (self._silence_at or -FOREVER) // interval * interval + interval
+        changed_at, goes_on = at, (self._silence_at or -FOREVER) // interval * interval + interval
         while at <= last:
             yield from self._skip(done, at)
             yield from self._judge(at, since)
-            done, at = at, self._timetable.next(at, self._quiet(at, last)) if at < last else last + interval
+            done, at = at, self._timetable.next(at, self._quiet(at, last, changed_at)) if at < last else last + interval
             at = goes_on if done < goes_on < at else at
             since = at - interval
         yield from self._skip(done, last_end)
@@ -213,15 +213,15 @@ class Judge:
             observations = [o for lane in self._lanes.values() for o in lane.skip(done + self._pane_ms, end)]
             yield from self._observed(sorted(observations, key=lambda observation: observation.end))
 
-    def _quiet(self, at: int, last: int) -> Quiet:
-        """What the timetable asks behind the judgement `at` of an empty run whose last one is `last`."""
+    def _quiet(self, at: int, last: int, changed_at: int) -> Quiet:
+        """What the timetable asks behind the judgement `at` of an empty run, from `changed_at` to `last`."""
         firing = self._alerts.firing()
         unsettled = {name for fold in self._folds.values() for name in fold.unsettled()}
         clocks = (self._retraining.next_due(at, self._reasons(), self._newest(), by_clock=by) for by in (False, True))
         asks_at = min(clocks)
         alerts, updates_at = [*self._alerts.pending(), *firing], self._alerts.next_update(at)
         changes_at = self.silences.next_change(self.clock(at))
-        return Quiet(last, unsettled, alerts, self._silent().values(), asks_at, updates_at, changes_at)
+        return Quiet(last, unsettled, alerts, self._silent().values(), asks_at, updates_at, changes_at, changed_at)
 
     def _observed(self, observations: Iterable[Observation]) -> Iterator[Message]:
         for observation in observations:

@@ -177,7 +177,7 @@ def at_every_multiple(self: Timetable, at: int, quiet: Quiet) -> int:
     return at + self._interval
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", [*range(40), 1017, 1110])
 def test_rules_that_change_while_the_silence_clock_is_ahead_are_judged_as_at_every_interval(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,7 +81,7 @@ def _rules(seed: int) -> Decision:
     """The log's rules with all eight detectors, of which one rule or another tells."""
     window = random.Random(seed).choice(["{events: 200, every: 50}", "{time: 20s, every: 4s}"])
     settings = {"lateness": 5, "interval": 4, "points": 40, "origin": "first", "first": 120, "hold": 4, "grid_rows": ""}
-    text = logs.CONFIG.format(window=window, **settings)
+    text = logs.CONFIG.format(window=window, windows=2, **settings)
     config = load(text.replace("detectors:\n", ALL_DETECTORS), "alerts.yaml").models[0]
     contract = logs.random_log(seed).config.models[0].contract
     return rules_decision(replace(config, contract=contract))
