@@ -181,9 +181,10 @@ def _reach(stretches: _Stretches, lengths: Int64s, factors: Float64s) -> int:
 
 
 def _period_of(stretches: _Stretches) -> int:
-    """The rows of the period that the autocorrelation shows, of the score that shows one best; 0 if none does.
+    """The rows of the longest period that the autocorrelation of a score shows; 0 if none does.
 
-    It is a peak behind a trough, so dependence that only fades makes none.
+    It is a peak behind a trough, so dependence that only fades makes none. How far values lie from the middle has half
+    the period of where they lie, so what is the shorter one of a score is not that of its column.
     """
     length = max(stretches.block, -(-stretches.rows // _PLACES))
     gaps = stretches.cut(length).gaps
@@ -195,10 +196,8 @@ def _period_of(stretches: _Stretches) -> int:
     found = np.stack([total_of_rows(gaps[lag:] * gaps[:-lag]) / (places - lag) / energy for lag in lags.tolist()])
     is_behind = np.cumsum(found < 0.0, axis=0) > 0
     is_clear = (found > _LEAST_CORRELATION) & (found * np.sqrt(places - lags)[:, np.newaxis] > _LEAST_Z)
-    best = np.where(is_behind & is_clear, found, 0.0).max(axis=1, initial=0.0)
-    if not best.any():
-        return 0
-    first = int(np.flatnonzero(best)[0])
-    behind = np.flatnonzero(best[first:] == 0.0)  # the peaks of twice the period and so on come later
-    peak = best[first : first + int(behind[0])] if len(behind) else best[first:]
-    return int(lags[first + peak.argmax()]) * length
+    is_peak = is_behind & is_clear
+    has_begun = np.cumsum(is_peak, axis=0) > 0
+    is_first = is_peak & (np.cumsum(has_begun & ~is_peak, axis=0) == 0)  # those of twice the period come later
+    periods = lags[np.where(is_first, found, 0.0).argmax(axis=0)][is_peak.any(axis=0)]
+    return int(periods.max(initial=0)) * length

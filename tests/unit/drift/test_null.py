@@ -80,6 +80,16 @@ def test_a_season_nobody_has_named_needs_eight_periods(periods: float, is_verifi
         assert null.piece_rows == pytest.approx(4000, rel=0.1)
 
 
+@pytest.mark.parametrize(("periods", "is_verified"), [(7, False), (8, True)])
+def test_a_score_of_half_the_period_makes_no_pieces_of_half_a_period(periods: int, is_verified: bool) -> None:
+    """How far a sine lies from its middle has twice its frequency."""
+    values = sine(2, periods, 1280)
+    values[:, 1] = 0.3 * values[:, 1] + 2 * np.abs(np.sin(2 * np.pi * np.arange(len(values)) / 1280))
+    null = Null(moments(values))
+    assert null.piece_rows == pytest.approx(1280, rel=0.03)
+    assert (null.pieces >= FEWEST_PIECES) == is_verified
+
+
 def test_a_named_season_leaves_sums_of_many_periods_alone() -> None:
     """Short stretches vary by the season; of many periods only what is over does."""
     values = sine(3, 20, 1000)
