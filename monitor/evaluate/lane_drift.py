@@ -60,7 +60,7 @@ class LaneDrift:
         self._has_begun = False
         self._largest: float | None = None
         self._explained: Explanation | None = None
-        """What has changed, once it was asked for behind the newest pane."""
+        """What has changed, once it was asked for behind the newest block."""
 
     @cached_property
     def _core(self) -> Drift:
@@ -69,9 +69,10 @@ class LaneDrift:
 
     def add(self, pane_start: int, pane: MergedPane) -> None:
         """Take a pane of the lane; `pane_start`: ms."""
-        self._has_begun, self._explained = True, None
+        self._has_begun = True
         evidence = self._core.add(pane_start, pane.events, pane.counts, pane.codes)
         if evidence is not None:
+            self._explained = None
             self._largest = max(evidence.value, self._largest or 0.0)
 
     def work_us(self, rows: int) -> float:
