@@ -44,18 +44,27 @@ def main() -> None:
     """Run the parts, print their table, and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the public streams")
-    parser.add_argument("--parts", default="", help="such as Q1,Q2; all if left out")
+    parser.add_argument("--parts", default="", help="such as Q1,Q10a, or Q10 for Q10a to Q10c; all if left out")
     parser.add_argument("--size", type=float, default=1.0, help="of the whole, from 0.01 to 1")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--peers", default="all", help="such as river,evidently; all, or none")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
-    wanted = set(filter(None, arguments.parts.split(",")))
-    chosen = [line for line in lines(arguments.data) if not wanted or line.part in wanted]
+    chosen = lines_of(arguments.parts, lines(arguments.data))
     scored = score(chosen, arguments.data, arguments.size, arguments.jobs, peers_of(arguments.peers))
     show(scored)
     if arguments.json is not None:
         write(scored, arguments.json)
+
+
+def lines_of(parts: str, of_all: Sequence[Line]) -> list[Line]:
+    """The lines of parts such as Q1,Q10a, or Q10 for all that begin so; all if none is named."""
+    chosen = [part.strip() for part in parts.split(",") if part.strip()]
+    there = {line.part: line.part.rstrip("abc") for line in of_all}
+    unknown = set(chosen) - there.keys() - set(there.values())
+    if unknown:
+        raise SystemExit(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(there)}")
+    return [line for line in of_all if not chosen or {line.part, there[line.part]} & set(chosen)]
 
 
 def peers_of(text: str) -> list[str]:

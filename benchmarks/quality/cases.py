@@ -36,7 +36,7 @@ class Case:
     """A stream. `reference`: how many of its rows are the reference; all other places count from behind them.
 
     `change`: the row at which it changes; None: never. `changed`: the columns that do. `step_ms`: time between rows.
-    `settings`: what alerts.yaml says of the data, of a model.
+    `settings`: what alerts.yaml says of the data, of a model; its `reference` names these rows by time.
     """
 
     columns: Columns
@@ -66,6 +66,7 @@ class Alarm:
 
     `columns`: those that it names. `at`: the row at which it says that the change began. `is_new`: it fires; else it
     is an update of an alert that does. `until`: the row by which the alert has been resolved; None: never.
+    `is_unverified`: it says that it can't be trusted as others can.
     """
 
     row: int
@@ -74,6 +75,7 @@ class Alarm:
     at: int | None = None
     is_new: bool = True
     until: int | None = None
+    is_unverified: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Ours: a case through both folds of the service, with the rules of the shipped alerts.yaml that its columns can have.
 
-Rows come as arrays and not as JSON. The first rows of a case are its reference, by `reference: {first: n}`.
+Rows come as arrays and not as JSON. The first rows of a case are its reference, by `reference: {first: n}`, or by
+time if its settings say so.
 """
 
 from __future__ import annotations
@@ -152,7 +153,9 @@ def read_alarms(alerts: Iterable[Mapping[str, Any]], case: Case) -> list[Alarm]:
             names = None if columns is None else tuple(str(one["column"]) for one in columns)
             change = evidence.get("change") or {}
             at = row_of(change["at"], case) if change.get("at") else None
-            found.append(Alarm(row, data["labels"]["alertname"], names, at, is_new))
+            found.append(
+                Alarm(row, data["labels"]["alertname"], names, at, is_new, is_unverified="unverified" in evidence)
+            )
     return sorted(found, key=lambda alarm: alarm.row)
 
 

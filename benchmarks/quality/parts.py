@@ -21,6 +21,7 @@ from benchmarks.quality.scoring import (
     ninth,
     share_firing_at,
     share_found,
+    share_unverified,
     share_within,
     updates,
 )
@@ -155,9 +156,16 @@ def _dependent() -> list[Line]:
         Line("Q10b", "AR(1) 0.9, 300,000 rows: per 10,000", ("AR 0.9",), 10, false_rate, 0.2),
         *_delays("Q10b", "0.5 σ at AR(1) 0.5", "AR 0.5, shift", 10, 400),
         Line("Q10b", "false alarms before", ("AR 0.5, shift",), 10, false_alarms, None),
-        Line("Q10c", "daily, 9 days of reference: a week", ("daily",), 2, most_a_week, 1.0),
+        Line("Q10c", "daily, 8 days of reference: a week", ("daily",), 2, most_a_week, 1.0),
         Line("Q10c", "daily, 3 days of reference: a week", ("daily, 3 days",), 2, most_a_week, None),
+        _doubts("2 σ, 8 days of reference: unverified", "daily, shift", 0.0, most=True),
+        _doubts("2 σ, 7 days: unverified", "daily, 7 days, shift", 1.0, most=False),
+        _doubts("2 σ, 3 days: unverified", "daily, 3 days, shift", 1.0, most=False),
     ]
+
+
+def _doubts(label: str, stream: str, target: float, *, most: bool) -> Line:
+    return Line("Q10c", label, (stream,), 5, share_unverified("Drift"), target, most, is_of_pages=True)
 
 
 def _messages() -> list[Line]:

@@ -81,6 +81,16 @@ def share_firing_at(rows: int) -> Measure:
     return lambda outcomes: sum(map(fires, outcomes)) / len(outcomes) if outcomes else None
 
 
+def share_unverified(rule: str) -> Measure:
+    """The share of a rule's alerts that say that they can't be trusted as others can; of all cases."""
+
+    def measure(outcomes: Outcomes) -> float | None:
+        own = [alarm for outcome in outcomes for alarm in outcome.alarms if alarm.rule == rule]
+        return sum(alarm.is_unverified for alarm in own) / len(own) if own else None
+
+    return measure
+
+
 def firing_messages(outcomes: Outcomes) -> float | None:
     """The median number of alerts that fire behind the change."""
     counts = [sum(a.is_new and a.row > (o.change or 0) for a in o.alarms) for o in outcomes]

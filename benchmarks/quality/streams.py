@@ -22,6 +22,8 @@ BEFORE: Final = 2_500
 """Rows of a case before its change."""
 WEEK, ERA, WEEKS_OF_REFERENCE, WEEKS_BEFORE = 336, 52, 12, 13
 """Half hours in a week; the week of `elec` from which on columns behave otherwise; and how its weeks are dealt."""
+DAY: Final = 1_440
+"""Minutes."""
 TARGETS: Final = ("y", "label", "class", "target")
 Make = Callable[[Path, np.random.Generator, float], Case]
 
@@ -113,15 +115,21 @@ def autoregressive(rho: float, rows: int, shift: float = 0.0) -> Make:
     return make
 
 
-def daily(days: int) -> Make:
-    """One row a minute with the period of a day, and four weeks behind a reference of that many days."""
+def daily(days: int, shift: float = 0.0) -> Make:
+    """One row a minute with the period of a day, and four weeks behind a reference of that many days.
+
+    `shift`: by which one of two columns moves, in standard deviations, behind two days of four.
+    """
 
     def make(folder: Path, rng: np.random.Generator, size: float) -> Case:
-        reference, rows = days * 1_440, scaled(28 * 1_440, size)
-        phase = 2 * np.pi * np.arange(reference + rows) / 1_440
+        reference, rows = days * DAY, 4 * DAY if shift else scaled(28 * DAY, size)
+        phase = 2 * np.pi * np.arange(reference + rows) / DAY
         values = np.stack([np.sin(phase), np.sin(phase + 1.0)], axis=1) + rng.normal(0, 0.5, (len(phase), 2))
-        settings = {"pane": "10m", "interval": "10m", "lateness": "10m"}
-        return Case(_columns(values), reference, step_ms=60_000, settings=settings)
+        settings = {"reference": {"first": f"{days}d"}, "pane": "10m", "interval": "10m", "lateness": "10m"}
+        if not shift:
+            return Case(_columns(values), reference, step_ms=60_000, settings=settings)
+        values[reference + 2 * DAY :, 0] += shift * np.sqrt(0.75)
+        return Case(_columns(values), reference, 2 * DAY, ("f0",), 60_000, settings)
 
     return make
 
@@ -200,7 +208,9 @@ def elec(*, changes: bool) -> Make:
         early, late = rng.permutation(ERA - 1), ERA + rng.permutation(len(weeks) - ERA)
         held = WEEKS_OF_REFERENCE + (WEEKS_BEFORE if changes else len(early) - WEEKS_OF_REFERENCE)
         order = [*early[:held], *(late if changes else [])]
-        settings = {"season": "week", "pane": "30m", "interval": "30m", "lateness": "30m", "no_data": "10d"}
+        first = {"first": f"{WEEKS_OF_REFERENCE}w"}
+        of_time = {"pane": "30m", "interval": "30m", "lateness": "30m", "no_data": "10d"}
+        settings = {"reference": first, "season": "week", **of_time}
         columns = _columns(np.concatenate([weeks[k] for k in order]), ("price", "demand"))
         change = WEEKS_BEFORE * WEEK if changes else None
         reference = WEEKS_OF_REFERENCE * WEEK
@@ -307,6 +317,9 @@ STREAMS: Final[dict[str, Make]] = {
     "AR 0.5": autoregressive(0.5, 30_000),
     "AR 0.9": autoregressive(0.9, 30_000),
     "AR 0.5, shift": autoregressive(0.5, 4_000, 0.5),
-    "daily": daily(9),
+    "daily": daily(8),
     "daily, 3 days": daily(3),
+    "daily, shift": daily(8, 2.0),
+    "daily, 7 days, shift": daily(7, 2.0),
+    "daily, 3 days, shift": daily(3, 2.0),
 }

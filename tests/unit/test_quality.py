@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality import scoring
-from benchmarks.quality.__main__ import peers_of, score
+from benchmarks.quality.__main__ import lines_of, peers_of, score
 from benchmarks.quality.cases import Alarm, Case, Columns, Name, Outcome
 from benchmarks.quality.engine import alarms_of, config_of, read_alarms, rows_of
 from benchmarks.quality.parts import lines
@@ -113,14 +113,14 @@ def test_messages_are_read_with_their_rows() -> None:
     change = {"at": time_text(begin + 130_000)}
     alerts: list[dict[str, Any]] = [
         message(140, "firing", "x", {"change": change, "columns": [{"column": "a", "z": 9.0}]}),
-        message(150, "firing", "y", {"change": None}),
+        message(150, "firing", "y", {"change": None, "unverified": "the reference is short"}),
         message(160, "updated", "x", {"columns": []}),
         message(190, "resolved", "x", {}),
         {"type": "streamdrift.lane.started.v1", "time": time_text(begin), "data": {}},
     ]
     assert read_alarms(alerts, case) == [
         Alarm(40, "D", ("a",), 30, until=90),
-        Alarm(50, "D"),
+        Alarm(50, "D", is_unverified=True),
         Alarm(60, "D", (), is_new=False),
     ]
 
@@ -232,6 +232,36 @@ def test_peers_are_chosen_by_name_and_those_that_are_not_there_are_named(capsys:
     assert "alibi-detect is left out: it needs numpy below 2" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="no such peer: rivers"):
         peers_of("rivers")
+
+
+def test_parts_are_chosen_by_name_with_all_that_begin_so() -> None:
+    """Q1 is not Q10 or Q11; a name that no part has is refused."""
+    of_all = lines(NOWHERE)
+    assert {line.part for line in lines_of("Q1,Q10", of_all)} == {"Q1", "Q10a", "Q10b", "Q10c"}
+    assert {line.part for line in lines_of("Q3b, Q11", of_all)} == {"Q3b", "Q11"}
+    assert lines_of("", of_all) == of_all
+    with pytest.raises(SystemExit, match="no such part: Q7; there are Q0, Q1, "):
+        lines_of("Q0,Q7", of_all)
+
+
+def test_alerts_that_say_so_are_unverified() -> None:
+    """Those of one rule are counted in all cases, and no alert at all gives no figure."""
+    doubted, other = Alarm(1_010, "Drift", is_unverified=True), Alarm(1_020, "FeatureShift")
+    measure = scoring.share_unverified("Drift")
+    assert measure([planted(doubted, other), planted(Alarm(1_030, "Drift"))]) == 0.5
+    assert measure([planted(other)]) is None
+
+
+@pytest.mark.parametrize(("stream", "days"), [("daily, shift", 8), ("daily, 3 days, shift", 3)])
+def test_a_reference_in_time_has_the_rows_that_places_count_from(stream: str, days: int) -> None:
+    """They are days of a row a minute; alerts of fewer than eight are unverified."""
+    case = case_of(Name(stream, 0), NOWHERE)
+    model = load(config_of(case), "alerts.yaml").models[0]
+    assert model.contract.reference_ms == days * 86_400_000
+    assert case.reference == days * 1_440
+    first = next(alarm for alarm in alarms_of(case) if alarm.rule == "Drift")
+    assert first.row > (case.change or 0)
+    assert first.is_unverified == (days < 8)
 
 
 BOUNDS = {
