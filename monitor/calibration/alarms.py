@@ -1,7 +1,7 @@
 """False alarms: how often an alert begins to fire, were its threshold at a level, as `evaluate/lifecycle.py` has it.
 
-It begins at the first judgement that finds it violated for as long as `for` asks, and ends at a judgement that finds
-it clear, once it has not been violated for `keep_firing_for`.
+It begins at the first judgement that finds it violated for as long as `for` or `for_windows` asks, and ends at a
+judgement that finds it clear, once it has not been violated for `keep_firing_for`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ class Judged(NamedTuple):
 
 
 class Waits(NamedTuple):
-    """A rule's `for` and `keep_firing_for`, ms."""
+    """A rule's `for` and `keep_firing_for`, ms, and its `for_windows`: each judgement is one of a window."""
 
     for_ms: int
     keep_firing_for_ms: int
+    for_windows: int = 1
 
 
 def peaks(judged: Judged, level: float, waits: Waits) -> list[float]:
@@ -37,7 +38,8 @@ def peaks(judged: Judged, level: float, waits: Waits) -> list[float]:
     # an alert at a time, by stretches of violated judgements: whether one begins depends on the one before
     for start, stop in changes.reshape(-1, 2).tolist():
         goes_on = ends is not None and int(time[start - 1] - time[ends]) < waits.keep_firing_for_ms
-        if not goes_on and int(time[stop - 1] - time[start]) < waits.for_ms:
+        is_short = int(time[stop - 1] - time[start]) < waits.for_ms or stop - start < waits.for_windows
+        if not goes_on and is_short:
             continue
         largest = float(value[start:stop].max())
         if goes_on:

@@ -127,7 +127,7 @@ class RuleStreams:
 
 def waits_of(rule: Rule) -> Waits:
     """How long an alert of a rule waits before it fires and before it resolves."""
-    return Waits(rule.for_ms, rule.keep_firing_for_ms)
+    return Waits(rule.for_ms, rule.keep_firing_for_ms, rule.for_windows)
 
 
 def _with_unit_threshold(rule: Rule) -> Rule:

@@ -10,6 +10,7 @@ from monitor.codec.durations import duration_text
 from monitor.config.built_in import GROUP, RESERVED
 from monitor.config.check_drift import check_drift
 from monitor.config.check_labels import knows_series
+from monitor.config.check_lasting import check_lasting
 from monitor.config.check_performance import check_performance
 from monitor.config.check_thresholds import Fewest, faults
 from monitor.config.effective import effective
@@ -145,6 +146,7 @@ def _rule(rule: RuleEntry, path: Path, watched: list[_Watched], fewest: Fewest, 
         yield from (sheet.problem((*path, "expr"), fault) for fault in of_threshold)
         yield from _selection(comparison, metric, watched, (*path, "expr"), sheet)
         yield from check_drift(rule, comparison, path, sheet)
+        yield from check_lasting(rule, comparison, path, sheet)
     yield from _annotations(rule, metric, path, sheet)
 
 

@@ -184,6 +184,7 @@ def _of_rule(rule: Rule) -> dict[str, Any]:
         "for_ms": rule.for_ms,
         "keep_firing_for_ms": rule.keep_firing_for_ms,
         "min_events": rule.min_events,
+        **({} if rule.for_windows == 1 else {"for_windows": rule.for_windows}),
     }
 
 

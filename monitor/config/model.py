@@ -142,6 +142,8 @@ class RuleEntry(Shape):
     window: WindowEntry | None = None
     for_: Duration = Field(0, alias="for")
     """How long the rule has to be violated before the alert fires."""
+    for_windows: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """How many windows in a row have to be violated before the alert fires, instead of `for`."""
     keep_firing_for: Duration = 0
     """How long the alert goes on firing after the rule was last violated."""
     under: Name | None = None

@@ -157,6 +157,7 @@ def _rule(group: GroupEntry, rule: RuleEntry, default: WindowSpec, performance: 
         maturity=rule.maturity or "mature",
         confidence=rule.confidence,
         under=rule.under,
+        for_windows=rule.for_windows or 1,
     )
 
 

@@ -55,7 +55,7 @@ class Rule(_Resolved):
 
     `min_labels`, `maturity`, `confidence`: of rules on performance. With a confidence the whole interval has to be
     beyond the threshold. `under`: name of the alert that, while it fires on the same stream, keeps those of the rule
-    from being published.
+    from being published. `for_windows`: how many windows in a row have to be violated.
     """
 
     group: str
@@ -71,6 +71,7 @@ class Rule(_Resolved):
     maturity: Maturity = "mature"
     confidence: float | None = None
     under: str | None = None
+    for_windows: int = 1
 
 
 class DetectorSpec(_Resolved):

@@ -26,7 +26,6 @@ NOT_YET_KEYS = {
     "": ("route", "receivers", "silences", "inhibit_rules"),
     "models": ("segments",),
     "columns": ("embeddings",),
-    "rules": ("for_windows",),
     "retraining": ("unless", "min_labels"),
     "training_window": ("exclude_while",),
 }

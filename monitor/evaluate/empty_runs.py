@@ -6,6 +6,7 @@ silence. So what is left are timers, and what a snapshot or a later message sees
 - closings of windows that still hold something, and of each window the first behind the run's first judgement, because
   other rules may count since;
 - the judgements round each threshold of a rule on silence: before it, at it, behind it;
+- for an alert that waits for windows in a row, each judgement of one, until there are enough;
 - the first judgement that may end a `for`, a `keep_firing_for`, a cooldown or the wait of an update, or at which a
   silence of alerts begins or ends;
 - the run's last judgement;
@@ -102,9 +103,10 @@ class Timetable:
 
 
 def _due(alert: AlertState) -> int | None:
-    """When a timer of the alert ends; None if none runs."""
+    """When a timer of the alert ends, or that it is over if each verdict counts; None if none runs."""
     if alert.state == "pending":
-        return alert.pending_since + alert.rule.for_ms
+        is_counted = alert.windows < alert.rule.for_windows
+        return alert.last_violated if is_counted else alert.pending_since + alert.rule.for_ms
     if alert.fires and not alert.verdict.violated:
         return alert.last_violated + alert.rule.keep_firing_for_ms
     return None

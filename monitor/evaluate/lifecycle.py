@@ -1,10 +1,10 @@
 """The life cycle of alerts, as a table: inactive, pending, hidden, firing, resolved.
 
     state     answer    when                            next      says
-    inactive  violated  `for` is 0                      hidden
+    inactive  violated  nothing is waited for           hidden
     inactive  violated  otherwise                       pending
     inactive  clear                                     inactive
-    pending   violated  `for` has passed since pending  hidden
+    pending   violated  what is waited for has come     hidden
     pending   violated  otherwise                       pending
     pending   clear                                     inactive
     hidden    violated                                  hidden
@@ -28,6 +28,9 @@ is published when that one has ended, or never. What was published is resolved w
 
 A silence (`silences.py`) changes no state: an alert that is silenced is published like any other, and names what
 silences it; where that changes while it is `firing`, it is `updated` at once.
+
+Waited for is `for`, event time since the first violated judgement; or `for_windows`, as many windows in a row that were
+violated, each counted once, however often it is judged.
 
 Unknown is the absence of a verdict: a window that has not moved, or holds too few events, neither raises nor clears.
 Resolved is not a state to stay in: it is published once, and the alert is inactive. Times are those of judgements (pane
@@ -92,7 +95,8 @@ class AlertState:
     once it fires, where its change began (None if neither is known). `last_violated`: newest violated judgement.
     `episode`: how often it has fired. `verdict`: the newest. `named`: what its messages name beside it. `silenced_by`:
     ids of the silences that its newest message names. `silencings`: how often these have changed while it fired.
-    `inhibited_by`: fingerprints, sorted, of the alerts that inhibit it.
+    `inhibited_by`: fingerprints, sorted, of the alerts that inhibit it. `windows`: how many in a row were violated
+    until it fired.
     """
 
     fingerprint: str
@@ -107,6 +111,7 @@ class AlertState:
     silenced_by: tuple[str, ...] = ()
     silencings: int = 0
     inhibited_by: tuple[str, ...] = ()
+    windows: int = 1
 
     @property
     def is_muted(self) -> bool:
@@ -132,16 +137,23 @@ def advance(before: AlertState | None, at: int, rule: Rule, verdict: Verdict) ->
         episode = alert.episode if alert is not None else 0
         alert = AlertState(fingerprint(verdict.labels), rule, "inactive", at, since, at, episode, verdict)
     last_violated = at if verdict.violated else alert.last_violated
+    windows = alert.windows + (verdict.violated and alert.state == "pending" and _is_another_window(alert, verdict))
     passed = {
         None: True,
-        "for": at - alert.pending_since >= rule.for_ms,
+        "for": at - alert.pending_since >= rule.for_ms and windows >= rule.for_windows,
         "keep_firing_for": at - last_violated >= rule.keep_firing_for_ms,
     }
     row = TABLE[alert.state, "violated" if verdict.violated else "clear"]
     state, says = row.choose(passed[row.wait])
     episode = alert.episode + (state in FIRES and not alert.fires)
     after = replace(alert, rule=rule, state=state, last_violated=last_violated, episode=episode, verdict=verdict)
-    return after, says
+    return replace(after, windows=windows), says
+
+
+def _is_another_window(alert: AlertState, verdict: Verdict) -> bool:
+    """Return true if a verdict is on a later window than the alert's newest one, or on none."""
+    newest = alert.verdict.window
+    return verdict.window is None or newest is None or verdict.window.end > newest.end
 
 
 def stand_alone(alert: AlertState, has_news: bool) -> tuple[AlertState, Status | None]:

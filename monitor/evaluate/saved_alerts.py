@@ -34,6 +34,7 @@ def value_of(alert: AlertState, rule: int) -> AlertValue:
         named=alert.named,
         silenced_by=alert.silenced_by,
         silencings=alert.silencings,
+        windows=alert.windows,
     )
 
 
@@ -79,4 +80,5 @@ def alert_of(value: AlertValue, rules: Sequence[Rule], model: str) -> AlertState
         value.named,
         value.silenced_by,
         value.silencings,
+        windows=value.windows,
     )

@@ -157,6 +157,7 @@ class AlertValue(_Struct, frozen=True):
     named: Named = NOTHING
     silenced_by: tuple[str, ...] = ()
     silencings: Natural = 0
+    windows: Natural = 1
 
 
 class SilenceValue(_Struct, frozen=True):

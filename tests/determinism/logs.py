@@ -57,6 +57,7 @@ groups:
       - {{alert: Spread, expr: ks > reference_mean + 4 * reference_std, min_events: 50, under: Psi}}
       - {{alert: Change, expr: 'change{{detector=~".*"}} > 0'}}
       - {{alert: Drift, expr: drift > 1}}
+      - {{alert: Ks, expr: ks > 0.2, min_events: 50, for_windows: {windows}}}
       - {{alert: Missing, expr: missing_rate > 0.2, keep_firing_for: {hold}s}}
 retraining:
   - {{trigger: again, models: [m], when: {{any: [Psi, Change]}}, cooldown: 20s, training_window: {{max: 1h}}}}
@@ -89,6 +90,7 @@ def random_log(seed: int) -> RandomLog:
         origin="trailing" if seed % 6 == 2 else "first",
         first=f"{SPAN_S}s" if seed % 3 == 2 else rng.choice([120, 250]),
         hold=rng.choice([0, 4]),
+        windows=2 + seed % 3,
         grid_rows="\n    grid_rows: 60" if seed % 3 == 2 else "",
     )
     config = load_locked(with_budget(text)) if seed % 2 else load(text, "alerts.yaml")
@@ -137,6 +139,7 @@ def slowed(log: RandomLog, times: int) -> RandomLog:
         origin="first",
         first=120,
         hold=4 * times,
+        windows=2,
         grid_rows="",
     )
     records = {tp: [_slowed(value, times) for value in values] for tp, values in log.records.items()}

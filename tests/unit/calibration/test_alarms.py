@@ -13,14 +13,15 @@ from monitor.evaluate.lifecycle import AlertState, advance
 from monitor.events import Verdict
 
 
-def a_rule(for_ms: int, keep_firing_for_ms: int) -> Rule:
+def a_rule(waits: Waits) -> Rule:
     return Rule(
         group="g",
         alert="A",
         comparison=parse("drift > 1"),
         window=WindowSpec(events=500),
-        for_ms=for_ms,
-        keep_firing_for_ms=keep_firing_for_ms,
+        for_ms=waits.for_ms,
+        keep_firing_for_ms=waits.keep_firing_for_ms,
+        for_windows=waits.for_windows,
         min_events=0,
         labels={},
         annotations={},
@@ -40,13 +41,16 @@ def begins(judged: Judged, level: float, rule: Rule) -> int:
     st.lists(st.tuples(st.integers(1, 4), st.booleans()), max_size=60),
     st.sampled_from([0, 10, 30]),
     st.sampled_from([0, 10, 20, 50]),
+    st.sampled_from([1, 1, 2, 3]),
 )
-def test_an_alarm_begins_when_an_alert_does(steps: list[tuple[int, bool]], for_ms: int, keep_ms: int) -> None:
-    """Compared with the table of an alert's life, whatever `for`, `keep_firing_for` and the gaps between judgements."""
+def test_an_alarm_begins_when_an_alert_does(
+    steps: list[tuple[int, bool]], for_ms: int, keep_ms: int, windows: int
+) -> None:
+    """Compared with the table of an alert's life, whatever it waits for and the gaps between judgements."""
     time = np.cumsum([10 * step for step, _ in steps], dtype=np.int64)
     value = np.array([2.0 if violated else 0.0 for _, violated in steps])
-    judged, rule = Judged(time, value), a_rule(for_ms=for_ms, keep_firing_for_ms=keep_ms)
-    assert len(peaks(judged, 1.0, Waits(for_ms, keep_ms))) == begins(judged, 1.0, rule)
+    judged, waits = Judged(time, value), Waits(for_ms, keep_ms, windows)
+    assert len(peaks(judged, 1.0, waits)) == begins(judged, 1.0, a_rule(waits))
 
 
 def test_a_peak_is_the_largest_value_of_an_alarm() -> None:

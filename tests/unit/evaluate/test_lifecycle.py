@@ -78,6 +78,31 @@ def test_the_table(for_steps: int, keep_steps: int, answers: str, reported: str)
     assert play(a_rule(for_steps * STEP, keep_steps * STEP), answers) == reported.split()
 
 
+def a_window(end: int) -> Observation:
+    return Observation("m", "", "features", "events=100,every=10", end - STEP, end, 100, (), {}, {})
+
+
+@pytest.mark.parametrize(
+    ("ends", "answers", "reported"),
+    [
+        ([1, 2, 3, 4], "VVVV", "pending pending firing!firing firing"),
+        ([1, 2, 3, 4, 5], "VVcVV", "pending pending inactive pending pending"),
+        ([1, 2, 2, 2, 3], "VVVVV", "pending pending pending pending firing!firing"),
+        ([1, 2, 3, 4, 9], "V--VV", "pending pending pending pending firing!firing"),
+        ([1, 2, 3, 4, 5], "VVVcV", "pending pending firing!firing inactive!resolved pending"),
+    ],
+)
+def test_windows_in_a_row_are_counted_once_each(ends: list[int], answers: str, reported: str) -> None:
+    """`for_windows: 3`: a clear one begins again, one without a verdict counts neither way, nor one judged again."""
+    rule, alerts, found = replace_rule(a_rule(), for_windows=3), ModelAlerts(), list[str]()
+    for k, (end, answer) in enumerate(zip(ends, answers, strict=True)):
+        judged = [(rule, a_verdict(answer == "V", window=a_window(end * STEP)))] if answer != "-" else []
+        published = alerts.judge(k * STEP, judged)
+        state = "firing" if alerts.firing() else "pending" if alerts.pending() else "inactive"
+        found.append(state + "".join(f"!{t.status}" for t in published))
+    assert found == reported.split()
+
+
 def test_the_table_is_whole() -> None:
     """Each state has a row for each answer; only those that fire are asked whether they are alone."""
     assert set(TABLE) == {
