@@ -126,7 +126,7 @@ def write_config(stream: RealStream, reference: Path, out: Path) -> None:
         group["models"] = [stream.name]
         group["rules"] = [rule for rule in group["rules"] if rule["alert"] in KEPT]
     config["groups"] = [group for group in config["groups"] if group["rules"]]
-    del config["retraining"]
+    del config["inhibit_rules"], config["retraining"]
     with out.open("w") as file:
         yaml.dump(config, file)
 

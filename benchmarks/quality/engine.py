@@ -74,7 +74,8 @@ def config_of(case: Case, leave_out: tuple[str, ...] = ()) -> str:
         for rule in group["rules"]:
             _adapt(rule, case, leave_out)
     config["groups"] = [group for group in config["groups"] if group["rules"]]
-    config.pop("retraining", None)
+    for key in ("inhibit_rules", "retraining"):  # neither changes which alerts fire
+        config.pop(key, None)
     text = StringIO()
     YAML().dump(config, text)
     return text.getvalue()

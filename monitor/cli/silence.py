@@ -6,7 +6,6 @@ by the clock on the wall follows from how far event time has come by now: it is 
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from monitor.cli.tail import printable
 from monitor.codec.canonical import time_text
 from monitor.codec.durations import parse_duration
 from monitor.codec.times import parse_time
+from monitor.config.matchers import MatcherError, parse_matcher
 from monitor.errors import ConfigurationError
 from monitor.evaluate.silences import span_of
 from monitor.events import TopicPartition
@@ -34,7 +34,6 @@ from monitor.ledger.entry_codec import decode_entry, kind_of
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.activations import Activations
 
-_MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(=~|!~|!=|=)\s*(.*)", re.DOTALL)
 _LEAST_LETTERS = 6
 """Fewest letters of an id that name a silence."""
 _NEWEST = 5000
@@ -106,12 +105,11 @@ def _time(flag: str, text: str) -> int:
 
 def matcher_of(text: str) -> Matcher:
     """A matcher as people write it: `alertname=Psi`, `column=~"amount.*"`; raises ConfigurationError."""
-    found = _MATCHER.fullmatch(text)
-    if found is None:
-        raise ConfigurationError(f"--match {text!r}: write label=value, label!=value, label=~pattern or label!~pattern")
-    label, op, value = found.groups()
-    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
-    return msgspec.convert({"label": label, "op": op, "value": value[1:-1] if is_quoted else value}, Matcher)
+    try:
+        found = parse_matcher(text)
+    except MatcherError as error:
+        raise ConfigurationError(f"--match: {error}") from error
+    return msgspec.convert({"label": found.label, "op": found.op, "value": found.value}, Matcher)
 
 
 def expire(silence: str, bus_url: str | None, author: str | None) -> None:

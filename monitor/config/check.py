@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
 from monitor.config.check_drift import check_budgets
+from monitor.config.check_inhibit import check_inhibit
 from monitor.config.check_labels import check_labels, knows_series
 from monitor.config.check_limits import check_limits
 from monitor.config.check_rules import check_rules
@@ -55,6 +56,7 @@ def check(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
     yield from _windows_of_rules(file, sheet)
     yield from check_rules(file, contracts, sheet)
     yield from check_under(file, sheet)
+    yield from check_inhibit(file, contracts, sheet)
     yield from check_budgets(file, sheet)
     yield from _retraining(file, sheet)
 

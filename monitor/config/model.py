@@ -162,6 +162,11 @@ class RuleEntry(Shape):
     {{ columns }}."""
 
 
+MOST_MATCHERS = 20
+MatcherText = Annotated[str, Field(min_length=1, max_length=500)]
+Matchers = Annotated[list[MatcherText], Field(min_length=1, max_length=MOST_MATCHERS)]
+
+
 class ForModels(Shape):
     """Base of what is for some models: exactly one of `models` and `model` names them."""
 
@@ -210,6 +215,17 @@ class RetrainingEntry(ForModels):
     training_window: TrainingWindowEntry = Field(default_factory=TrainingWindowEntry)
 
 
+class InhibitEntry(Shape):
+    """Alerts that mute others of their model while they fire, in Alertmanager's words."""
+
+    source_matchers: Matchers
+    """What alerts that mute others have to match, all of it: label="value", !=, =~ or !~, one each."""
+    target_matchers: Matchers
+    """What alerts have to match to be muted; of one that names columns, each column by itself."""
+    equal: Annotated[list[LabelName], Field(max_length=MOST_MATCHERS)] = Field(default_factory=list)
+    """Labels that both have to have alike; two that lack one have it alike."""
+
+
 class LimitsEntry(Shape):
     """Limits of what a file may ask for; a file that asks for more is refused."""
 
@@ -233,4 +249,6 @@ class AlertsFile(Shape):
     models: dict[Name, ModelEntry]
     detectors: dict[Identifier, DetectorEntry] = Field(default_factory=dict)
     groups: list[GroupEntry] = Field(default_factory=list)
+    inhibit_rules: list[InhibitEntry] = Field(default_factory=list)
+    """Which alerts mute which others."""
     retraining: list[RetrainingEntry] = Field(default_factory=list)

@@ -9,6 +9,7 @@ from monitor.config.comparison import Comparison
 from monitor.config.effective import effective
 from monitor.config.expression import parse
 from monitor.config.inputs import InputRefused, resolve_inputs
+from monitor.config.matchers import parse_matcher
 from monitor.config.measurable import has_rule, on_performance
 from monitor.config.metrics import AMOUNTS, DRIFT, METRICS
 from monitor.config.model import AlertsFile, DetectorEntry, GroupEntry, ModelEntry, RuleEntry
@@ -17,6 +18,7 @@ from monitor.config.rates import rate_of
 from monitor.config.resolved import (
     Config,
     DetectorSpec,
+    InhibitRule,
     ModelConfig,
     ModelRules,
     PerformanceSpec,
@@ -117,25 +119,32 @@ def _model(name: str, file: AlertsFile, digest: str) -> ModelConfig:
         pane_ms=settings.pane,
         interval_ms=settings.interval,
         window=window,
-        rules=(
-            *(
-                _rule(g, r, window, performance)
-                for g in file.groups
-                if is_for(g, name)
-                for r in g.rules
-                if has_rule(model, r)
-            ),
-            *built_in_rules(settings.no_data, window, performance),
-        ),
+        rules=rules_of(name, file),
         detectors=_detectors(file, contract),
         retraining=_triggers(file, name),
         reference=reference_of(model.reference),
         performance=performance,
         importance={column: float(model.importance[column]) for column in sorted(model.importance)},
         season_ms=_SEASONS_MS[model.season] if model.season is not None else 0,
+        inhibit_rules=_inhibit_rules(file, name),
         budget=rate_of(model.budget.false_alarms, model.budget.per) if model.budget is not None else None,
     )
     return ModelConfig(contract, rules, settings.start, settings.max_lead, digest)
+
+
+def rules_of(name: str, file: AlertsFile) -> tuple[Rule, ...]:
+    """Return the rules of a model, those last that every model has. All expressions can be parsed."""
+    model = file.models[name]
+    settings, performance = effective(model, file.defaults), _performance(model)
+    window = window_of(settings.window)
+    own = (
+        _rule(group, rule, window, performance)
+        for group in file.groups
+        if is_for(group, name)
+        for rule in group.rules
+        if has_rule(model, rule)
+    )
+    return (*own, *built_in_rules(settings.no_data, window, performance))
 
 
 def _rule(group: GroupEntry, rule: RuleEntry, default: WindowSpec, performance: PerformanceSpec | None) -> Rule:
@@ -173,6 +182,16 @@ def _detectors(file: AlertsFile, contract: ModelContract) -> tuple[DetectorSpec,
                 continue  # it is for another model: the check has found one that has its input
             specs.append(spec)
     return tuple(specs)
+
+
+def _inhibit_rules(file: AlertsFile, model: str) -> tuple[InhibitRule, ...]:
+    """Return the inhibit rules, but for those whose matchers are about other models."""
+    found = []
+    for entry in file.inhibit_rules:
+        source, target = (tuple(map(parse_matcher, of)) for of in (entry.source_matchers, entry.target_matchers))
+        if all(one.matches({"model": model}) for one in (*source, *target) if one.label == "model"):
+            found.append(InhibitRule(source=source, target=target, equal=tuple(sorted(set(entry.equal)))))
+    return tuple(found)
 
 
 def _triggers(file: AlertsFile, model: str) -> tuple[RetrainingTrigger, ...]:

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from monitor.codec.durations import duration_text
-from monitor.config.comparison import Comparison
+from monitor.config.comparison import Comparison, Selector
 from monitor.config.metrics import Maturity, Task
 from monitor.config.rates import Rate
 from monitor.contract import ModelContract
@@ -89,6 +89,17 @@ class RetrainingTrigger(_Resolved):
     any: tuple[str, ...]
     cooldown_ms: int
     max_ms: int
+
+
+class InhibitRule(_Resolved):
+    """Alerts that all of `source` accept mute those that all of `target` accept and that have the same labels `equal`.
+
+    An absent label has the value "".
+    """
+
+    source: tuple[Selector, ...]
+    target: tuple[Selector, ...]
+    equal: tuple[str, ...] = ()
 
 
 class ReferenceSpec(_Resolved):
@@ -174,6 +185,7 @@ class ModelRules(_Resolved):
     season_ms: int = 0
     budget: Rate | None = None
     solved: dict[StreamName, SolvedLane] = {}
+    inhibit_rules: tuple[InhibitRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from monitor.config.suggest import did_you_mean, nearest
 from monitor.errors import Problem
 
 NOT_YET_KEYS = {
-    "": ("route", "receivers", "silences", "inhibit_rules"),
+    "": ("route", "receivers", "silences"),
     "models": ("segments",),
     "columns": ("embeddings",),
     "retraining": ("unless", "min_labels"),

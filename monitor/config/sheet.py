@@ -61,6 +61,12 @@ class Sheet:
         """Return true unless a detector was left out because it is wrong."""
         return not self.lost(("detectors",)) and "detectors" not in self.lost(())
 
+    def knows_alerts(self) -> bool:
+        """Return true unless something was left out that could be a model, a detector or a rule, or a part of one."""
+        parts = [self._find((part,)) for part in ("defaults", "models", "detectors", "groups")]
+        known = not {"defaults", "models", "detectors", "groups"} & self.lost(())
+        return known and not any(_wounded(part) for part in parts if part is not None)
+
     def _find(self, path: Path) -> Node | None:
         node: Node | None = self.root
         for step in path:

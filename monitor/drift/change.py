@@ -25,7 +25,9 @@ from monitor.stats.exact import log, significant
 
 NATS = 3.0
 FALSE_DISCOVERIES = 0.1
+_LARGEST_CHANCE = 0.001
 _RARE_KINDS: dict[str, DriftKind] = {"missing": "missing", "invalid": "invalid", "new": "new_category"}
+_LOG_TESTS = float(log(np.array([float(TESTS_A_COLUMN)]))[0])
 _LEAST_VANISHED = 0.05
 _LEFT_OF_VANISHED = 0.2
 
@@ -109,12 +111,24 @@ def discoveries(log_p: Float64s) -> Int64s:
     return order[: int(below[-1]) + 1] if len(below) else order[:0]
 
 
+def are_beyond_chance(z: Sequence[float], series: int) -> bool:
+    """Return true if some of `series` columns have evidence that chance gives once in a thousand looks, or less often.
+
+    `z`: of columns that are named.
+
+    >>> are_beyond_chance([3.1, 2.8], 5), are_beyond_chance([3.1, 4.6], 5)
+    (False, True)
+    """
+    log_p = np.sort(log_tail(np.array(z, dtype=np.float64))) + _LOG_TESTS
+    return bool((log_p <= log(_LARGEST_CHANCE * np.arange(1, len(log_p) + 1) / max(series, 1))).any())
+
+
 def _named(grid: Grid, cells: ColumnCells, m: int, now: Stretches, place: int) -> list[NamedColumn]:
     series = len(grid.series)
     location, spread = np.abs(now.scores[place, :series]), np.abs(now.scores[place, series:])
     shares, rare = now.columns.shares[place], now.columns.rare[place]
     z = np.maximum(np.maximum(location, spread), np.maximum(shares, rare.max(axis=-1)))
-    tail = log_tail(z) + float(log(np.array([float(TESTS_A_COLUMN)]))[0])
+    tail = log_tail(z) + _LOG_TESTS
     found = []
     for j in _clearest(tail).tolist():
         is_numeric = j < len(grid.numeric)

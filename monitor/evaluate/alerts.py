@@ -2,7 +2,7 @@
 
 The bytes depend on the log, the rules and the place alone: `time` is the end of the pane that decided, never a
 clock's, and `id` names fingerprint, pane end, status and episode, so a consumer that keeps ids sees each message once;
-that of an update by which other silences are named also says how often these have changed, by either clock.
+that of an update by which something else mutes it also says how often that has changed, by either clock.
 What is not true of an alert is null: `endsAt` while it fires, the window of a rule on silence, the histogram and the
 reference if there is none.
 """
@@ -20,7 +20,7 @@ from monitor.codec.cloud_events import CloudEvent, JsonObject, MessageType
 from monitor.config.template import render
 from monitor.evaluate.lifecycle import AlertState, Status
 from monitor.evaluate.model_alerts import NAMED, Transition
-from monitor.evaluate.named import Names
+from monitor.evaluate.named import Names, not_struck
 from monitor.events import Change, Histogram, NamedColumn, Observation, OffsetRange, ReferenceInfo, Verdict
 from monitor.stats.exact import significant
 
@@ -106,8 +106,8 @@ def _message(transition: Transition, context: AlertContext, lengths: Lengths) ->
 
 def _id(transition: Transition) -> str:
     alert = transition.alert
-    silencing = f"/{alert.silencings}" if transition.silencing else ""
-    return f"{alert.fingerprint}/{time_text(transition.at)}/{transition.status}/{alert.episode}{silencing}"
+    muting = f"/{alert.mutings}" if transition.muting else ""
+    return f"{alert.fingerprint}/{time_text(transition.at)}/{transition.status}/{alert.episode}{muting}"
 
 
 def cut(text: str, most: int) -> str:
@@ -126,7 +126,8 @@ def _data(transition: Transition, context: AlertContext, lengths: Lengths) -> Js
         "endsAt": time_text(transition.at) if transition.status == "resolved" else None,
         "generatorURL": _page(verdict, context.place) + f"?at={since}",
         "fingerprint": alert.fingerprint,
-        **_silenced_by(alert.silenced_by, lengths),
+        **_muters("silencedBy", alert.silenced_by, lengths),
+        **_muters("inhibitedBy", alert.inhibited_by, lengths),
         "evidence": {
             "value": verdict.value,
             "op": verdict.op,
@@ -136,7 +137,8 @@ def _data(transition: Transition, context: AlertContext, lengths: Lengths) -> Js
             "window": _window(verdict.window, lengths),
             **({} if verdict.window is None else labelled_value(verdict.window)),
             **_change(context.change(verdict)),
-            **_columns(context.columns(verdict), lengths),
+            **_columns(_left(alert, context), lengths),
+            **_names(alert.struck, "struck", lengths),
             "reference": reference_value(context.reference(verdict)),
             "histogram": _histogram(context.histogram(verdict), lengths),
             "also_drifting": [cut(name, lengths.name) for name in transition.also_drifting],
@@ -172,7 +174,8 @@ def _page(verdict: Verdict, place: Place) -> str:
 
 def _annotations(alert: AlertState, context: AlertContext) -> dict[str, str]:
     verdict = alert.verdict
-    columns = [column.column for column in context.columns(verdict)] or alert.named.columns
+    known = [name for name in alert.named.columns if name not in alert.struck]
+    columns = [column.column for column in _left(alert, context)] or known or alert.named.under
     values = {
         "labels": dict(verdict.labels),
         "value": verdict.value,
@@ -182,6 +185,11 @@ def _annotations(alert: AlertState, context: AlertContext) -> dict[str, str]:
         "columns": shortened(columns) or None,
     }
     return {name: _printable(render(text, values)) for name, text in alert.rule.annotations.items()}
+
+
+def _left(alert: AlertState, context: AlertContext) -> Sequence[NamedColumn]:
+    """The columns in which an alert sees its change, but for those that are struck."""
+    return not_struck(context.columns(alert.verdict), alert.struck)
 
 
 _SHOWN = 3
@@ -258,9 +266,9 @@ def _names(names: Sequence[str], key: str, lengths: Lengths) -> JsonObject:
     return {key: [cut(name, lengths.name) for name in names[: lengths.names]], f"{key}_count": len(names)}
 
 
-def _silenced_by(ids: Sequence[str], lengths: Lengths) -> JsonObject:
-    """The silences that are active for an alert; nothing if there are none."""
-    return {"silencedBy": list(ids[: max(1, lengths.names)])} if ids else {}
+def _muters(key: str, ids: Sequence[str], lengths: Lengths) -> JsonObject:
+    """What mutes an alert; nothing if nothing does."""
+    return {key: list(ids[: max(1, lengths.names)])} if ids else {}
 
 
 def _added(added: Names, lengths: Lengths) -> JsonObject:

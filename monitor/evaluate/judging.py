@@ -4,7 +4,7 @@ Rules on silence, and triggers that name one, go by the silence clock (`silence_
 and goes on where all partitions stand still. They are judged at every multiple of the interval that it passes, and
 again, at the same time, if a pane with rows is folded below it. Their alerts have the clock's times.
 
-What of an alert depends on its silences goes by the later of both clocks, at every judgement of either.
+What mutes an alert is looked at in every judgement of either clock; its silences go by the later of both.
 
 A run of panes that are empty everywhere is judged where something may change (`empty_runs.py`), and gives exactly what
 judging all of it would give.
@@ -81,7 +81,7 @@ class Judge:
         longest = max([0, *(trigger.max_ms for trigger in rules.retraining), _PAST_OF_DRIFT_MS * asks_for_drift])
         self._past.keep(longest, contract.pane_ms)
         self._timetable = Timetable(rules)
-        self._alerts.use(rules.interval_ms)
+        self._alerts.use(rules.interval_ms, rules.inhibit_rules)
         self._evidence.importance = rules.importance
         if first:
             self._retraining = Retraining(rules)
@@ -352,5 +352,5 @@ def _basis(transition: Transition) -> bytes:
     verdict = alert.verdict
     names = alert.named.under, *transition.added
     basis = transition.status, alert.episode, alert.pending_since, verdict.value, verdict.threshold
-    silences = (alert.silenced_by, alert.silencings) if alert.silenced_by or alert.silencings else ()
-    return repr((*basis, *names, *silences)).encode()
+    muting = (alert.silenced_by, alert.inhibited_by, alert.mutings) if alert.is_muted or alert.mutings else ()
+    return repr((*basis, *names, *muting, *alert.struck)).encode()

@@ -8,9 +8,10 @@ from dataclasses import replace
 from monitor.config.metrics import DRIFT, METRICS
 from monitor.drift.change import Explanation
 from monitor.evaluate.alerts import AlertContext, Place
+from monitor.evaluate.findings import NO_FINDINGS, Findings
 from monitor.evaluate.lane import Lane
 from monitor.evaluate.lifecycle import AlertState
-from monitor.evaluate.model_alerts import NO_FINDINGS, Findings, Transition
+from monitor.evaluate.model_alerts import Transition
 from monitor.evaluate.named import by_importance
 from monitor.evaluate.past_offsets import PastOffsets
 from monitor.evaluate.performance import Performance
@@ -42,10 +43,10 @@ class LaneEvidence:
 
     def find(self, verdict: Verdict) -> Findings:
         """What is known of the change behind a verdict."""
-        explained = self._explained(verdict)
-        if explained is None:
+        explained, fold = self._explained(verdict), self._fold(verdict)
+        if explained is None or fold is None:
             return NO_FINDINGS
-        return Findings(explained.change.at, tuple(dict.fromkeys(c.column for c in self._columns(verdict))))
+        return Findings(explained.change.at, tuple(self._columns(verdict)), len(fold.grid.series))
 
     def with_rows(self, transition: Transition) -> Transition:
         """The same of an alert on `drift`, as one on the rows since its change."""

@@ -26,8 +26,8 @@ An alert fires if it is hidden or firing; hidden means that no message says so y
 its verdict: so one that begins to fire alone is published at once, one that is not is listed in the alert above it, and
 is published when that one has ended, or never. What was published is resolved whatever is above it by then.
 
-A silence (`silences.py`) changes no state: an alert that is silenced is published like any other, and names what
-silences it; where that changes while it is `firing`, it is `updated` at once.
+Silences and inhibition (`silences.py`, `inhibition.py`) change no state: an alert that is muted is published like any
+other, and names what mutes it; where that changes while it is `firing`, it is `updated` at once.
 
 Waited for is `for`, event time since the first violated judgement; or `for_windows`, as many windows in a row that were
 violated, each counted once, however often it is judged.
@@ -94,9 +94,9 @@ class AlertState:
     `pending_since`: first violated judgement of the present stretch. `data_since`: start of the window judged there or,
     once it fires, where its change began (None if neither is known). `last_violated`: newest violated judgement.
     `episode`: how often it has fired. `verdict`: the newest. `named`: what its messages name beside it. `silenced_by`:
-    ids of the silences that its newest message names. `silencings`: how often these have changed while it fired.
-    `inhibited_by`: fingerprints, sorted, of the alerts that inhibit it. `windows`: how many in a row were violated
-    until it fired.
+    ids of the silences that its newest message names. `inhibited_by`: fingerprints, sorted, of the alerts that inhibit
+    it. `mutings`: how often both have changed while it fired. `struck`: columns, sorted, that its messages leave out
+    because they are inhibited. `windows`: how many in a row were violated until it fired.
     """
 
     fingerprint: str
@@ -109,8 +109,9 @@ class AlertState:
     verdict: Verdict
     named: Named = NOTHING
     silenced_by: tuple[str, ...] = ()
-    silencings: int = 0
     inhibited_by: tuple[str, ...] = ()
+    mutings: int = 0
+    struck: tuple[str, ...] = ()
     windows: int = 1
 
     @property

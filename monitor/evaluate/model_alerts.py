@@ -7,8 +7,8 @@ The rules of this file:
 - Behind all verdicts, alerts that fire join the one that they are under; then those that are alone answer that.
 - Alerts on silence have a clock of their own and are under none, and none is under them.
 - A list of joined alerts holds all that have been there in the episode, whatever has become of them.
-- Last, what silences those that have been published is looked at, of all at every judgement: so a silence begins and
-  ends by either clock.
+- Last, what mutes those that fire is looked at, of all at every judgement: so silences and inhibition begin and end
+  by either clock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from monitor.config.resolved import Rule
+from monitor.config.resolved import InhibitRule, Rule
+from monitor.evaluate.findings import NO_FINDINGS, Findings
+from monitor.evaluate.inhibition import NOT_INHIBITED, Inhibition
 from monitor.evaluate.lifecycle import FOREVER, AlertState, Status, advance, fingerprint, stand_alone
 from monitor.evaluate.named import FIRST_MS, NO_NAMES, NOTHING, Names
 from monitor.evaluate.saved_alerts import alert_of, value_of
@@ -26,23 +28,13 @@ from monitor.evaluate.state import AlertValue
 from monitor.events import StreamName, Verdict
 
 
-class Findings(NamedTuple):
-    """What is known of the change behind a verdict: since when (ms), and the columns that it is in, in order."""
-
-    since: int | None = None
-    columns: tuple[str, ...] = ()
-
-
-NO_FINDINGS = Findings()
-
-
 @dataclass(frozen=True, slots=True)
 class Transition:
     """An alert of which something is published at the judgement `at`.
 
     `also_drifting`: names, sorted, of other columns that violated the same rule at that judgement, and how many there
-    were; at most NAMED are named. `added`: of an update, what no message has named before. `silencing`: true of an
-    update by which other silences are named.
+    were; at most NAMED are named. `added`: of an update, what no message has named before. `muting`: true of an update
+    by which something else mutes it than before.
     """
 
     at: int
@@ -51,7 +43,7 @@ class Transition:
     also_drifting: tuple[str, ...] = ()
     also_drifting_count: int = 0
     added: Names = NO_NAMES
-    silencing: bool = False
+    muting: bool = False
 
 
 SilencesOf = Callable[[AlertState], tuple[str, ...]]
@@ -59,7 +51,7 @@ SilencesOf = Callable[[AlertState], tuple[str, ...]]
 
 
 class _Spoken(NamedTuple):
-    """An alert of which something is published. `silencing`: an update by which other silences are named.
+    """An alert of which something is published. `muting`: an update by which something else mutes it than before.
 
     `names_are_due`: false of an update for the sake of these alone.
     """
@@ -67,7 +59,7 @@ class _Spoken(NamedTuple):
     alert: AlertState
     says: Status
     names_are_due: bool = True
-    silencing: bool = False
+    muting: bool = False
 
 
 NAMED = 20
@@ -80,15 +72,17 @@ class ModelAlerts:
     def __init__(self, find: Callable[[Verdict], Findings] = lambda _: NO_FINDINGS) -> None:
         self._find = find
         self._interval_ms = FIRST_MS
+        self._inhibition = Inhibition()
         self._states: dict[str, AlertState] = {}
         self._firing: dict[tuple[str, StreamName], set[str]] = {}
         """Fingerprints of those that fire, by alert and stream."""
         self._fingerprints: dict[tuple[tuple[str, str], ...], str] = {}
         """Fingerprints of all that rules have selected, by labels: a digest takes longer than a quiet judgement."""
 
-    def use(self, interval_ms: int) -> None:
-        """Go by judgements that are so far apart."""
+    def use(self, interval_ms: int, inhibit_rules: Sequence[InhibitRule] = ()) -> None:
+        """Go by judgements that are so far apart, and by these rules."""
         self._interval_ms = interval_ms
+        self._inhibition = Inhibition(inhibit_rules)
 
     # ------------------------------------------------------------------ judging
 
@@ -102,33 +96,45 @@ class ModelAlerts:
         spoken = list(self._answer_verdicts(at, judged))
         self._join()
         spoken += self._answer_alone(at, {one.alert.fingerprint for one in spoken})
-        return self._transitions(at, self._silenced(spoken, silences), judged)
+        return self._transitions(at, self._muted(spoken, silences), judged)
 
     def judge_silence(
         self, at: int, judged: Sequence[tuple[Rule, Verdict]], silences: SilencesOf | None = None
     ) -> list[Transition]:
         """Move the alerts on silence, at a time of their clock."""
-        return self._transitions(at, self._silenced(list(self._answer_verdicts(at, judged)), silences), judged)
+        return self._transitions(at, self._muted(list(self._answer_verdicts(at, judged)), silences), judged)
 
-    def _silenced(self, spoken: Sequence[_Spoken], silences: SilencesOf | None) -> list[_Spoken]:
-        """Name what silences the alerts that are published, and add those of which that alone has changed."""
-        if silences is None:
+    def _muted(self, spoken: Sequence[_Spoken], silences: SilencesOf | None) -> list[_Spoken]:
+        """Name what mutes the alerts that are published, and add those of which that alone has changed."""
+        firing = self.firing()
+        inhibited = self._inhibition.of(firing, self._find)
+        if silences is None and not inhibited and not any(alert.inhibited_by or alert.struck for alert in firing):
             return list(spoken)
+        spoken_of = {one.alert.fingerprint for one in spoken}
+
+        def muted(alert: AlertState, counts: bool) -> AlertState:
+            by, struck = inhibited.get(alert.fingerprint, NOT_INHIBITED)
+            is_known = alert.fingerprint not in spoken_of and not set(by).isdisjoint(alert.inhibited_by)
+            by = alert.inhibited_by if is_known else by  # one of those that it names is enough, and no news
+            return _muted_by(alert, () if silences is None else silences(alert), by, struck, counts)
+
         found = []
         for one in spoken:
-            alert = one.alert if one.says == "resolved" else self._states[one.alert.fingerprint]
-            after = _silenced_by(alert, silences(alert), counts=one.says == "updated")
-            if one.says != "resolved":
-                self._put(after)
-            found.append(one._replace(alert=after, silencing=after.silencings != alert.silencings))
-        known = {one.alert.fingerprint for one in spoken}
-        for alert in self.firing():
+            if one.says == "resolved":  # it was inhibited up to now, whatever becomes of its sources
+                ids = () if silences is None else silences(one.alert)
+                found.append(one._replace(alert=_muted_by(one.alert, ids, one.alert.inhibited_by, one.alert.struck)))
+                continue
+            alert = self._states[one.alert.fingerprint]
+            after = muted(alert, counts=one.says == "updated")
+            self._put(after)
+            found.append(one._replace(alert=after, muting=after.mutings != alert.mutings))
+        for alert in firing:
             is_published = alert.state == "firing"
-            after = alert if alert.fingerprint in known else _silenced_by(alert, silences(alert), is_published)
+            after = alert if alert.fingerprint in spoken_of else muted(alert, is_published)
             if after is not alert:
                 self._put(after)
-            if after is not alert and is_published:
-                found.append(_Spoken(after, "updated", names_are_due=False, silencing=True))
+            if after.mutings != alert.mutings:
+                found.append(_Spoken(after, "updated", names_are_due=False, muting=True))
         return found
 
     def _answer_verdicts(self, at: int, judged: Sequence[tuple[Rule, Verdict]]) -> Iterator[_Spoken]:
@@ -178,23 +184,27 @@ class ModelAlerts:
         return alert.rule.under is None or not self._firing.get((alert.rule.under, alert.verdict.stream))
 
     def _has_news(self, alert: AlertState) -> bool:
-        return any(alert.named.news(self._find(alert.verdict).columns))
+        return any(alert.named.news(self._columns(alert)))
+
+    def _columns(self, alert: AlertState) -> tuple[str, ...]:
+        """The columns that messages of an alert may name now."""
+        return self._find(alert.verdict).but(alert.struck).names
 
     def _transitions(
         self, at: int, spoken: Sequence[_Spoken], judged: Sequence[tuple[Rule, Verdict]]
     ) -> list[Transition]:
         drifting, transitions = _Drifting(judged), list[Transition]()
-        for alert, says, names_are_due, silencing in spoken:
+        for alert, says, names_are_due, muting in spoken:
             added = NO_NAMES
             if says != "resolved":  # with those that joined behind its verdict
                 alert = self._states[alert.fingerprint]
-                columns = self._find(alert.verdict).columns
+                columns = self._columns(alert)
                 added = alert.named.news(columns) if says == "updated" else added
                 counts = says == "updated" and names_are_due
                 alert = replace(alert, named=alert.named.published(at, columns, is_update=counts))
                 self._put(alert)
             beside = drifting.beside(alert.rule, alert.verdict.column)
-            transitions.append(Transition(at, says, alert, *beside, added, silencing))
+            transitions.append(Transition(at, says, alert, *beside, added, muting))
         return transitions
 
     def _put(self, alert: AlertState) -> None:
@@ -207,7 +217,7 @@ class ModelAlerts:
         if alert.state == "inactive" and alert.episode == 0:
             self._states.pop(alert.fingerprint, None)
         else:
-            kept = alert if alert.fires else replace(alert, named=NOTHING, silenced_by=(), silencings=0)
+            kept = alert if alert.fires else replace(_muted_by(alert, (), (), ()), named=NOTHING, mutings=0)
             self._states[alert.fingerprint] = kept
 
     def _fingerprint(self, labels: tuple[tuple[str, str], ...]) -> str:
@@ -273,11 +283,19 @@ class ModelAlerts:
         return tuple(self._states[key] for key in sorted(self._states) if self._states[key].state == "pending")
 
 
-def _silenced_by(alert: AlertState, ids: tuple[str, ...], counts: bool) -> AlertState:
-    """The alert as it is silenced by these. `counts`: whether another list of them counts as a change."""
-    if ids == alert.silenced_by:
+def _muted_by(
+    alert: AlertState,
+    silences: tuple[str, ...],
+    inhibited_by: tuple[str, ...],
+    struck: tuple[str, ...],
+    counts: bool = False,
+) -> AlertState:
+    """The alert as these mute it. `counts`: whether others than before count as a change."""
+    is_same = (silences, inhibited_by) == (alert.silenced_by, alert.inhibited_by)
+    if is_same and struck == alert.struck:
         return alert
-    return replace(alert, silenced_by=ids, silencings=alert.silencings + counts)
+    mutings = alert.mutings + (counts and not is_same)
+    return replace(alert, silenced_by=silences, inhibited_by=inhibited_by, mutings=mutings, struck=struck)
 
 
 def _under_rule(alert: AlertState, rule: Rule) -> AlertState:

@@ -71,6 +71,11 @@ NOTHING = Named()
 NO_NAMES = Names()
 
 
+def not_struck(columns: Iterable[NamedColumn], struck: Collection[str]) -> tuple[NamedColumn, ...]:
+    """The columns without those that are struck, and without correlations with them."""
+    return tuple(one for one in columns if one.column not in struck and one.with_column not in struck)
+
+
 def by_importance(
     columns: Sequence[NamedColumn], importance: Mapping[str, float], number: int
 ) -> tuple[NamedColumn, ...]:

@@ -33,7 +33,9 @@ def value_of(alert: AlertState, rule: int) -> AlertValue:
         window=None if w is None else _judged_window(w),
         named=alert.named,
         silenced_by=alert.silenced_by,
-        silencings=alert.silencings,
+        inhibited_by=alert.inhibited_by,
+        mutings=alert.mutings,
+        struck=alert.struck,
         windows=alert.windows,
     )
 
@@ -79,6 +81,8 @@ def alert_of(value: AlertValue, rules: Sequence[Rule], model: str) -> AlertState
         verdict,
         value.named,
         value.silenced_by,
-        value.silencings,
+        value.inhibited_by,
+        value.mutings,
+        value.struck,
         windows=value.windows,
     )

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from monitor.config.matchers import matched_labels
 from monitor.evaluate.lifecycle import FOREVER, AlertState
 from monitor.evaluate.state import SilenceValue
 from monitor.ledger.commands import Silence
@@ -72,7 +73,7 @@ class Silences:
     def _matching_of(self, alert: AlertState) -> tuple[str, ...]:
         known = self._matching.get(alert.fingerprint)
         if known is None:
-            labels = {**dict(alert.verdict.labels), "stream": alert.verdict.stream}
+            labels = matched_labels(alert.verdict)
             accepting = (s.id for s in self._held.values() if all(m.selector.matches(labels) for m in s.matchers))
             known = self._matching[alert.fingerprint] = tuple(accepting)
         return known

@@ -156,7 +156,9 @@ class AlertValue(_Struct, frozen=True):
     window: JudgedWindow | None
     named: Named = NOTHING
     silenced_by: tuple[str, ...] = ()
-    silencings: Natural = 0
+    inhibited_by: tuple[str, ...] = ()
+    mutings: Natural = 0
+    struck: tuple[str, ...] = ()
     windows: Natural = 1
 
 

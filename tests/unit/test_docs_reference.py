@@ -52,6 +52,7 @@ SECTIONS = {
     "Detectors": "ADWIN",
     "Groups": "GroupEntry",
     "Rules": "RuleEntry",
+    "Inhibit rules": "InhibitEntry",
     "Retraining": "RetrainingEntry",
     "When": "WhenEntry",
     "Training window": "TrainingWindowEntry",

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from monitor.codec.canonical import canonical_json
 from monitor.config.expression import parse
 from monitor.config.resolved import Rule, WindowSpec
+from monitor.evaluate.findings import NO_FINDINGS, Findings
 from monitor.evaluate.lifecycle import Status, fingerprint
-from monitor.evaluate.model_alerts import NO_FINDINGS, Findings, ModelAlerts, Transition
+from monitor.evaluate.model_alerts import ModelAlerts, Transition
 from monitor.evaluate.named import FIRST_MS, Names, by_importance
 from monitor.evaluate.rules import depths
 from monitor.events import NamedColumn, StreamName, Verdict
@@ -283,7 +284,12 @@ def test_updates_wait_twice_as_long_each_time() -> None:
 def test_columns_that_are_found_later_are_updates_too() -> None:
     """Whatever gives the columns of an alert: each is named once as added, at the first update that is due."""
     known = ["a"]
-    alerts = ModelAlerts(lambda verdict: Findings(7, tuple(known)) if verdict.column is None else NO_FINDINGS)
+
+    def find(verdict: Verdict) -> Findings:
+        columns = tuple(NamedColumn(name, 9.0, "location", 0.5, 0.7) for name in known)
+        return Findings(7, columns, 5) if verdict.column is None else NO_FINDINGS
+
+    alerts = ModelAlerts(find)
     (begun,) = alerts.judge(0, judged({ABOVE: True}))
     assert (begun.alert.named.columns, begun.added) == (("a",), Names())
     assert begun.alert.data_since == 7
