@@ -235,6 +235,12 @@ _ALL = (
         ("model", "state"),
         "alerts by state: firing, hidden (under another that fires), pending",
     ),
+    Family(
+        "streamdrift_model_open_incidents",
+        "gauge",
+        ("model",),
+        "incidents that are open, those among them that wait for their first message",
+    ),
     Family("streamdrift_model_blind_detectors", "gauge", ("model",), "detectors for which DetectorBlind fires"),
 )
 METRICS = {metric.name: metric for metric in _ALL}

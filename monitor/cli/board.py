@@ -24,6 +24,8 @@ NEWEST = 500
 SHOWN = ("psi", "js_distance", "ks", "missing_rate", "new_category_rate")
 """Metrics of a column that are shown."""
 _OBSERVATION, _LANE = "streamdrift.observation.v1", "streamdrift.lane.v1"
+_INCIDENT = "streamdrift.incident."
+"""The beginning of the types of messages of incidents."""
 Data = dict[str, Any]
 
 
@@ -126,8 +128,8 @@ class Board:
         key = record.partition, record.key
         if record.value is None:
             self._firing.pop(key, None)
-        else:
-            self._firing[key] = msgspec.json.decode(record.value)
+        elif not (message := msgspec.json.decode(record.value))["type"].startswith(_INCIDENT):
+            self._firing[key] = message
 
     # ------------------------------------------------------------------ what there is to see
 

@@ -212,6 +212,8 @@ def _also(found: Explanation) -> Iterator[Line]:
         yield "alerts under it", listed(under, found.evidence["under_count"], len(under))
     if ids := found.alert["data"].get("silencedBy"):
         yield "silenced by", ", ".join(ids)
+    if incident := found.alert["data"].get("incident"):
+        yield "incident", incident
     for place, other in enumerate(found.others[:_MOST]):
         yield ("other alerts" if place == 0 else ""), _other(other)
     if len(found.others) > _MOST:

@@ -54,6 +54,7 @@ class TailTopic(StrEnum):
     """What `tail` can follow."""
 
     alerts = "alerts"
+    incidents = "incidents"
     firing = "firing"
     retraining = "retraining"
     observations = "observations"
@@ -296,6 +297,34 @@ def rebuild(
     from monitor.cli import rebuild as command
 
     command.rebuild(model, bus, wait)
+
+
+@app.command()
+def incidents(
+    model: Annotated[str | None, typer.Option(help="This model's only.")] = None,
+    every_one: Annotated[bool, typer.Option("--all", help="Those that are closed, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array of what their newest messages say.")] = False,
+    bus: BusUrl = None,
+) -> None:
+    """List open incidents: what has happened, since when and in which columns, and who has acknowledged it."""
+    from monitor.cli import incidents as command
+
+    command.show(model, every_one, as_json, bus)
+
+
+@app.command()
+def ack(
+    incident: Annotated[
+        str, typer.Argument(metavar="INCIDENT", help="Its id, or six letters or more of its beginning.")
+    ],
+    comment: Annotated[str, typer.Option(help="What those who see it should know.")] = "",
+    by: Annotated[str | None, typer.Option(help="Who has taken it on (default: your user name).")] = None,
+    bus: BusUrl = None,
+) -> None:
+    """Acknowledge an open incident: its messages say who has taken it on. Nothing is muted by that."""
+    from monitor.cli import ack as command
+
+    command.ack(incident, comment, by, bus)
 
 
 @silence_app.command("add")

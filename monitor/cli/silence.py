@@ -255,8 +255,7 @@ def _matched(bus: Bus, topics: LedgerTopics, model: str, matchers: Sequence[Matc
     newest: dict[bytes | None, bytes | None] = {}
     for batch in read_whole(bus, tp, to=bus.last_stable(tp)):
         newest.update((record.key, record.value) for record in records_of(batch))
-    labels: list[Mapping[str, str]] = [
-        msgspec.json.decode(value)["data"]["labels"] for value in newest.values() if value is not None
-    ]
+    found = [msgspec.json.decode(value)["data"] for value in newest.values() if value is not None]
+    labels: list[Mapping[str, str]] = [data["labels"] for data in found if "labels" in data]  # incidents have none
     own = [one for one in labels if one.get("model") == model]
     return sum(all(m.selector.matches(one) for m in matchers) for one in own), len(own)

@@ -58,9 +58,9 @@ def follow(bus: Bus, topics: tuple[str, ...], from_beginning: bool) -> Iterator[
 
 
 def fires(bus: Bus, topic: str) -> Iterator[tuple[Record, bytes]]:
-    """Yield the newest message of each alert that fires now, oldest first; then what changes, as it comes.
+    """Yield the newest message of each alert that fires or incident that is open, oldest first; then what changes.
 
-    An alert that is resolved has no message in this topic: a JSON object of its key and null stands for it.
+    What has ended has no message in this topic: a JSON object of its key and null stands for it.
     """
     at = {tp: bus.end(tp) for tp in _partitions(bus, (topic,))}
     records = [r for tp, end in at.items() for batch in read_whole(bus, tp, to=end) for r in records_of(batch)]
@@ -129,8 +129,16 @@ def _pretty(topic: str, record: Record, value: bytes) -> None:
     )
 
 
-STYLES = {"firing": "bold red", "updated": "red", "resolved": "green", "notice": "yellow"}
-"""Styles by which people see what kind of message of the topic `alerts` this is."""
+STYLES = {
+    "firing": "bold red",
+    "updated": "red",
+    "resolved": "green",
+    "notice": "yellow",
+    "opened": "bold red",
+    "reopened": "bold red",
+    "closed": "green",
+}
+"""Styles by which people see what kind of message of the topics `alerts` and `incidents` this is."""
 
 
 def _alert(data: Data) -> Spans:
@@ -144,7 +152,28 @@ def _alert(data: Data) -> Spans:
         printable(text),
         (f"  {printable(details)}" if (details := details_of(data.get("evidence", {}))) else "", "dim"),
         (f"  silenced by {printable(', '.join(ids))}" if (ids := data.get("silencedBy")) else "", "dim"),
+        (f"  incident {data['incident'][:_LETTERS]}" if "incident" in data else "", "dim"),
     ]
+
+
+_LETTERS = 8
+"""Letters of an incident's id that a line of an alert shows."""
+
+
+def _incident(data: Data) -> Spans:
+    taken = data.get("acknowledged")
+    return [
+        (f"{data['status']:<8}", STYLES[data["status"]]),
+        " ",
+        (data["incident"][:_LETTERS], "bold"),
+        f" {printable(data['model'])}  {printable(data['title'])}",
+        (f"  {data['severity']}, {data['firing_count']} of {data['alerts_count']} alerts fire", "dim"),
+        (f"  acknowledged by {printable(taken['by'])}" if taken else "", "dim"),
+    ]
+
+
+def _firing(data: Data) -> Spans:
+    return _alert(data) if "labels" in data else _incident(data)
 
 
 def _compared(data: Data) -> str:
@@ -190,7 +219,8 @@ def _lane(data: Data) -> Spans:
 
 _SHOW: dict[str, Callable[[Data], Spans]] = {
     "alerts": _alert,
-    FIRING: _alert,
+    "incidents": _incident,
+    FIRING: _firing,
     "retraining": _retraining,
     "observations": _observation,
 }

@@ -21,6 +21,7 @@ BUILT_IN = ModelSettings.model_validate(
         "grid_rows": 5000,
         "trace_points": 2048,
         "timezone": "UTC",
+        "incidents": {"group_for": "1h", "group_wait": "30s", "group_interval": "5m", "reopen_within": "1h"},
     }
 )
 """These settings hold if alerts.yaml sets nothing else."""

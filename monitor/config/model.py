@@ -37,6 +37,19 @@ from monitor.config.windows import WindowEntry
 from monitor.detectors import DetectorPlugin
 
 
+class IncidentsEntry(Shape):
+    """How alerts of a model become incidents: one problem is one incident."""
+
+    group_for: Duration | None = None
+    """Alerts whose changes are no further apart in event time belong to one incident."""
+    group_wait: Duration | None = None
+    """How long an incident waits for more alerts before it is opened; with a critical alert it does not wait."""
+    group_interval: Duration | None = None
+    """Least time between two messages of an open incident, unless it becomes more severe."""
+    reopen_within: Duration | None = None
+    """How long after its end an incident is opened again by an alert that belongs to it."""
+
+
 class ModelSettings(Shape):
     """Settings that stand under `defaults` for all models, and that each model may override."""
 
@@ -65,6 +78,8 @@ class ModelSettings(Shape):
     """Time zone of event times without offset, such as Europe/Berlin."""
     trace_points: Annotated[int, Field(ge=16, le=65_536)] | None = None
     """Most rows of a pane that the detectors read."""
+    incidents: IncidentsEntry | None = None
+    """How alerts become incidents; each setting that a model lacks is that of the defaults."""
 
 
 class ReferenceEntry(Shape):

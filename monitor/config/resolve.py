@@ -6,18 +6,19 @@ from collections.abc import Iterator, Mapping
 
 from monitor.config.built_in import built_in_rules
 from monitor.config.comparison import Comparison
-from monitor.config.effective import effective
+from monitor.config.effective import BUILT_IN, effective
 from monitor.config.expression import parse
 from monitor.config.inputs import InputRefused, resolve_inputs
 from monitor.config.matchers import parse_matcher
 from monitor.config.measurable import has_rule, on_performance
 from monitor.config.metrics import AMOUNTS, DRIFT, METRICS
-from monitor.config.model import AlertsFile, DetectorEntry, GroupEntry, ModelEntry, RuleEntry
+from monitor.config.model import AlertsFile, DetectorEntry, GroupEntry, ModelEntry, ModelSettings, RuleEntry
 from monitor.config.model_contract import THRESHOLD, contract_of, performance_of, reference_of
 from monitor.config.rates import rate_of
 from monitor.config.resolved import (
     Config,
     DetectorSpec,
+    IncidentSpec,
     InhibitRule,
     ModelConfig,
     ModelRules,
@@ -128,6 +129,7 @@ def _model(name: str, file: AlertsFile, digest: str) -> ModelConfig:
         season_ms=_SEASONS_MS[model.season] if model.season is not None else 0,
         inhibit_rules=_inhibit_rules(file, name),
         budget=rate_of(model.budget.false_alarms, model.budget.per) if model.budget is not None else None,
+        incidents=_incidents(model, file.defaults),
     )
     return ModelConfig(contract, rules, settings.start, settings.max_lead, digest)
 
@@ -145,6 +147,13 @@ def rules_of(name: str, file: AlertsFile) -> tuple[Rule, ...]:
         if has_rule(model, rule)
     )
     return (*own, *built_in_rules(settings.no_data, window, performance))
+
+
+def _incidents(model: ModelSettings, defaults: ModelSettings) -> IncidentSpec:
+    """Return each setting of incidents as the model has it, else as the file's defaults have it, else ours."""
+    levels = [level.incidents for level in (BUILT_IN, defaults, model) if level.incidents is not None]
+    found = {name: value for level in levels for name, value in level.model_dump(exclude_none=True).items()}
+    return IncidentSpec(**{f"{name}_ms": value for name, value in found.items()})
 
 
 def _rule(group: GroupEntry, rule: RuleEntry, default: WindowSpec, performance: PerformanceSpec | None) -> Rule:

@@ -162,6 +162,20 @@ class PerformanceSpec(_Resolved):
         return self.step_ms or self.window.every or self.window.events or 0
 
 
+class IncidentSpec(_Resolved):
+    """How alerts of one model become incidents.
+
+    `group_for_ms`: changes that are no further apart belong together. `group_wait_ms`: from the first alert to the
+    message that opens one. `group_interval_ms`: between messages of one. `reopen_within_ms`: how long a closed one may
+    be opened again.
+    """
+
+    group_for_ms: int = 3_600_000
+    group_wait_ms: int = 30_000
+    group_interval_ms: int = 300_000
+    reopen_within_ms: int = 3_600_000
+
+
 class ModelRules(_Resolved):
     """All that evaluate needs of one model, beside its contract; part of the ledger.
 
@@ -186,6 +200,7 @@ class ModelRules(_Resolved):
     budget: Rate | None = None
     solved: dict[StreamName, SolvedLane] = {}
     inhibit_rules: tuple[InhibitRule, ...] = ()
+    incidents: IncidentSpec = IncidentSpec()
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ def _data(transition: Transition, context: AlertContext, lengths: Lengths) -> Js
         "fingerprint": alert.fingerprint,
         **_muters("silencedBy", alert.silenced_by, lengths),
         **_muters("inhibitedBy", alert.inhibited_by, lengths),
+        **({"incident": transition.incident} if transition.incident else {}),
         "evidence": {
             "value": verdict.value,
             "op": verdict.op,

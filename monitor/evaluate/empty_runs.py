@@ -8,7 +8,7 @@ silence. So what is left are timers, and what a snapshot or a later message sees
 - the judgements round each threshold of a rule on silence: before it, at it, behind it;
 - for an alert that waits for windows in a row, each judgement of one, until there are enough;
 - the first judgement that may end a `for`, a `keep_firing_for`, a cooldown or the wait of an update, or at which a
-  silence of alerts begins or ends;
+  silence of alerts begins or ends, or a message of an incident is due;
 - the run's last judgement;
 - for every window of time the judgement of its last closing before each of these, because what is published there shows
   the newest window.
@@ -34,6 +34,7 @@ class Quiet(NamedTuple):
     `changed_at`, `last`: the first and the last judgement of the run. `unsettled`: windows that still hold
     something, by name. `alerts`: those that are pending or fire. `silences`: of each stream. `asks_at`: when a trigger
     asks again. `updates_at`: when what an alert names is due. `silences_at`: when a silence of alerts begins or ends.
+    `incidents_at`: when a message of an incident is due.
     """
 
     last: int
@@ -44,6 +45,7 @@ class Quiet(NamedTuple):
     updates_at: int
     silences_at: int = FOREVER
     changed_at: int = -FOREVER
+    incidents_at: int = FOREVER
 
 
 class Timetable:
@@ -58,7 +60,8 @@ class Timetable:
     def next(self, at: int, quiet: Quiet) -> int:
         """The next judgement behind `at` at which something may change; at most the run's last."""
         later = at + self._interval
-        times = [quiet.last, self._from(quiet.asks_at), self._from(quiet.updates_at), self._from(quiet.silences_at)]
+        timers = quiet.asks_at, quiet.updates_at, quiet.silences_at, quiet.incidents_at
+        times = [quiet.last, *map(self._from, timers)]
         times += [self._closing(name, later) for name in quiet.unsettled if name in self._steps]
         times += [self._closing(name, quiet.changed_at + self._interval) for name in self._steps]
         times += self._thresholds(quiet.silences)

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from monitor.config.built_in import DETECTOR_BLIND, usual_silence_ms
+from monitor.config.inputs import series_of
 from monitor.config.metrics import DRIFT
 from monitor.config.resolved import ModelRules
 from monitor.contract import ModelContract
@@ -24,6 +25,8 @@ from monitor.evaluate.alerts import AlertContext, Place, alert_message
 from monitor.evaluate.coverage import Coverage
 from monitor.evaluate.detection import Sighting
 from monitor.evaluate.empty_runs import Quiet, Timetable
+from monitor.evaluate.incident_messages import incident_message
+from monitor.evaluate.incidents import Incidents
 from monitor.evaluate.lane import Passed
 from monitor.evaluate.lane_evidence import LaneEvidence, Lanes
 from monitor.evaluate.lifecycle import FOREVER, AlertState
@@ -59,6 +62,8 @@ class Judge:
         self._rules: ModelRules | None = None
         self._begun_at: int | None = None
         self._silence_at: int | None = None
+        self.incidents = Incidents(model, self._alerts.of, self._changed_at)
+        """Those of its alerts."""
         self.performance: Performance | None = None
         """Windows by the time of the prediction, if the model has labels."""
         self.silences = Silences()
@@ -83,6 +88,7 @@ class Judge:
         self._timetable = Timetable(rules)
         self._alerts.use(rules.interval_ms, rules.inhibit_rules)
         self._evidence.importance = rules.importance
+        self.incidents.use(rules.incidents, rules.importance, len(series_of(contract)))
         if first:
             self._retraining = Retraining(rules)
         else:
@@ -91,7 +97,7 @@ class Judge:
     def withdraw(self, at: int) -> list[Message]:
         """Resolve, at the time `at` (ms), the alerts of rules that are gone."""
         return (
-            self._messages_of(self._alerts.withdraw(at, self._rules.rules, self._subjects.has))
+            list(self._publish(at, self._alerts.withdraw(at, self._rules.rules, self._subjects.has)))
             if self._rules is not None
             else []
         )
@@ -107,7 +113,9 @@ class Judge:
 
     def end(self, at: int) -> list[Message]:
         """Resolve, at the time `at` (ms), all that fires, because the model is gone."""
-        return self._messages_of(self._alerts.withdraw(at, (), self._subjects.has)) if self._rules is not None else []
+        if self._rules is None:
+            return []
+        return list(self._publish(at, self._alerts.withdraw(at, (), self._subjects.has)))
 
     @property
     def blind_detectors(self) -> int:
@@ -126,7 +134,8 @@ class Judge:
             return _BEFORE_RULES
         alerts, asked = self._alerts.state(self._rules.rules), self._retraining.state()
         past, silences = self._past.state(), self.silences.state()
-        return JudgeState(alerts, asked, past, self._begun_at, self._silence_at, silences)
+        incidents = self.incidents.state()
+        return JudgeState(alerts, asked, past, self._begun_at, self._silence_at, silences, incidents)
 
     def restore(self, state: JudgeState, lanes: Lanes) -> None:
         """Go on from there, once the rules have been given. Raises FormatError."""
@@ -140,6 +149,7 @@ class Judge:
         self._past.restore(state.offsets)
         self._begun_at, self._silence_at = state.begun_at, state.silence_at
         self.silences.restore(state.silences)
+        self.incidents.restore(state.incidents)
 
     @property
     def _folds(self) -> Mapping[StreamName, StreamFold]:
@@ -204,7 +214,9 @@ class Judge:
             alerts = [a for a in [*self._alerts.pending(), *self._alerts.firing()] if on_silence(a.rule)]
             asks_at = self._retraining.next_due(at, self._reasons(), self._newest(), by_clock=True)
             changes_at = self.silences.next_change(at)
-            quiet = Quiet(last, (), alerts, self._silent().values(), asks_at, FOREVER, changes_at)
+            incidents_at = self.incidents.next_look(at)
+            due = asks_at, FOREVER, changes_at, -FOREVER, incidents_at
+            quiet = Quiet(last, (), alerts, self._silent().values(), *due)
             at = self._timetable.next(at, quiet)
             yield from self._judge_silence_at(at)
 
@@ -221,7 +233,9 @@ class Judge:
         asks_at = min(clocks)
         alerts, updates_at = [*self._alerts.pending(), *firing], self._alerts.next_update(at)
         changes_at = self.silences.next_change(self.clock(at))
-        return Quiet(last, unsettled, alerts, self._silent().values(), asks_at, updates_at, changes_at, changed_at)
+        incidents_at = self.incidents.next_look(self.clock(at))
+        due = asks_at, updates_at, changes_at, changed_at, incidents_at
+        return Quiet(last, unsettled, alerts, self._silent().values(), *due)
 
     def _observed(self, observations: Iterable[Observation]) -> Iterator[Message]:
         for observation in observations:
@@ -299,7 +313,7 @@ class Judge:
                 drift={s: value for s, fold in streams.items() if (value := fold.take_drift()) is not None},
             )
         )
-        yield from self._messages_of(self._alerts.judge(at, judged, self._silencing(at)))
+        yield from self._publish(at, self._alerts.judge(at, judged, self._silencing(at)))
         self.silences.forget(self.clock(at))
         yield from self._ask(at, by_clock=False)
         if self._silence_at is None or at > self._silence_at:
@@ -311,7 +325,7 @@ class Judge:
             return
         self._silence_at = at
         judged = self._rule_set.judge(Judgement(at, {}, set(), {}, {}, self._silent(), self._spreads, {}))
-        yield from self._messages_of(self._alerts.judge_silence(at, judged, self._silencing(at)))
+        yield from self._publish(at, self._alerts.judge_silence(at, judged, self._silencing(at)))
         self.silences.forget(self.clock(at))
         yield from self._ask(at, by_clock=True)
 
@@ -336,8 +350,23 @@ class Judge:
     ) -> Mapping[str, tuple[float, float]]:
         return self._folds[stream].spreads(metric, columns, events)
 
+    def _publish(self, at: int, transitions: list[Transition]) -> Iterator[Message]:
+        """Publish what a judgement at `at` has changed: alerts, and behind them the incidents that they are in."""
+        clock = self.clock(at)
+        yield from self._messages_of(self.incidents.take(clock, transitions))
+        for incident, status in self.incidents.look(clock):
+            yield incident_message(self._model, incident, status, clock, self._place)
+
+    def _changed_at(self, alert: AlertState) -> int:
+        """When the change behind an alert was, ms: as its messages say, else its first violated judgement."""
+        change = self._evidence.change(alert.verdict)
+        if change is not None:
+            return change.at
+        since = alert.data_since if alert.rule.comparison.metric == DRIFT else None
+        return alert.pending_since if since is None else since
+
     def _messages_of(self, transitions: list[Transition]) -> list[Message]:
-        if not transitions or self._rules is None:
+        if not transitions:
             return []
         context = self._evidence.context(self._place, self._alerts_yaml_sha256)
         return [self._message(transition, context) for transition in transitions]
@@ -353,4 +382,5 @@ def _basis(transition: Transition) -> bytes:
     names = alert.named.under, *transition.added
     basis = transition.status, alert.episode, alert.pending_since, verdict.value, verdict.threshold
     muting = (alert.silenced_by, alert.inhibited_by, alert.mutings) if alert.is_muted or alert.mutings else ()
-    return repr((*basis, *names, *muting, *alert.struck)).encode()
+    incident = (transition.incident,) if transition.incident else ()
+    return repr((*basis, *names, *muting, *alert.struck, *incident)).encode()

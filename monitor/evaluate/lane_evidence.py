@@ -38,7 +38,7 @@ class LaneEvidence:
 
     def context(self, place: Place, alerts_yaml_sha256: str) -> AlertContext:
         """What messages say beside alerts."""
-        found = self._histogram, self._reference, self._change, self._columns, self._doubt
+        found = self._histogram, self._reference, self.change, self._columns, self._doubt
         return AlertContext(place, alerts_yaml_sha256, *found)
 
     def find(self, verdict: Verdict) -> Findings:
@@ -85,7 +85,7 @@ class LaneEvidence:
         fold = self._fold(alert.verdict)
         return None if fold is None else fold.doubt(alert.rule.comparison)
 
-    def _change(self, verdict: Verdict) -> Change | None:
+    def change(self, verdict: Verdict) -> Change | None:
         """The change in a lane, or that a detector has seen in outcomes; None of what does not violate any more."""
         explained, performance = self._explained(verdict), self._performance()
         if explained is not None:

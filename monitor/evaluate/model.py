@@ -23,6 +23,7 @@ from monitor.errors import FormatError
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.coverage import RuleCoverage, Totals
 from monitor.evaluate.decisions import Decisions
+from monitor.evaluate.incidents import Incidents
 from monitor.evaluate.judging import Judge
 from monitor.evaluate.known_commands import KnownCommands
 from monitor.evaluate.lane import LaneStanding
@@ -36,9 +37,9 @@ from monitor.evaluate.notices import Notices, notice_message
 from monitor.evaluate.open_parts import OpenParts
 from monitor.evaluate.silence_clock import SilenceClock
 from monitor.evaluate.silences import Silences
-from monitor.evaluate.state import DecisionState, ModelState
+from monitor.evaluate.state import Acknowledged, DecisionState, ModelState
 from monitor.events import TopicPartition
-from monitor.ledger.commands import Expire, Silence, command_of, id_of
+from monitor.ledger.commands import Acknowledge, Expire, Silence, command_of, id_of
 from monitor.ledger.entries import COMMANDS, Activation, Decision, DecisionKey, Heartbeat, Notice, Watermark
 from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
@@ -133,6 +134,11 @@ class ModelFold:
         return self._judge.silences
 
     @property
+    def incidents(self) -> Incidents:
+        """Those of its alerts."""
+        return self._judge.incidents
+
+    @property
     def clock(self) -> int | None:
         """The judging clock, ms UTC; None before the first pane is found."""
         return None if self._next is None else self._judge.clock(self._next)
@@ -197,7 +203,10 @@ class ModelFold:
         """
         at = activation.at or 0
         clock = at if activation.silence_judged_to is None else max(at, activation.silence_judged_to)
-        match command_of(activation.decision).request:
+        command = command_of(activation.decision)
+        match command.request:
+            case Acknowledge() as asked:
+                self.incidents.acknowledge(asked.incident, Acknowledged(command.author, clock, asked.comment))
             case Silence() as silence:
                 self.silences.add(id_of(activation.decision.digest), silence, clock)
             case Expire() as expire:

@@ -34,7 +34,7 @@ class Transition:
 
     `also_drifting`: names, sorted, of other columns that violated the same rule at that judgement, and how many there
     were; at most NAMED are named. `added`: of an update, what no message has named before. `muting`: true of an update
-    by which something else mutes it than before.
+    by which something else mutes it than before. `incident`: id of the incident that the alert is in, if any.
     """
 
     at: int
@@ -44,6 +44,7 @@ class Transition:
     also_drifting_count: int = 0
     added: Names = NO_NAMES
     muting: bool = False
+    incident: str = ""
 
 
 SilencesOf = Callable[[AlertState], tuple[str, ...]]
@@ -277,6 +278,10 @@ class ModelAlerts:
     def firing(self) -> tuple[AlertState, ...]:
         """All that fire now, hidden or not, by fingerprint."""
         return tuple(self._states[key] for key in sorted(key for keys in self._firing.values() for key in keys))
+
+    def of(self, fingerprint: str) -> AlertState | None:
+        """The alert of that fingerprint, if it is pending, fires or has fired."""
+        return self._states.get(fingerprint)
 
     def pending(self) -> tuple[AlertState, ...]:
         """All that wait for their `for`, by fingerprint."""

@@ -171,6 +171,61 @@ class SilenceValue(_Struct, frozen=True):
     end: int
 
 
+Severity = Literal["warning", "critical"]
+"""That of an incident, and of an alert in one: what is not critical counts as a warning; info is in none."""
+Cause = Literal["pipeline", "upstream", "concept", "data"]
+"""What an alert is about, the likeliest cause of others first."""
+IncidentStanding = Literal["waiting", "open", "closed", "forgotten"]
+News = Literal["none", "some", "urgent"]
+
+
+class IncidentMember(_Struct, frozen=True):
+    """An alert of an incident. `alert`: its name. `columns`: those that its messages name, or its own.
+
+    `change`: when its change was; `starts_at`: its first violated judgement; `ended`: when it was resolved, None while
+    it fires; ms. `weight`: how far it was beyond its threshold at most, times the importance of its column.
+    """
+
+    fingerprint: str
+    alert: str
+    stream: StreamName
+    column: str | None
+    columns: tuple[str, ...]
+    severity: Severity
+    cause: Cause
+    change: int
+    starts_at: int
+    weight: float
+    ended: int | None
+
+
+class Acknowledged(_Struct, frozen=True):
+    """Who has acknowledged an incident, and when, by the judging clock, ms."""
+
+    by: str
+    at: int
+    comment: str
+
+
+class IncidentState(_Struct, frozen=True):
+    """One incident (`incident_life.py`)."""
+
+    id: str
+    state: IncidentStanding
+    begun_at: int
+    spoken_at: int
+    closed_at: int
+    episode: Natural
+    messages: Natural
+    severity: Severity
+    news: News
+    forgotten: Natural
+    acknowledged: Acknowledged | None
+    changes: tuple[tuple[int, int], ...]
+    members: tuple[IncidentMember, ...]
+    related: tuple[str, ...]
+
+
 class KnownState(_Struct, frozen=True):
     """Commands by their own time (ms) and id, ascending; and the time of the newest one that is forgotten."""
 
@@ -207,6 +262,7 @@ class JudgeState(_Struct, frozen=True):
 
     `begun_at`: event time from which the silence of streams without a row counts, ms; None before the first pane.
     `silence_at`: the newest time at which silence was judged. `silences`: of alerts, in the order in which they came.
+    `incidents`: those that are not forgotten, the oldest first.
     """
 
     alerts: tuple[AlertValue, ...]
@@ -215,6 +271,7 @@ class JudgeState(_Struct, frozen=True):
     begun_at: int | None
     silence_at: int | None
     silences: tuple[SilenceValue, ...] = ()
+    incidents: tuple[IncidentState, ...] = ()
 
 
 class FirstRowsState(_Struct, frozen=True):

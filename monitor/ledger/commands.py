@@ -5,10 +5,11 @@ into the ledger, in its transaction (`runner/command_desk.py`). There it is a de
 that is not folded when it is read, a model obeys it once (`evaluate/known_commands.py`), and the activation that is
 written back is its echo, by which a replay applies it at the same pane.
 
-    command   asks for                          answered by
-    rebuild   a stopped model, folded again     runner/stopped_models.py
-    silence   a silence of some alerts          evaluate/silences.py
-    expire    the end of a silence              evaluate/silences.py
+    command       asks for                               answered by
+    rebuild       a stopped model, folded again          runner/stopped_models.py
+    silence       a silence of some alerts               evaluate/silences.py
+    expire        the end of a silence                   evaluate/silences.py
+    acknowledge   somebody's name on an open incident    evaluate/incidents.py
 
 What names a command is a digest of all that it says, its author, time and nonce included. With a key its record has a
 signature over all of that, so over the cluster and the prefix that it is for.
@@ -79,7 +80,14 @@ class Expire(msgspec.Struct, frozen=True, tag="expire"):
     silence: str
 
 
-Request = Rebuild | Silence | Expire
+class Acknowledge(msgspec.Struct, frozen=True, tag="acknowledge", omit_defaults=True):
+    """Let everybody know that the author has taken on the open incident of that id; it mutes nothing."""
+
+    incident: str
+    comment: str = ""
+
+
+Request = Rebuild | Silence | Expire | Acknowledge
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -112,7 +120,12 @@ class Command(msgspec.Struct, frozen=True):
         return id_of(self.decision.digest)
 
 
-_KINDS: Final[dict[type[Request], CommandKind]] = {Rebuild: "rebuild", Silence: "silence", Expire: "expire"}
+_KINDS: Final[dict[type[Request], CommandKind]] = {
+    Rebuild: "rebuild",
+    Silence: "silence",
+    Expire: "expire",
+    Acknowledge: "acknowledge",
+}
 
 
 def id_of(digest: str) -> str:
@@ -140,11 +153,7 @@ def is_signature(found: bytes | None, key: str, value: bytes) -> bool:
 
 def fault_of(command: Command) -> str:
     """What is wrong with a command by itself, whatever the model; empty if nothing is."""
-    return _fault_of_texts(command) or (_fault_of_silence(command.request) if _is_silence(command) else "")
-
-
-def _is_silence(command: Command) -> bool:
-    return isinstance(command.request, Silence)
+    return _fault_of_texts(command) or _fault_of_request(command.request)
 
 
 def _fault_of_texts(command: Command) -> str:
@@ -155,9 +164,16 @@ def _fault_of_texts(command: Command) -> str:
     return "" if 0 <= command.time < LARGEST_MS else "its time is none"
 
 
-def _fault_of_silence(silence: Request) -> str:
-    if not isinstance(silence, Silence):
-        return ""
+def _fault_of_request(request: Request) -> str:
+    match request:
+        case Silence():
+            return _fault_of_silence(request)
+        case Acknowledge() if len(request.comment) > MOST_TEXT:
+            return f"its comment is longer than {MOST_TEXT} characters"
+    return ""
+
+
+def _fault_of_silence(silence: Silence) -> str:
     if not silence.comment.strip() or len(silence.comment) > MOST_TEXT:
         return f"its comment is empty or longer than {MOST_TEXT} characters"
     return _fault_of_times(silence) or _fault_of_matchers(silence.matchers)

@@ -20,11 +20,12 @@ from monitor.events import StreamName, TopicPartition
 from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
 
-CommandKind = Literal["rebuild", "silence", "expire"]
+CommandKind = Literal["rebuild", "silence", "expire", "acknowledge"]
 """Decisions that people have asked for. `rebuild`: a model that was stopped is folded again from the ledger's start; a
-fold that was not stopped passes over it. `silence`: some alerts are silenced. `expire`: a silence ends."""
+fold that was not stopped passes over it. `silence`: some alerts are silenced. `expire`: a silence ends.
+`acknowledge`: somebody has taken on an incident."""
 COMMANDS: tuple[CommandKind, ...] = get_args(CommandKind)
-DecisionKind = Literal["set", "grid", "reference", "trailing", "rules", "rebuild", "silence", "expire", "begun", "gone"]
+DecisionKind = Literal["set", "grid", "reference", "trailing", "rules", CommandKind, "begun", "gone"]
 """`trailing`: a reference for windows alone, of the newest rows. `gone`: the model leaves. `begun`: evaluate has found
 the first pane of a model that came back."""
 

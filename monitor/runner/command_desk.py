@@ -18,7 +18,7 @@ from monitor.evaluate.model import ModelFold
 from monitor.evaluate.silences import MOST_SILENCES, span_of
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import TopicPartition
-from monitor.ledger.commands import LARGEST_MS, Command, Expire, Rebuild, Silence, fault_of
+from monitor.ledger.commands import LARGEST_MS, Acknowledge, Command, Expire, Rebuild, Silence, fault_of
 from monitor.ledger.entries import Notice
 from monitor.runner.commands import MOST_UNCERTAIN, Placed, Unusable
 from monitor.runner.outbox import Outbox
@@ -86,6 +86,9 @@ class CommandDesk:
             return "the model is not stopped"
         if fold.clock is None:
             return "the model has no data yet"
+        if isinstance(command.request, Acknowledge):
+            is_open = command.request.incident in fold.incidents.open
+            return "" if is_open else f"the model has no open incident {command.request.incident}"
         return self._forbids_silence(command.request, fold, fold.clock)
 
     def _forbids_silence(self, request: Silence | Expire, fold: ModelFold, clock: int) -> str:

@@ -19,7 +19,7 @@ from monitor.telemetry import Log
 ROUND_S = 10.0
 LIMIT_S = 30.0
 """Longer than a transaction of ours stays open after its writer died."""
-_RECONCILED = ("state", "alerts", "retraining", "observations", "firing")
+_RECONCILED = ("state", "alerts", "incidents", "retraining", "observations", "firing")
 MOST_LOOKS = 8
 """Looks of one turn; each is two questions to the broker."""
 MARGIN_S = 15.0

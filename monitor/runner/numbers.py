@@ -69,6 +69,7 @@ def model_numbers(models: Iterable[ModelFold]) -> Iterator[Sample]:
         yield sample("streamdrift_model_blind_detectors", fold.blind_detectors, fold.model)
         for state, alerts in fold.alerts.items():
             yield sample("streamdrift_model_alerts", alerts, fold.model, state)
+        yield sample("streamdrift_model_open_incidents", len(fold.incidents.open), fold.model)
 
 
 def lane_numbers(standings: Iterable[LaneStanding]) -> Iterator[Sample]:

@@ -163,8 +163,8 @@ class Outbox:
         there = self.present.numbers(model)
         places = {tp.topic: place_of(tp) for tp in self.present.places[1:]}
         missing = {topic: max(0, numbers.get(at, 0) - there.get(at, 0)) for topic, at in places.items()}
-        alerts, firing = self._topics.name("alerts"), self._topics.name("firing")
-        missing[alerts] = max(missing[alerts], missing[firing])  # one message has a record in both
+        for topic in map(self._topics.name, ("alerts", "incidents")):  # a message of either has a record in `firing`
+            missing[topic] = max(missing[topic], missing[self._topics.name("firing")])
         return Again({topic: missing[self._topics.name(topic)] for topic in OUTPUTS})
 
     def publish_again(
@@ -189,12 +189,12 @@ class Outbox:
         return self.present.without_known(self._records(message), message.value)
 
     def _records(self, message: Message) -> list[Outgoing]:
-        """A message's record; behind that of an alert, what `firing` holds of it from now on."""
+        """A message's record; behind that of an alert or an incident, what `firing` holds of it from now on."""
         key, partition = message.key.encode(), self._tp.partition
         record = Outgoing(self._topics.name(message.topic), partition, key, message.value, _CLOUD_EVENT)
         if message.status is None:
             return [record]
-        now = None if message.status == "resolved" else record.value  # a tombstone: compaction forgets the alert
+        now = None if message.ends else record.value  # a tombstone: compaction forgets it
         return [record, Outgoing(self._topics.name("firing"), partition, key, now, _CLOUD_EVENT)]
 
     def _activate(self, activation: Activation, known: Mapping[ActivationKey, Activation]) -> None:

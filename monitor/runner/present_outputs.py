@@ -18,8 +18,8 @@ from monitor.ledger.position_records import EvaluatedModel, EvaluatePosition
 from monitor.runner.message_ids import id_of, ids_between
 from monitor.runner.sequences import numbers_from, offset_of, writer_and_sequence
 
-OUTPUTS = ("alerts", "retraining", "observations", "firing")
-"""The topics of messages, and the compacted one of what fires now."""
+OUTPUTS = ("alerts", "incidents", "retraining", "observations", "firing")
+"""The topics of messages, and the compacted one of what fires or is open now."""
 Numbers = dict[str, int]
 """Next numbers of one writer's outputs, by output partition as "topic/partition"."""
 

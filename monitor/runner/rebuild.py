@@ -56,12 +56,14 @@ class Again:
         self.activations: list[Activation] = []
         self.after: list[Message] = []
         self._missing = missing
-        self._before: dict[str, deque[Message]] = {}
+        self._before: dict[str, deque[tuple[int, Message]]] = {}
+        self._number = 0
 
     @property
     def before(self) -> list[Message]:
-        """The messages from before it was stopped that may be lost, in order in each topic."""
-        return [message for topic in sorted(self._before) for message in self._before[topic]]
+        """The messages from before it was stopped that may be lost, in the order in which they were decided."""
+        found = [numbered for kept in self._before.values() for numbered in kept]
+        return [message for _, message in sorted(found, key=lambda numbered: numbered[0])]
 
     def add(self, outputs: Iterable[Output], is_new: bool) -> None:
         """More outputs. `is_new`: true if they are behind the offset at which the model was stopped."""
@@ -71,7 +73,8 @@ class Again:
             elif is_new:
                 self.after.append(output)
             elif most := self._missing.get(output.topic, 0):
-                self._before.setdefault(output.topic, deque(maxlen=most)).append(output)
+                self._number += 1
+                self._before.setdefault(output.topic, deque(maxlen=most)).append((self._number, output))
 
 
 class Rebuild:

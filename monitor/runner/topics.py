@@ -46,6 +46,7 @@ def our_topics(
         topics.name("decisions"): (1, _COMPACTED),
         topics.name("state"): (n, _COMPACTED),
         topics.name("alerts"): (n, _days(90)),
+        topics.name("incidents"): (n, _days(90)),
         topics.name("firing"): (n, _COMPACTED),
         topics.name("retraining"): (n, _days(90)),
         topics.name("observations"): (n, _days(7)),

@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from monitor.runner.sequences import SEQUENCE, WRITER
 from monitor.sources.recordings import captured
 from tests.chaos.scenario import PREFIX
 
-MESSAGES = ("alerts", "retraining", "observations")
+MESSAGES = ("alerts", "incidents", "retraining", "observations")
 MessageDigest = tuple[bytes | None, bytes]
 """Key and value of a message; of a dead letter the value is followed by its headers."""
 
@@ -92,7 +93,8 @@ def expected(log: Path, config: str | None) -> Expected:
     for tp in recording.partitions:
         letters = found.topics.setdefault(dead_letters_of("", tp.topic), {})
         letters[tp.partition] = engine.dead_letters[tp]
-    found.topics["firing"] = {p: _firing(alerts) for p, alerts in found.topics["alerts"].items()}
+    lasting = (found.topics["alerts"], found.topics["incidents"])
+    found.topics["firing"] = {p: _firing(chain(*(of[p] for of in lasting))) for p in {*lasting[0], *lasting[1]}}
     found.buckets = sum(engine.buckets().values(), Counter())
     return found
 
@@ -125,12 +127,12 @@ def judge(servers: list[str], wanted: Expected, prefix: str = PREFIX) -> dict[st
     return {name: _judge(name, found[name], partitions) for name, partitions in wanted.topics.items()}
 
 
-_FIRES = re.compile(rb'"data":\{"status":"(firing|updated)"')
+_FIRES = re.compile(rb'"data":\{"status":"(firing|updated|opened|reopened)"')
 
 
-def _firing(alerts: Iterable[MessageDigest]) -> list[MessageDigest]:
-    """What the compacted topic has to hold behind these alerts."""
-    newest = dict(alerts)
+def _firing(messages: Iterable[MessageDigest]) -> list[MessageDigest]:
+    """What the compacted topic has to hold behind these messages of alerts and incidents."""
+    newest = dict(messages)
     return [(key, value) for key, value in newest.items() if _FIRES.search(value)]
 
 

@@ -35,7 +35,7 @@ from tests.simulation.schedule import Schedule
 from tests.simulation.traffic import POISON
 
 _Said = Counter[tuple[str, bytes | None, bytes | None]]
-OUTPUTS = ("alerts", "retraining", "observations")
+OUTPUTS = ("alerts", "incidents", "retraining", "observations")
 STOPPED = "ModelStopped"
 
 
@@ -110,7 +110,7 @@ def numbers_have_no_gaps(ended: Ended) -> None:
             raise Broken("sequence", f"numbers of {place} are {numbers}")
 
 
-_FIRES = re.compile(rb'"status":"(firing|updated)"')
+_FIRES = re.compile(rb'"status":"(firing|updated|opened|reopened)"')
 _OF_A_PLACE = re.compile(rb'"(source|cluster_id|version)":"[^"]*"|"http://[^"/]*/')
 
 
@@ -120,10 +120,10 @@ def _anywhere(value: bytes) -> bytes:
 
 
 def firing_is_what_the_alerts_imply(ended: Ended) -> None:
-    """The compacted view of `firing` holds the newest message of each alert that fires, and nothing else."""
+    """The compacted view of `firing` holds the newest message of what fires or is open, and nothing else."""
     newest = {record.key: record.value for record in all_of(ended.bus, TOPICS.name("firing"))}
     found = {key: _anywhere(value) for key, value in newest.items() if value is not None}
-    last = {r.key: r.value for topic, r in ended.published if topic == "alerts"}
+    last = {r.key: r.value for topic, r in ended.published if topic in ("alerts", "incidents")}
     expected = {key: _anywhere(value) for key, value in last.items() if value and _FIRES.search(value)}
     if found != expected:
         raise Broken("firing", f"too many {found.keys() - expected.keys()}, missing {expected.keys() - found.keys()}")

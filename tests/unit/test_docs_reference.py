@@ -22,6 +22,7 @@ from monitor.config.entry import Shape
 from monitor.config.metrics import METRICS, Values
 from monitor.config.model_contract import THRESHOLD
 from monitor.config.performance import PerformanceEntry
+from monitor.config.resolved import IncidentSpec
 from monitor.config.shape import NOT_YET_KEYS, NOT_YET_VALUES
 from monitor.config.streams import LabelsEntry
 from monitor.config.windows import WindowEntry
@@ -53,6 +54,7 @@ SECTIONS = {
     "Groups": "GroupEntry",
     "Rules": "RuleEntry",
     "Inhibit rules": "InhibitEntry",
+    "Incidents": "IncidentsEntry",
     "Retraining": "RetrainingEntry",
     "When": "WhenEntry",
     "Training window": "TrainingWindowEntry",
@@ -95,9 +97,21 @@ def test_the_defaults_of_the_settings_are_those_that_hold() -> None:
             assert reported == f"{GAPS} × longest gap, at least `{duration_text(LEAST_SILENCE_MS)}`"
             continue
         shown = YAML(typ="safe").load(reported.strip("`"))
+        if name == "`incidents`":
+            shown = {key: parse_duration(one) for key, one in shown.items()}
         if name not in ("`start`", "`timezone`") and isinstance(shown, str):
             shown = parse_duration(shown)
-        assert shown == (value.model_dump(exclude_none=True) if name == "`window`" else value), name
+        assert shown == (value.model_dump(exclude_none=True) if isinstance(value, Shape) else value), name
+
+
+def test_the_defaults_of_incidents_are_those_that_hold() -> None:
+    """Durations are compared by their length."""
+    shown = {
+        name.strip("`"): parse_duration(length.strip("`")) for name, length, _ in rows(section(ALERTS, "Incidents"))
+    }
+    assert BUILT_IN.incidents is not None
+    assert shown == BUILT_IN.incidents.model_dump()
+    assert IncidentSpec(**{f"{name}_ms": length for name, length in shown.items()}) == IncidentSpec()
 
 
 @pytest.mark.parametrize(("heading", "entry"), [("Labels", LabelsEntry), ("Performance", PerformanceEntry)])

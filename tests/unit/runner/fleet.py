@@ -156,6 +156,10 @@ class Fleet:
         return {tp: p.watermark if p is not None else None for tp, p in self.positions().items()}
 
 
+COMPARED = ("alerts", "incidents", "observations")
+"""The topics of messages that are compared with a replay."""
+
+
 def published(bus: MemoryBus, topic: str = "alerts") -> list[bytes]:
     """All messages of a topic, sorted."""
     tps = [TopicPartition(TOPICS.name(topic), p) for p in range(TOPICS.partitions)]
@@ -165,12 +169,12 @@ def published(bus: MemoryBus, topic: str = "alerts") -> list[bytes]:
 def replayed(bus: MemoryBus, topics: Iterable[str] = tuple(INPUTS)) -> dict[str, list[bytes]]:
     """What a replay of the log says, by topic and sorted."""
     messages = replaying.replayed(bus, TOPICS, inputs_of(bus, topics), PLACE)
-    return {topic: sorted(m.value for m in messages if m.topic == topic) for topic in ("alerts", "observations")}
+    return {topic: sorted(m.value for m in messages if m.topic == topic) for topic in COMPARED}
 
 
 def check_against_replay(bus: MemoryBus) -> list[bytes]:
-    """Alerts and observations are those of a replay, each once; gives the alerts."""
-    live = {topic: published(bus, topic) for topic in ("alerts", "observations")}
+    """Alerts, incidents and observations are those of a replay, each once; gives the alerts."""
+    live = {topic: published(bus, topic) for topic in COMPARED}
     assert live == replayed(bus)
     assert live["observations"]
     return live["alerts"]

@@ -22,7 +22,7 @@ from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.topics import create_topics
 from monitor.sources.control import control_records, decode_control
 from tests.unit.runner import fleet
-from tests.unit.runner.fleet import START, TOPICS, Fleet, check_against_replay, published
+from tests.unit.runner.fleet import COMPARED, START, TOPICS, Fleet, check_against_replay, published
 
 INPUTS = {"in.features": 2, "in.predictions": 1}
 
@@ -339,7 +339,7 @@ def test_a_topic_that_no_model_reads_any_more_is_replayed(edits: dict[str, str],
                     fleet.send(bus, tp, [second + i * 0.2 for i in range(5)], shift=50.0 if second > 60 else 0.0)
                 second, running.now = second + 1, running.now + 1
                 running.turn()
-    live = {topic: published(bus, topic) for topic in ("alerts", "observations")}
+    live = {topic: published(bus, topic) for topic in COMPARED}
     read = inputs if "in.more" in text else fleet.INPUTS
     assert live == fleet.replayed(bus, read)
     assert len(live["observations"]) > 20

@@ -223,7 +223,7 @@ def published(bus: MemoryBus) -> list[tuple[str, str, bytes]]:
     """Every message, as (topic, key, value)."""
     return [
         (topic, (record.key or b"").decode(), record.value or b"")
-        for topic in ("alerts", "retraining", "observations")
+        for topic in ("alerts", "incidents", "retraining", "observations")
         for record in all_of(bus, TOPICS.name(topic))
     ]
 
@@ -239,7 +239,7 @@ def check_once(service: Service) -> None:
     """Numbers without gaps, ids only once, and each consumed record in one bucket."""
     bus = service.bus
     numbers: dict[tuple[str, str, int], list[int]] = {}
-    for topic in ("ledger", "alerts", "retraining", "observations"):
+    for topic in ("ledger", "alerts", "incidents", "retraining", "observations"):
         for record in all_of(bus, TOPICS.name(topic)):
             writer, number = writer_and_sequence(record.headers)
             numbers.setdefault((writer, record.topic, record.partition), []).append(number)
@@ -260,7 +260,7 @@ def test_the_service_publishes_what_a_replay_of_its_log_does(seed: int) -> None:
     check_once(service)
     live = published(service.bus)
     assert sorted(live) == sorted((m.topic, m.key, m.value) for m in replayed(service))
-    assert {topic for topic, _, _ in live} == {"alerts", "retraining", "observations"}
+    assert {topic for topic, _, _ in live} == {"alerts", "incidents", "retraining", "observations"}
 
 
 @pytest.mark.parametrize("seed", range(2))

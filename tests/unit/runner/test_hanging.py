@@ -136,7 +136,8 @@ def test_what_a_stage_reads_is_what_it_folds_and_what_it_restores_from() -> None
     shared = {TopicPartition("sd.positions", 0), TopicPartition("sd.decisions", 0)}
     assert set(watched(TPS, topics)) == {*TPS, *shared}
     mine = TopicPartition("sd.ledger", 3)
-    outputs = {TopicPartition(f"sd.{name}", 3) for name in ("state", "alerts", "retraining", "observations", "firing")}
+    names = ("state", "alerts", "incidents", "retraining", "observations", "firing")
+    outputs = {TopicPartition(f"sd.{name}", 3) for name in names}
     assert set(watched([mine], topics)) == {mine, *shared, *outputs}
 
 

@@ -197,7 +197,7 @@ def test_a_restart_says_the_same_and_does_not_read_the_file_again(task: str, tmp
     for snapshot_panes in (2, 10_000):
         again = run(text, task, snapshot_panes=snapshot_panes, restarts=True)
         assert again.read == 1
-        for topic in ("alerts", "observations"):
+        for topic in ("alerts", "incidents", "observations"):
             assert published(again.fleet.bus, topic) == published(whole.fleet.bus, topic)
 
 
