@@ -296,6 +296,7 @@ class Verdict:
     reference_mean: float | None
     violated: bool
     window: Observation | None
+    recovery_threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

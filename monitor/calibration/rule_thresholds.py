@@ -65,7 +65,7 @@ class RuleStreams:
         """The z of each series at the judgements that it has a verdict at, as the rule's `>` would see it."""
         fold = StreamFold(self.contract, self.stream, self.sample.grid, drawn.reference)
         fold.use(self._unit_rules, self.contract)
-        rules, found = RuleSet(self._unit_rules), dict[Series, list[tuple[int, float]]]()
+        rules, found = RuleSet(self._unit_rules), dict[Series, list[tuple[int, float, float | None]]]()
         number = {(rule.alert, rule.group): k for k, rule in enumerate(self.rules.rules)}
         rows, pane_ms, name = self.traffic.rows_a_pane, self.traffic.pane_ms, self.stream.stream
         for start in range(0, len(drawn.rows) - rows + 1, rows):
@@ -76,10 +76,10 @@ class RuleStreams:
                 continue
             at = (index + 1) * pane_ms
             for rule, verdict in rules.judge(self._judgement(fold, at, name)):
-                z = _z(verdict)
+                z = _z(verdict, verdict.value)
                 if z is not None:
                     key = number[rule.alert, rule.group], verdict.labels
-                    found.setdefault(key, []).append((at, z))
+                    found.setdefault(key, []).append((at, z, _z(verdict, verdict.recovery_threshold)))
         return {key: _series(values) for key, values in found.items()}
 
     def _pane(self, index: int, places: np.ndarray) -> MergedPane:
@@ -138,15 +138,16 @@ def _with_unit_threshold(rule: Rule) -> Rule:
     return rule.model_copy(update={"comparison": of_one, "under": None})
 
 
-def _z(verdict: Verdict) -> float | None:
+def _z(verdict: Verdict, value: float | None) -> float | None:
     """Return how many deviations a value is beyond the mean, on the side that violates; None without a deviation."""
     mean = verdict.reference_mean
-    if mean is None or verdict.threshold == mean:
+    if mean is None or value is None or verdict.threshold == mean:
         return None
-    z = (verdict.value - mean) / (verdict.threshold - mean)
+    z = (value - mean) / (verdict.threshold - mean)
     return z if verdict.op in _ABOVE else -z
 
 
-def _series(values: list[tuple[int, float]]) -> Judged:
-    time, value = zip(*values, strict=True)
-    return Judged(np.array(time, dtype=np.int64), np.array(value))
+def _series(values: list[tuple[int, float, float | None]]) -> Judged:
+    time, value, recovery = zip(*values, strict=True)
+    lasting = None if recovery[0] is None else np.array(recovery)
+    return Judged(np.array(time, dtype=np.int64), np.array(value), lasting)

@@ -129,6 +129,8 @@ def _compared(found: Explanation) -> list[Line]:
         (data["labels"]["metric"], f"{evidence['value']:.6g} {evidence['op']} {evidence['threshold']:.6g}{named}"),
         ("rule", data["config"]["rule"] + "".join(f"  {name}={value}" for name, value in labels.items())),
     ]
+    if "recovery_threshold" in evidence:
+        lines.insert(1, ("goes on while", f"{evidence['op']} {evidence['recovery_threshold']:.6g}"))
     if window := evidence["window"]:
         lines.append(("window", f"{window['events']:,} rows, {_span(window)}  ({window['name']})"))
     if text := labels_text(evidence.get("labels")):

@@ -25,7 +25,7 @@ def check_performance(rule: RuleEntry, models: Mapping[str, ModelEntry], path: P
     `models`: those that its group is for; none if one of them is not known.
     """
     try:
-        comparison = parse(rule.expr)
+        comparison = parse(rule.expr, rule.recovery_threshold)
     except ExpressionError:
         return
     if not on_performance(comparison):

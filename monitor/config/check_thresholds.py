@@ -7,6 +7,7 @@ and reference_std is not negative; then both sides of the metric's range are tri
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from math import inf, isclose, isfinite, isnan, nan
 from typing import NamedTuple, assert_never
@@ -16,6 +17,8 @@ from monitor.config.metrics import DRIFT, Metric
 
 _SAMPLES = ((0.37, 0.011, 0.62), (0.0123, 0.71, 0.059), (0.83, 0.29, 0.47))
 """Values of reference_mean, reference_std and baseline that have nothing in common."""
+
+_NEVER_ENDS = "so the alert would never resolve"
 
 
 class _Range(NamedTuple):
@@ -56,6 +59,32 @@ def faults(comparison: Comparison, metric: Metric, fewest: Fewest | None = None)
         )
     else:
         yield from _out_of_range(comparison.op, _range(comparison.right, metric), metric)
+
+
+def faults_of_recovery(comparison: Comparison, recovery: Term, metric: Metric) -> Iterator[str]:
+    """What is wrong with the recovery threshold of a rule whose threshold is right: at most one thing."""
+    of_recovery = replace(comparison, right=recovery, source=str(recovery))
+    if comparison.op in ("==", "!="):
+        yield f"a value is on no side of {comparison.op}: compare with < or >, or leave `recovery_threshold` out"
+    elif metric.values.whole and metric.values.most == 1:
+        yield f"{metric.name!r} is 0 or 1, and nothing lies between: leave `recovery_threshold` out"
+    elif _is_on_the_wrong_side(comparison, of_recovery):
+        side = "below" if comparison.op in (">", ">=") else "above"
+        yield f"a recovery threshold lies on the safe side, {side} the threshold {comparison.source}: write one there"
+    else:
+        yield from (fault.replace("so this always holds", _NEVER_ENDS) for fault in faults(of_recovery, metric))
+
+
+def _is_on_the_wrong_side(comparison: Comparison, of_recovery: Comparison) -> bool:
+    """Return true if a recovery threshold is no safer than the threshold, whatever the reference."""
+    if comparison.rate is not None:  # its number is not known yet
+        return False
+    pairs = [
+        (comparison.threshold(mean, std, baseline=base), of_recovery.threshold(mean, std, baseline=base))
+        for mean, std, base in _SAMPLES
+    ]
+    is_above = comparison.op in (">", ">=")
+    return all(second >= first if is_above else second <= first for first, second in pairs)
 
 
 def _unknown_name(comparison: Comparison, metric: Metric) -> str | None:

@@ -84,13 +84,17 @@ What is calibrated is the whole threshold.
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A parsed expression. `source`: the threshold as it was written."""
+    """A parsed expression. `source`: the threshold as it was written.
+
+    `recovery`: what an alert that fires is compared with instead, if its rule has a `recovery_threshold`.
+    """
 
     metric: str
     selectors: tuple[Selector, ...]
     op: str
     right: Term
     source: str
+    recovery: Term | None = None
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Return true if all selectors accept a series with these labels."""
@@ -104,13 +108,15 @@ class Comparison:
         baseline: float | None = None,
     ) -> float:
         """Return the number to compare with; NaN if it divides by zero or needs what is None."""
-        known = {
-            "reference_mean": reference_mean,
-            "reference_std": reference_std,
-            "usual_silence": usual_silence,
-            "baseline": baseline,
-        }
-        return _value(self.right, {name: nan if number is None else number for name, number in known.items()})
+        return _value(self.right, _known(reference_mean, reference_std, usual_silence, baseline))
+
+    def recovery_threshold(
+        self, reference_mean: float | None, reference_std: float | None, baseline: float | None = None
+    ) -> float | None:
+        """Return the number that an alert which fires is compared with, as `threshold` does; None if it is that."""
+        if self.recovery is None:
+            return None
+        return _value(self.recovery, _known(reference_mean, reference_std, None, baseline))
 
     @property
     def rate(self) -> Rate | None:
@@ -119,13 +125,17 @@ class Comparison:
 
     @property
     def needs_reference_spread(self) -> bool:
-        """True if the threshold depends on reference_mean or reference_std."""
-        return not _names(self.right).isdisjoint(get_args(ReferenceName))
+        """True if a threshold depends on reference_mean or reference_std."""
+        return not self._named.isdisjoint(get_args(ReferenceName))
 
     @property
     def needs_baseline(self) -> bool:
-        """True if the threshold depends on the baseline."""
-        return "baseline" in _names(self.right)
+        """True if a threshold depends on the baseline."""
+        return "baseline" in self._named
+
+    @property
+    def _named(self) -> frozenset[str]:
+        return _names(self.right) | (frozenset() if self.recovery is None else _names(self.recovery))
 
     @property
     def averages(self) -> tuple[str, ...]:
@@ -147,6 +157,11 @@ class Comparison:
     def holds(self, value: float, threshold: float) -> bool:
         """Return true if the rule is violated."""
         return COMPARE[self.op](value, threshold)
+
+
+def _known(mean: float | None, std: float | None, silence: float | None, baseline: float | None) -> dict[str, float]:
+    names = {"reference_mean": mean, "reference_std": std, "usual_silence": silence, "baseline": baseline}
+    return {name: nan if number is None else number for name, number in names.items()}
 
 
 def _value(term: Term, known: Mapping[str, float]) -> float:

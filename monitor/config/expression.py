@@ -11,6 +11,7 @@ unary      = "-" unary | number | "reference_mean" | "reference_std" | "baseline
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from math import isfinite
 from typing import NamedTuple, NoReturn, get_args
@@ -50,7 +51,7 @@ _NAMES: dict[str, ReferenceName | BaselineName] = {
 }
 
 
-__all__ = ["Comparison", "ExpressionError", "Selector", "parse"]
+__all__ = ["Comparison", "ExpressionError", "Selector", "parse", "parse_threshold"]
 
 
 class ExpressionError(ValueError):
@@ -62,11 +63,15 @@ class ExpressionError(ValueError):
 
 
 @lru_cache(maxsize=4096)
-def parse(text: str) -> Comparison:
-    """Return the comparison that `text` stands for; raises ExpressionError."""
-    if len(text) > _LONGEST:
-        raise ExpressionError(f"an expression has at most {_LONGEST} characters", 0)
-    return _Parser(text).comparison()
+def parse(text: str, recovery: float | str | None = None) -> Comparison:
+    """Return the comparison that `text` stands for, with its recovery threshold; raises ExpressionError."""
+    comparison = _Parser(text).comparison()
+    return comparison if recovery is None else replace(comparison, recovery=parse_threshold(recovery))
+
+
+def parse_threshold(written: float | str) -> Term:
+    """Return a threshold that stands alone; raises ExpressionError."""
+    return _Parser(written).threshold() if isinstance(written, str) else written
 
 
 class _Token(NamedTuple):
@@ -94,6 +99,8 @@ class _Parser:
     """Recursive descent over the tokens of one expression."""
 
     def __init__(self, text: str) -> None:
+        if len(text) > _LONGEST:
+            raise ExpressionError(f"an expression has at most {_LONGEST} characters", 0)
         self._text = text
         self._tokens = _tokens(text)
         self._next = 0
@@ -108,6 +115,14 @@ class _Parser:
         if self._peek().kind != "end":
             self._refuse("a rule is one comparison")
         return Comparison(metric, selectors, op.text, right, self._text[start:].strip())
+
+    def threshold(self) -> Term:
+        if self._peek().text == CALIBRATED:
+            self._refuse(f"{CALIBRATED}(...) is for the threshold itself; write a number, or one of reference_mean")
+        term = self._sum()
+        if self._peek().kind != "end":
+            self._refuse("a threshold is made of numbers, reference_mean, reference_std and baseline")
+        return term
 
     def _metric(self) -> str:
         token = self._peek()

@@ -108,7 +108,7 @@ def _models_left_out(file: AlertsFile, sheet: Sheet) -> Iterator[Problem]:
         models = {name: file.models[name] for name in models_of(group, file.models)}
         labelled = {name: model for name, model in models.items() if model.streams.labels is not None}
         for j, rule in enumerate(group.rules):
-            comparison = parse(rule.expr)
+            comparison = parse(rule.expr, rule.recovery_threshold)
             if not on_performance(comparison):
                 continue
             for name, model in labelled.items():

@@ -185,6 +185,7 @@ def _of_rule(rule: Rule) -> dict[str, Any]:
         "keep_firing_for_ms": rule.keep_firing_for_ms,
         "min_events": rule.min_events,
         **({} if rule.for_windows == 1 else {"for_windows": rule.for_windows}),
+        **({} if comparison.recovery is None else {"recovery_threshold": repr(comparison.recovery)}),
     }
 
 

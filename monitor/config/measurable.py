@@ -46,7 +46,7 @@ def has_rule(model: ModelEntry, rule: RuleEntry) -> bool:
 
 def _parsed(rule: RuleEntry) -> Comparison | None:
     try:
-        return parse(rule.expr)
+        return parse(rule.expr, rule.recovery_threshold)
     except ExpressionError:
         return None
 

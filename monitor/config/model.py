@@ -28,6 +28,7 @@ from monitor.config.scalars import (
     Period,
     PositiveDuration,
     Start,
+    Threshold,
     Time,
     TimeZone,
     Topic,
@@ -161,6 +162,8 @@ class RuleEntry(Shape):
     """How many windows in a row have to be violated before the alert fires, instead of `for`."""
     keep_firing_for: Duration = 0
     """How long the alert goes on firing after the rule was last violated."""
+    recovery_threshold: Threshold | None = None
+    """While the alert fires, the rule counts as violated until the value is on the safe side of this."""
     under: Name | None = None
     """While this alert of the model fires on the same stream, those of the rule are listed in it and not published."""
     min_events: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None

@@ -157,7 +157,7 @@ def _incidents(model: ModelSettings, defaults: ModelSettings) -> IncidentSpec:
 
 
 def _rule(group: GroupEntry, rule: RuleEntry, default: WindowSpec, performance: PerformanceSpec | None) -> Rule:
-    comparison = parse(rule.expr)
+    comparison = parse(rule.expr, rule.recovery_threshold)
     if performance is not None and on_performance(comparison):
         default = performance.window
     window = default if rule.window is None else window_of(rule.window)

@@ -156,6 +156,19 @@ Period = Annotated[
 ]
 
 
+def _threshold(value: object) -> float | str:
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or not str(value).strip():
+        raise ValueError("should be a number, or an expression such as reference_mean + 2 * reference_std")
+    return value if isinstance(value, str) else float(value)
+
+
+Threshold = Annotated[
+    float | str,
+    PlainValidator(_threshold),
+    WithJsonSchema({"type": ["number", "string"], "examples": [0.1, "reference_mean + 2 * reference_std"]}),
+]
+
+
 def _duration_or_off(value: object) -> str | int:
     if value == OFF:
         return OFF

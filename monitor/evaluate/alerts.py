@@ -134,6 +134,7 @@ def _data(transition: Transition, context: AlertContext, lengths: Lengths) -> Js
             "op": verdict.op,
             "threshold": verdict.threshold,
             "threshold_source": cut(verdict.threshold_source, lengths.label),
+            **_recovery(verdict),
             "pending_since": since,
             "window": _window(verdict.window, lengths),
             **({} if verdict.window is None else labelled_value(verdict.window)),
@@ -276,6 +277,10 @@ def _added(added: Names, lengths: Lengths) -> JsonObject:
     """What an update names that no message has named before."""
     found = {**_names(added.columns, "columns", lengths), **_names(added.under, "under", lengths)}
     return {"added": found} if found else {}
+
+
+def _recovery(verdict: Verdict) -> JsonObject:
+    return {} if verdict.recovery_threshold is None else {"recovery_threshold": verdict.recovery_threshold}
 
 
 def _unverified(why: str | None, lengths: Lengths) -> JsonObject:

@@ -82,9 +82,10 @@ class Timetable:
     def _thresholds(self, silences: Collection[Silence]) -> Iterator[int]:
         for since, usual in silences:
             for comparison in self._on_silence:
-                threshold = int(comparison.threshold(None, None, usual / 1000) * 1000)
-                at = (since + threshold) // self._interval * self._interval
-                yield from (at - self._interval, at, at + self._interval)
+                thresholds = comparison.threshold(None, None, usual / 1000), comparison.recovery_threshold(None, None)
+                for threshold in (int(one * 1000) for one in thresholds if one is not None):
+                    at = (since + threshold) // self._interval * self._interval
+                    yield from (at - self._interval, at, at + self._interval)
 
     def _timers(self, at: int, quiet: Quiet) -> Iterator[int]:
         for alert in quiet.alerts:

@@ -32,6 +32,9 @@ other, and names what mutes it; where that changes while it is `firing`, it is `
 Waited for is `for`, event time since the first violated judgement; or `for_windows`, as many windows in a row that were
 violated, each counted once, however often it is judged.
 
+While an alert fires, a verdict counts as violated until its value is on the safe side of the recovery threshold, if its
+rule has one.
+
 Unknown is the absence of a verdict: a window that has not moved, or holds too few events, neither raises nor clears.
 Resolved is not a state to stay in: it is published once, and the alert is inactive. Times are those of judgements (pane
 ends, ms UTC), so an alert is a function of the log alone. `for` counts from the first violated judgement; an alert's
@@ -133,6 +136,8 @@ class AlertState:
 def advance(before: AlertState | None, at: int, rule: Rule, verdict: Verdict) -> tuple[AlertState, Status | None]:
     """The answer of a verdict, which may be the first: the state behind it, and what to publish."""
     alert = before
+    if alert is not None and alert.fires and _is_beyond_recovery(rule, verdict):
+        verdict = replace(verdict, violated=True)
     if alert is None or (alert.state == "inactive" and verdict.violated):
         since = verdict.window.start if verdict.window is not None else None
         episode = alert.episode if alert is not None else 0
@@ -149,6 +154,11 @@ def advance(before: AlertState | None, at: int, rule: Rule, verdict: Verdict) ->
     episode = alert.episode + (state in FIRES and not alert.fires)
     after = replace(alert, rule=rule, state=state, last_violated=last_violated, episode=episode, verdict=verdict)
     return replace(after, windows=windows), says
+
+
+def _is_beyond_recovery(rule: Rule, verdict: Verdict) -> bool:
+    threshold = verdict.recovery_threshold
+    return threshold is not None and rule.comparison.holds(verdict.value, threshold)
 
 
 def _is_another_window(alert: AlertState, verdict: Verdict) -> bool:

@@ -398,7 +398,8 @@ def _verdict(
         return None
     mean, std = spread if spread is not None else (None, None)
     threshold = comparison.threshold(mean, std, instance.usual_silence, instance.baseline)
-    if not isfinite(threshold):
+    recovery = comparison.recovery_threshold(mean, std, instance.baseline)
+    if not isfinite(threshold) or not isfinite(recovery or 0.0):
         return None
     value, threshold = significant(instance.value), significant(threshold)
     violated = comparison.holds(value, threshold)
@@ -417,4 +418,5 @@ def _verdict(
         reference_mean=mean,
         violated=violated,
         window=instance.window,
+        recovery_threshold=None if recovery is None else significant(recovery),
     )

@@ -37,6 +37,7 @@ def value_of(alert: AlertState, rule: int) -> AlertValue:
         mutings=alert.mutings,
         struck=alert.struck,
         windows=alert.windows,
+        recovery_threshold=verdict.recovery_threshold,
     )
 
 
@@ -69,6 +70,7 @@ def alert_of(value: AlertValue, rules: Sequence[Rule], model: str) -> AlertState
         reference_mean=value.reference_mean,
         violated=value.violated,
         window=window,
+        recovery_threshold=value.recovery_threshold,
     )
     return AlertState(
         fingerprint(value.labels),

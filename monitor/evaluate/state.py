@@ -160,6 +160,7 @@ class AlertValue(_Struct, frozen=True):
     mutings: Natural = 0
     struck: tuple[str, ...] = ()
     windows: Natural = 1
+    recovery_threshold: float | None = None
 
 
 class SilenceValue(_Struct, frozen=True):

@@ -57,8 +57,8 @@ groups:
       - {{alert: Spread, expr: ks > reference_mean + 4 * reference_std, min_events: 50, under: Psi}}
       - {{alert: Change, expr: 'change{{detector=~".*"}} > 0'}}
       - {{alert: Drift, expr: drift > 1}}
-      - {{alert: Ks, expr: ks > 0.2, min_events: 50, for_windows: {windows}}}
-      - {{alert: Missing, expr: missing_rate > 0.2, keep_firing_for: {hold}s}}
+      - {{alert: Ks, expr: ks > 0.2, min_events: 50, for_windows: {windows}, recovery_threshold: reference_mean}}
+      - {{alert: Missing, expr: missing_rate > 0.2, keep_firing_for: {hold}s, recovery_threshold: 0.1}}
 retraining:
   - {{trigger: again, models: [m], when: {{any: [Psi, Change]}}, cooldown: 20s, training_window: {{max: 1h}}}}
 """

@@ -77,6 +77,7 @@ _RULES = """
         window: {{time: 16s, every: 16s}}
         for: 4s
         keep_firing_for: 4s
+        recovery_threshold: {ks} / 2
       - {{alert: Change, expr: 'change{{detector="adwin"}} > 0'}}
       - {{alert: Step, under: Psi, expr: 'change{{detector="page"}} > 0'}}
       - {{alert: Drift, expr: drift > 1}}

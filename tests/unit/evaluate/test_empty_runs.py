@@ -42,10 +42,10 @@ groups:
       - {{alert: Psi, expr: psi > 0.5, for: {hold}s, keep_firing_for: {keep}s}}
       - {{alert: Ks, expr: ks > 0.3, window: {other}, for: {hold}s, keep_firing_for: {keep}s}}
       - {{alert: Few, expr: events < {few}, window: {other}, {wait}, keep_firing_for: {keep}s, min_events: 0}}
-      - {{alert: Many, expr: events > {few}, window: {other}, for: {hold}s, keep_firing_for: {keep}s, min_events: 0}}
+      - {{alert: Many, expr: events > {few}, window: {other}, for: {hold}s, keep_firing_for: {keep}s{recovery}}}
       - {{alert: Late, expr: late_rate > 0.2, keep_firing_for: {keep}s, min_events: 0}}
       - {{alert: Silence, expr: seconds_since_last_event {op} {silence}, for: {hold}s, keep_firing_for: {keep}s}}
-      - {{alert: Brief, expr: seconds_since_last_event < {silence}, keep_firing_for: {keep}s}}
+      - {{alert: Brief, expr: seconds_since_last_event < {silence}{back}, keep_firing_for: {keep}s}}
 retraining:
   - trigger: a
     models: [m]
@@ -73,6 +73,8 @@ def a_config(rng: random.Random) -> ModelConfig:
         other=rng.choice(windows[2:]),
         interval=rng.choice([2, 4, 6]),
         hold=rng.choice([0, 4, 10]),
+        recovery=rng.choice(["", ", recovery_threshold: 0.5"]),
+        back=rng.choice(["", ", recovery_threshold: 31", ", recovery_threshold: 44.5"]),
         wait=rng.choice(["for: 0s", "for: 4s", "for: 10s", "for_windows: 2", "for_windows: 7"]),
         keep=rng.choice([0, 6, 40]),
         few=rng.choice([1, 20]),

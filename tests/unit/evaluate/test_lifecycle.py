@@ -103,6 +103,29 @@ def test_windows_in_a_row_are_counted_once_each(ends: list[int], answers: str, r
     assert found == reported.split()
 
 
+@pytest.mark.parametrize(
+    ("keep_steps", "answers", "reported"),
+    [
+        (0, "b", "inactive"),
+        (0, "Vbc", "firing!firing firing inactive!resolved"),
+        (0, "Vbbcb", "firing!firing firing firing inactive!resolved inactive"),
+        (2, "Vcbccc", "firing!firing firing firing firing inactive!resolved inactive"),
+    ],
+)
+def test_an_alert_that_fires_ends_on_the_safe_side_of_its_recovery_threshold(
+    keep_steps: int, answers: str, reported: str
+) -> None:
+    """b: between both thresholds. That raises nothing, and counts as violated while it fires."""
+    rule, alerts, found = a_rule(keep_ms=keep_steps * STEP), ModelAlerts(), list[str]()
+    for k, answer in enumerate(answers):
+        value = {"V": 0.5, "b": 0.2, "c": 0.1}[answer]
+        verdict = replace(a_verdict(answer == "V"), value=value, recovery_threshold=0.1)
+        published = alerts.judge(k * STEP, [(rule, verdict)])
+        state = "firing" if alerts.firing() else "inactive"
+        found.append(state + "".join(f"!{t.status}" for t in published))
+    assert found == reported.split()
+
+
 def test_the_table_is_whole() -> None:
     """Each state has a row for each answer; only those that fire are asked whether they are alone."""
     assert set(TABLE) == {
