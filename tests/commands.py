@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from monitor.events import Outgoing
-from monitor.ledger.commands import Command, Expire, Matcher, Rebuild, Request, Silence
+from monitor.ledger.commands import Accept, Command, Expire, Matcher, Rebuild, Request, Silence
 from monitor.ledger.entry_codec import encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
 
@@ -27,6 +29,11 @@ def silence(lasts_ms: int, *matchers: str) -> Silence:
     """A silence from where it counts; `matchers` such as 'alertname=Psi'."""
     parts = [part.partition("=") for part in matchers]
     return Silence(tuple(Matcher(label, "=", value) for label, _, value in parts), "try", lasts_ms)
+
+
+def accept(start: int, end: int, stream: Literal["features", "predictions", ""] = "") -> Accept:
+    """What came in a stretch of event time, ms, is normal."""
+    return Accept("try", start, end, stream)
 
 
 def expire(name: str) -> Expire:

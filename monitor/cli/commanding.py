@@ -18,10 +18,11 @@ import msgspec
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, records_of, whole_values
 from monitor.codec.chunks import Assembler
+from monitor.codec.times import parse_time
 from monitor.errors import BusError, ConfigurationError
 from monitor.events import Record, TopicPartition
 from monitor.ledger.commands import MOST_TEXT, SIGNATURE, Command, Request, fault_of, signature
-from monitor.ledger.entries import Activation
+from monitor.ledger.entries import Activation, Agreement
 from monitor.ledger.entry_codec import decode_agreement, encode_entry
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.log_lines import escaped
@@ -32,6 +33,14 @@ from monitor.settings import Settings
 PATIENCE_S = 60.0
 """Within that the service answers a command."""
 _LOOK_S = 0.2
+
+
+def time_of(flag: str, text: str) -> int:
+    """The time that a flag gives, ms UTC; raises ConfigurationError."""
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{flag}: {text!r} is no time: write 2026-11-21T10:00:00Z") from error
 
 
 class Desk:
@@ -74,6 +83,8 @@ class Sent:
         alerts = TopicPartition(topics.name("alerts"), topics.partition_of(command.model))
         self._at = {tp: bus.end(tp) for tp in (decisions, alerts)}
         self._decisions = decisions
+        self._echo: Activation | None = None
+        self._answer: Activation | None = None
         self._assembler = Assembler(compacted=True)
 
     def wait(self) -> Activation:
@@ -88,16 +99,29 @@ class Sent:
             time.sleep(_LOOK_S)
         return echo
 
+    def wait_for_answer(self) -> Activation:
+        """The reference that was made because of it; raises ConfigurationError if the command is refused."""
+        while self._answer is None:
+            self.look()
+            time.sleep(_LOOK_S)
+        return self._answer
+
     def look(self) -> Activation | None:
         """What has come of it: its activation, or None yet; raises ConfigurationError if it is refused."""
         for record, value in self._news():
             if record.topic == self._decisions.topic:
-                agreed = decode_agreement(record.headers, value)
-                if isinstance(agreed, Activation) and agreed.decision.digest == self.command.decision.digest:
-                    return agreed
+                self._hear(decode_agreement(record.headers, value))
             elif (why := _refusal(msgspec.json.decode(value), self.command.id)) is not None:
                 raise ConfigurationError(escaped(why))
-        return None
+        return self._echo
+
+    def _hear(self, agreed: Agreement) -> None:
+        if not isinstance(agreed, Activation):
+            return
+        if agreed.decision.digest == self.command.decision.digest:
+            self._echo = agreed
+        if agreed.decision.command == self.command.id and agreed.decision.kind == "reference":
+            self._answer = agreed
 
     def _news(self) -> Iterator[tuple[Record, bytes]]:
         """Records that have come since the last look."""

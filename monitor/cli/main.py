@@ -376,6 +376,24 @@ def silence_expire(
 
 
 @app.command()
+def accept(
+    model: Annotated[str, typer.Option(help="The model whose data have changed for good.")],
+    start: Annotated[str, typer.Option("--from", help="Begin of the stretch, an event time, RFC 3339.")],
+    end: Annotated[str, typer.Option("--to", help="Its end.")],
+    comment: Annotated[str, typer.Option(help="Why it is normal, for those who see it.")],
+    stream: Annotated[
+        str, typer.Option(metavar="STREAM", help="features or predictions (default: the one that the model has).")
+    ] = "",
+    by: Annotated[str | None, typer.Option(help="Who asks (default: your user name).")] = None,
+    bus: BusUrl = None,
+) -> None:
+    """Accept what came in a stretch of event time as normal: it becomes the reference, and alerts on it resolve."""
+    from monitor.cli import accept as command
+
+    command.accept(model, stream, command.Stretch(start, end), comment, by, bus)
+
+
+@app.command()
 def check(
     config: ConfigFile = None,
     against: Annotated[

@@ -18,12 +18,11 @@ from rich.table import Table
 
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_newest, read_whole, records_of
-from monitor.cli.commanding import Desk
+from monitor.cli.commanding import Desk, time_of
 from monitor.cli.shell import open_settings_bus_to_read, settings_of
 from monitor.cli.tail import printable
 from monitor.codec.canonical import time_text
 from monitor.codec.durations import parse_duration
-from monitor.codec.times import parse_time
 from monitor.config.matchers import MatcherError, parse_matcher
 from monitor.errors import ConfigurationError
 from monitor.evaluate.silences import span_of
@@ -89,18 +88,11 @@ def _times(span: Span) -> tuple[int | None, int | None, int | None]:
     except ValueError as error:
         raise ConfigurationError(f"--for: {error}") from error
     start, end = (
-        _time(flag, text) if text is not None else None for flag, text in (("--from", span.start), ("--to", span.end))
+        time_of(flag, text) if text is not None else None for flag, text in (("--from", span.start), ("--to", span.end))
     )
     if (lasts_ms is None) == (end is None):
         raise ConfigurationError("say how long the silence lasts, with --for 4h, or when it ends, with --to TIME")
     return lasts_ms, start, end
-
-
-def _time(flag: str, text: str) -> int:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{flag}: {text!r} is no time: write 2026-11-21T10:00:00Z") from error
 
 
 def matcher_of(text: str) -> Matcher:

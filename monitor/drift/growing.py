@@ -38,16 +38,19 @@ class GrowingState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
 
 
 class GrowingMoments:
-    """Sums over rows that come in their order. `tables`: scores by the ranks of the first of them."""
+    """Sums over rows that come in their order. `tables`: scores by the ranks of the first of them.
 
-    def __init__(self, tables: ScoreTables) -> None:
+    `most`: numbers that blocks hold together.
+    """
+
+    def __init__(self, tables: ScoreTables, most: int = MOST_NUMBERS) -> None:
         self._tables = tables
         self._series = tables.width // 2
         self._parts = group_slices(self._series)
         self._rows = 0
         self._products = [np.zeros((4 * size, 4 * size), dtype=np.int64) for size in self._sizes]
         self._powers = [np.zeros((2, size), dtype=np.int64) for size in self._sizes]
-        self._blocks = BlockSums(3 * self._series, MOST_NUMBERS)
+        self._blocks = BlockSums(3 * self._series, most)
 
     @property
     def _sizes(self) -> list[int]:

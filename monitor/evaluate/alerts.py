@@ -120,6 +120,7 @@ def _data(transition: Transition, context: AlertContext, lengths: Lengths) -> Js
     since = time_text(alert.pending_since)
     return {
         "status": transition.status,
+        **({} if transition.reason is None else {"reason": transition.reason}),
         "labels": {name: cut(value, lengths.label) for name, value in verdict.labels},
         "annotations": {name: cut(value, lengths.annotation) for name, value in _annotations(alert, context).items()},
         "startsAt": since,

@@ -8,7 +8,7 @@ life by life. Commands are not kept here: each counts once, and what it leaves i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -19,7 +19,6 @@ from monitor.evaluate.labelled_reference import LabelledReference, decode_labell
 from monitor.evaluate.reference import Reference, decode_reference
 from monitor.events import TopicPartition
 from monitor.ledger.entries import (
-    COMMANDS,
     Activation,
     Decision,
     DecisionKey,
@@ -31,7 +30,7 @@ from monitor.panes.grid import Grid, decode_grid
 
 _ORDER: tuple[DecisionKind, ...] = ("set", "grid", "reference", "trailing", "rules", "begun", "rebuild", "gone")
 """The order in which decisions are applied again: a reference stands on a grid, and rules open what has both. All
-commands of a pane stand where `rebuild` does, in the order in which they came."""
+commands of a pane, and their answers, stand where `rebuild` does, in the order in which they came."""
 _CHANGES: tuple[DecisionKind, ...] = ("set", "rules", "gone")
 """Those with which lanes may end."""
 _AT_ONCE = -(1 << 62)
@@ -65,6 +64,8 @@ class Decisions:
         """The newest reference that a lane of outcomes has from a file."""
         self.references_from: dict[str, int] = {}
         """The start of the first pane that each lane's newest reference counts for, ms."""
+        self.accepted_over: dict[str, str] = {}
+        """The digest of the reference of each lane that an accepted one has taken the place of."""
         self.inputs: frozenset[TopicPartition] = frozenset()
         """The input partitions of the set."""
         self.newest: dict[DecisionKey, str] = {}
@@ -80,7 +81,7 @@ class Decisions:
         self.life = 0
         """How often the model had been gone before."""
         self._model = model
-        self._recorded = sorted((a for a in recorded if a.decision.model == model), key=_order)
+        self._recorded = _in_order([a for a in recorded if a.decision.model == model])
         self.is_replay = bool(self._recorded)
         self.recorded_lanes = frozenset(a.decision.lane for a in self._recorded if a.decision.kind == "grid")
         """Lanes whose grid a replay need not make."""
@@ -125,12 +126,17 @@ class Decisions:
         return msgspec.structs.replace(decision, lane=lane, life=self.life)
 
     def is_new(self, decision: Decision) -> bool:
-        """Return true if the decision is another than the newest of its kind."""
-        return self.newest.get(decision.key) != decision.digest
+        """Return true if the decision is another than the newest of its kind.
+
+        The one that an accepted reference has taken the place of is none: it is where that reference came from.
+        """
+        is_over = decision.kind == "reference" and self.accepted_over.get(decision.lane) == decision.digest
+        return self.newest.get(decision.key) != decision.digest and not is_over
 
     def take(self, activation: Activation, *, has_panes: bool) -> Decision | None:
         """A decision as it comes; given back if it applies at once. `has_panes`: the model's first pane is found."""
         decision, at = activation.decision, activation.at
+        before = self.newest.get(decision.key)
         self.newest[decision.key] = decision.digest
         if decision.kind == "rules" and self.rules is not None and has_panes:
             self._wait(decision)
@@ -138,7 +144,18 @@ class Decisions:
             return None
         if decision.kind == "reference":
             self.references_from[decision.lane] = _AT_ONCE if at is None else at
+            self._come_over(decision, before)
         return self._apply(decision)
+
+    def _come_over(self, decision: Decision, before: str | None) -> None:
+        """Another reference takes the place of that of a lane, and of those of its newest rows."""
+        self.trailing.pop(decision.lane, None)
+        for kept in (self.used, self.newest):
+            kept.pop(("trailing", decision.stream, decision.lane), None)
+        if not decision.command:
+            self.accepted_over.pop(decision.lane, None)
+        elif before is not None:
+            self.accepted_over.setdefault(decision.lane, before)
 
     def _wait(self, decision: Decision) -> None:
         self._waiting = decision
@@ -162,13 +179,13 @@ class Decisions:
     def take_due(self, pane: int | None) -> list[Activation]:
         """Take the recorded decisions that count now. `pane`: where the next begins, ms; None if there is none."""
         due = []
-        while self._is_next(pane) and self._recorded[0].decision.kind not in ("begun", "gone", *COMMANDS):
+        while self._is_next(pane) and not _stands_behind(self._recorded[0].decision):
             due.append(self._recorded.pop(0))
         return due
 
     def take_command(self, pane: int | None) -> Activation | None:
-        """Take the recorded command that counts next, if the next pane begins at `pane`."""
-        is_due = self._is_next(pane) and self._recorded[0].decision.kind in COMMANDS
+        """Take the recorded command, or answer to one, that counts next, if the next pane begins at `pane`."""
+        is_due = self._is_next(pane) and self._recorded[0].decision.counts_by_clock
         return self._recorded.pop(0) if is_due else None
 
     def take_end(self, pane: int | None) -> Activation | None:
@@ -236,12 +253,13 @@ class Decisions:
         newest: Mapping[DecisionKey, str],
         files: tuple[str, str],
         references_from: Mapping[str, int],
+        accepted_over: Mapping[str, str],
         decisions: Mapping[str, Decision],
     ) -> Iterator[Decision]:
         """Apply those in use again, and give back each. `decisions`: by digest. Raises FormatError."""
         in_use, last = files
         self.life = life
-        self.references_from = dict(references_from)
+        self.references_from, self.accepted_over = dict(references_from), dict(accepted_over)
         for key, digest in sorted(used.items(), key=lambda item: (_ORDER.index(item[0][0]), item)):
             decision = self._decision_of(key, digest, in_use, decisions)
             try:
@@ -268,11 +286,25 @@ class Decisions:
         return msgspec.structs.replace(decision, life=self.life)
 
 
-def _order(activation: Activation) -> tuple[int, int, int]:
-    """Return a key that sorts recorded decisions as they count, life by life."""
-    decision, at = activation.decision, _AT_ONCE if activation.at is None else activation.at
-    kind: DecisionKind = "rebuild" if decision.kind in COMMANDS else decision.kind
-    return decision.life, at, _ORDER.index(kind)
+def _in_order(recorded: Sequence[Activation]) -> list[Activation]:
+    """Return recorded decisions as they count, life by life.
+
+    References of a pane for which one was accepted come as they came, so the newest counts.
+    """
+    accepted = {(a.decision.lane, a.at) for a in recorded if a.decision.command}
+
+    def order(activation: Activation) -> tuple[int, int, int]:
+        decision, at = activation.decision, _AT_ONCE if activation.at is None else activation.at
+        is_beside = decision.kind == "reference" and (decision.lane, activation.at) in accepted
+        kind: DecisionKind = "rebuild" if decision.counts_by_clock or is_beside else decision.kind
+        return decision.life, at, _ORDER.index(kind)
+
+    return sorted(recorded, key=order)
+
+
+def _stands_behind(decision: Decision) -> bool:
+    """Return true if what was recorded is taken by what it is, behind the others of its pane."""
+    return decision.kind in ("begun", "gone") or decision.counts_by_clock
 
 
 def _is_reached(recorded: int | None, pane: int | None) -> bool:

@@ -10,6 +10,7 @@ than that between rows by a pane at most.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +75,45 @@ def restored_slice(state: GrowingSlice, grid: Grid) -> CountedSlice:
     return CountedSlice(state.events, state.first_time, state.last_time, counts)
 
 
+class RowSlices:
+    """Slices of rows that come in order, of `length` rows or more each: merged by two when they become too many."""
+
+    def __init__(self, slices: Sequence[CountedSlice] = (), length: int = ROWS_PER_SLICE) -> None:
+        self.held = list(slices)
+        self.length = length
+
+    @property
+    def events(self) -> int:
+        """How many rows they have."""
+        return sum(part.events for part in self.held)
+
+    def add(self, new: CountedSlice) -> None:
+        """Take rows that follow."""
+        if self.held and self.held[-1].events < self.length:
+            self.held[-1] = self.held[-1].joined(new)
+            return
+        self.held.append(new)
+        if len(self.held) > 2 * MOST_SLICES:
+            rest = self.held[len(self.held) // 2 * 2 :]
+            pairs = zip(self.held[::2], self.held[1::2], strict=False)
+            self.held = [*(one.joined(other) for one, other in pairs), *rest]
+            self.length *= 2
+
+    def made(self) -> list[CountedSlice]:
+        """The slices of a reference; a last one that is short belongs to the one before."""
+        slices = list(self.held)
+        if len(slices) > 1 and 2 * slices[-1].events < self.length:
+            slices[-2:] = [slices[-2].joined(slices[-1])]
+        return slices
+
+
+def counted(pane: MergedPane, grid: Grid) -> Int64s:
+    """The counts of a pane as those of a reference, to which what came late does not belong."""
+    counts = pane.counts.copy()
+    counts[grid.layout.late] = 0
+    return counts
+
+
 class Growth:
     """The reference of one lane while it grows. `first`: that of its first rows. `pane_ms`, `span_ms`: lengths, ms."""
 
@@ -89,11 +129,11 @@ class Growth:
         self.ends = first.grows_to
         """The begin of the first pane that the reference counts for, ms."""
         self._most = max(1, MOST_ROWS * pane_ms // span_ms)
-        self._slices = [
+        slices = [
             CountedSlice(part.events, part.first_time, part.last_time, counts)
             for part, counts in zip(first.slices, first.by_slice, strict=True)
         ]
-        self._length = max([ROWS_PER_SLICE, *(part.events for part in first.slices)])
+        self._slices = RowSlices(slices, max([ROWS_PER_SLICE, *(part.events for part in first.slices)]))
         self._last_time = first.info.end
         self._gap = first.longest_gap_ms or 0
         self._moments = GrowingMoments(ScoreTables(grid, first.total))
@@ -107,7 +147,7 @@ class Growth:
     @property
     def events(self) -> int:
         """How many rows it has by now."""
-        return sum(part.events for part in self._slices)
+        return self._slices.events
 
     def is_grown(self, at: int) -> bool:
         """Return true if the pane that begins at `at` (ms) is one that the reference is to count for."""
@@ -126,31 +166,16 @@ class Growth:
         """Take a pane of the lane."""
         if not pane.events:
             return
-        counts = pane.counts.copy()
-        counts[self._grid.layout.late] = 0
-        self._take(CountedSlice(pane.events, pane_end - self._pane_ms, pane.last_time, counts))
+        counts = counted(pane, self._grid)
+        self._slices.add(CountedSlice(pane.events, pane_end - self._pane_ms, pane.last_time, counts))
         if pane.last_time is not None and self._last_time is not None:
             self._gap = max(self._gap, pane.last_time - self._last_time)
         self._last_time = pane.last_time
         self._moments.add_pane(pane.events, counts, pane.codes, self._most)
 
-    def _take(self, new: CountedSlice) -> None:
-        last = self._slices[-1]
-        if last.events < self._length:
-            self._slices[-1] = last.joined(new)
-            return
-        self._slices.append(new)
-        if len(self._slices) > 2 * MOST_SLICES:
-            rest = self._slices[len(self._slices) // 2 * 2 :]
-            pairs = zip(self._slices[::2], self._slices[1::2], strict=False)
-            self._slices = [*(one.joined(other) for one, other in pairs), *rest]
-            self._length *= 2
-
     def made(self) -> Reference:
         """The reference as it is now, as that of the whole span."""
-        slices = list(self._slices)
-        if len(slices) > 1 and 2 * slices[-1].events < self._length:
-            slices[-2:] = [slices[-2].joined(slices[-1])]
+        slices = self._slices.made()
         total = np.sum([part.counts for part in slices], axis=0)
         tables = ScoreTables(self._grid, total, self._first.total)
         return Reference(
@@ -169,16 +194,16 @@ class Growth:
 
     def state(self) -> GrowthState:
         """What it has taken, beside its first rows."""
-        slices = tuple(slice_state(part, self._grid) for part in self._slices)
+        slices = tuple(slice_state(part, self._grid) for part in self._slices.held)
         return GrowthState(
-            self.is_open, self.ends, self._length, slices, self._last_time, self._gap, self._moments.state()
+            self.is_open, self.ends, self._slices.length, slices, self._last_time, self._gap, self._moments.state()
         )
 
     def restore(self, state: GrowthState) -> None:
         """Go on from there; raises FormatError."""
-        self.is_open, self.ends, self._length = state.is_open, state.ends, state.length
-        self._slices = [restored_slice(part, self._grid) for part in state.slices]
-        if not self._slices:
+        self.is_open, self.ends = state.is_open, state.ends
+        self._slices = RowSlices([restored_slice(part, self._grid) for part in state.slices], state.length)
+        if not self._slices.held:
             raise FormatError("not a snapshot: a reference that grows has no rows")
         self._last_time, self._gap = state.last_time, state.longest_gap
         self._moments.restore(state.moments)

@@ -68,6 +68,8 @@ class Judge:
         """Windows by the time of the prediction, if the model has labels."""
         self.silences = Silences()
         """Those of alerts."""
+        self._accepted: list[StreamName] = []
+        """Streams whose alerts are resolved at the next judgement, because their reference was accepted."""
         self.silence_ends: int | None = None
         """The time behind which silence is not judged, because the log has ended there but for labels, ms."""
 
@@ -93,6 +95,16 @@ class Judge:
             self._retraining = Retraining(rules)
         else:
             self._retraining.use(rules)
+
+    def accept(self, streams: Iterable[StreamName]) -> None:
+        """These streams have got a reference that somebody has accepted: what was found against the one before ends."""
+        self._accepted += [stream for stream in streams if stream not in self._accepted]
+
+    def _resolve_accepted(self, at: int) -> Iterator[Message]:
+        """Resolve, at a judgement, the alerts of references in whose place others were accepted."""
+        streams, self._accepted = self._accepted, []
+        if streams:
+            yield from self._publish(at, [one for stream in streams for one in self._alerts.accept(at, stream)])
 
     def withdraw(self, at: int) -> list[Message]:
         """Resolve, at the time `at` (ms), the alerts of rules that are gone."""
@@ -134,8 +146,8 @@ class Judge:
             return _BEFORE_RULES
         alerts, asked = self._alerts.state(self._rules.rules), self._retraining.state()
         past, silences = self._past.state(), self.silences.state()
-        incidents = self.incidents.state()
-        return JudgeState(alerts, asked, past, self._begun_at, self._silence_at, silences, incidents)
+        incidents, accepted = self.incidents.state(), tuple(self._accepted)
+        return JudgeState(alerts, asked, past, self._begun_at, self._silence_at, silences, incidents, accepted)
 
     def restore(self, state: JudgeState, lanes: Lanes) -> None:
         """Go on from there, once the rules have been given. Raises FormatError."""
@@ -150,6 +162,7 @@ class Judge:
         self._begun_at, self._silence_at = state.begun_at, state.silence_at
         self.silences.restore(state.silences)
         self.incidents.restore(state.incidents)
+        self._accepted = list(state.accepted)
 
     @property
     def _folds(self) -> Mapping[StreamName, StreamFold]:
@@ -292,6 +305,7 @@ class Judge:
 
     def _judge(self, at: int, since: int) -> Iterator[Message]:
         """Judge at the pane end `at` the windows that have closed behind `since`, and silence unless it was there."""
+        yield from self._resolve_accepted(at)
         streams = self._folds
         observations = {(s, name): o for s, fold in streams.items() for name, o in fold.observations().items()}
         moved = {(s, name) for s, fold in streams.items() for name in fold.take_moved(since)}
@@ -324,6 +338,7 @@ class Judge:
         if self.silence_ends is not None and at > self.silence_ends:
             return
         self._silence_at = at
+        yield from self._resolve_accepted(at)
         judged = self._rule_set.judge(Judgement(at, {}, set(), {}, {}, self._silent(), self._spreads, {}))
         yield from self._publish(at, self._alerts.judge_silence(at, judged, self._silencing(at)))
         self.silences.forget(self.clock(at))
@@ -383,4 +398,5 @@ def _basis(transition: Transition) -> bytes:
     basis = transition.status, alert.episode, alert.pending_since, verdict.value, verdict.threshold
     muting = (alert.silenced_by, alert.inhibited_by, alert.mutings) if alert.is_muted or alert.mutings else ()
     incident = (transition.incident,) if transition.incident else ()
-    return repr((*basis, *names, *muting, *alert.struck, *incident)).encode()
+    reason = () if transition.reason is None else (transition.reason,)
+    return repr((*basis, *names, *muting, *alert.struck, *incident, *reason)).encode()

@@ -19,12 +19,19 @@
     firing    clear     otherwise                       firing
     firing    alone     names are new and due           firing    updated
     firing    alone     otherwise                       firing
+    inactive  accepted                                  inactive
+    pending   accepted                                  inactive
+    hidden    accepted                                  inactive
+    firing    accepted                                  inactive  resolved
     any       unknown                                   same
 
 An alert fires if it is hidden or firing; hidden means that no message says so yet. It is alone unless its rule is
 `under` another alert of the model and one of that name fires on its stream. It answers that in each judgement behind
 its verdict: so one that begins to fire alone is published at once, one that is not is listed in the alert above it, and
 is published when that one has ended, or never. What was published is resolved whatever is above it by then.
+
+Accepted is the answer of people: what came is normal, and the reference is now made of that. It is that of alerts which
+compare a stream with its reference; messages name it as the reason.
 
 Silences and inhibition (`silences.py`, `inhibition.py`) change no state: an alert that is muted is published like any
 other, and names what mutes it; where that changes while it is `firing`, it is `updated` at once.
@@ -54,8 +61,10 @@ from monitor.evaluate.named import NOTHING, Named
 from monitor.events import Verdict
 
 State = Literal["inactive", "pending", "hidden", "firing"]
-Answer = Literal["violated", "clear", "alone"]
+Answer = Literal["violated", "clear", "alone", "accepted"]
 Status = Literal["firing", "updated", "resolved"]
+Reason = Literal["accepted"]
+"""Why an alert is resolved, unless its verdict or another alerts.yaml has ended it."""
 Wait = Literal["for", "keep_firing_for", "violated", "news"]
 FOREVER = 1 << 62
 """A time that never comes, ms UTC."""
@@ -87,6 +96,10 @@ TABLE: Mapping[tuple[State, Answer], Row] = {
     ("firing", "violated"): Row("firing"),
     ("firing", "clear"): Row("inactive", "resolved", "keep_firing_for", "firing"),
     ("firing", "alone"): Row("firing", "updated", "news", "firing"),
+    ("inactive", "accepted"): Row("inactive"),
+    ("pending", "accepted"): Row("inactive"),
+    ("hidden", "accepted"): Row("inactive"),
+    ("firing", "accepted"): Row("inactive", "resolved"),
 }
 
 
@@ -172,6 +185,12 @@ def stand_alone(alert: AlertState, has_news: bool) -> tuple[AlertState, Status |
     row = TABLE[alert.state, "alone"]
     state, says = row.choose(has_news if row.wait == "news" else alert.verdict.violated)
     return (alert if state == alert.state else replace(alert, state=state)), says
+
+
+def accept(alert: AlertState) -> tuple[AlertState, Status | None]:
+    """The answer that what came is normal."""
+    row = TABLE[alert.state, "accepted"]
+    return replace(alert, state=row.next), row.says
 
 
 def fingerprint(labels: tuple[tuple[str, str], ...]) -> str:

@@ -18,15 +18,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 
+import msgspec
+
 from monitor.contract import life_of
 from monitor.errors import FormatError
+from monitor.evaluate.accepting import Accepting, Refusal
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.coverage import RuleCoverage, Totals
 from monitor.evaluate.decisions import Decisions
 from monitor.evaluate.incidents import Incidents
 from monitor.evaluate.judging import Judge
 from monitor.evaluate.known_commands import KnownCommands
-from monitor.evaluate.lane import LaneStanding
+from monitor.evaluate.lane import Lane, LaneStanding
 from monitor.evaluate.lane_drift import Sight
 from monitor.evaluate.lane_messages import lane_message
 from monitor.evaluate.messages import Message
@@ -38,8 +41,8 @@ from monitor.evaluate.open_parts import OpenParts
 from monitor.evaluate.silence_clock import SilenceClock
 from monitor.evaluate.silences import Silences
 from monitor.evaluate.state import Acknowledged, DecisionState, ModelState
-from monitor.events import TopicPartition
-from monitor.ledger.commands import Acknowledge, Expire, Silence, command_of, id_of
+from monitor.events import StreamName, TopicPartition
+from monitor.ledger.commands import Accept, Acknowledge, Expire, Silence, command_of, id_of
 from monitor.ledger.entries import COMMANDS, Activation, Decision, DecisionKey, Heartbeat, Notice, Watermark
 from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
@@ -66,6 +69,8 @@ class ModelFold:
         self._labels = ModelLabels(model)
         self.known = KnownCommands()
         """Commands that it has been given, in whatever life."""
+        self.accepting = Accepting()
+        """Stretches that are to be references, which are being made."""
 
     @property
     def judged_to(self) -> int | None:
@@ -129,6 +134,11 @@ class ModelFold:
         return self._judge.blind_detectors
 
     @property
+    def lanes(self) -> Mapping[StreamName, Lane]:
+        """Its lanes by stream."""
+        return self._lanes.by_stream
+
+    @property
     def silences(self) -> Silences:
         """Those of its alerts."""
         return self._judge.silences
@@ -175,6 +185,8 @@ class ModelFold:
         decision = self.decisions.of_this_life(decision)
         if decision.kind in COMMANDS:
             return self._take_command(decision)
+        if decision.command:
+            return self._take_answer(decision)
         if self.decisions.is_replay or not self.decisions.is_new(decision):
             return []
         if decision.kind == "gone":
@@ -196,6 +208,13 @@ class ModelFold:
         self._obey(activation)
         return [activation]
 
+    def _take_answer(self, decision: Decision) -> list[Output]:
+        """Take the reference that somebody has asked for, or the refusal, once."""
+        if self.decisions.is_replay or decision.command not in self.accepting:
+            return []
+        activation = Activation(decision, self._next, self._judge.silence_judged_to)
+        return [activation, *self._hear(activation)]
+
     def _obey(self, activation: Activation) -> None:
         """Let a command count from here: what it changes of alerts is published with the next judgement.
 
@@ -211,12 +230,31 @@ class ModelFold:
                 self.silences.add(id_of(activation.decision.digest), silence, clock)
             case Expire() as expire:
                 self.silences.expire(expire.silence, clock)
+            case Accept():
+                self.accepting.add(activation.decision)
 
-    def resume(self, activation: Activation) -> None:
-        """Obey a command from where it counted, of a fold whose first panes are not there any more."""
+    def _hear(self, activation: Activation) -> Iterator[Message]:
+        """Let the answer to a command count from here."""
+        decision = activation.decision
+        self.accepting.end(decision.command)
+        if decision.kind == "reference":
+            self._take(activation)
+            self._judge.accept(self._lanes.accept(decision.lane))
+            return
+        refusal = msgspec.json.decode(decision.content, type=Refusal)
+        place, labels = (refusal.topic, refusal.partition), (("command", refusal.command),)
+        self._notices.hold(Notice(self.model, "CommandRefused", activation.at or 0, *place, labels, refusal.text))
+        yield from self._publish_notices()
+
+    def resume(self, activation: Activation, is_answered: bool) -> None:
+        """Obey a command from where it counted, of a fold whose first panes are not there any more.
+
+        `is_answered`: its answer is known as well.
+        """
         command = command_of(activation.decision)
         self.known.add(command.id, command.time)
-        self._obey(activation)
+        if not is_answered:
+            self._obey(activation)
 
     def end_silence(self, at: int) -> None:
         """Judge silence up to the time `at` (ms): there the log ends, but for labels of what came before."""
@@ -244,6 +282,7 @@ class ModelFold:
             messages = self._judge.end(max(at, gone.silence_judged_to or at))
         self.decisions = self.decisions.begin_anew()
         self._judge, self._notices = Judge(self.model, self._place), Notices()
+        self.accepting = Accepting()
         self._labels.forget()
         self._lanes = self._lanes.begin_anew(self.decisions.life)  # of the next life some may be there
         self._parts.keep_from(self.decisions.life)
@@ -339,11 +378,16 @@ class ModelFold:
             yield from self._judge.judge_silence(self._lanes.by_stream, clock, self._next)
 
     def _obey_recorded(self) -> Iterator[Message]:
-        """Obey the commands that were recorded for the next pane, each behind the silence that was judged before it."""
+        """Obey what was recorded of commands for the next pane, each behind the silence that was judged before it."""
         while self._next is not None and (activation := self.decisions.take_command(self._next)) is not None:
             if activation.silence_judged_to is not None:
                 yield from self._judge_silence(activation.silence_judged_to)
-            self._obey(activation)
+            if activation.decision.command:
+                yield from self._hear(activation)
+                yield from self._show_references()
+            else:
+                self._obey(activation)
+            self._take_recorded()
 
     def _end_as_recorded(self) -> Generator[Message, None, bool]:
         """End the life of the model if that was recorded for the next pane; return true if so."""
@@ -475,6 +519,8 @@ class ModelFold:
             silence=self._silence.state(),
             performance=self._labels.state(),
             known=self.known.state(),
+            accepted_over=tuple(sorted(self.decisions.accepted_over.items())),
+            accepting=self.accepting.state(),
         )
 
     def blocks(self) -> Mapping[str, bytes | None]:
@@ -494,8 +540,8 @@ class ModelFold:
         Raises FormatError.
         """
         used, newest = ({(kind, stream, lane): d for kind, stream, lane, d in of} for of in (state.used, state.active))
-        begun = dict(state.references_from)
-        for decision in self.decisions.restore(state.life, used, newest, state.files, begun, decisions):
+        begun, over = dict(state.references_from), dict(state.accepted_over)
+        for decision in self.decisions.restore(state.life, used, newest, state.files, begun, over, decisions):
             self._use(decision)
         self._next, self._life.ended = state.next, state.ended
         self._labels.restore(state.performance, blocks, self._next, self._lanes, self.decisions)
@@ -506,6 +552,7 @@ class ModelFold:
         self._notices.restore(state.notices)
         self._silence.restore(state.silence)
         self.known.restore(state.known)
+        self.accepting.restore(self.model, state.accepting)
 
     def _refuse_a_stranger(self, pane: Pane | RawPane | KeyedRows) -> None:
         if stranger(pane, self.model, self.decisions):

@@ -18,10 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from monitor.config.comparison import Comparison
+from monitor.config.metrics import DRIFT
 from monitor.config.resolved import InhibitRule, Rule
 from monitor.evaluate.findings import NO_FINDINGS, Findings
 from monitor.evaluate.inhibition import NOT_INHIBITED, Inhibition
-from monitor.evaluate.lifecycle import FOREVER, AlertState, Status, advance, fingerprint, stand_alone
+from monitor.evaluate.lifecycle import FOREVER, AlertState, Reason, Status, accept, advance, fingerprint, stand_alone
 from monitor.evaluate.named import FIRST_MS, NO_NAMES, NOTHING, Names
 from monitor.evaluate.saved_alerts import alert_of, value_of
 from monitor.evaluate.state import AlertValue
@@ -35,6 +37,7 @@ class Transition:
     `also_drifting`: names, sorted, of other columns that violated the same rule at that judgement, and how many there
     were; at most NAMED are named. `added`: of an update, what no message has named before. `muting`: true of an update
     by which something else mutes it than before. `incident`: id of the incident that the alert is in, if any.
+    `reason`: why it is resolved, if not by its verdict or other rules.
     """
 
     at: int
@@ -45,6 +48,7 @@ class Transition:
     added: Names = NO_NAMES
     muting: bool = False
     incident: str = ""
+    reason: Reason | None = None
 
 
 SilencesOf = Callable[[AlertState], tuple[str, ...]]
@@ -261,6 +265,19 @@ class ModelAlerts:
                 transitions.append(Transition(ended, "resolved", replace(alert, state="inactive")))
         return transitions
 
+    def accept(self, at: int, stream: StreamName) -> list[Transition]:
+        """End the alerts that compare a stream with its reference, because another one was accepted as normal."""
+        transitions: list[Transition] = []
+        for key in sorted(self._states):
+            alert = self._states[key]
+            if alert.verdict.stream == stream and goes_by_reference(alert.rule.comparison):
+                after, says = accept(alert)
+                self._put(after)
+                if says is not None:
+                    ended = max(at, alert.last_violated)  # the silence clock may be ahead of the panes
+                    transitions.append(Transition(ended, says, after, reason="accepted"))
+        return transitions
+
     def state(self, rules: Sequence[Rule]) -> tuple[AlertValue, ...]:
         """All alerts by fingerprint; `rules`: those that apply."""
         places: dict[object, list[int]] = {}
@@ -301,6 +318,11 @@ def _muted_by(
         return alert
     mutings = alert.mutings + (counts and not is_same)
     return replace(alert, silenced_by=silences, inhibited_by=inhibited_by, mutings=mutings, struck=struck)
+
+
+def goes_by_reference(comparison: Comparison) -> bool:
+    """Return true if what a rule finds depends on the reference: of windows, of detectors and of `drift`."""
+    return comparison.compares or comparison.metric in (DRIFT, "vanished", "change")
 
 
 def _under_rule(alert: AlertState, rule: Rule) -> AlertState:

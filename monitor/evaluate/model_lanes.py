@@ -85,6 +85,18 @@ class ModelLanes:
                 lane.refer(decisions.references_from[name])
                 if lane.fold is not None:
                     lane.fold.compare_with(decisions.references[name])
+                    self._trail(lane, decisions)
+
+    def accept(self, name: str) -> Sequence[StreamName]:
+        """The reference that a lane has got was accepted: it forgets what would be judged of the one before.
+
+        Returns the stream, if the lane is still there.
+        """
+        lanes = [lane for lane in self.by_stream.values() if lane.contract == name]
+        for lane in lanes:
+            if lane.fold is not None:
+                lane.fold.forget_news()
+        return [lane.stream for lane in lanes]
 
     def follow_trailing(self, name: str, decisions: Decisions) -> None:
         """A lane has got a reference of its newest rows."""

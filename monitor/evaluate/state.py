@@ -264,6 +264,7 @@ class JudgeState(_Struct, frozen=True):
     `begun_at`: event time from which the silence of streams without a row counts, ms; None before the first pane.
     `silence_at`: the newest time at which silence was judged. `silences`: of alerts, in the order in which they came.
     `incidents`: those that are not forgotten, the oldest first.
+    `accepted`: streams whose alerts are resolved at the next judgement, because they have got a reference by command.
     """
 
     alerts: tuple[AlertValue, ...]
@@ -273,6 +274,7 @@ class JudgeState(_Struct, frozen=True):
     silence_at: int | None
     silences: tuple[SilenceValue, ...] = ()
     incidents: tuple[IncidentState, ...] = ()
+    accepted: tuple[StreamName, ...] = ()
 
 
 class FirstRowsState(_Struct, frozen=True):
@@ -498,8 +500,10 @@ class ModelState(_Struct, frozen=True):
 
     `files`: SHA-256 of the alerts.yaml that the rules in use came from, and of the one that the newest rules came from.
     `references_from`: by lane, where the first pane begins that its reference counts for, ms. `life`: how often the
-    model was gone. `ended`: where the pane begins at which it last was, ms; None if it had no pane before. `next`:
-    where the pane begins that is folded next, ms. `first_rows`: by lane, of those that wait, or have not begun.
+    model was gone. `accepted_over`: by lane, the digest of the reference that an accepted one has taken the place of.
+    `accepting`: commands whose reference is being made, in the order in which they came. `ended`: where the pane begins
+    at which it last was, ms; None if it had no pane before. `next`: where the pane begins that is folded next, ms.
+    `first_rows`: by lane, of those that wait, or have not begun.
     """
 
     active: tuple[DecisionState, ...]
@@ -517,6 +521,8 @@ class ModelState(_Struct, frozen=True):
     silence: SilenceState
     performance: PerformanceState | None = None
     known: KnownState = KnownState()
+    accepted_over: tuple[tuple[str, str], ...] = ()
+    accepting: tuple[str, ...] = ()
 
 
 class SharedState(_Struct, frozen=True):

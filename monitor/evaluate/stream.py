@@ -65,6 +65,12 @@ class StreamFold:
         if self.grid.stream == "outcomes":
             self._bank.take_over(before, reads="binary")
 
+    def forget_news(self) -> None:
+        """What windows and detectors have found since the last judgement is of another reference: judge none of it."""
+        self._seen.clear()
+        for window in self._windows.values():
+            window.moved = False
+
     def compare_windows_with(self, reference: Reference) -> None:
         """Compare windows with another reference on the same grid; all else keeps the one that it has."""
         self.measure = Measure(self.grid, reference)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from monitor.codec.counts import pack_counts
 from monitor.codec.durations import duration_text
-from monitor.evaluate.growth import CountedSlice, in_panes, restored_slice, slice_state
+from monitor.evaluate.growth import CountedSlice, counted, in_panes, restored_slice, slice_state
 from monitor.evaluate.reference import MOST_SLICES, Reference, ReferenceSlice
 from monitor.evaluate.state import TrailingState
 from monitor.panes.grid import Grid
@@ -44,9 +44,8 @@ class Trailing:
         if not pane.events:
             return
         begin = pane_end - self._pane_ms
-        counts = pane.counts.copy()
-        counts[self._grid.layout.late] = 0
-        new = CountedSlice(pane.events, begin, begin if pane.last_time is None else pane.last_time, counts)
+        last = begin if pane.last_time is None else pane.last_time
+        new = CountedSlice(pane.events, begin, last, counted(pane, self._grid))
         if self._slices and self._number(self._slices[-1]) == (begin - self._since) // self._slice_ms:
             self._slices[-1] = self._slices[-1].joined(new)
         else:

@@ -10,6 +10,7 @@ written back is its echo, by which a replay applies it at the same pane.
     silence       a silence of some alerts               evaluate/silences.py
     expire        the end of a silence                   evaluate/silences.py
     acknowledge   somebody's name on an open incident    evaluate/incidents.py
+    accept        a stretch of time, as reference        runner/accepted.py
 
 What names a command is a digest of all that it says, its author, time and nonce included. With a key its record has a
 signature over all of that, so over the cluster and the prefix that it is for.
@@ -87,7 +88,19 @@ class Acknowledge(msgspec.Struct, frozen=True, tag="acknowledge", omit_defaults=
     comment: str = ""
 
 
-Request = Rebuild | Silence | Expire | Acknowledge
+class Accept(msgspec.Struct, frozen=True, tag="accept", omit_defaults=True):
+    """Take what came in a stretch of event time, [start, end) in ms, as the reference of a stream.
+
+    `stream`: empty if the model has one alone that it can be.
+    """
+
+    comment: str
+    start: int
+    end: int
+    stream: Literal["features", "predictions", ""] = ""
+
+
+Request = Rebuild | Silence | Expire | Acknowledge | Accept
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -125,6 +138,7 @@ _KINDS: Final[dict[type[Request], CommandKind]] = {
     Silence: "silence",
     Expire: "expire",
     Acknowledge: "acknowledge",
+    Accept: "accept",
 }
 
 
@@ -156,6 +170,17 @@ def fault_of(command: Command) -> str:
     return _fault_of_texts(command) or _fault_of_request(command.request)
 
 
+def _fault_of_request(request: Request) -> str:
+    match request:
+        case Silence():
+            return _fault_of_comment(request.comment) or _fault_of_silence(request)
+        case Accept():
+            return _fault_of_comment(request.comment) or _fault_of_stretch(request)
+        case Acknowledge() if len(request.comment) > MOST_TEXT:
+            return f"its comment is longer than {MOST_TEXT} characters"
+    return ""
+
+
 def _fault_of_texts(command: Command) -> str:
     texts = {"model": command.model, "author": command.author, "nonce": command.nonce}
     for name, text in texts.items():
@@ -164,18 +189,18 @@ def _fault_of_texts(command: Command) -> str:
     return "" if 0 <= command.time < LARGEST_MS else "its time is none"
 
 
-def _fault_of_request(request: Request) -> str:
-    match request:
-        case Silence():
-            return _fault_of_silence(request)
-        case Acknowledge() if len(request.comment) > MOST_TEXT:
-            return f"its comment is longer than {MOST_TEXT} characters"
-    return ""
+def _fault_of_comment(comment: str) -> str:
+    is_fine = comment.strip() and len(comment) <= MOST_TEXT
+    return "" if is_fine else f"its comment is empty or longer than {MOST_TEXT} characters"
+
+
+def _fault_of_stretch(accept: Accept) -> str:
+    if any(not 0 <= at < LARGEST_MS for at in (accept.start, accept.end)):
+        return "its times are none"
+    return "it ends before it begins" if accept.start >= accept.end else ""
 
 
 def _fault_of_silence(silence: Silence) -> str:
-    if not silence.comment.strip() or len(silence.comment) > MOST_TEXT:
-        return f"its comment is empty or longer than {MOST_TEXT} characters"
     return _fault_of_times(silence) or _fault_of_matchers(silence.matchers)
 
 

@@ -20,14 +20,15 @@ from monitor.events import StreamName, TopicPartition
 from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
 
-CommandKind = Literal["rebuild", "silence", "expire", "acknowledge"]
+CommandKind = Literal["rebuild", "silence", "expire", "acknowledge", "accept"]
 """Decisions that people have asked for. `rebuild`: a model that was stopped is folded again from the ledger's start; a
 fold that was not stopped passes over it. `silence`: some alerts are silenced. `expire`: a silence ends.
-`acknowledge`: somebody has taken on an incident."""
+`acknowledge`: somebody has taken on an incident. `accept`: a stretch of what came is to be a reference, which is a
+decision of its own once it is made."""
 COMMANDS: tuple[CommandKind, ...] = get_args(CommandKind)
-DecisionKind = Literal["set", "grid", "reference", "trailing", "rules", CommandKind, "begun", "gone"]
-"""`trailing`: a reference for windows alone, of the newest rows. `gone`: the model leaves. `begun`: evaluate has found
-the first pane of a model that came back."""
+DecisionKind = Literal["set", "grid", "reference", "trailing", "rules", "refusal", CommandKind, "begun", "gone"]
+"""`trailing`: a reference for windows alone, of the newest rows. `refusal`: of a command that was taken before.
+`gone`: the model leaves. `begun`: evaluate has found the first pane of a model that came back."""
 
 
 class Watermark(msgspec.Struct, frozen=True):
@@ -174,6 +175,7 @@ class Decision(msgspec.Struct, frozen=True):
     reads it; that pane is written back as an Activation. `alerts_yaml_sha256`: of the file that rules came from. It is
     no part of the digest, because the same rules of another file are no new decision. `lane`: of a grid and of a
     reference, names what the panes on it stand on (`contract.lane_contract`). `life`: of the model, once it counts.
+    `command`: of a reference that somebody has accepted, and of a refusal, the id of the command.
     """
 
     model: str
@@ -184,11 +186,18 @@ class Decision(msgspec.Struct, frozen=True):
     alerts_yaml_sha256: str = ""
     lane: str = ""
     life: int = 0
+    command: str = ""
+
+    @property
+    def counts_by_clock(self) -> bool:
+        """Return true if it matters how far silence was judged when it came: so it is of what people ask for."""
+        return self.kind in COMMANDS or bool(self.command)
 
     @property
     def key(self) -> DecisionKey:
-        """What it stands for: the newest of each counts. Each command stands for itself."""
-        return self.kind, self.stream, self.digest if self.kind in COMMANDS else self.lane
+        """What it stands for: the newest of each counts. Each command, and each refusal of one, stands for itself."""
+        is_kept = self.kind not in ("refusal", *COMMANDS)
+        return self.kind, self.stream, self.lane if is_kept else self.digest
 
 
 DecisionKey = tuple[DecisionKind, StreamName | Literal[""], str]
@@ -211,8 +220,8 @@ def new_decision(
 class Activation(msgspec.Struct, frozen=True, omit_defaults=True):
     """A decision, and where the first pane begins that it counted for (ms; None: from the model's first pane).
 
-    `silence_judged_to`: of rules in the place of others, of a model that is gone, and of a command, how far on the
-    silence clock the model had been judged by then, ms; None if never.
+    `silence_judged_to`: of rules in the place of others, of a model that is gone, of a command, and of a reference that
+    was accepted, how far on the silence clock the model had been judged by then, ms; None if never.
     """
 
     decision: Decision

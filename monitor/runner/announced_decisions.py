@@ -61,6 +61,8 @@ class AnnouncedDecisions:
         """Return true if a decision is to be written: it is neither there nor on its way, or its model is back."""
         if self.is_leaving(task, decision.model):
             return True
+        announced = self._digests.get((decision.model, decision.key))
+        if announced is not None:
+            return announced != decision.digest
         fold = task.models.get(decision.model)
-        active = None if fold is None else fold.decisions.newest.get(fold.decisions.of_this_life(decision).key)
-        return self._digests.get((decision.model, decision.key), active) != decision.digest
+        return fold is None or fold.decisions.is_new(fold.decisions.of_this_life(decision))

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from monitor.evaluate.accepting import fault_of_accept
 from monitor.evaluate.model import ModelFold
 from monitor.evaluate.silences import MOST_SILENCES, span_of
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import TopicPartition
-from monitor.ledger.commands import LARGEST_MS, Acknowledge, Command, Expire, Rebuild, Silence, fault_of
+from monitor.ledger.commands import LARGEST_MS, Accept, Acknowledge, Command, Expire, Rebuild, Silence, fault_of
 from monitor.ledger.entries import Notice
 from monitor.runner.commands import MOST_UNCERTAIN, Placed, Unusable
 from monitor.runner.outbox import Outbox
@@ -89,6 +90,8 @@ class CommandDesk:
         if isinstance(command.request, Acknowledge):
             is_open = command.request.incident in fold.incidents.open
             return "" if is_open else f"the model has no open incident {command.request.incident}"
+        if isinstance(command.request, Accept):
+            return fault_of_accept(command.request, fold.lanes, fold.accepting, fold.judged_to or 0)
         return self._forbids_silence(command.request, fold, fold.clock)
 
     def _forbids_silence(self, request: Silence | Expire, fold: ModelFold, clock: int) -> str:

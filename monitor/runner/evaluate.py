@@ -131,7 +131,10 @@ class EvaluateStage:
         self._partitions[record.tp].quarantine(record)
 
     def tick(self) -> None:
-        """Take commands and references that are made, log how the lanes stand, fold a slice of models being rebuilt."""
+        """Take commands and references that are made, log how the lanes stand, and do a slice of what takes longer.
+
+        That is models being rebuilt, and references that people have accepted.
+        """
         self._take_references()
         partitions = [held for _, held in sorted(self._partitions.items())]
         now = self._clock()
@@ -146,10 +149,12 @@ class EvaluateStage:
                 held.take_commands()
             if held.still.is_rebuilding:
                 held.rebuild(part.end_step)
+            if held.is_asked_for_references:
+                held.make_accepted(part.end_step)
 
     @property
     def hurries(self) -> bool:
-        return any(held.still.is_rebuilding for held in self._partitions.values())
+        return any(held.still.is_rebuilding or held.is_asked_for_references for held in self._partitions.values())
 
     def paused(self) -> frozenset[TopicPartition]:
         return self._order.waiting({tp: held.position for tp, held in self._partitions.items() if held.restoring})

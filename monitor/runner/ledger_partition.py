@@ -25,6 +25,7 @@ from monitor.ledger.position_records import (
 )
 from monitor.panes.keyed import KeyedRows
 from monitor.panes.pane import Pane, RawPane
+from monitor.runner.accepted import AcceptedReferences
 from monitor.runner.activations import Activations
 from monitor.runner.announced_decisions import AnnouncedDecisions
 from monitor.runner.command_desk import CommandDesk
@@ -70,6 +71,7 @@ class LedgerPartition:
         self.commits = LedgerCommits(tp, outbox, snapshots, commands, place.version, log)
         self.still = StoppedModels(bus, tp, place, activations, outbox, self.commits, log)
         self.desk = CommandDesk(tp, outbox, self.still, log)
+        self.accepted = AcceptedReferences(bus, tp, outbox, log)
         self.decisions = AnnouncedDecisions(tp, outbox, log)
         self._bus = bus
         self._place = place
@@ -243,6 +245,15 @@ class LedgerPartition:
         """Fold a slice of the models that are rebuilt, between two turns. `is_over`: asked after each step."""
         if self._restore is None and self.still.go_on(self.task, self.position, is_over):
             self.announced = False  # alerts.yaml may have changed meanwhile
+
+    @property
+    def is_asked_for_references(self) -> bool:
+        """Return true if people have accepted what is still to be made a reference."""
+        return self.announced and self._restore is None and self.accepted.is_asked(self.task)
+
+    def make_accepted(self, is_over: Callable[[], bool]) -> None:
+        """Go on with references that people have accepted, between two turns. `is_over`: asked after each step."""
+        self.accepted.go_on(self.task, self.position, is_over)
 
     # ------------------------------------------------------------------ what it commits
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+import msgspec
+
 from monitor.bus.port import Bus
 from monitor.bus.reading import PATIENCE_MS, records_of
 from monitor.codec.chunks import Assembler
@@ -20,6 +22,7 @@ from monitor.evaluate.messages import Message
 from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import Record, TopicPartition
+from monitor.ledger.commands import id_of
 from monitor.ledger.entries import COMMANDS, Activation, Decision, DecisionKey, Entry, Notice, Watermark
 from monitor.ledger.entry_codec import kind_of, read_entry
 from monitor.runner.sequences import writer_and_sequence
@@ -132,12 +135,14 @@ class Rebuild:
                 break
         return self.position >= to and not self._unfolded and self._assembler.is_empty
 
-    def _steps(self, activations: Iterable[Activation]) -> Iterator[None]:
+    def _steps(self, activations: Sequence[Activation]) -> Iterator[None]:
+        answered = {activation.decision.command for activation in activations}
         for activation in activations:
-            if activation.decision.kind in COMMANDS:
-                self.fold.resume(activation)
-            else:
-                self._keep(self._task.read(activation.decision))
+            decision = activation.decision
+            if decision.kind in COMMANDS:
+                self.fold.resume(activation, is_answered=id_of(decision.digest) in answered)
+            elif decision.kind != "refusal":
+                self._keep(self._task.read(msgspec.structs.replace(decision, command="")))
         while True:
             to = self._to
             while self.position < to:

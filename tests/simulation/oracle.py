@@ -207,17 +207,30 @@ def refuses_no_sound_snapshot(ended: Ended) -> None:
 def answers_every_command_once(ended: Ended) -> None:
     """Each stands in the ledger once, or is refused by a notice; one that came twice, too."""
     asked = {placed.id for placed in _commands(ended)}
-    copied: Counter[str] = Counter()
-    for record in all_of(ended.bus, TOPICS.name("ledger")):
-        if kind_of(record.headers) == "decision":
-            decision = decode_entry(record.headers, record.value or b"")
-            if isinstance(decision, Decision) and decision.kind in COMMANDS:
-                copied[id_of(decision.digest)] += 1
+    copied = Counter(id_of(decision.digest) for decision in _decisions(ended) if decision.kind in COMMANDS)
     refused = {event["data"]["labels"].get("command") for _, event in ended.events if "labels" in event["data"]}
     if twice := [name for name, times in copied.items() if times > 1]:
         raise Broken("commands", f"copied twice: {twice}")
     if lost := asked - copied.keys() - refused:
         raise Broken("commands", f"neither copied nor refused: {sorted(lost)}")
+
+
+def answers_what_was_accepted(ended: Ended) -> None:
+    """A stretch that was taken to be a reference is one, or is refused, unless its model has been gone since."""
+    decisions = [d for d in _decisions(ended) if d.kind in ("accept", "gone") or d.command]
+    gone = {decision.model for decision in decisions if decision.kind == "gone"}
+    asked = {id_of(d.digest) for d in decisions if d.kind == "accept" and d.model not in gone}
+    if lost := asked - {decision.command for decision in decisions}:
+        raise Broken("accepted", f"neither a reference nor refused: {sorted(lost)}")
+
+
+def _decisions(ended: Ended) -> Iterator[Decision]:
+    """All that stand in the ledger, but for those in chunks."""
+    for record in all_of(ended.bus, TOPICS.name("ledger")):
+        if kind_of(record.headers) == "decision" and b"\0" not in (record.key or b""):
+            decision = decode_entry(record.headers, record.value or b"")
+            if isinstance(decision, Decision):
+                yield decision
 
 
 def _commands(ended: Ended) -> Iterator[Command]:
@@ -288,5 +301,6 @@ CHECKS: tuple[Callable[[Ended], None], ...] = (
     leaves_out_poison_alone,
     refuses_no_sound_snapshot,
     answers_every_command_once,
+    answers_what_was_accepted,
     finds_the_drift,
 )

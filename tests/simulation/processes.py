@@ -125,10 +125,11 @@ class Process:
 
     @property
     def folds_again(self) -> bool:
-        """Whether it has yet to come to where it was, and may publish what it finds behind that."""
+        """Whether it has yet to come to where it was, or makes a reference, and may publish more behind that."""
         if self.loop is None or not isinstance(self._stage, ProfileStage | EvaluateStage):
             return False
-        return any(standing.folding_again for standing in self._stage.standings().values())
+        makes = isinstance(self._stage, EvaluateStage) and self._stage.hurries
+        return makes or any(standing.folding_again for standing in self._stage.standings().values())
 
     def offer(self, config: Config) -> None:
         """Another configuration before the next turn, as SIGHUP does; one that can't be taken changes nothing."""

@@ -7,14 +7,15 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from monitor.config.resolved import Config
+from monitor.evaluate.accepting import ACCEPTED_STREAMS
 from monitor.events import TopicPartition
 from monitor.ledger.commands import Expire
 from monitor.ledger.position_records import EvaluatedModel, decode_evaluate, decode_model, key_of, models_key
 from monitor.runner.contracts import contracts_of, whatever_life
 from monitor.runner.topics import create_topics
 from monitor.sources.control import control_records, decode_control
-from tests.commands import command, expire, rebuild_of, record_of, silence
-from tests.simulation.bus import SimulatedBus
+from tests.commands import accept, command, expire, rebuild_of, record_of, silence
+from tests.simulation.bus import START_MS, SimulatedBus
 from tests.simulation.configurations import STREAMS, Layout, Shape, configuration, streams_of
 from tests.simulation.processes import PLACE, TOPICS, Process
 from tests.simulation.traffic import Traffic
@@ -107,7 +108,9 @@ class Service:
             self.bus.write(commands, markers=False)
 
     def command(self) -> None:
-        """What people ask for of a model: a silence of some alerts or the end of one, or what can't be taken."""
+        """What people ask for of a model: a silence of some alerts or the end of one, a stretch of time to be accepted
+        as normal, or what can't be taken.
+        """
         rng = self.world.rng
         model = rng.choice([*self.layout.models, "nobody"])
         self._asked += 1
@@ -115,8 +118,12 @@ class Service:
         asked = command(model, silence(rng.randrange(1, 40) * 1000, *rng.choice(ALERTS)), nonce)
         if self._silences and rng.random() < 0.4:
             asked = command(*rng.choice(self._silences), nonce)
-        else:
+        elif rng.random() < 0.5:
             self._silences.append((model, expire(asked.id)))
+        else:
+            end = START_MS + int((self.world.now - rng.uniform(2, 30)) * 1000)
+            stream = rng.choice([s for s in ACCEPTED_STREAMS if s in STREAMS.get(model, ACCEPTED_STREAMS)])
+            asked = command(model, accept(end - rng.randrange(5, 60) * 1000, end, stream), nonce)
         records = [record_of(asked, TOPICS)] * rng.choice((1, 1, 2))
         if rng.random() < 0.1:
             records.append(replace(records[0], value=(records[0].value or b"")[1:]))

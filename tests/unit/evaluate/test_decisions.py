@@ -25,7 +25,9 @@ def test_a_restore_names_the_files_of_its_snapshot() -> None:
     before.take(Activation(waits, 0), has_panes=True)
     assert before.files == ("first", "second")
     newest = {again.digest: again, waits.digest: waits_again}
-    assert [d.digest for d in after.restore(0, before.used, before.newest, before.files, {}, newest)] == [first.digest]
+    assert [d.digest for d in after.restore(0, before.used, before.newest, before.files, {}, {}, newest)] == [
+        first.digest
+    ]
     assert after.files == ("first", "second")
     assert after.alerts_yaml_sha256 == "first"
     after.begin_pane()

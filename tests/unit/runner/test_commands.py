@@ -18,8 +18,8 @@ from monitor.ledger.commands import SIGNATURE, Command, Rebuild, Request, Silenc
 from monitor.ledger.entries import COMMANDS, Decision
 from monitor.ledger.entry_codec import decode_entry, kind_of
 from monitor.runner.commands import MOST_UNCERTAIN, Gate
-from tests.commands import command, expire, record_of, silence
-from tests.unit.runner.fleet import TOPICS, published
+from tests.commands import accept, command, expire, record_of, silence
+from tests.unit.runner.fleet import START, TOPICS, published
 from tests.unit.runner.test_silence import reported, with_rules
 from tests.unit.runner.test_stalls import Stall, tps
 
@@ -221,7 +221,7 @@ def _broken(record: Outgoing, rng: random.Random) -> Outgoing:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_random_commands_in_a_random_log_count_alike_live_restarted_and_replayed(seed: int) -> None:
-    """Silences and their ends, at random times of traffic and of stalls, with processes started anew in between."""
+    """Of each kind, at random times of traffic and of stalls, with processes started anew in between."""
     rng = random.Random(seed)
     run = with_rules(Stall({"in.features": 2}, rng.choice(["0s", "20s"])), "0s", rules=QUIET)
     asked: list[Command] = []
@@ -236,6 +236,9 @@ def test_random_commands_in_a_random_log_count_alike_live_restarted_and_replayed
             request: Request = silence(rng.randrange(10_000, 400_000), *rng.choice(ALERTS))
             if asked and rng.random() < 0.4:
                 request = expire(rng.choice(asked).id)
+            elif rng.random() < 0.5:
+                end = START + int(1000 * rng.uniform(0, second))
+                request = accept(end - rng.randrange(20_000, 300_000), end)
             asked.append(command(rng.choice("mw"), request, str(len(asked))))
             ask(run, *[asked[-1]] * rng.choice([1, 2]))
         if rng.random() < 0.3:
