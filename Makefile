@@ -13,7 +13,7 @@ WORKERS ?= 3
 LOGS ?= 300
 # make reload: so many mutated files
 CONFIGS ?= 1000
-# make fuzz: so many bad records, and as many good ones; then so many bad labels
+# make fuzz: so many bad records, and as many good ones; then so many bad labels, and so many bad commands
 RECORDS ?= 100000
 # LOCK_ARGS=--upgrade takes the newest versions; without it those in the lock stay where they can.
 LOCK_ARGS ?=
@@ -92,6 +92,7 @@ reload: $(STAMP) ## mutated alerts.yaml under traffic: CONFIGS, SEED
 fuzz: $(STAMP) ## bad records among good ones: RECORDS, SEED
 	@$(BIN)/python -m tests.fuzz.run --records $(RECORDS) --seed $(SEED)
 	@$(BIN)/python -m tests.fuzz.run --records $(RECORDS) --seed $(SEED) --labels
+	@$(BIN)/python -m tests.fuzz.run --records $(RECORDS) --seed $(SEED) --commands
 
 lock: $(STAMP) ## resolve the dependencies of pyproject.toml again into requirements.lock
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
-from monitor.events import Outgoing
+from monitor.bus.port import Bus
+from monitor.bus.reading import read_whole, records_of
+from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.commands import Accept, Command, Expire, Matcher, Rebuild, Request, Silence
-from monitor.ledger.entry_codec import encode_entry
+from monitor.ledger.entries import COMMANDS, Decision
+from monitor.ledger.entry_codec import decode_entry, encode_entry, kind_of
 from monitor.ledger.ledger_topics import LedgerTopics
 
 
@@ -23,6 +27,17 @@ def rebuild_of(model: str, topics: LedgerTopics, nonce: str = "1") -> Outgoing:
 def record_of(asked: Command, topics: LedgerTopics) -> Outgoing:
     """The record of a command."""
     return encode_entry(asked, topics.name("commands"), topics.partition_of(asked.model))
+
+
+def copies(bus: Bus, topics: LedgerTopics) -> Iterator[Decision]:
+    """The commands that were copied into the ledger, as the decisions that they became."""
+    for p in range(topics.partitions):
+        for batch in read_whole(bus, TopicPartition(topics.name("ledger"), p)):
+            for record in records_of(batch):
+                if kind_of(record.headers) == "decision" and b"\0" not in (record.key or b""):  # else a chunk
+                    decision = decode_entry(record.headers, record.value or b"")
+                    if isinstance(decision, Decision) and decision.kind in COMMANDS:
+                        yield decision
 
 
 def silence(lasts_ms: int, *matchers: str) -> Silence:

@@ -1,23 +1,24 @@
 """Fuzz the input: bad records mixed one to one with good ones, and the twin with tombstones in their place.
 
-    python -m tests.fuzz.run [--records N] [--seed S] [--labels]
+    python -m tests.fuzz.run [--records N] [--seed S] [--labels | --commands]
 
-With --labels it is labels that are bad, and what is said of the good ones and their predictions has to stay. Prints
-what became of the records of each recipe, and ends with 1 where a promise is broken. A seed repeats its run.
+With --labels it is labels that are bad, and what is said of the good ones and their predictions has to stay; with
+--commands it is commands, and what is said of all else has to stay. Prints what became of the records of each recipe,
+and ends with 1 where a promise is broken. A seed repeats its run.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from monitor.codec.reasons import QUARANTINED, SENTENCES
-from tests.fuzz import labels
+from tests.fuzz import commands, labels
 from tests.fuzz.mutants import is_json
 from tests.fuzz.service import Line, Outcome, a_log, serve, twin
 
@@ -80,20 +81,31 @@ def fates(lines: Sequence[Line], outcome: Outcome) -> Counter[tuple[str, str]]:
     return found
 
 
+RUNS: Mapping[str, Callable[[int, int], Result | labels.Result | commands.Result]] = {
+    "records": run,
+    "labels": labels.run,
+    "commands": commands.run,
+}
+
+
 def main(
     records: Annotated[int, typer.Option(min=1000, help="Bad records, and as many good ones.")] = 100_000,
     seed: Annotated[int, typer.Option(help="Seed of the log.")] = 1,
     of_labels: Annotated[bool, typer.Option("--labels", help="Fuzz labels alone.")] = False,
+    of_commands: Annotated[bool, typer.Option("--commands", help="Fuzz commands alone.")] = False,
 ) -> None:
     """Fuzz the input of the service."""
-    typer.echo(f"seed {seed}, {records} bad {'labels' if of_labels else 'records'} and as many good ones")
-    result: Result | labels.Result = labels.run(records, seed) if of_labels else run(records, seed)
-    for (recipe, fate), count in sorted(fates(result.lines, result.first).items()):
+    what = "labels" if of_labels else "commands" if of_commands else "records"
+    typer.echo(f"seed {seed}, {records} bad {what} and as many good ones")
+    result = RUNS[what](records, seed)
+    found = result.fates if isinstance(result, commands.Result) else fates(result.lines, result.first)
+    for (recipe, fate), count in sorted(found.items()):
         typer.echo(f"  {recipe:<18} {fate:<18} {count:>8}")
     buckets = {name: count for name, count in sorted(result.first.total.items()) if count}
     typer.echo(f"{json_share(result.lines):.0%} of the bad ones are JSON; buckets: {buckets}")
-    if result.first.labels:
-        typer.echo(f"labels: {result.first.labels}")
+    for name, counts in (("labels", result.first.labels), ("commands", dict(result.first.commands))):
+        if counts:
+            typer.echo(f"{name}: {counts}")
     typer.echo(f"{len(result.first.alerts)} alerts, {len(result.first.observations)} observations")
     broken = result.broken()
     for promise in broken:

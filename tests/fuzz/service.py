@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import count, cycle
 
 from structlog.testing import capture_logs
 
@@ -17,7 +17,7 @@ from monitor.codec.chunks import Assembler
 from monitor.config import load
 from monitor.config.resolved import Config
 from monitor.evaluate.alerts import Place
-from monitor.events import Outgoing, TopicPartition
+from monitor.events import Headers, Outgoing, TopicPartition
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.contracts import input_topics
 from monitor.runner.evaluate import EvaluateStage
@@ -31,6 +31,7 @@ from tests.references import AtOnce
 
 TOPICS = LedgerTopics("sd.", 2)
 FEATURES, PREDICTIONS = "in.features", "in.predictions"
+PLACE = Place("/s", "http://localhost", "0", "memory")
 PARTITIONS = 2
 START = 1_790_000_000_000
 STEP_MS = 20
@@ -96,6 +97,7 @@ class Line:
     partition: int
     value: bytes | None
     recipe: str | None
+    headers: Headers = ()
 
 
 def good(topic: str, number: int, at_ms: int, rng: random.Random, shift: float) -> Event:
@@ -132,7 +134,8 @@ def a_log(records: int, seed: int) -> list[Line]:
 class Outcome:
     """What a run said and where its records went. `dead`: reason of each dead letter by topic, partition and offset.
 
-    `observations`: messages. `labels`: what became of predictions and labels, by the metrics of the service.
+    `observations`: messages. `labels`, `commands`: what became of these, by the metrics of the service. `bus`: what all
+    of it was read from and written to.
     """
 
     alerts: list[bytes]
@@ -140,6 +143,8 @@ class Outcome:
     buckets: dict[TopicPartition, Counter[str]]
     dead: dict[tuple[str, int, int], str]
     labels: dict[str, int]
+    commands: Counter[str]
+    bus: MemoryBus
 
     @property
     def total(self) -> Counter[str]:
@@ -154,9 +159,9 @@ def serve(lines: Sequence[Line], chunk: int = 2000, config: Config = CONFIG, par
     for topic in topics:
         bus.create(topic, partitions)
     create_topics(bus, TOPICS, topics)
-    log, place = get_log("test"), Place("/s", "http://localhost", "0", "memory")
+    log, seconds = get_log("test"), count()
     with capture_logs():
-        evaluate = EvaluateStage(bus, config, TOPICS, place, AtOnce(), lambda: 0.0, log)
+        evaluate = EvaluateStage(bus, config, TOPICS, PLACE, AtOnce(), lambda: float(next(seconds)), log)
         loops = [
             Loop(bus, ProfileStage(bus, config, TOPICS, lambda: 0.0, log), "one-profile", lambda: 0.0, 0.0),
             Loop(bus, evaluate, "one-evaluate", lambda: 0.0, 0.0),
@@ -164,15 +169,21 @@ def serve(lines: Sequence[Line], chunk: int = 2000, config: Config = CONFIG, par
         sender = bus.sender()
         for start in range(0, len(lines), chunk):
             for line in lines[start : start + chunk]:
-                sender.send(Outgoing(line.topic, line.partition, b"k", line.value))
+                sender.send(Outgoing(line.topic, line.partition, b"k", line.value, line.headers))
             _turn(loops, 3)
         _turn(loops, 30)
+    commands: Counter[str] = Counter()
+    for sample in evaluate.numbers():
+        if sample.name == "streamdrift_commands_total":
+            commands[sample.labels[1]] += int(sample.value)
     return Outcome(
         sorted(_values(bus, "alerts")),
         list(_values(bus, "observations")),
         _buckets(bus, topics),
         {place: reason for topic in topics for place, reason in _dead(bus, topic)},
         {one.labels[1]: int(one.value) for one in evaluate.numbers() if one.name.startswith("streamdrift_label_rows")},
+        commands,
+        bus,
     )
 
 

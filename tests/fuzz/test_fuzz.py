@@ -7,7 +7,7 @@ import random
 import pytest
 
 from monitor.codec.canonical import time_text
-from tests.fuzz import labels
+from tests.fuzz import commands, labels
 from tests.fuzz.mutants import RECIPES, YEAR_MS, mutate, plain
 from tests.fuzz.run import run
 from tests.fuzz.service import ALONE, FEATURES, START, STEP_MS, Line, good, serve
@@ -27,6 +27,12 @@ def test_bad_labels_change_nothing_for_the_good_ones() -> None:
     result = labels.run(RECORDS, SEED)
     assert result.broken() == []
     assert min(result.first.labels[name] for name in ("unmatched", "unusable_labels", "unusable_predictions")) > 0
+
+
+def test_bad_commands_are_counted_and_leave_a_notice_at_most() -> None:
+    """Each of a thousand bad ones among as many good ones; alerts are those of a log without them, and of a replay."""
+    result = commands.run(1000, SEED)
+    assert result.broken() == []
 
 
 def events(numbers: range, shift: float, seed: int = 0) -> list[Line]:
