@@ -32,6 +32,7 @@ from monitor.runner.reloading import topics_read
 from monitor.service import ledger_topics
 from monitor.settings import Settings
 from monitor.sources.references import INSTEAD, labelled_of_file, references_of_file
+from monitor.web.asyncapi import asyncapi
 from monitor.web.schemas import message_schemas
 
 _MOST_ROWS = 1 << 17
@@ -169,8 +170,13 @@ def running_on(bus: Bus, topics: LedgerTopics) -> list[Running]:
     return [newest[model] for model in sorted(newest)]
 
 
-def schema(message: str | None) -> None:
-    """Print a JSON schema: that of alerts.yaml, or of a message."""
+def schema(message: str | None, as_asyncapi: bool) -> None:
+    """Print a JSON schema: that of alerts.yaml, or of a message; or the AsyncAPI document of all messages."""
+    if as_asyncapi:
+        if message is not None:
+            raise ConfigurationError("the AsyncAPI document holds all messages: name none with --asyncapi")
+        typer.echo(asyncapi(), nl=False)
+        return
     if message is None:
         typer.echo(json.dumps(alerts_schema(), indent=2, ensure_ascii=False))
         return

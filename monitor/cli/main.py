@@ -424,11 +424,14 @@ def schema(
         str | None,
         typer.Argument(help="Message, such as alert-v1; without it, the schema is that of alerts.yaml."),
     ] = None,
+    as_asyncapi: Annotated[
+        bool, typer.Option("--asyncapi", help="Print the AsyncAPI document of all topics and messages, in YAML.")
+    ] = False,
 ) -> None:
     """Print the JSON schema of alerts.yaml, for editors, or of a message."""
     from monitor.cli import check as command
 
-    command.schema(message)
+    command.schema(message, as_asyncapi)
 
 
 @reference_app.command("build")
