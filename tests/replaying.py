@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.messages import Message
 from monitor.events import TopicPartition
-from monitor.ledger.ledger_topics import LedgerTopics
+from monitor.ledger.ledger_topics import LedgerTopics, ledger_partition
 from monitor.replay import Replay, ReplayLog
 from monitor.sources.control import Control, control_records, decode_control
+
+
+def partition_of(message: Message, ledger_partitions: int) -> int:
+    """The partition that a message goes to: that of its model; of a notice of commands that names none, its place's."""
+    if message.model:
+        return ledger_partition(message.model, ledger_partitions)
+    return int(msgspec.json.decode(message.value)["data"]["place"]["partition"])
 
 
 def replay_log(control: Control, tps: Iterable[TopicPartition], place: Place, ledger_partitions: int) -> ReplayLog:

@@ -17,12 +17,12 @@ from monitor.codec.dead_letters import dead_letter, dead_letters_of
 from monitor.config import load
 from monitor.evaluate.messages import Message
 from monitor.events import TopicPartition
-from monitor.ledger.ledger_topics import ledger_partition
 from monitor.profile.partition import Drained
 from monitor.replay import Replay, ReplayLog, in_order
 from monitor.runner.sequences import SEQUENCE, WRITER
 from monitor.sources.recordings import captured
 from tests.chaos.scenario import PREFIX
+from tests.replaying import partition_of
 
 MESSAGES = ("alerts", "incidents", "retraining", "observations")
 MessageDigest = tuple[bytes | None, bytes]
@@ -88,7 +88,7 @@ def expected(log: Path, config: str | None) -> Expected:
     found = Expected(heartbeats=len(recording.control.heartbeats))
     found.topics = {name: defaultdict(list) for name in MESSAGES}
     for message in in_order(messages, recording.ledger_partitions):
-        partition = ledger_partition(message.model, recording.ledger_partitions)
+        partition = partition_of(message, recording.ledger_partitions)
         found.topics[message.topic][partition].append((message.key.encode(), message.value))
     for tp in recording.partitions:
         letters = found.topics.setdefault(dead_letters_of("", tp.topic), {})

@@ -14,6 +14,7 @@ from tests.chaos.scenario import LEDGER_PARTITIONS, PARTITIONS, PREFIX, TOPIC
 
 OURS = LedgerTopics(PREFIX, LEDGER_PARTITIONS)
 LEDGER = tuple(TopicPartition(OURS.name("ledger"), p) for p in range(LEDGER_PARTITIONS))
+COMMANDS = tuple(TopicPartition(OURS.name("commands"), p) for p in range(LEDGER_PARTITIONS))
 
 
 class Reached:
@@ -30,8 +31,11 @@ class Reached:
         if tp in self.inputs:
             value = self._profile.of(tp, None)
             return 0 if value is None else positions.decode_profile(value).position
-        value = self._evaluate.of(tp, None)
-        return 0 if value is None else positions.decode_evaluate(value).position
+        value = self._evaluate.of(TopicPartition(OURS.name("ledger"), tp.partition), None)
+        if value is None:
+            return 0
+        found = positions.decode_evaluate(value)
+        return found.commands if tp in COMMANDS else found.position
 
     def lag(self, tps: Iterable[TopicPartition]) -> int:
         """Records that are there and not committed as folded."""

@@ -4,10 +4,10 @@
 
 Three profile and two evaluate processes over six partitions; the traffic lasts as long as the faults, and its last
 events come after the last of them. With --labels there is a model whose labels come two days behind, so many of them
-in one night, and its twin without labels, which has to find the same drift in the predictions. Then everything is
-folded, captured and replayed, and alerts, retraining requests, observations and dead letters are compared byte for
-byte. A run that is interrupted is gone on with by the same command: DIR keeps the broker's data, how many events were
-sent, and which faults have been.
+in one night, and its twin without labels, which has to find the same drift in the predictions. Commands come among the
+events, and each has to be answered once. Then everything is folded, captured and replayed, and alerts, retraining
+requests, observations and dead letters are compared byte for byte. A run that is interrupted is gone on with by the
+same command: DIR keeps the broker's data, how many events were sent, and which faults have been.
 """
 
 from __future__ import annotations
@@ -31,18 +31,20 @@ from monitor.bus.kafka import KafkaBus
 from monitor.codec import reasons
 from monitor.config import load
 from monitor.errors import StreamdriftError
+from monitor.runner.activations import Activations
 from monitor.service import prepare
 from monitor.settings import load_settings
 from tests.broker import Broker, Cluster
 from tests.chaos.absences import Absences
+from tests.chaos.commanded import Commanded, lacks_of_commands
 from tests.chaos.crew import Crew, RunFailed
 from tests.chaos.labelled import lacks_of_labels
 from tests.chaos.oracle import expected, judge, published_in
 from tests.chaos.plan import HITS, SETTLING_S, Aim, Fault, Options, faults, owed
 from tests.chaos.progress import Progress
-from tests.chaos.reached import LEDGER, Reached
+from tests.chaos.reached import COMMANDS, LEDGER, OURS, Reached
 from tests.chaos.report import lacks, table
-from tests.chaos.scenario import LEDGER_PARTITIONS, PREFIX, Feed, configuration, topics
+from tests.chaos.scenario import LEDGER_PARTITIONS, MODELS, PREFIX, Feed, configuration, topics
 from tests.chaos.sending import Sending
 from tests.chaos.stage import AGAIN, COMMIT
 
@@ -84,6 +86,7 @@ class Chaos:
         self._servers = self._cluster.address.split(",")
         self._crew = Crew(self._environment(), self._config, folder, self._progress.counts)
         self._absences = Absences(cluster)
+        self._commanded: Commanded | None = None
         self._asked = False
         self._looks_since: float | None = None
         """Since when an aimed kill looks for its victim."""
@@ -110,6 +113,7 @@ class Chaos:
         bus = KafkaBus(self._servers, {})
         try:
             self._prepare(bus)
+            self._commanded = self._commands(bus)
             sending = Sending(self._servers, self._feed(), self._progress.sent, self._allowed)
             self._hire()
             try:
@@ -133,7 +137,13 @@ class Chaos:
         prepare(bus, load(self._config.read_text(), str(self._config)), settings)
 
     def _feed(self) -> Feed:
-        return Feed(self._options.events, self._options.seed, self._options.idle, self._options.labels)
+        options = self._options
+        return Feed(options.events, options.seed, options.idle, options.labels, self._commanded)
+
+    def _commands(self, bus: KafkaBus) -> Commanded | None:
+        """Those of the run; none if its replay is of the records of the input topics alone."""
+        options = self._options
+        return Commanded(options.events, options.seed, MODELS, OURS, bus.cluster_id()) if options.idle else None
 
     def _hire(self) -> None:
         for stage, count in (("profile", PROFILES), ("evaluate", EVALUATES)):
@@ -273,6 +283,7 @@ class Chaos:
         self._wait(lambda: self._is_zero(reached, reached.inputs), "the input is folded")
         self._wait(lambda: all(m.running for m in self._crew.members if not m.extra), "all processes are up")
         self._wait(lambda: not any(m.extra for m in self._crew.members), "those who joined have left")
+        self._wait(lambda: self._is_zero(reached, COMMANDS), "the commands are answered")
         self._wait(lambda: self._is_zero(reached, LEDGER), "the ledger is judged")
         seconds = time.monotonic() - began
         # Profile first: what it writes on leaving has to be judged.
@@ -313,6 +324,10 @@ class Chaos:
             problems.append(f"{buckets[QUARANTINED]} records are quarantined")
         if self._options.labels:
             problems += lacks_of_labels(self._messages("alerts"), self._messages("observations"))
+        if self._commanded is not None:
+            (decided := Activations(bus, OURS)).read()
+            sent = self._commanded.up_to(self._progress.sent)
+            problems += lacks_of_commands(sent, decided.all, self._messages("alerts"))
         return {
             "options": asdict(self._options),
             "seconds": round(seconds),

@@ -11,6 +11,7 @@ from producers.schedule import Drift
 from producers.synthetic import numeric_columns, numeric_traffic
 from producers.traffic import Traffic
 from tests.chaos import labelled
+from tests.chaos.commanded import Commanded
 from tests.chaos.labelled import Labelled
 
 TOPIC = "chaos.features"
@@ -98,20 +99,24 @@ def configuration(idle: bool, labels: int = 0) -> str:
 class Feed:
     """The run's records: `events` of them, by one seed. `idle`: one partition is silent for a part of the run.
 
-    `labels`: so many come in one night, of a model beside all others; 0: there is no such model.
+    `labels`: so many come in one night, of a model beside all others; 0: there is no such model. `commanded`: the
+    commands of the run; None: there are none.
     """
 
     events: int
     seed: int
     idle: bool
     labels: int = 0
+    commanded: Commanded | None = None
 
     def all_records(self, start: int = 0) -> Iterator[list[Outgoing]]:
-        """The record of each event from number `start` on, with those of the model with labels beside it."""
-        beside = Labelled(self.labels, self.seed) if self.labels else None
+        """The record of each event from number `start` on, with labels and commands beside it."""
+        labelled = Labelled(self.labels, self.seed) if self.labels else None
         for number, record in enumerate(self.records(start), start):
             records = [] if record is None else [record]
-            yield records if beside is None else records + beside.beside(number, self.events)
+            records += [] if labelled is None else labelled.beside(number, self.events)
+            records += [] if self.commanded is None else self.commanded.beside(number)
+            yield records
 
     def records(self, start: int = 0) -> Iterator[Outgoing | None]:
         """One an event, from the event of number `start` on; None where the event is kept back."""

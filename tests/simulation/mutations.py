@@ -294,6 +294,18 @@ MUTATIONS = (
         (("evaluate/observations.py", 'if at is None else f"{key}/{end}/{time_text(at)}"', "if True else key"),),
     ),
     Mutation(
+        "a command applied at its place",
+        (
+            (
+                "evaluate/task.py",
+                "before = fold.advance(self._watermarks) if isinstance(entry, Decision | Notice) else ()",
+                "counts = isinstance(entry, Decision | Notice)\n"
+                "        is_command = isinstance(entry, Decision) and entry.kind in ('silence', 'expire')\n"
+                "        before = fold.advance(self._watermarks) if counts and not is_command else ()",
+            ),
+        ),
+    ),
+    Mutation(
         "a command is lost over a restart",
         (("runner/commands.py", "return self.safe", "return self._next"),),
     ),

@@ -8,7 +8,6 @@ from monitor.bus.memory import MemoryBus
 from monitor.config import load
 from monitor.evaluate.alerts import Place
 from monitor.events import TopicPartition
-from monitor.ledger.ledger_topics import ledger_partition
 from monitor.replay import in_order
 from monitor.runner.evaluate import EvaluateStage
 from monitor.runner.loop import Loop
@@ -19,7 +18,7 @@ from monitor.settings import load_settings
 from monitor.telemetry import get_log
 from tests.kafka.service import LEDGER_PARTITIONS
 from tests.references import AtOnce
-from tests.replaying import replayed
+from tests.replaying import partition_of, replayed
 from tests.stories.story import PARTITIONS, Live, Published, Story, by_key, configuration
 
 PLACE = Place("/s", "http://localhost", "0", "memory")
@@ -78,6 +77,6 @@ class InMemory(Live):
         inputs = [TopicPartition(topic, p) for topic in self.topics.values() for p in range(PARTITIONS)]
         found: dict[str, dict[int, list[tuple[bytes | None, bytes]]]] = {}
         for message in in_order(replayed(self.bus, self._ours, inputs, PLACE), LEDGER_PARTITIONS):
-            partition = ledger_partition(message.model, LEDGER_PARTITIONS)
+            partition = partition_of(message, LEDGER_PARTITIONS)
             found.setdefault(message.topic, {}).setdefault(partition, []).append((message.key.encode(), message.value))
         return {topic: by_key(messages) for topic, messages in found.items()}
