@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.bus.port import Bus
+from monitor.bus.port import Bus, Needs
 from monitor.bus.reading import read_whole, records_of, whole_values
 from monitor.codec.chunks import Assembler
 from monitor.codec.times import parse_time
@@ -56,14 +56,16 @@ class Desk:
             )
 
     def send(self, model: str, request: Request, author: str | None = None) -> Sent:
-        """Write a command; raises ConfigurationError if it would be refused anyway."""
+        """Write a command; raises ConfigurationError if it would be refused, BusError if it may not be written."""
         now, nonce = int(time.time() * 1000), secrets.token_hex(8)
         by = (author or getpass.getuser())[:MOST_TEXT]
         command = Command(model, request, by, now, nonce, self.bus.cluster_id(), self.topics.prefix)
         if why := fault_of(command):
             raise ConfigurationError(f"{command.kind} of {model}: {why}")
+        topic = self.topics.name("commands")
+        self.bus.check_rights(Needs((), (topic,), ()))
         sent = Sent(self.bus, self.topics, command)
-        record = encode_entry(command, self.topics.name("commands"), self.topics.partition_of(model))
+        record = encode_entry(command, topic, self.topics.partition_of(model))
         if self._key is not None:
             signed = (SIGNATURE, signature(self._key, record.value or b""))
             record = replace(record, headers=(*record.headers, signed))
