@@ -48,6 +48,8 @@ DRIFTS = (
     Drift("step", "amount_usd", timed=False, start=DRIFT_AT, size=1.5),
     Drift("missingness", "account_age_days", timed=False, start=DRIFT_AT + 3000, size=0.2),
 )
+SHOWN = ("alerts", "incidents")
+"""Topics whose messages are shown as they come."""
 _CONSOLE = Console(highlight=False)
 
 
@@ -94,15 +96,16 @@ def _print(text: str) -> None:
 
 
 class _Show:
-    """Reads alerts back from their topic, and knows when all traffic has been judged. `traffic`: goes on live."""
+    """Reads alerts and incidents back, and knows when all traffic has been judged. `traffic`: goes on live."""
 
     def __init__(self, bus: Bus, settings: Settings, traffic: Iterator[list[Outgoing]] | None) -> None:
         self._bus = bus
         self._topics = ledger_topics(settings)
         self._profile = Positions(bus, self._topics, f"{settings.prefix}profile")
         self._evaluate = Positions(bus, self._topics, f"{settings.prefix}evaluate")
-        self._alerts = [TopicPartition(self._topics.name("alerts"), p) for p in range(self._topics.partitions)]
-        self._read_to = dict.fromkeys(self._alerts, 0)
+        partitions = range(self._topics.partitions)
+        self._shown = [(topic, TopicPartition(self._topics.name(topic), p)) for topic in SHOWN for p in partitions]
+        self._read_to = {tp: 0 for _, tp in self._shown}
         self._assembler = Assembler()
         self._traffic = traffic
         self._began = time.monotonic()
@@ -119,7 +122,7 @@ class _Show:
         judged = self._check_judged()
         if judged and self._took is None:
             self._took = time.monotonic() - self._began
-        for tp in self._alerts:
+        for topic, tp in self._shown:
             for batch in read_whole(self._bus, tp, self._read_to[tp]):
                 self._read_to[tp] = batch.offsets[-1] + 1
                 for _record, value in whole_values(self._assembler, batch):
@@ -127,7 +130,7 @@ class _Show:
                     self._firing += data.get("status") == "firing"
                     if self._judged is None and data.get("evidence", {}).get("labels"):
                         self._judged = data["evidence"]["window"]
-                    pretty("alerts", value)
+                    pretty(topic, value)
         self._go_on()
         return judged
 

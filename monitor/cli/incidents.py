@@ -92,7 +92,7 @@ def the_one(wanted: str, found: Sequence[Data]) -> Data:
 def table_of(shown: Sequence[Data]) -> Table:
     """Incidents, one a row."""
     table = Table(box=None, pad_edge=False)
-    for head in ("id", "model", "state", "severity", "opened (event time)", "alerts", "title"):
+    for head in ("id", "model", "state", "severity", "opened (event time)", "firing", "title"):
         table.add_column(head, overflow="fold", no_wrap=head == "id")
     for one in shown:
         state = Text(_state(one), style=STYLES["resolved" if not is_open(one) else "firing"])

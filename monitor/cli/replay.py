@@ -22,6 +22,7 @@ from monitor import __version__
 from monitor.alerts_file import load_config
 from monitor.bus.port import Bus
 from monitor.cli.coverage import coverage_lines
+from monitor.cli.incidents import newest, table_of
 from monitor.cli.replay_log import configured, label_delays, left_out, recorded, tell
 from monitor.cli.replay_sources import TOPIC, FileFlags, recording_of, time_of
 from monitor.cli.shell import open_settings_bus_to_read, settings_of, writing
@@ -88,18 +89,20 @@ def replay(options: Options) -> Outcome:
     log = log_of(recording, options, settings, bus)
     engine = Replay(log)
     with _scores_to(options.scores) as keep:
-        messages = _alerts(engine, recording, keep)
+        messages = _messages(engine, recording, keep)
     for topic, notes in engine.assumed().items():
         for note in notes:
             typer.echo(escaped(f"{topic}: {note}"), err=True)
     tell({options.sources[0] if len(options.sources) == 1 else "files": unusable})
-    alerts = in_order(messages, log.ledger_partitions)
+    ordered = in_order(messages, log.ledger_partitions)
+    alerts = [message for message in ordered if message.topic == "alerts"]
     if options.alerts_out is not None:
         with writing(options.alerts_out):
             options.alerts_out.write_bytes(b"".join(message.value + b"\n" for message in alerts))
     waiting = [lane for lane in engine.lanes() if lane.state == "waiting"]
     rules = [rule for rule in engine.coverage() if rule.rule.group != GROUP]
     _show(alerts, engine.buckets(), waiting)
+    _show_incidents(message.value for message in ordered if message.topic == "incidents")
     for line in (*coverage_lines(rules), *map(sight_text, engine.sights())):
         typer.echo(line)
     if bus is not None:
@@ -180,14 +183,14 @@ def _scores_to(path: Path | None) -> Iterator[Callable[[Message], None]]:
         yield keep
 
 
-def _alerts(engine: Replay, recording: Recording, keep: Callable[[Message], None]) -> list[Message]:
-    """Fold the recording and return its alerts. `keep`: is given each observation."""
-    alerts: list[Message] = []
+def _messages(engine: Replay, recording: Recording, keep: Callable[[Message], None]) -> list[Message]:
+    """Fold the recording and return messages of alerts and incidents. `keep`: is given each observation."""
+    found: dict[str, list[Message]] = {"alerts": [], "incidents": []}
 
     def take(messages: Iterable[Message]) -> None:
         for message in messages:
-            if message.topic == "alerts":
-                alerts.append(message)
+            if message.topic in found:
+                found[message.topic].append(message)
             elif message.topic == "observations":
                 keep(message)
 
@@ -202,9 +205,15 @@ def _alerts(engine: Replay, recording: Recording, keep: Callable[[Message], None
         task = bar.add_task("replay", total=recording.size or None, alerts=0)
         for new in engine.fold(recording.sequences(lambda n: bar.advance(task, n))):
             take(new)
-            bar.update(task, alerts=len(alerts))
+            bar.update(task, alerts=len(found["alerts"]))
         take(engine.finish(recording.ends or {}))
-    return alerts
+    return [*found["alerts"], *found["incidents"]]
+
+
+def _show_incidents(messages: Iterable[bytes]) -> None:
+    """Print the incidents that the alerts were, each once."""
+    if shown := newest(messages):
+        Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table_of(shown))
 
 
 def _show(

@@ -169,7 +169,8 @@ class Incident:
 
     def relate(self, alerts: Iterable[str]) -> None:
         """Remember alerts that inhibit one of its own, or that one of these inhibits."""
-        self.related |= dict.fromkeys(alert for alert in alerts if alert not in self.members)
+        inside = {member.fingerprint for member in self.firing}
+        self.related |= dict.fromkeys(alert for alert in alerts if alert not in inside)
         for alert in list(self.related)[:-MOST_CHANGES]:
             del self.related[alert]
 

@@ -1,8 +1,9 @@
 """Messages of incidents: CloudEvents 1.0 in structured JSON, one problem each, with a title for people.
 
-The title is a sentence by the likeliest cause of its alerts, with the earliest of their changes and the first columns.
-Columns stand by the cause of the alert that names them; those that an alert names in an order come first, in that
-order, the others by how far they are beyond their threshold, times their importance.
+The title is a sentence by the likeliest cause of its alerts, with the earliest change of those that have it, and the
+first columns. Columns of broken data come first, then those of features, of predictions, of outcomes. Those that an
+alert names in an order stand in that order, behind them the others, by how far they are beyond their threshold, times
+their importance.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from monitor.evaluate.incident_life import SEVERITIES, Incident, IncidentStatus
 from monitor.evaluate.incidents import CAUSES
 from monitor.evaluate.messages import Message
 from monitor.evaluate.state import Cause, IncidentMember
+from monitor.events import STREAMS
 
 TITLES: Final[Mapping[Cause, str]] = {
     "pipeline": "Data have been missing or late",
@@ -25,6 +27,7 @@ TITLES: Final[Mapping[Cause, str]] = {
     "data": "Data have drifted",
 }
 """What a title says, by the likeliest cause."""
+_BROKEN: Final[Sequence[Cause]] = ("pipeline", "upstream")
 NAMED = 20
 """Most alerts, and most columns, that a message names."""
 _NAME = 64
@@ -95,17 +98,24 @@ def title_of(members: Sequence[IncidentMember], columns: Sequence[str]) -> str:
     """One sentence: what has happened, since when, and in which columns."""
     number = f"{len(columns)} columns: " if len(columns) > 1 else ""
     where = f" in {number}{shortened([cut(column, _NAME) for column in columns])}" if columns else ""
-    return f"{TITLES[_cause(members)]} since {time_text(_since(members))}{where}"
+    cause = _cause(members)
+    since = _since([member for member in members if member.cause == cause])
+    return f"{TITLES[cause]} since {time_text(since)}{where}"
 
 
 def columns_of(members: Sequence[IncidentMember]) -> list[str]:
     """All columns that alerts are about, the likeliest to be behind it first."""
     ranked = [
-        (CAUSES.index(member.cause), member.column is not None, place, -member.weight, column)
+        (_place(member), member.column is not None, place, -member.weight, column)
         for member in members
         for place, column in enumerate(member.columns)
     ]
     return list(dict.fromkeys(column for *_, column in sorted(ranked)))
+
+
+def _place(member: IncidentMember) -> int:
+    """Where columns of an alert stand among those of others: broken data first, then by stream."""
+    return CAUSES.index(member.cause) if member.cause in _BROKEN else len(CAUSES) + STREAMS.index(member.stream)
 
 
 def _cause(members: Sequence[IncidentMember]) -> Cause:

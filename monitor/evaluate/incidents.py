@@ -82,6 +82,7 @@ class Incidents:
         joining = [one.alert for one in transitions if one.status != "resolved" and self._may_join(one.alert)]
         for alert in sorted(joining, key=lambda a: (-SEVERITIES.index(_severity(a)), a.fingerprint)):
             self._join(alert, clock)
+        self._relate(transitions)  # once more, for alerts that those inhibit which have joined here
         named = [replace(one, incident=self._of.get(one.alert.fingerprint, "")) for one in transitions]
         for one in transitions:
             if one.status == "resolved" and one.alert.fingerprint in self._of:
