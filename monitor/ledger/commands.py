@@ -6,11 +6,14 @@ that is not folded when it is read, a model obeys it once (`evaluate/known_comma
 written back is its echo, by which a replay applies it at the same pane.
 
     command       asks for                               answered by
-    rebuild       a stopped model, folded again          runner/stopped_models.py
-    silence       a silence of some alerts               evaluate/silences.py
+    rebuild       a model that stands still, folded      runner/stopped_models.py
+                  again from the ledger's start
+    silence       a silence of some alerts of a model    evaluate/silences.py
+                  for a while
     expire        the end of a silence                   evaluate/silences.py
     acknowledge   somebody's name on an open incident    evaluate/incidents.py
-    accept        a stretch of time, as reference        runner/accepted.py
+    accept        what came in a stretch of event time   runner/accepted.py
+                  as the reference of a stream
 
 What names a command is a digest of all that it says, its author, time and nonce included. With a key its record has a
 signature over all of that, so over the cluster and the prefix that it is for.

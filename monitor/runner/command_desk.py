@@ -6,6 +6,15 @@
     refused    it is a command, and a rule below forbids it    a notice that names it, with the reason
     unusable   it is no command for this service               a notice of its kind, once; the others are counted
 
+    command       refused if
+    all           there is no such model; all but `rebuild` if it stands still, or has no data yet
+    rebuild       the model runs, or is being rebuilt
+    silence       it would be over already, or the model has 1,000 silences
+    expire        the model has no such silence, or it is over
+    acknowledge   the model has no such incident that is open
+    accept        the model has no such stream, or that has no reference yet; the stretch is not judged yet; another one
+                  is being made; or it can't become a reference
+
 Only the copy counts, by pane, when it is read back from the ledger. The rules are asked of the fold as it is by now; if
 it has moved on by then, what a command asks for may have come by itself, and changes nothing.
 """
