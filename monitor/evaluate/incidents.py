@@ -29,6 +29,7 @@ from monitor.config.resolved import IncidentSpec
 from monitor.evaluate.incident_life import SEVERITIES, Incident, IncidentStatus
 from monitor.evaluate.lifecycle import FOREVER, AlertState
 from monitor.evaluate.model_alerts import Transition
+from monitor.evaluate.rules import on_silence
 from monitor.evaluate.state import Acknowledged, Cause, IncidentMember, IncidentState, Severity
 from monitor.events import StreamName
 
@@ -156,7 +157,8 @@ class Incidents:
         """Take over what its alerts have come to, for a message."""
         for member in incident.firing:
             alert = self._now(member.fingerprint)
-            if alert is not None:
+            # of one on silence the value grows at judgements that empty runs pass over: it stays as it joined
+            if alert is not None and not on_silence(alert.rule):
                 weight = max(member.weight, self._weight(alert))
                 incident.members[member.fingerprint] = msgspec.structs.replace(
                     member, columns=_columns(alert), weight=weight
