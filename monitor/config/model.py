@@ -166,6 +166,8 @@ class RuleEntry(Shape):
     """While the alert fires, the rule counts as violated until the value is on the safe side of this."""
     under: Name | None = None
     """While this alert of the model fires on the same stream, those of the rule are listed in it and not published."""
+    unless: Annotated[list[Name], Field(min_length=1)] | None = None
+    """While one of these alerts of the model fires, on the same column if both have one, the rule gives no verdict."""
     min_events: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
     """A window with fewer events gives no verdict."""
     min_labels: Count | None = None

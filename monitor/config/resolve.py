@@ -176,6 +176,7 @@ def _rule(group: GroupEntry, rule: RuleEntry, default: WindowSpec, performance: 
         confidence=rule.confidence,
         under=rule.under,
         for_windows=rule.for_windows or 1,
+        unless=tuple(dict.fromkeys(rule.unless or ())),
     )
 
 

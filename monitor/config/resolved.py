@@ -55,7 +55,8 @@ class Rule(_Resolved):
 
     `min_labels`, `maturity`, `confidence`: of rules on performance. With a confidence the whole interval has to be
     beyond the threshold. `under`: name of the alert that, while it fires on the same stream, keeps those of the rule
-    from being published. `for_windows`: how many windows in a row have to be violated.
+    from being published. `for_windows`: how many windows in a row have to be violated. `unless`: names of alerts
+    that keep it from giving a verdict while they fire, on the same column if both have one.
     """
 
     group: str
@@ -72,6 +73,7 @@ class Rule(_Resolved):
     confidence: float | None = None
     under: str | None = None
     for_windows: int = 1
+    unless: tuple[str, ...] = ()
 
 
 class DetectorSpec(_Resolved):

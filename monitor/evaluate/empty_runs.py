@@ -4,7 +4,7 @@ In such a run every window of time comes to hold nothing, and from then on every
 silence. So what is left are timers, and what a snapshot or a later message sees of the run's end. The times are:
 
 - closings of windows that still hold something, and of each window the first behind the run's first judgement, because
-  other rules may count since;
+  other rules may count since, and behind one at which an alert began or ceased to fire that `unless` may name;
 - the judgements round each threshold of a rule on silence: before it, at it, behind it;
 - for an alert that waits for windows in a row, each judgement of one, until there are enough;
 - the first judgement that may end a `for`, a `keep_firing_for`, a cooldown or the wait of an update, or at which a
@@ -31,10 +31,10 @@ from monitor.evaluate.rules import BLIND, Silence
 class Quiet(NamedTuple):
     """What is known behind a judgement in an empty run. Times: ms.
 
-    `changed_at`, `last`: the first and the last judgement of the run. `unsettled`: windows that still hold
-    something, by name. `alerts`: those that are pending or fire. `silences`: of each stream. `asks_at`: when a trigger
-    asks again. `updates_at`: when what an alert names is due. `silences_at`: when a silence of alerts begins or ends.
-    `incidents_at`: when a message of an incident is due.
+    `last`: the last judgement of the run; `changed_at`: the newest one at which an alert began or ceased to fire, or
+    the first. `unsettled`: windows that still hold something, by name. `alerts`: those that are pending or fire.
+    `silences`: of each stream. `asks_at`: when a trigger asks again. `updates_at`: when what an alert names is due.
+    `silences_at`: when a silence of alerts begins or ends. `incidents_at`: when a message of an incident is due.
     """
 
     last: int

@@ -207,7 +207,9 @@ class Judge:
         changed_at, goes_on = at, (self._silence_at or -FOREVER) // interval * interval + interval
         while at <= last:
             yield from self._skip(done, at)
+            changes = self._alerts.changes
             yield from self._judge(at, since)
+            changed_at = at if self._alerts.changes > changes else changed_at
             done, at = at, self._timetable.next(at, self._quiet(at, last, changed_at)) if at < last else last + interval
             at = goes_on if done < goes_on < at else at
             since = at - interval
@@ -239,12 +241,11 @@ class Judge:
             yield from self._observed(sorted(observations, key=lambda observation: observation.end))
 
     def _quiet(self, at: int, last: int, changed_at: int) -> Quiet:
-        """What the timetable asks behind the judgement `at` of an empty run, from `changed_at` to `last`."""
-        firing = self._alerts.firing()
+        """What the timetable asks behind the judgement `at` of an empty run whose last one is `last`."""
         unsettled = {name for fold in self._folds.values() for name in fold.unsettled()}
         clocks = (self._retraining.next_due(at, self._reasons(), self._newest(), by_clock=by) for by in (False, True))
         asks_at = min(clocks)
-        alerts, updates_at = [*self._alerts.pending(), *firing], self._alerts.next_update(at)
+        alerts, updates_at = self._alerts.waiting(), self._alerts.next_update(at)
         changes_at = self.silences.next_change(self.clock(at))
         incidents_at = self.incidents.next_look(self.clock(at))
         due = asks_at, updates_at, changes_at, changed_at, incidents_at

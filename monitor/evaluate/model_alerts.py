@@ -5,6 +5,9 @@ The rules of this file:
 - At a judgement every alert answers its verdict, those that others are under first: so of alerts that begin together
   only those are published that have none above them. A model's verdicts come in that order.
 - Behind all verdicts, alerts that fire join the one that they are under; then those that are alone answer that.
+- A rule gives no verdict while an alert fires that stands in its `unless`: on any of both without a column, else on the
+  same one. Those are judged before it, so of alerts that begin together only they are raised; those on silence count as
+  they stand by their own clock.
 - Alerts on silence have a clock of their own and are under none, and none is under them.
 - A list of joined alerts holds all that have been there in the episode, whatever has become of them.
 - Last, what mutes those that fire is looked at, of all at every judgement: so silences and inhibition begin and end
@@ -71,6 +74,10 @@ NAMED = 20
 """Most columns that an alert names beside its own."""
 
 
+_Subject = tuple[StreamName, str | None]
+"""A stream and one of its columns, or None of a rule on something else."""
+
+
 class ModelAlerts:
     """Those of one model."""
 
@@ -83,6 +90,9 @@ class ModelAlerts:
         """Fingerprints of those that fire, by alert and stream."""
         self._fingerprints: dict[tuple[tuple[str, str], ...], str] = {}
         """Fingerprints of all that rules have selected, by labels: a digest takes longer than a quiet judgement."""
+
+        self.changes = 0
+        """How often an alert has begun or ceased to fire."""
 
     def use(self, interval_ms: int, inhibit_rules: Sequence[InhibitRule] = ()) -> None:
         """Go by judgements that are so far apart, and by these rules."""
@@ -143,7 +153,12 @@ class ModelAlerts:
         return found
 
     def _answer_verdicts(self, at: int, judged: Sequence[tuple[Rule, Verdict]]) -> Iterator[_Spoken]:
+        asked: Rule | None = None
         for rule, verdict in judged:
+            if rule is not asked:  # the verdicts of a rule stand together, behind those of all that it waits for
+                asked, exclusions = rule, self._exclusions(rule)
+            if exclusions and _is_among(verdict, exclusions):
+                continue
             key = self._fingerprint(verdict.labels)
             before = self._states.get(key)
             if before is None and not verdict.violated:
@@ -156,6 +171,17 @@ class ModelAlerts:
             self._put(after)
             if says is not None:
                 yield _Spoken(after, says)
+
+    def _exclusions(self, rule: Rule) -> set[_Subject]:
+        """What the alerts are about that fire and keep a rule from giving verdicts."""
+        keys = [keys for (alert, _), keys in self._firing.items() if alert in rule.unless]
+        verdicts = (self._states[key].verdict for of in keys for key in of)
+        return {(verdict.stream, verdict.column) for verdict in verdicts}
+
+    def waiting(self) -> list[AlertState]:
+        """Those that are pending or fire and whose rule gives verdicts, as far as what is in its `unless` lets it."""
+        alerts = (*self.pending(), *self.firing())
+        return [one for one in alerts if not (one.rule.unless and _is_among(one.verdict, self._exclusions(one.rule)))]
 
     def _dated(self, alert: AlertState) -> AlertState:
         """The alert, which begins to fire, with data from the change on, if that is known."""
@@ -215,6 +241,7 @@ class ModelAlerts:
     def _put(self, alert: AlertState) -> None:
         """Keep the state of an alert; of one that has never fired only while it may come to."""
         place = self._firing.setdefault((alert.rule.alert, alert.verdict.stream), set())
+        self.changes += alert.fires != (alert.fingerprint in place)
         if alert.fires:
             place.add(alert.fingerprint)
         else:
@@ -303,6 +330,13 @@ class ModelAlerts:
     def pending(self) -> tuple[AlertState, ...]:
         """All that wait for their `for`, by fingerprint."""
         return tuple(self._states[key] for key in sorted(self._states) if self._states[key].state == "pending")
+
+
+def _is_among(verdict: Verdict, subjects: set[_Subject]) -> bool:
+    """Return true if one of the subjects is that of a verdict, or one of both has no column."""
+    if verdict.column is None or (verdict.stream, verdict.column) in subjects:
+        return bool(subjects)
+    return any(column is None for _, column in subjects)
 
 
 def _muted_by(

@@ -222,10 +222,10 @@ class RuleSet:
 
 
 def depths(rules: Sequence[Rule]) -> list[int]:
-    """How many alerts stand one above the other over that of each rule: what is deeper is judged later."""
+    """How many alerts each rule waits for, by `under` and `unless`, one behind the other: it is judged behind them."""
     above: dict[str, set[str]] = {}
     for rule in rules:
-        above.setdefault(rule.alert, set()).update([rule.under] if rule.under is not None else [])
+        above.setdefault(rule.alert, set()).update(rule.unless, [] if rule.under is None else [rule.under])
     found: dict[str, int] = {}
 
     def depth(alert: str) -> int:

@@ -59,6 +59,7 @@ groups:
       - {{alert: Drift, expr: drift > 1}}
       - {{alert: Ks, expr: ks > 0.2, min_events: 50, for_windows: {windows}, recovery_threshold: reference_mean}}
       - {{alert: Missing, expr: missing_rate > 0.2, keep_firing_for: {hold}s, recovery_threshold: 0.1}}
+      - {{alert: Wasserstein, expr: wasserstein > 0.5, min_events: 50, unless: [Missing, Ks, NoData]}}
 retraining:
   - {{trigger: again, models: [m], when: {{any: [Psi, Change]}}, cooldown: 20s, training_window: {{max: 1h}}}}
 """

@@ -83,7 +83,12 @@ _RULES = """
       - {{alert: Drift, expr: drift > 1}}
       - {{alert: Silence, expr: seconds_since_last_event > {silence}}}
       - {{alert: Live, expr: 'ks{{column="b"}} > 0.6'}}
-      - {{alert: Twice, expr: 'psi{{column="a"}} > {ks}', window: {{time: 8s}}, min_events: 4, for_windows: 2}}
+      - alert: Twice
+        expr: 'psi{{column="a"}} > {ks}'
+        window: {{time: 8s}}
+        min_events: 4
+        for_windows: 2
+        unless: [Silence]
 """
 _RULES_WITHOUT_FEATURES = """
   - name: g{model}

@@ -60,6 +60,15 @@ retraining:
 """
 
 
+UNLESS: list[dict[str, str]] = [
+    {},
+    {"Few": "Silence"},
+    {"Few": "NoData, Brief", "Ks": "Many"},
+    {"Many": "Few", "Psi": "Many"},
+    {"Many": "Brief, Few", "Few": "Silence"},
+]
+
+
 def a_config(rng: random.Random) -> ModelConfig:
     windows = [
         "{events: 30, every: 10}",
@@ -85,6 +94,8 @@ def a_config(rng: random.Random) -> ModelConfig:
     )
     for alert in rng.choice([[], ["Psi", "Ks", "Late", "Many"], ["Psi", "Ks"]]):
         text = text.replace(f"alert: {alert},", f"alert: {alert}, under: Few,")
+    for alert, others in rng.choice(UNLESS).items():
+        text = text.replace(f"alert: {alert},", f"alert: {alert}, unless: [{others}],")
     return load(text, "alerts.yaml").models[0]
 
 
