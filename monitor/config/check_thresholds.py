@@ -18,6 +18,8 @@ from monitor.config.metrics import DRIFT, Metric
 _SAMPLES = ((0.37, 0.011, 0.62), (0.0123, 0.71, 0.059), (0.83, 0.29, 0.47))
 """Values of reference_mean, reference_std and baseline that have nothing in common."""
 
+_EXTREMES = ((1e-6, 1e-7, 1e-6), (1e6, 1e3, 1e6))
+"""Values of theirs that lie below and above nearly all numbers that a threshold may be."""
 _NEVER_ENDS = "so the alert would never resolve"
 
 
@@ -81,7 +83,7 @@ def _is_on_the_wrong_side(comparison: Comparison, of_recovery: Comparison) -> bo
         return False
     pairs = [
         (comparison.threshold(mean, std, baseline=base), of_recovery.threshold(mean, std, baseline=base))
-        for mean, std, base in _SAMPLES
+        for mean, std, base in (*_SAMPLES, *_EXTREMES)
     ]
     is_above = comparison.op in (">", ">=")
     return all(second >= first if is_above else second <= first for first, second in pairs)

@@ -77,7 +77,8 @@ def _is_there(
     for model, own in rules.items():
         named = [rule for rule in own if rule.alert == link.name]
         if not named and link.name not in _built_in(model, file):
-            hint = did_you_mean(link.name, {rule.alert for rule in own})
+            built_in = _built_in(model, file) if link.key == "unless" else ()
+            hint = did_you_mean(link.name, {*(rule.alert for rule in own), *built_in})
             off = " with `no_data: off`" if link.name in RESERVED else ""
             yield sheet.problem(link.path, f"{model!r} has no alert {link.name!r}{off}{hint}")
             return

@@ -224,6 +224,7 @@ NAMES = [
     (RULE, _two("Dirft", "Drift"), "'m' has no alert 'Dirft'; did you mean 'Drift'?"),
     (RULE, RULE.replace("}", ", under: »A}"), "an alert can't be under itself"),
     (RULE, RULE.replace("}", ", unless: [»B]}"), "'m' has no alert 'B'"),
+    (RULE, RULE.replace("}", ", unless: [»NoDat]}"), "'m' has no alert 'NoDat'; did you mean 'NoData'?"),
     (RULE, RULE.replace("}", ", unless: [NoData, »A]}"), "an alert can't wait for itself"),
     (RULE, _two("Drift", "Drift, unless: [A]"), "'A', which is under 'Drift', which is judged unless 'A': this goes"),
     (
