@@ -8,7 +8,7 @@ from typing import Literal
 from monitor.bus.port import Bus
 from monitor.bus.reading import read_whole, records_of
 from monitor.events import Outgoing, TopicPartition
-from monitor.ledger.commands import Accept, Command, Expire, Matcher, Rebuild, Request, Silence
+from monitor.ledger.commands import Accept, Acknowledge, Command, Expire, Matcher, Rebuild, Request, Silence
 from monitor.ledger.entries import COMMANDS, Decision
 from monitor.ledger.entry_codec import decode_entry, encode_entry, kind_of
 from monitor.ledger.ledger_topics import LedgerTopics
@@ -49,6 +49,11 @@ def silence(lasts_ms: int, *matchers: str) -> Silence:
 def accept(start: int, end: int, stream: Literal["features", "predictions", ""] = "") -> Accept:
     """What came in a stretch of event time, ms, is normal."""
     return Accept("try", start, end, stream)
+
+
+def acknowledge(incident: str) -> Acknowledge:
+    """What says that somebody has taken on an incident."""
+    return Acknowledge(incident, "looking")
 
 
 def expire(name: str) -> Expire:

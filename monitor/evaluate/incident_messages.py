@@ -114,7 +114,7 @@ def columns_of(members: Sequence[IncidentMember]) -> list[str]:
 
 
 def _place(member: IncidentMember) -> int:
-    """Where columns of an alert stand among those of others: broken data first, then by stream."""
+    """The place of an alert's columns among those of others: broken data first, then by stream."""
     return CAUSES.index(member.cause) if member.cause in _BROKEN else len(CAUSES) + STREAMS.index(member.stream)
 
 

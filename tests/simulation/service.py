@@ -6,15 +6,18 @@ import random
 from collections.abc import Collection
 from dataclasses import replace
 
+import msgspec
+
+from monitor.bus.reading import read_whole, records_of
 from monitor.config.resolved import Config
 from monitor.evaluate.accepting import ACCEPTED_STREAMS
 from monitor.events import TopicPartition
-from monitor.ledger.commands import Expire
+from monitor.ledger.commands import Acknowledge, Expire
 from monitor.ledger.position_records import EvaluatedModel, decode_evaluate, decode_model, key_of, models_key
 from monitor.runner.contracts import contracts_of, whatever_life
 from monitor.runner.topics import create_topics
 from monitor.sources.control import control_records, decode_control
-from tests.commands import accept, command, expire, rebuild_of, record_of, silence
+from tests.commands import accept, acknowledge, command, expire, rebuild_of, record_of, silence
 from tests.simulation.bus import START_MS, SimulatedBus
 from tests.simulation.configurations import STREAMS, Layout, Shape, configuration, streams_of
 from tests.simulation.processes import PLACE, TOPICS, Process
@@ -116,7 +119,9 @@ class Service:
         self._asked += 1
         nonce = str(self._asked)
         asked = command(model, silence(rng.randrange(1, 40) * 1000, *rng.choice(ALERTS)), nonce)
-        if self._silences and rng.random() < 0.4:
+        if rng.random() < 0.2 and (found := self._incidents()):
+            asked = command(*rng.choice(found), nonce)
+        elif self._silences and rng.random() < 0.4:
             asked = command(*rng.choice(self._silences), nonce)
         elif rng.random() < 0.5:
             self._silences.append((model, expire(asked.id)))
@@ -128,6 +133,16 @@ class Service:
         if rng.random() < 0.1:
             records.append(replace(records[0], value=(records[0].value or b"")[1:]))
         self.bus.write(records, markers=False)
+
+    def _incidents(self) -> list[tuple[str, Acknowledge]]:
+        """All that there have been, each by its model, with what acknowledges it."""
+        found: dict[str, str] = {}
+        for p in range(TOPICS.partitions):
+            tp = TopicPartition(TOPICS.name("incidents"), p)
+            for batch in read_whole(self.bus, tp, to=self.bus.last_stable(tp)):
+                events = (msgspec.json.decode(record.value or b"") for record in records_of(batch))
+                found |= {event["data"]["incident"]: event["data"]["model"] for event in events}
+        return [(model, acknowledge(name)) for name, model in found.items()]
 
     def reload(self) -> None:
         """What alerts.yaml says now: every process takes it before its next turn."""

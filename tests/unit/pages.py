@@ -9,8 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README, ARCHITECTURE = ROOT / "README.md", ROOT / "monitor" / "README.md"
-ALERTS, MESSAGES, OPERATIONS, STATISTICS, YOUR_DATA = (
-    ROOT / "docs" / f"{name}.md" for name in ("alerts-yaml", "messages", "operations", "statistics", "your-data")
+ALERTS, INCIDENTS, MESSAGES, OPERATIONS, STATISTICS, YOUR_DATA = (
+    ROOT / "docs" / f"{name}.md"
+    for name in ("alerts-yaml", "incidents", "messages", "operations", "statistics", "your-data")
 )
 PAGES = [README, ARCHITECTURE, *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -26,12 +26,25 @@ from monitor.config.resolved import IncidentSpec
 from monitor.config.shape import NOT_YET_KEYS, NOT_YET_VALUES
 from monitor.config.streams import LabelsEntry
 from monitor.config.windows import WindowEntry
+from monitor.evaluate.incident_messages import TITLES
+from monitor.evaluate.incidents import CAUSES
 from monitor.ledger.commands import Command
 from monitor.ledger.entries import Agreement, NoticeName
 from monitor.ledger.entry_codec import KIND_OF
 from monitor.ledger.ledger_topics import LedgerTopics
 from monitor.runner.topics import create_topics
-from tests.unit.pages import ALERTS, ARCHITECTURE, MESSAGES, OPERATIONS, ROOT, STATISTICS, rows, section, spans
+from tests.unit.pages import (
+    ALERTS,
+    ARCHITECTURE,
+    INCIDENTS,
+    MESSAGES,
+    OPERATIONS,
+    ROOT,
+    STATISTICS,
+    rows,
+    section,
+    spans,
+)
 
 # ---------------------------------------------------------------------- alerts.yaml
 
@@ -225,6 +238,10 @@ def test_every_notice_is_explained() -> None:
     """By the name that its labels give."""
     reported = [cells[0].strip("`") for cells in rows(section(MESSAGES, "Notices"))]
     assert sorted(name for name in reported if name[0].isupper()) == sorted(get_args(NoticeName))
+
+
+def test_the_titles_of_incidents_are_those_of_the_code() -> None:
+    assert rows(section(INCIDENTS, "Titles")) == [[f"`{cause}`", TITLES[cause]] for cause in CAUSES]
 
 
 def test_the_topics_are_those_that_are_created() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,7 +16,7 @@ from monitor.evaluate.notices import MOST_PASSING, PASSING
 from monitor.events import Headers, Outgoing
 from monitor.ledger.commands import SIGNATURE, Command, Rebuild, Request, Silence, signature
 from monitor.runner.commands import MOST_UNCERTAIN, Gate
-from tests.commands import accept, command, copies, expire, record_of, silence
+from tests.commands import accept, acknowledge, command, copies, expire, record_of, silence
 from tests.unit.runner.fleet import START, TOPICS, published
 from tests.unit.runner.test_silence import reported, with_rules
 from tests.unit.runner.test_stalls import Stall, tps
@@ -129,6 +130,32 @@ def test_an_alert_that_is_silenced_is_no_reason_for_retraining() -> None:
     run.check()
 
 
+def incidents(run: Stall) -> list[dict[str, Any]]:
+    """The data of all messages of incidents, by time."""
+    events = [msgspec.json.decode(value) for value in published(run.fleet.bus, "incidents")]
+    return [event["data"] for event in sorted(events, key=lambda event: (event["time"], event["id"]))]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_an_incident_is_acknowledged_at_once_while_all_traffic_stands_still(restarts: bool) -> None:
+    """Its messages say so until it closes; one that is closed or unknown is refused, and nothing is muted."""
+    run = a_run()
+    run.wait(120, 20)
+    opened = next(data for data in incidents(run) if data["model"] == "m" and data["status"] == "opened")
+    assert "acknowledged" not in opened
+    ask(run, command("m", acknowledge(opened["incident"])), command("m", acknowledge("0" * 16), "2"))
+    if restarts:
+        run.fleet.join("evaluate-1")
+    run.wait(40, 20)
+    taken = [data for data in incidents(run) if data["incident"] == opened["incident"]][-1]
+    assert taken["status"] == "updated"
+    assert {key: taken["acknowledged"][key] for key in ("by", "comment")} == {"by": "somebody", "comment": "looking"}
+    assert [text.partition(" is refused: ")[2] for text in refusals(run)] == [
+        f"the model has no open incident {'0' * 16}"
+    ]
+    run.check()
+
+
 def test_a_command_counts_once_however_often_it_comes() -> None:
     """In a row, across restarts, and long after: one copy, one activation; a repeat is no refusal."""
     run = a_run()
@@ -191,6 +218,8 @@ def test_random_commands_in_a_random_log_count_alike_live_restarted_and_replayed
             request: Request = silence(rng.randrange(10_000, 400_000), *rng.choice(ALERTS))
             if asked and rng.random() < 0.4:
                 request = expire(rng.choice(asked).id)
+            elif rng.random() < 0.3 and (open_ones := incidents(run)):
+                request = acknowledge(rng.choice(open_ones)["incident"])
             elif rng.random() < 0.5:
                 end = START + int(1000 * rng.uniform(0, second))
                 request = accept(end - rng.randrange(20_000, 300_000), end)
