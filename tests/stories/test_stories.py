@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.stories import accepted, grouped, silenced
+from tests.stories import accepted, grouped, inhibited, silenced
 from tests.stories.in_memory import InMemory
 from tests.stories.on_kafka import OnKafka
 from tests.stories.story import Story, tell
 
-STORIES = (silenced.STORY, accepted.STORY, grouped.STORY)
+STORIES = (silenced.STORY, inhibited.STORY, accepted.STORY, grouped.STORY)
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
