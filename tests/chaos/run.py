@@ -44,7 +44,7 @@ from tests.chaos.plan import HITS, SETTLING_S, Aim, Fault, Options, faults, owed
 from tests.chaos.progress import Progress
 from tests.chaos.reached import COMMANDS, LEDGER, OURS, Reached
 from tests.chaos.report import lacks, table
-from tests.chaos.scenario import LEDGER_PARTITIONS, MODELS, PREFIX, Feed, configuration, topics
+from tests.chaos.scenario import LEDGER_PARTITIONS, MODELS, PREFIX, RATE, START_MS, Feed, configuration, topics
 from tests.chaos.sending import Sending
 from tests.chaos.stage import AGAIN, COMMIT
 
@@ -143,7 +143,9 @@ class Chaos:
     def _commands(self, bus: KafkaBus) -> Commanded | None:
         """Those of the run; none if its replay is of the records of the input topics alone."""
         options = self._options
-        return Commanded(options.events, options.seed, MODELS, OURS, bus.cluster_id()) if options.idle else None
+        if not options.idle:
+            return None
+        return Commanded(options.events, options.seed, MODELS, OURS, bus.cluster_id(), START_MS, RATE)
 
     def _hire(self) -> None:
         for stage, count in (("profile", PROFILES), ("evaluate", EVALUATES)):
