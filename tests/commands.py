@@ -46,9 +46,11 @@ def silence(lasts_ms: int, *matchers: str) -> Silence:
     return Silence(tuple(Matcher(label, "=", value) for label, _, value in parts), "try", lasts_ms)
 
 
-def accept(start: int, end: int, stream: Literal["features", "predictions", ""] = "") -> Accept:
+def accept(
+    start: int, end: int, stream: Literal["features", "predictions", ""] = "", columns: tuple[str, ...] = ()
+) -> Accept:
     """What came in a stretch of event time, ms, is normal."""
-    return Accept("try", start, end, stream)
+    return Accept("try", start, end, stream, columns)
 
 
 def acknowledge(incident: str) -> Acknowledge:

@@ -16,17 +16,20 @@ from monitor.ledger.entries import Activation
 
 
 class Stretch(NamedTuple):
-    """Event time as the flags say it (RFC 3339)."""
+    """Event time as the flags say it (RFC 3339), and the columns that are accepted, if not all."""
 
     start: str
     end: str
+    columns: str | None = None
 
 
 def accept(model: str, stream: str, stretch: Stretch, comment: str, author: str | None, bus_url: str | None) -> None:
     """Write the command, wait until the service has taken it and made the reference, and print that."""
     start, end = time_of("--from", stretch.start), time_of("--to", stretch.end)
     try:
-        asked = {"type": "accept", "comment": comment, "start": start, "end": end, "stream": stream}
+        columns = [] if stretch.columns is None else [name.strip() for name in stretch.columns.split(",")]
+        times = {"start": start, "end": end}
+        asked = {"type": "accept", "comment": comment, "stream": stream, "columns": columns, **times}
         request = msgspec.convert(asked, Accept)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"--stream {stream!r}: write features or predictions") from error

@@ -376,7 +376,7 @@ def silence_expire(
 
 
 @app.command()
-def accept(
+def accept(  # noqa: PLR0913 - one argument a flag
     model: Annotated[str, typer.Option(help="The model whose data have changed for good.")],
     start: Annotated[str, typer.Option("--from", help="Begin of the stretch, an event time, RFC 3339.")],
     end: Annotated[str, typer.Option("--to", help="Its end.")],
@@ -384,13 +384,17 @@ def accept(
     stream: Annotated[
         str, typer.Option(metavar="STREAM", help="features or predictions (default: the one that the model has).")
     ] = "",
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN,COLUMN", help="These alone; the others stay as they are (default: all)."),
+    ] = None,
     by: Annotated[str | None, typer.Option(help="Who asks (default: your user name).")] = None,
     bus: BusUrl = None,
 ) -> None:
     """Accept what came in a stretch of event time as normal: it becomes the reference, and alerts on it resolve."""
     from monitor.cli import accept as command
 
-    command.accept(model, stream, command.Stretch(start, end), comment, by, bus)
+    command.accept(model, stream, command.Stretch(start, end, columns), comment, by, bus)
 
 
 @app.command()

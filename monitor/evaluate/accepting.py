@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from monitor.config.suggest import did_you_mean
 from monitor.evaluate.lane import Lane
 from monitor.events import StreamName
 from monitor.ledger.commands import Accept, command_of, id_of
@@ -50,9 +51,11 @@ class Accepting:
         """A command has come."""
         self._asked[id_of(decision.digest)] = decision
 
-    def end(self, name: str) -> None:
-        """Its answer has come."""
-        self._asked.pop(name, None)
+    def end(self, name: str) -> tuple[str, ...]:
+        """Its answer has come. Returns the columns that it is about; none if it is about all."""
+        asked = self._asked.pop(name, None)
+        request = None if asked is None else command_of(asked).request
+        return request.columns if isinstance(request, Accept) else ()
 
     @property
     def requests(self) -> list[Accept]:
@@ -90,6 +93,9 @@ def fault_of_accept(request: Accept, lanes: Mapping[StreamName, Lane], accepting
     lane = lane_to_accept(lanes, request.stream)
     if isinstance(lane, str):
         return lane
+    series = () if lane.fold is None else lane.fold.grid.series
+    if unknown := next((name for name in request.columns if name not in series), None):
+        return f"the stream {lane.stream} has no column {unknown!r}{did_you_mean(unknown, series)}"
     asked = (lane_to_accept(lanes, other.stream) for other in accepting.requests)
     if any(other is lane for other in asked):
         return f"another reference of {lane.stream} is being made; try again when it is there"

@@ -38,7 +38,7 @@ from monitor.evaluate.performance import Performance
 from monitor.evaluate.retraining import Retraining, retraining_message
 from monitor.evaluate.rules import Judgement, RuleSet, Silence, on_silence
 from monitor.evaluate.silences import Silences
-from monitor.evaluate.state import JudgeState
+from monitor.evaluate.state import AcceptedState, JudgeState
 from monitor.evaluate.stream import StreamFold
 from monitor.evaluate.subjects import Subjects
 from monitor.events import Observation, StreamName
@@ -68,8 +68,8 @@ class Judge:
         """Windows by the time of the prediction, if the model has labels."""
         self.silences = Silences()
         """Those of alerts."""
-        self._accepted: list[StreamName] = []
-        """Streams whose alerts are resolved at the next judgement, because their reference was accepted."""
+        self._accepted: list[AcceptedState] = []
+        """What has got another reference, because people asked for it: its alerts end at the next judgement."""
         self.silence_ends: int | None = None
         """The time behind which silence is not judged, because the log has ended there but for labels, ms."""
 
@@ -96,15 +96,18 @@ class Judge:
         else:
             self._retraining.use(rules)
 
-    def accept(self, streams: Iterable[StreamName]) -> None:
-        """These streams have got a reference that somebody has accepted: what was found against the one before ends."""
-        self._accepted += [stream for stream in streams if stream not in self._accepted]
+    def accept(self, streams: Iterable[StreamName], columns: Sequence[str]) -> None:
+        """Columns of these streams have got a reference that somebody has accepted; all of them if none is named.
+
+        What was found against the one before ends.
+        """
+        self._accepted += [AcceptedState(stream, tuple(columns)) for stream in streams]
 
     def _resolve_accepted(self, at: int) -> Iterator[Message]:
         """Resolve, at a judgement, the alerts of references in whose place others were accepted."""
-        streams, self._accepted = self._accepted, []
-        if streams:
-            yield from self._publish(at, [one for stream in streams for one in self._alerts.accept(at, stream)])
+        accepted, self._accepted = self._accepted, []
+        if accepted:
+            yield from self._publish(at, [one for part in accepted for one in self._alerts.accept(at, part)])
 
     def withdraw(self, at: int) -> list[Message]:
         """Resolve, at the time `at` (ms), the alerts of rules that are gone."""

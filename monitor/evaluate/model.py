@@ -236,10 +236,10 @@ class ModelFold:
     def _hear(self, activation: Activation) -> Iterator[Message]:
         """Let the answer to a command count from here."""
         decision = activation.decision
-        self.accepting.end(decision.command)
+        columns = self.accepting.end(decision.command)
         if decision.kind == "reference":
             self._take(activation)
-            self._judge.accept(self._lanes.accept(decision.lane))
+            self._judge.accept(self._lanes.accept(decision.lane), columns)
             return
         refusal = msgspec.json.decode(decision.content, type=Refusal)
         place, labels = (refusal.topic, refusal.partition), (("command", refusal.command),)

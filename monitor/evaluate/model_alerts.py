@@ -29,7 +29,7 @@ from monitor.evaluate.inhibition import NOT_INHIBITED, Inhibition
 from monitor.evaluate.lifecycle import FOREVER, AlertState, Reason, Status, accept, advance, fingerprint, stand_alone
 from monitor.evaluate.named import FIRST_MS, NO_NAMES, NOTHING, Names
 from monitor.evaluate.saved_alerts import alert_of, value_of
-from monitor.evaluate.state import AlertValue
+from monitor.evaluate.state import AcceptedState, AlertValue
 from monitor.events import StreamName, Verdict
 
 
@@ -292,12 +292,12 @@ class ModelAlerts:
                 transitions.append(Transition(ended, "resolved", replace(alert, state="inactive")))
         return transitions
 
-    def accept(self, at: int, stream: StreamName) -> list[Transition]:
-        """End the alerts that compare a stream with its reference, because another one was accepted as normal."""
+    def accept(self, at: int, accepted: AcceptedState) -> list[Transition]:
+        """End the alerts that compare columns of a stream with a reference in whose place another one was accepted."""
         transitions: list[Transition] = []
         for key in sorted(self._states):
             alert = self._states[key]
-            if alert.verdict.stream == stream and goes_by_reference(alert.rule.comparison):
+            if _is_accepted(alert, accepted):
                 after, says = accept(alert)
                 self._put(after)
                 if says is not None:
@@ -352,6 +352,14 @@ def _muted_by(
         return alert
     mutings = alert.mutings + (counts and not is_same)
     return replace(alert, silenced_by=silences, inhibited_by=inhibited_by, mutings=mutings, struck=struck)
+
+
+def _is_accepted(alert: AlertState, accepted: AcceptedState) -> bool:
+    """Return true if an alert goes by an accepted reference: of `drift`, if all columns that it has named are."""
+    if alert.verdict.stream != accepted.stream or not goes_by_reference(alert.rule.comparison):
+        return False
+    own = alert.named.columns if alert.verdict.column is None else (alert.verdict.column,)
+    return not accepted.columns or (bool(own) and set(own) <= set(accepted.columns))
 
 
 def goes_by_reference(comparison: Comparison) -> bool:

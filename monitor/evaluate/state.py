@@ -234,6 +234,13 @@ class KnownState(_Struct, frozen=True):
     forgotten_to: int | None = None
 
 
+class AcceptedState(_Struct, frozen=True):
+    """Columns of a stream that have got a reference which somebody has accepted; all of them if none is named."""
+
+    stream: StreamName
+    columns: tuple[str, ...]
+
+
 class AskedState(_Struct, frozen=True):
     """When a trigger last asked, and for which firings (fingerprint, episode), sorted."""
 
@@ -264,7 +271,7 @@ class JudgeState(_Struct, frozen=True):
     `begun_at`: event time from which the silence of streams without a row counts, ms; None before the first pane.
     `silence_at`: the newest time at which silence was judged. `silences`: of alerts, in the order in which they came.
     `incidents`: those that are not forgotten, the oldest first.
-    `accepted`: streams whose alerts are resolved at the next judgement, because they have got a reference by command.
+    `accepted`: of what alerts are resolved at the next judgement, because its reference was accepted.
     """
 
     alerts: tuple[AlertValue, ...]
@@ -274,7 +281,7 @@ class JudgeState(_Struct, frozen=True):
     silence_at: int | None
     silences: tuple[SilenceValue, ...] = ()
     incidents: tuple[IncidentState, ...] = ()
-    accepted: tuple[StreamName, ...] = ()
+    accepted: tuple[AcceptedState, ...] = ()
 
 
 class FirstRowsState(_Struct, frozen=True):

@@ -7,18 +7,19 @@ not depend on how long the stretch is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from monitor.codec.counts import pack_counts
+from monitor.codec.counts import pack_counts, unpack_counts
 from monitor.drift.growing import MOST_ROWS, GrowingMoments
-from monitor.drift.moments import MOST_NUMBERS
+from monitor.drift.moments import MOST_NUMBERS, Moments
 from monitor.drift.scores import ScoreTables
+from monitor.evaluate.composed import accepted_series, composed_moments, composed_slices, mixed_counts
 from monitor.evaluate.growth import CountedSlice, RowSlices, counted
 from monitor.evaluate.reference import Reference, ReferenceSlice
-from monitor.events import Int64s, TopicPartition
+from monitor.events import Bools, Int64s, TopicPartition
 from monitor.panes.grid import Grid
 from monitor.panes.merging import MergedPane, merge
 from monitor.panes.open_pane import summarise
@@ -79,10 +80,17 @@ class StoredPanes:
 
 
 class StretchReference:
-    """A reference in the making: `count` all panes of a stretch in order, `turn`, `add` them once more, and `made`."""
+    """A reference in the making: `count` all panes of a stretch in order, `turn`, `add` them once more, and `made`.
 
-    def __init__(self, grid: Grid, stretch: Stretch) -> None:
+    `before`: the one that it takes the place of; `columns`: those that are taken from the stretch, all if empty.
+    """
+
+    def __init__(self, grid: Grid, stretch: Stretch, before: Reference, columns: Collection[str] = ()) -> None:
         self._grid = grid
+        self._before = before
+        self._is_accepted = accepted_series(grid, columns)
+        self._parts: tuple[ReferenceSlice, ...] = ()
+        self._ranked: Int64s | None = None
         self._slices = RowSlices()
         self._last_time: int | None = None
         self._gap = 0
@@ -103,17 +111,29 @@ class StretchReference:
         """All panes are counted; raises StretchRefused if they are no reference. `least`: rows that one needs."""
         if self._slices.events < least:
             raise StretchRefused(f"the stretch has {self._slices.events} rows, and a reference needs {least}")
-        total = self._total
-        if why := fault_of_grid(self._grid, total):
+        total = self._total([part.counts for part in self._slices.held])
+        if why := fault_of_grid(self._grid, total, self._is_accepted):
             raise StretchRefused(why)
-        self._moments = GrowingMoments(ScoreTables(self._grid, total), MOST_NUMBERS)
+        slices, before = self._slices.made(), self._before
+        if self._is_whole:
+            self._parts = tuple(ReferenceSlice(*p[:3], pack_counts(p.normalised(self._grid))) for p in slices)
+        else:
+            self._parts = composed_slices(self._grid, before, slices, self._is_accepted)
+            total = self._total([unpack_counts(part.counts, len(total)) for part in self._parts])
+            if before.ranked is not None:
+                self._ranked = mixed_counts(self._grid, before.ranked, total, self._is_accepted)
+        self._moments = GrowingMoments(ScoreTables(self._grid, total, self._ranked), MOST_NUMBERS)
+
+    def _total(self, counts: Iterable[Int64s]) -> Int64s:
+        total = np.zeros(self._grid.layout.width, dtype=np.int64)
+        for part in counts:
+            total += part
+        return total
 
     @property
-    def _total(self) -> Int64s:
-        total = np.zeros(self._grid.layout.width, dtype=np.int64)
-        for part in self._slices.held:
-            total += part.counts
-        return total
+    def _is_whole(self) -> bool:
+        """Return true if all columns are taken from the stretch."""
+        return bool(self._is_accepted.all())
 
     def add(self, pane: MergedPane) -> None:
         """Take a pane for the second time, once `turn` was called."""
@@ -125,22 +145,28 @@ class StretchReference:
         """The reference; raises StretchRefused if panes were deleted meanwhile. `origin`: whose will it is."""
         if self._moments is None or self._again != self._slices.events:
             raise StretchRefused("the ledger does not hold all panes of the stretch any more")
-        slices = self._slices.made()
+        before, gap = self._before, self._gap if self._slices.events > 1 else None
+        moments: Moments | None = self._moments.moments(np.zeros(2 * len(self._grid.series), dtype=np.int64))
+        if moments is not None and not self._is_whole:
+            known = before.moments
+            moments = None if known is None else composed_moments(known, moments, self._is_accepted)
         return Reference(
             model=self._grid.model,
             stream=self._grid.stream,
             grid=self._grid.digest,
             width=self._grid.layout.width,
             origin=origin,
-            slices=tuple(ReferenceSlice(*part[:3], pack_counts(part.normalised(self._grid))) for part in slices),
-            longest_gap_ms=self._gap if self._slices.events > 1 else None,
-            moments=self._moments.moments(np.zeros(2 * len(self._grid.series), dtype=np.int64)),
+            slices=self._parts,
+            longest_gap_ms=gap if self._is_whole else before.longest_gap_ms,
+            moments=moments,
+            ranked=self._ranked,
         )
 
 
-def fault_of_grid(grid: Grid, counts: Int64s) -> str:
-    """Why a grid is none for rows of these counts, because it can't tell their values apart; empty if it is one."""
-    found = sorted((-share, name) for name, share in _alike(grid, counts) if share > MOST_ALIKE)
+def fault_of_grid(grid: Grid, counts: Int64s, is_asked: Bools) -> str:
+    """Why a grid is none for these series of rows of these counts: it can't tell their values apart; empty if it is."""
+    shares = zip(_alike(grid, counts), is_asked.tolist(), strict=True)
+    found = sorted((-share, name) for (name, share), asked in shares if asked and share > MOST_ALIKE)
     if not found:
         return ""
     share, name = found[0]

@@ -36,6 +36,7 @@ MOST_BYTES = 32 << 10
 MOST_TEXT = 512
 """Most characters of a comment, a name, or a part of a matcher."""
 MOST_MATCHERS = 20
+MOST_COLUMNS = 500
 LONGEST_MS = 366 * 86_400_000
 """The longest silence, ms."""
 LARGEST_MS = 1 << 52
@@ -94,13 +95,15 @@ class Acknowledge(msgspec.Struct, frozen=True, tag="acknowledge", omit_defaults=
 class Accept(msgspec.Struct, frozen=True, tag="accept", omit_defaults=True):
     """Take what came in a stretch of event time, [start, end) in ms, as the reference of a stream.
 
-    `stream`: empty if the model has one alone that it can be.
+    `stream`: empty if the model has one alone that it can be. `columns`: those that are to be as they came then, while
+    the others stay as they are; all if empty.
     """
 
     comment: str
     start: int
     end: int
     stream: Literal["features", "predictions", ""] = ""
+    columns: tuple[str, ...] = ()
 
 
 Request = Rebuild | Silence | Expire | Acknowledge | Accept
@@ -200,6 +203,8 @@ def _fault_of_comment(comment: str) -> str:
 def _fault_of_stretch(accept: Accept) -> str:
     if any(not 0 <= at < LARGEST_MS for at in (accept.start, accept.end)):
         return "its times are none"
+    if len(accept.columns) > MOST_COLUMNS or any(len(name) > MOST_TEXT for name in accept.columns):
+        return f"it has more than {MOST_COLUMNS} columns, or one of more than {MOST_TEXT} characters"
     return "it ends before it begins" if accept.start >= accept.end else ""
 
 

@@ -110,7 +110,7 @@ def _reference_of(bus: Bus, tp: TopicPartition, fold: ModelFold, command: Comman
     own = tuple(one for one in decisions.partitions.partitions if one.topic == stream.topic)
     stretch = Stretch(lane.contract, contract.pane_ms, request.start, request.end, own)
     before = decisions.references[lane.contract]
-    making = StretchReference(grid, stretch)
+    making = StretchReference(grid, stretch, before, request.columns)
     stored = _Stored(bus, tp, command.model, lane.stream, stretch, grid)
     for found in stored.read(bus.beginning(tp), to):
         if found is not None:
@@ -125,7 +125,8 @@ def _reference_of(bus: Bus, tp: TopicPartition, fold: ModelFold, command: Comman
             making.add(found[1])
         yield
     place = f"{time_text(request.start)} to {time_text(request.end)}"
-    reference = making.made(f"accepted: {place}, by {command.author}: {request.comment}")
+    columns = f"{', '.join(request.columns)} of " if request.columns else ""
+    reference = making.made(f"accepted: {columns}{place}, by {command.author}: {request.comment}")
     return new_decision(command.model, "reference", encode_reference(reference), lane.stream, lane=lane.contract)
 
 

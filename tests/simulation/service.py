@@ -128,7 +128,8 @@ class Service:
         else:
             end = START_MS + int((self.world.now - rng.uniform(2, 30)) * 1000)
             stream = rng.choice([s for s in ACCEPTED_STREAMS if s in STREAMS.get(model, ACCEPTED_STREAMS)])
-            asked = command(model, accept(end - rng.randrange(5, 60) * 1000, end, stream), nonce)
+            columns = rng.choice([(), ("a",)]) if stream == "features" else ()
+            asked = command(model, accept(end - rng.randrange(5, 60) * 1000, end, stream, columns), nonce)
         records = [record_of(asked, TOPICS)] * rng.choice((1, 1, 2))
         if rng.random() < 0.1:
             records.append(replace(records[0], value=(records[0].value or b"")[1:]))
