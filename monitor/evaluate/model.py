@@ -429,13 +429,11 @@ class ModelFold:
         following = (self._next or 0) + pane_ms
         part = self._parts.next(following)
         nexts = [(part - 1) // pane_ms * pane_ms] if part is not None else []
-        later = [*self._notices.times, *self.decisions.recorded]  # published behind their pane, not behind the run
-        nexts += [-(-at // pane_ms) * pane_ms for at in later if at > (self._next or 0)]
         nexts += [at // pane_ms * pane_ms for at in self._silence.later(following)]
-        nexts += [at for at in self.decisions.references_from.values() if at >= following]
-        growing = self._lanes.next_end(following)
-        nexts += [] if growing is None else [growing]
-        stop = self._labels.next_stop(self._next or 0)
+        later = [*self._notices.times, *self.decisions.recorded]  # published behind their pane, not behind the run
+        later += [*self.decisions.references_from.values(), *self._lanes.next_ends()]  # of panes of another length, too
+        nexts += [-(-at // pane_ms) * pane_ms for at in later if at > (self._next or 0)]
+        stop = self._labels.next_stop(self._next or 0, following, self._lanes)
         nexts += [] if stop is None else [stop]
         return min([sealed // pane_ms * pane_ms, *(at for at in nexts if at >= following)])
 

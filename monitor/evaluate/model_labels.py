@@ -84,9 +84,15 @@ class ModelLabels:
         if self.performance is not None:
             lanes.follow_outcomes(self.performance.outcomes, decisions, at)
 
-    def next_stop(self, start: int) -> int | None:
-        """The begin (ms) of the first pane behind `start` that may not be passed over in a run of empty ones."""
-        return None if self.performance is None else self.performance.next_stop(start)
+    def next_stop(self, start: int, following: int, lanes: ModelLanes) -> int | None:
+        """The begin (ms) of the first pane behind `start` that may not be passed over in a run of empty ones.
+
+        `following`: the begin of the one behind it, ms.
+        """
+        if self.performance is None:
+            return None
+        opens = lanes.opens_outcomes(self.performance.outcomes)
+        return following if opens else self.performance.next_stop(start)
 
     # ------------------------------------------------------------------ state
 

@@ -143,6 +143,12 @@ class ModelLanes:
             lane.fold.compare_with(outcomes.reference)
             lane.refer(at)
 
+    def opens_outcomes(self, outcomes: Outcomes) -> bool:
+        """Return true if the lane of outcomes opens behind the next pane, whatever that holds."""
+        lane = self.by_stream.get("outcomes")
+        is_known = outcomes.grid is not None and outcomes.reference is not None
+        return lane is not None and lane.fold is None and is_known and outcomes.has_begun
+
     # ------------------------------------------------------------------ panes
 
     def collect(self, pane: RawPane, decisions: Decisions) -> None:
@@ -228,12 +234,13 @@ class ModelLanes:
                 decision = new_decision(self._model, kind, content, lane.stream, lane=lane.contract)
                 yield Activation(decisions.of_this_life(decision), next_pane)
 
-    def next_end(self, following: int) -> int | None:
-        """The begin of the first pane, from `following` (ms) on, that a reference to come counts for."""
-        lanes = self.by_stream.values()
-        coming = [lane.growth.ends for lane in lanes if lane.growth is not None]
-        coming += [lane.trailing.due for lane in lanes if lane.trailing is not None]
-        return min((at for at in coming if at >= following), default=None)
+    def next_ends(self) -> Iterator[int]:
+        """Yield the times (ms) from which on references that are to come count, in order of the lanes."""
+        for lane in self.by_stream.values():
+            if lane.growth is not None:
+                yield lane.growth.ends
+            if lane.trailing is not None:
+                yield lane.trailing.due
 
     def _certain(
         self, decisions: Decisions, watermarks: Mapping[TopicPartition, Watermark]
