@@ -11,6 +11,7 @@ import pyarrow.parquet
 
 from benchmarks import (
     concept_drift,
+    drift_speed,
     init_roles,
     labels,
     null_categories,
@@ -130,3 +131,19 @@ def test_the_benchmark_of_labels_joins_and_restores_all_of_them() -> None:
     prediction, label = labels.keyed_bytes()
     assert 12 < prediction <= 16
     assert 8 < label <= 16
+
+
+def test_the_benchmark_of_the_core_has_a_time_of_each_part_and_a_small_state() -> None:
+    """A whole group of columns has the most pairs; once all windows are full, its state is 8 kB a column at most."""
+    speed = drift_speed.measure(columns=50, rows=2000, panes=2, repeats=1)
+    assert list(speed.micros) == [
+        drift_speed.COUNTS,
+        drift_speed.TRACE,
+        drift_speed.BARE_COUNTS,
+        drift_speed.BARE_TRACE,
+    ]
+    assert speed.micros[drift_speed.COUNTS] > 0
+    assert 4_000 < speed.state_bytes <= 8_000
+    (header, *lines) = drift_speed.table([speed])
+    assert header.split()[-1] == "50"
+    assert len(lines) == 5
