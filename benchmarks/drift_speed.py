@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -103,6 +104,11 @@ def bare_trace(grid: Grid) -> Callable[[Pane], object]:
     return products
 
 
+def _all(sums: Callable[[Pane], object], different: Sequence[Pane], panes: int) -> None:
+    for pane in islice(cycle(different), panes):
+        sums(pane)
+
+
 def seconds(work: Callable[[], object]) -> float:
     """CPU time of one call."""
     started = process_time()
@@ -117,11 +123,11 @@ def measure(columns: int, rows: int, panes: int, repeats: int) -> Speed:
     lane.fold(panes, with_trace=True)  # warms caches up
     found: dict[str, list[float]] = {part: [] for part in (COUNTS, TRACE, *bare)}
     for _ in range(repeats):
-        counts, whole = (seconds(lambda trace=trace: lane.fold(panes, trace)) for trace in (False, True))
+        counts, whole = (seconds(partial(lane.fold, panes, with_trace)) for with_trace in (False, True))
         found[COUNTS].append(counts)
         found[TRACE].append(whole - counts)
         for part, sums in bare.items():
-            found[part].append(seconds(lambda sums=sums: [sums(pane) for pane in islice(cycle(lane.panes), panes)]))
+            found[part].append(seconds(partial(_all, sums, lane.panes, panes)))
     units = columns * panes * rows / 1000
     micros = {part: 1e6 * median(times) / units for part, times in found.items()}
     lane.fold(_FULL, with_trace=False)

@@ -28,7 +28,7 @@ from monitor.panes import rows as rows_of
 from monitor.panes.grid import Grid
 from monitor.profile.intake import Intake
 from monitor.replay import Replay
-from tests.determinism import logs, oracle
+from tests.determinism import logs, oracle, processors
 
 LOGS = int(os.environ.get("STREAMDRIFT_DETERMINISM_LOGS", "28"))
 ORACLE_LOGS = min(LOGS, 60)
@@ -61,6 +61,37 @@ def test_same_log_same_bytes_in_any_process_and_any_batches() -> None:
         assert process.returncode == 0
         found = {int(seed): digest for seed, digest in (line.split() for line in output.splitlines())}
         assert [seed for seed in wanted if found.get(seed) != wanted[seed]] == []
+
+
+PROCESSORS = [{"OPENBLAS_CORETYPE": name} for name in ("Nehalem", "Haswell", "SkylakeX")]
+"""Whose kernels OpenBLAS takes."""
+
+
+def on_processors(places: list[dict[str, str]], *plant: str) -> list[str]:
+    """The digests of `processors.py` in a process of each place."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.determinism.processors", *plant]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, **place})
+        for place in places
+    ]
+    found = [process.communicate(timeout=600)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(places)
+    return found
+
+
+def test_references_and_drift_are_the_same_on_other_processors() -> None:
+    """Under other kernels of BLAS, and without the vector instructions that numpy finds."""
+    features = np.show_config("dicts")["SIMD Extensions"].get("found", [])
+    found = on_processors([*PROCESSORS, {"NPY_DISABLE_CPU_FEATURES": " ".join(features)}])
+    assert len(found[0].splitlines()) == 11
+    assert found == found[:1] * len(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plant", sorted(processors.PLANTS))
+def test_a_library_in_the_algebra_is_found_by_its_bits(plant: str) -> None:
+    """Products of fractions by BLAS, and a triangle by LAPACK, differ between two processors at least."""
+    assert len(set(on_processors(PROCESSORS, plant))) > 1
 
 
 def test_the_logs_are_worth_it() -> None:

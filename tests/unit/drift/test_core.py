@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -213,36 +210,6 @@ def test_the_smallest_shift_is_found_in_half_of_the_cases() -> None:
         assert evidence is not None
         found += evidence.family > 1
     assert 4 <= found <= 16
-
-
-SCRIPT = """
-import hashlib
-from tests.unit.drift.making import Lane, feed, normal, rows_of
-lane = Lane(rows_of(normal(1, 2000, 12), [["a", "b", "c", "c"] * 500]))
-core = lane.core()
-values = [e for e in feed(core, lane, lane.encode(rows_of(normal(2, 1500, 12) * 1.2, [["a", "b", "b"] * 500])))]
-print(hashlib.sha256(repr((values, core.explain(), core.state())).encode()).hexdigest())
-"""
-
-
-@pytest.mark.slow
-def test_the_bits_are_the_same_on_other_processors() -> None:
-    """Under other kernels of BLAS, and without the vector instructions that numpy finds."""
-    wide = "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V3 X86_V4"
-    places = [{"OPENBLAS_CORETYPE": core} for core in ("Nehalem", "Haswell", "SkylakeX")]
-    places.append({"NPY_DISABLE_CPU_FEATURES": wide})
-    found = set()
-    for place in places:
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", SCRIPT],
-            env=os.environ | place,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        found.add(done.stdout)
-    assert len(found) == 1
 
 
 def test_a_season_that_the_reference_shows_raises_nothing() -> None:
