@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
+import numpy as np
 import pytest
 
 from monitor.config import load
@@ -18,11 +19,15 @@ from monitor.evaluate.lane import Lane
 from monitor.evaluate.messages import Message
 from monitor.evaluate.model import ModelFold, Output
 from monitor.evaluate.reference import build_reference, encode_reference
-from monitor.events import StreamName, TopicPartition
+from monitor.events import Rows, StreamName, TopicPartition
 from monitor.ledger.entries import Activation, Decision, Heartbeat, PartitionSet, Watermark, new_decision
-from monitor.panes.pane import Pane
+from monitor.panes.grid import CategoryBins, Grid
+from monitor.panes.keyed import KeyedRows
+from monitor.panes.open_pane import OpenPane
+from monitor.panes.pane import Pane, RawPane
+from monitor.panes.rows import empty
 from monitor.runner.announce import rules_decision
-from tests.unit.making import GRID, TOPIC, TP, grid_decision, lane_of, pane, rows
+from tests.unit.making import FEATURES, GRID, NONE, PREDICTIONS, TOPIC, TP, grid_decision, lane_of, pane, rows
 
 PANE = 2000
 PLACE = Place("/s", "http://localhost", "0", "c")
@@ -119,13 +124,16 @@ def a_log(rng: random.Random, partitions: int = 1) -> list[Pane]:
     return panes
 
 
+def partition_set(streams: dict[StreamName, tuple[str, int]]) -> Decision:
+    return new_decision("m", "set", msgspec.json.encode(PartitionSet(streams)).decode())
+
+
 def changes(model: ModelConfig, partitions: int = 1) -> list[Decision]:
     """What begins a model with the grid of `making`: set, grid, reference, rules."""
     lane = lane_of(model.contract)
     reference = build_reference(GRID, rows(list(range(400)), list(range(400))), "test")
-    content = msgspec.json.encode(PartitionSet({"features": (TOPIC, partitions)})).decode()
     return [
-        new_decision("m", "set", content),
+        partition_set({"features": (TOPIC, partitions)}),
         grid_decision(GRID, lane),
         new_decision("m", "reference", encode_reference(reference), "features", lane=lane),
         rules_decision(model),
@@ -224,3 +232,112 @@ def test_rules_that_change_while_the_silence_clock_is_ahead_are_judged_as_at_eve
     slow = folded([])
     assert at_once == slow
     assert cut == slow
+
+
+LABELS = "ml.labels"
+TWO_STREAMS = """
+version: 1
+defaults: {{window: {{events: 30}}, lateness: 2s, pane: {pane}s, interval: 4s}}
+models:
+  m:
+    task: classification_binary
+    streams: {{features: {{topic: ml.features}}, predictions: {{topic: ml.predictions}}}}
+    columns: {{numerical: [x, y], categorical: [c], prediction: p}}
+    reference: {{first: 30s}}
+groups: [{{name: g, models: [m], rules: [{{alert: Psi, expr: psi > 0.5}}]}}]
+"""
+LABELLED = """
+version: 1
+defaults: {window: {events: 30}, lateness: 2s, pane: 2s, interval: 2s}
+models:
+  m:
+    task: classification_binary
+    streams: {predictions: {topic: ml.predictions}, labels: {topic: ml.labels, max_delay: 200s}}
+    columns: {id: id, label: y, prediction: p}
+    performance: {window: {time: 4s}, mature: 0.5}
+    reference: {first: 5000}
+groups: [{name: g, models: [m], rules: [{alert: Errors, expr: error_rate > 0.9}]}]
+"""
+
+
+def seal(fold: ModelFold, topics: Sequence[str], ends: Sequence[int]) -> list[Message]:
+    """The messages, when the first partition of each topic seals up to each of `ends` (ms) in turn."""
+    tps = [TopicPartition(topic, 0) for topic in topics]
+    outputs = [output for end in ends for output in fold.advance({tp: Watermark(*tp, end, 20_000) for tp in tps})]
+    return [output for output in outputs if isinstance(output, Message)]
+
+
+def raw(model: ModelConfig, index: int) -> RawPane:
+    """Forty rows of features of one pane, before there is a grid."""
+    lane, pane_ms = lane_of(model.contract), model.contract.pane_ms
+    opened = OpenPane(empty("m", FEATURES, lane), TP, index, pane_ms, 8)
+    offsets = range(index * 100, index * 100 + 40)
+    opened.add(rows(offsets, [index * pane_ms + i for i in range(40)], lane=lane), None)
+    return opened.seal_raw()
+
+
+def test_a_reference_from_the_midst_of_a_pane_on_moves_no_pane() -> None:
+    """One that counts from 50 s on in panes of 2 s leaves those of 4 s, which rules bring, at multiples of 4 s."""
+    before, after = (load(TWO_STREAMS.format(pane=seconds), "alerts.yaml").models[0] for seconds in (2, 4))
+    streams: dict[StreamName, tuple[str, int]] = {"features": (TOPIC, 1), "predictions": (PREDICTIONS, 1)}
+
+    def folded(ends: Sequence[int]) -> list[Message]:
+        fold = ModelFold("m", PLACE)
+        for decision in (partition_set(streams), rules_decision(before)):
+            fold.read(decision)
+        fold.read(raw(before, 10))
+        sealed = {TOPIC: 60_000, PREDICTIONS: 22_000}
+        outputs = list(fold.advance({TopicPartition(t, 0): Watermark(t, 0, end, 20_000) for t, end in sealed.items()}))
+        made = [one for one in outputs if isinstance(one, Activation) and one.decision.kind == "reference"]
+        assert [one.at for one in made] == [50_000]
+        fold.read(rules_decision(after))
+        for index in (13, 14, 15):  # at once behind 50 s: another run of empty panes would end at a multiple again
+            fold.read(raw(after, index))
+        return seal(fold, (TOPIC, PREDICTIONS), ends)
+
+    at_once = folded([100_000])
+    assert at_once == folded(range(28_000, 100_001, 4000))
+    assert [m.at for m in at_once if m.key == "m//features/lane"] == [24_000, 56_000, 60_000, 64_000, 84_000]
+
+
+def keyed(model: ModelConfig, stream: StreamName, topic: str) -> KeyedRows:
+    """Eight predictions of the pane that begins at 20 s, or their labels."""
+    codes, nothing = np.arange(8, dtype=np.uint16) % 2, np.zeros(0)
+    times = np.arange(20_000, 20_008) if stream == "labels" else NONE
+    place = ("m", stream, lane_of(model.contract, stream), TopicPartition(topic, 0), 10, PANE, 0)
+    ids = np.arange(1, 9, dtype=np.uint64)
+    return KeyedRows(*place, ids, ("0", "1"), codes, nothing, nothing.astype(np.float32), times)
+
+
+def predictions() -> tuple[Grid, Rows]:
+    """Forty predictions, and the grid of such."""
+    n = 40
+    values, places = (["0", "1"] * (n // 2),), np.arange(n, dtype=np.int64)
+    none, states = np.zeros((n, 0)), [np.zeros((n, columns), dtype=np.uint8) for columns in (0, 1)]
+    part = np.zeros(n, dtype=np.int32)
+    made = Rows("m", "predictions", "", places, part, places, none, states[0], values, states[1])
+    return Grid("m", "predictions", (), (CategoryBins("prediction", ("0", "1"), 2, 2, 0),)), made
+
+
+def test_the_lane_of_outcomes_opens_behind_the_pane_from_which_its_grid_counts() -> None:
+    """That pane is empty, and so are all behind it; the first cohort had been complete before."""
+    model = load(LABELLED, "alerts.yaml").models[0]
+    lane, (grid, sample) = lane_of(model.contract, "predictions"), predictions()
+    reference = encode_reference(build_reference(grid, sample, "test"))
+    recorded = [
+        Activation(partition_set({"predictions": (PREDICTIONS, 1), "labels": (LABELS, 1)}), None),
+        Activation(rules_decision(model), None),
+        Activation(grid_decision(grid, lane), 30_000),
+        Activation(new_decision("m", "reference", reference, "predictions", lane=lane), 30_000),
+    ]
+
+    def folded(ends: Sequence[int]) -> list[Message]:
+        fold = ModelFold("m", PLACE, recorded)
+        fold.read(keyed(model, "predictions", PREDICTIONS))
+        fold.read(keyed(model, "labels", LABELS))
+        return seal(fold, (PREDICTIONS, LABELS), ends)
+
+    at_once = folded([100_000])
+    assert at_once == folded(range(22_000, 100_001, PANE))
+    opened = [m.at for m in at_once if m.key == "m//outcomes/lane" and b'"state":"reference"' in m.value]
+    assert opened == [32_000]
