@@ -7,15 +7,17 @@ from typing import Literal
 import msgspec
 import pytest
 
-from monitor.events import TopicPartition
+from monitor.codec.canonical import time_text
+from monitor.config import load
+from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.commands import Accept
 from monitor.runner.accepted import GONE
 from tests import commands
 from tests.commands import command
-from tests.unit.runner.fleet import START, TOPICS, published, send
+from tests.unit.runner.fleet import START, TOPICS, hash_of, published, send
 from tests.unit.runner.test_commands import ask, refusals
 from tests.unit.runner.test_silence import with_rules
-from tests.unit.runner.test_stalls import Stall, tps
+from tests.unit.runner.test_stalls import FEATURES, HEAD, MODEL, Stall, tps
 
 DRIFT = """
 groups:
@@ -49,11 +51,56 @@ def go_on(run: Stall, start: float, end: float, shift: float = 0.0) -> None:
     run.wait(10, 20)
 
 
-def told(run: Stall, alert: str) -> list[tuple[str, str | None]]:
+def told(run: Stall, alert: str, **labels: str) -> list[tuple[str, str | None]]:
     """Status and reason of the messages of an alert of m, by time."""
     events = [msgspec.json.decode(value) for value in published(run.fleet.bus)]
-    own = [e for e in events if e["data"]["labels"].items() >= {"alertname": alert, "model": "m"}.items()]
+    wanted = {"alertname": alert, "model": "m", **labels}
+    own = [e for e in events if e["data"]["labels"].items() >= wanted.items()]
     return [(e["data"]["status"], e["data"].get("reason")) for e in sorted(own, key=lambda e: str(e["time"]))]
+
+
+def go_on_in_two(run: Stall, start: int, end: int, x: float, z: float) -> None:
+    """More traffic of a model with two columns, which have moved as far."""
+    sender = run.fleet.bus.sender()
+    for tp in tps(run.fleet.bus.partitions("in.features") or 0):
+        for number in range(start * 2, end * 2):
+            values = {"x": hash_of(tp, number) % 1000 / 250 + x, "z": hash_of(tp, number + 7) % 1000 / 250 + z}
+            event = {"model": "m", "event_time": time_text(START + number * 500), "features": values}
+            sender.send(Outgoing(tp.topic, tp.partition, None, msgspec.json.encode(event)))
+    sender.flush()
+    run.wait(10, 20)
+
+
+def a_run_of_two(inputs: int, z: float) -> Stall:
+    """600 s as the reference is, and 600 s in which `x` has moved and `z` by as much as that."""
+    run = Stall({"in.features": inputs}, "0s")
+    text = HEAD % ("0s", "30s") + MODEL.replace("[x]", "[x, z]") % ("m", FEATURES, "") + DRIFT
+    run.fleet.config = load(text, "alerts.yaml")
+    for name in ("evaluate-1", "profile-1"):
+        run.fleet.join(name)
+    go_on_in_two(run, 0, 600, 0.0, 0.0)
+    go_on_in_two(run, 600, 1200, 2.0, z)
+    return run
+
+
+@pytest.mark.parametrize(("inputs", "restarts", "z"), [(1, False, 2.0), (2, True, 0.0)])
+def test_one_column_is_accepted_and_the_other_stays_what_it_was(inputs: int, restarts: bool, z: float) -> None:
+    """Its alert resolves with the reason. What the other one has done in that stretch stays an alert, as for both."""
+    run = a_run_of_two(inputs, z)
+    ask(run, command("m", commands.accept(START + 700_000, START + 1_100_000, columns=("x",))))
+    if restarts:
+        run.fleet.join("evaluate-1")
+    go_on_in_two(run, 1200, 2000, 2.0, z)
+    if restarts:
+        run.fleet.join("evaluate-1")
+    resolved, on_z = [("firing", None), ("resolved", "accepted")], [("firing", None)] if z else []
+    assert told(run, "Psi", column="x") == resolved
+    assert told(run, "Psi", column="z") == on_z
+    assert told(run, "Moved") == (on_z or resolved)
+    go_on_in_two(run, 2000, 2300, 0.0, z)
+    assert told(run, "Psi", column="x") == [*resolved, ("firing", None)]
+    assert refusals(run) == []
+    run.check()
 
 
 @pytest.mark.parametrize("restarts", [False, True])
