@@ -7,10 +7,12 @@ with heartbeats over the gap, bad cells, a drift that comes and goes, and a grid
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import msgspec
 import numpy as np
@@ -27,7 +29,8 @@ from monitor.ledger.commands import Request
 from monitor.ledger.entries import Activation, Heartbeat, PartitionSet, new_decision
 from monitor.replay import Replay, ReplayLog, in_order
 from monitor.runner.announce import rules_decision
-from tests.commands import command, expire, silence
+from tests.commands import accept, command, expire, silence
+from tests.determinism.stretches import Listening, accepted
 from tests.locks import load_locked
 
 START = 1_790_000_000_000
@@ -69,7 +72,8 @@ retraining:
 class RandomLog:
     """One log. `records`: of each partition, values in offset order. `heartbeats`: where a clock spoke.
 
-    `commands`: silences and their ends, each with the pane that it was recorded for.
+    `commands`: silences and their ends, and in every fifth log a stretch of features that is accepted, with the
+    reference that it becomes; each with the pane that it was recorded for.
     """
 
     seed: int
@@ -81,6 +85,12 @@ class RandomLog:
 
 def random_log(seed: int) -> RandomLog:
     """The log that a seed stands for."""
+    log = plain_log(seed)
+    return dataclasses.replace(log, commands=[*log.commands, *_accepted(seed)]) if seed % 5 == 1 else log
+
+
+def plain_log(seed: int) -> RandomLog:
+    """The same of which nothing is accepted."""
     rng = random.Random(seed)
     lateness = rng.choice([2, 5, 9])
     text = CONFIG.format(
@@ -103,6 +113,20 @@ def random_log(seed: int) -> RandomLog:
             records[tp], beats = _partition(tp, rng, lateness * 1000)
             heartbeats += beats
     return RandomLog(seed, config, records, heartbeats, _commands(random.Random(f"commands {seed}")))
+
+
+@cache
+def _accepted(seed: int) -> list[Activation]:
+    """What is accepted of a log that has drifted: `a` alone in each other one, and the reference counts later."""
+    log, rng = plain_log(seed), random.Random(f"accept {seed}")
+    engine = Listening(_replay_log(log))
+    for batch in pieces(log, None):
+        engine.feed(batch)
+    engine.finish({})
+    start, end = START + rng.randint(46_000, 52_000), START + rng.randint(66_000, 72_000)
+    request = accept(start, end, "features", ("a",) if seed % 2 else ())
+    asked_at = START + 2000 * rng.randint(36, 38)
+    return accepted(engine, command("m", request, "accept"), request, asked_at, asked_at + 2000 * rng.randint(0, 4))
 
 
 def _commands(rng: random.Random) -> list[Activation]:
@@ -213,6 +237,10 @@ def pieces(log: RandomLog, rng: random.Random | None) -> Iterator[RecordBatch]:
 
 def replay_of(log: RandomLog) -> Replay:
     """The engine for the log."""
+    return Replay(_replay_log(log))
+
+
+def _replay_log(log: RandomLog) -> ReplayLog:
     model = log.config.models[0]
     streams = {s.stream: (s.topic, sum(1 for tp in log.records if tp.topic == s.topic)) for s in model.contract.streams}
     content = msgspec.json.encode(PartitionSet(streams)).decode()
@@ -220,7 +248,7 @@ def replay_of(log: RandomLog) -> Replay:
     activations += log.commands
     place = Place("/streamdrift", "http://localhost:8787", "0", "cluster")
     partitions = list(log.records)
-    return Replay(ReplayLog([model.contract], partitions, log.heartbeats, activations, place, True, LEDGER_PARTITIONS))
+    return ReplayLog([model.contract], partitions, log.heartbeats, activations, place, True, LEDGER_PARTITIONS)
 
 
 def run(log: RandomLog, rng: random.Random | None = None) -> list[Message]:

@@ -12,7 +12,7 @@ from tests.determinism import logs
 
 def test_a_restore_names_the_files_of_its_snapshot() -> None:
     """Rules may have come again since, in another file and with the same digest: that file is not the snapshot's."""
-    config = logs.random_log(1).config.models[0]
+    config = logs.plain_log(1).config.models[0]
     other = replace(config, rules=config.rules.model_copy(update={"interval_ms": 2 * config.rules.interval_ms}))
     first = rules_decision(replace(config, alerts_yaml_sha256="first"))
     waits = rules_decision(replace(other, alerts_yaml_sha256="second"))

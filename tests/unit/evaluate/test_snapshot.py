@@ -52,7 +52,7 @@ def ledger(seed: int, times: int = 1) -> tuple[Entry, ...]:
 
     `times`: how much slower the log is, with its own rules.
     """
-    log = logs.random_log(seed)
+    log = logs.plain_log(seed)
     if times > 1:
         log = logs.slowed(log, times)
     model = log.config.models[0]
@@ -83,7 +83,7 @@ def _rules(seed: int) -> Decision:
     settings = {"lateness": 5, "interval": 4, "points": 40, "origin": "first", "first": 120, "hold": 4, "grid_rows": ""}
     text = logs.CONFIG.format(window=window, windows=2, **settings)
     config = load(text.replace("detectors:\n", ALL_DETECTORS), "alerts.yaml").models[0]
-    contract = logs.random_log(seed).config.models[0].contract
+    contract = logs.plain_log(seed).config.models[0].contract
     return rules_decision(replace(config, contract=contract))
 
 
