@@ -13,7 +13,8 @@
     expire        the model has no such silence, or it is over
     acknowledge   the model has no such incident that is open
     accept        the model has no such stream or column, or no reference yet; the stretch is not judged yet;
-                  another one is being made; or it can't become a reference
+                  another one is being made; it is about some columns, and the reference trails;
+                  or it can't become a reference
 
 Only the copy counts, by pane, when it is read back from the ledger. The rules are asked of the fold as it is by now; if
 it has moved on by then, what a command asks for may have come by itself, and changes nothing.

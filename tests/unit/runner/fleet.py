@@ -23,6 +23,7 @@ from monitor.runner.loop import Loop, Stage
 from monitor.runner.positions import Positions
 from monitor.runner.profile import ProfileStage
 from monitor.runner.topics import create_topics
+from monitor.sources.references import reference_decisions
 from monitor.telemetry import get_log
 from tests import replaying
 from tests.references import AtOnce
@@ -111,7 +112,8 @@ class Fleet:
         if name.startswith("profile"):
             self.stages[name] = ProfileStage(self.bus, config, TOPICS, clock, log, lambda: self.is_crowded)
         else:
-            self.stages[name] = EvaluateStage(self.bus, config, TOPICS, PLACE, AtOnce(), clock, log)
+            references = AtOnce(lambda model: reference_decisions(self.bus, model))
+            self.stages[name] = EvaluateStage(self.bus, config, TOPICS, PLACE, references, clock, log)
         self.loops[name] = Loop(self.bus, self.stages[name], name, clock, 0.0)
 
     def leave(self, name: str) -> None:

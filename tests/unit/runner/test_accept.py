@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -9,13 +10,17 @@ import pytest
 
 from monitor.codec.canonical import time_text
 from monitor.config import load
+from monitor.config.resolved import Config
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.commands import Accept
+from monitor.ledger.entries import Activation, DecisionKind
 from monitor.runner.accepted import GONE
+from monitor.sources.control import control_records, decode_control
 from tests import commands
 from tests.commands import command
 from tests.unit.runner.fleet import START, TOPICS, hash_of, published, send
 from tests.unit.runner.test_commands import ask, refusals
+from tests.unit.runner.test_models_that_go import reload
 from tests.unit.runner.test_silence import with_rules
 from tests.unit.runner.test_stalls import FEATURES, HEAD, MODEL, Stall, tps
 
@@ -120,6 +125,103 @@ def test_what_is_accepted_is_normal_from_then_on_and_a_further_shift_is_not(inpu
     go_on(run, 3000, 3600, shift=4.0)
     assert told(run, "Psi")[2:] == told(run, "Moved")[2:] == [("firing", None)]
     assert refusals(run) == []
+    run.check()
+
+
+def with_reference(reference: str) -> Config:
+    """One model with that `reference`."""
+    model = MODEL.replace("{first: 100}", reference) % ("m", FEATURES, "")
+    return load(HEAD % ("0s", "30s") + model + DRIFT, "alerts.yaml")
+
+
+def run_of(config: Config, rows: int = 0) -> Stall:
+    """A service under that alerts.yaml. `rows`: those that its topic holds before it begins."""
+    run = Stall({"in.features": 1}, "0s")
+    send(run.fleet.bus, tps(1)[0], [n * 0.5 for n in range(rows)])
+    run.fleet.config = config
+    for name in ("evaluate-1", "profile-1"):
+        run.fleet.join(name)
+    return run
+
+
+def decided(run: Stall, kind: DecisionKind) -> list[Activation]:
+    """The decisions of a kind about m, in the order in which they counted."""
+    control = decode_control(control_records(run.fleet.bus, TOPICS), TOPICS.prefix)
+    own = [a for a in control.activations if a.decision.kind == kind and a.decision.model == "m"]
+    return sorted(own, key=lambda activation: activation.at or 0)
+
+
+def compared_with(run: Stall) -> str:
+    """The reference that the newest window of m was compared with."""
+    events = [msgspec.json.decode(value) for value in published(run.fleet.bus, "observations")]
+    windows = [e for e in events if e["type"] == "streamdrift.observation.v1" and e["data"]["model"] == "m"]
+    return str(max(windows, key=lambda event: str(event["data"]["window"]["to"]))["data"]["reference"])
+
+
+RESOLVED = [("firing", None), ("resolved", "accepted")]
+
+
+@pytest.mark.parametrize("source", ["topic", "path"])
+def test_it_stays_in_the_place_of_a_file_or_topic_until_alerts_yaml_has_another_reference(
+    source: str, tmp_path: Path
+) -> None:
+    """Over restarts, whatever the file holds by then; and it counts again once the same one is named again."""
+    path = tmp_path / "rows.jsonl"
+    times = (time_text(START + n * 1000) for n in range(300))
+    rows = [
+        {"event_time": time, "model": "m", "features": {"x": n * 7919 % 1000 / 250}} for n, time in enumerate(times)
+    ]
+    path.write_bytes(b"\n".join(map(msgspec.json.encode, rows)))
+    span = f"from: {time_text(START)}, to: {time_text(START + 300_000)}"
+    own = with_reference(f"{{path: {path}}}" if source == "path" else f"{{topic: in.features, {span}}}")
+    run = run_of(own, 1200)
+    go_on(run, 600, 1200, shift=2.0)
+    assert told(run, "Psi") == [("firing", None)]
+    ask(run, command("m", accept(700, 1100)))
+    go_on(run, 1200, 1300, shift=2.0)
+    assert told(run, "Psi") == RESOLVED
+    accepted = compared_with(run)
+    path.write_bytes(b"\n".join(map(msgspec.json.encode, rows[:200])))
+    run.fleet.join("evaluate-1")
+    go_on(run, 1300, 1700, shift=2.0)
+    assert (told(run, "Psi"), compared_with(run)) == (RESOLVED, accepted)
+    reload(run.fleet, with_reference("{first: 100}"))
+    go_on(run, 1700, 1720, shift=2.0)
+    go_on(run, 1720, 2100, shift=2.0)
+    assert compared_with(run) != accepted
+    reload(run.fleet, own)
+    go_on(run, 2100, 2120, shift=2.0)
+    go_on(run, 2120, 2500, shift=2.0)
+    assert compared_with(run) == accepted
+    run.check()
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_reference_that_trails_goes_on_from_what_is_accepted(restarts: bool) -> None:
+    """Windows get another one a span later. Before the first one nothing can be accepted, nor some columns alone."""
+    run = run_of(with_reference("{trailing: 20m}, grid_rows: 100"))
+    go_on(run, 0, 600)
+    ask(run, command("m", accept(100, 500)))
+    go_on(run, 600, 1260)
+    go_on(run, 1260, 1500, shift=2.0)
+    assert told(run, "Psi") == told(run, "Moved") == [("firing", None)]
+    ask(run, command("m", commands.accept(START + 1_300_000, START + 1_480_000, columns=("x",)), "2"))
+    ask(run, command("m", accept(1300, 1480), "3"))
+    if restarts:
+        run.fleet.join("evaluate-1")
+    go_on(run, 1500, 2200, shift=2.0)
+    if restarts:
+        run.fleet.join("evaluate-1")
+    go_on(run, 2200, 3000, shift=2.0)
+    assert told(run, "Psi") == told(run, "Moved") == RESOLVED
+    accepted, following = decided(run, "reference")[-1], decided(run, "trailing")
+    assert [(one.at or 0) - (accepted.at or 0) for one in following] == [1_200_000]
+    assert compared_with(run) == following[0].decision.digest
+    whys = [text.partition(" is refused: ")[2] for text in refusals(run)]
+    assert [why.partition(":")[0] for why in sorted(whys)] == [
+        "the reference of features trails, so all columns go on together; leave out --columns",
+        "the stream features has no reference yet",
+    ]
     run.check()
 
 
