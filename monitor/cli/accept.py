@@ -27,7 +27,7 @@ def accept(model: str, stream: str, stretch: Stretch, comment: str, author: str 
     """Write the command, wait until the service has taken it and made the reference, and print that."""
     start, end = time_of("--from", stretch.start), time_of("--to", stretch.end)
     try:
-        columns = [] if stretch.columns is None else [name.strip() for name in stretch.columns.split(",")]
+        columns = [] if stretch.columns is None else _names(stretch.columns)
         times = {"start": start, "end": end}
         asked = {"type": "accept", "comment": comment, "stream": stream, "columns": columns, **times}
         request = msgspec.convert(asked, Accept)
@@ -42,6 +42,14 @@ def accept(model: str, stream: str, stretch: Stretch, comment: str, author: str 
         typer.echo(_made(sent.wait_for_answer()))
     finally:
         bus.close()
+
+
+def _names(columns: str) -> list[str]:
+    """The columns that are named; raises ConfigurationError if there are none, because that would mean all."""
+    names = [name.strip() for name in columns.split(",") if name.strip()]
+    if not names:
+        raise ConfigurationError(f"--columns {columns!r}: name a column, or leave the flag out to accept all")
+    return names
 
 
 def _made(answer: Activation) -> str:

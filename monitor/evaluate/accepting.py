@@ -94,8 +94,8 @@ def fault_of_accept(request: Accept, lanes: Mapping[StreamName, Lane], accepting
     if isinstance(lane, str):
         return lane
     series = () if lane.fold is None else lane.fold.grid.series
-    if unknown := next((name for name in request.columns if name not in series), None):
-        return f"the stream {lane.stream} has no column {unknown!r}{did_you_mean(unknown, series)}"
+    if unknown := [name for name in request.columns if name not in series]:
+        return f"the stream {lane.stream} has no column {unknown[0]!r}{did_you_mean(unknown[0], series)}"
     if request.columns and lane.trailing is not None:
         return f"the reference of {lane.stream} trails, so all columns go on together; leave out --columns"
     asked = (lane_to_accept(lanes, other.stream) for other in accepting.requests)

@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 ALERTS = ROOT / "alerts.yaml"
+ACCEPT = "accept --model m --from 2026-09-21T00:00:00Z --to 2026-09-21T01:00:00Z --comment c --columns"
 
 
 def streamdrift(*arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -75,6 +76,7 @@ def test_a_bad_configuration_is_exit_code_2_with_every_place(tmp_path: Path) -> 
         (["replay", "no.jsonl"], 2, "no.jsonl"),
         (["replay"], 2, "Missing argument"),
         (["produce", "synthetic", "--rate", "0", "--bus", "memory:"], 2, "--events"),
+        ([*ACCEPT.split(), " ,"], 2, "name a column, or leave the flag out to accept all"),
     ],
 )
 def test_exit_codes(arguments: list[str], code: int, text: str) -> None:

@@ -231,6 +231,7 @@ def test_a_reference_that_trails_goes_on_from_what_is_accepted(restarts: bool) -
         (accept(700, 5000), "the stretch ends behind the event time to which the model is judged"),
         (accept(700, 1100, "predictions"), "the model has no stream predictions; it has features"),
         (commands.accept(START, START + 1, columns=("y",)), "the stream features has no column 'y'"),
+        (commands.accept(START, START + 1, columns=("",)), "the stream features has no column ''"),
         (accept(700, 711), "the stretch has 10 rows, and a reference needs 100"),
         (accept(1000, 1009), "the stretch has 0 rows, and a reference needs 100"),
     ],
