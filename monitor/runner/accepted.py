@@ -108,6 +108,8 @@ def _reference_of(bus: Bus, tp: TopicPartition, fold: ModelFold, command: Comman
         raise StretchRefused(str(lane))
     (contract, stream), grid = decisions.lanes[lane.contract], decisions.grids[lane.contract]
     own = tuple(one for one in decisions.partitions.partitions if one.topic == stream.topic)
+    if not own:
+        raise StretchRefused(f"the model reads no partition of {stream.topic} any more")
     stretch = Stretch(lane.contract, contract.pane_ms, request.start, request.end, own)
     before = decisions.references[lane.contract]
     making = StretchReference(grid, stretch, before, request.columns)

@@ -22,7 +22,7 @@ ANEW_S, SIGNALS, MOST_SIGNALS = 8, 3, 10
 """So often so much longer until lanes that start again have a reference of rows that have not drifted; at most so often
 if a process warns that its file is an older one."""
 TURN_S, GOOD_TURN_S = 0.3, 1.0
-PATIENCE_ROUNDS, REBUILD_ROUNDS = 200, 10
+PATIENCE_ROUNDS, REBUILD_ROUNDS = 600, 10
 """Rounds of turns until all is folded at last, and how often an operator looks for models that stand still."""
 SOON_S = 0.05
 WARM, WARM_TURNS = 0.7, 24

@@ -11,11 +11,15 @@ import pytest
 from monitor.codec.canonical import time_text
 from monitor.config import load
 from monitor.config.resolved import Config
+from monitor.evaluate.accepting import Refusal
 from monitor.events import Outgoing, TopicPartition
 from monitor.ledger.commands import Accept
-from monitor.ledger.entries import Activation, DecisionKind
-from monitor.runner.accepted import GONE
+from monitor.ledger.entries import Activation, Decision, DecisionKind, PartitionSet
+from monitor.runner.accepted import GONE, AcceptedReferences
+from monitor.runner.evaluate import EvaluateStage
+from monitor.runner.outbox import Outbox
 from monitor.sources.control import control_records, decode_control
+from monitor.telemetry import get_log
 from tests import commands
 from tests.commands import command
 from tests.unit.runner.fleet import START, TOPICS, hash_of, published, send
@@ -244,6 +248,23 @@ def test_a_stretch_that_can_be_no_reference_is_refused(asked: Accept, why: str) 
     assert [text.partition(" is refused: ")[2] for text in refusals(run)] == [why]
     assert told(run, "Psi") == [("firing", None)]
     run.check()
+
+
+def test_a_stream_whose_partitions_are_not_in_the_set_any_more_is_refused() -> None:
+    """Its lane is there up to the next pane, when new rules count; sets count at once."""
+    run, tp = a_run(), TopicPartition(TOPICS.name("ledger"), TOPICS.partition_of("m"))
+    stage = run.fleet.stages["evaluate-1"]
+    assert isinstance(stage, EvaluateStage)
+    held, outbox = stage._partitions[tp], Outbox(stage.group, tp, stage._ledger)
+    fold = held.task.models["m"]
+    fold.decisions.partitions = PartitionSet({"features": ("in.other", 1)})
+    fold.accepting.add(command("m", accept(700, 1100)).decision)
+    AcceptedReferences(run.fleet.bus, tp, outbox, get_log("test")).go_on(held.task, held.position, lambda: False)
+    (answer,) = outbox.entries
+    assert isinstance(answer, Decision)
+    assert answer.kind == "refusal"
+    text = msgspec.json.decode(answer.content, type=Refusal).text
+    assert text.partition(" is refused: ")[2] == "the model reads no partition of in.features any more"
 
 
 def test_values_that_the_grid_can_not_tell_are_no_reference() -> None:
