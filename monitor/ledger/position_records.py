@@ -109,7 +109,8 @@ class Stopped(msgspec.Struct, frozen=True):
     """A model that is not evaluated from `position` on, and `why`. `numbers`: of its outputs up to there.
 
     Not all of that need be in the topics: a commit can be lost in part. `rebuild`: digest of the decision by which it
-    is being folded again, empty without one; `tries`: how often that was begun.
+    is being folded again, empty without one; `tries`: how often that was begun. `asked`: ids of the newest commands to
+    rebuild it that stand in the ledger, whatever became of them.
     """
 
     position: int
@@ -117,6 +118,7 @@ class Stopped(msgspec.Struct, frozen=True):
     numbers: dict[str, int]
     rebuild: str = ""
     tries: int = 0
+    asked: tuple[str, ...] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -80,9 +80,9 @@ class CommandDesk:
 
     def _is_repeated(self, command: Command, task: EvaluateTask) -> bool:
         stopped, fold = self._still.stopped.get(command.model), task.models.get(command.model)
-        is_obeyed = stopped is not None and stopped.rebuild == command.decision.digest
+        is_asked = stopped is not None and command.id in stopped.asked
         is_known = fold is not None and fold.known.has(command.id, command.time)
-        return is_obeyed or is_known or command.id in self._copied
+        return is_asked or is_known or command.id in self._copied
 
     def _forbids(self, command: Command, task: EvaluateTask) -> str:
         """Why a command is refused; empty if it is not."""

@@ -17,6 +17,7 @@ from monitor.errors import FormatError, RecordsLost
 from monitor.evaluate.alerts import Place
 from monitor.evaluate.task import EvaluateTask
 from monitor.events import TopicPartition
+from monitor.ledger.commands import id_of
 from monitor.ledger.entries import Decision
 from monitor.ledger.position_records import Stopped
 from monitor.runner.activations import Activations
@@ -26,6 +27,8 @@ from monitor.runner.present_outputs import Numbers
 from monitor.runner.rebuild import Rebuild
 from monitor.telemetry import Log
 
+MOST_ASKED = 100
+"""Commands to rebuild a stopped model that are remembered: they may be read again after a restart."""
 MOST_TRIES = 5
 """A rebuild that the end of the process has interrupted that often is given up; it may be asked for again."""
 TENTHS = 10
@@ -89,7 +92,13 @@ class StoppedModels:
         return model in self.stopped and not self.stopped[model].rebuild
 
     def obey(self, decision: Decision) -> None:
-        """The decision to rebuild a model has come in the ledger."""
+        """The decision to rebuild a model has come in the ledger; it counts unless the model is being rebuilt."""
+        stopped = self.stopped.get(decision.model)
+        if stopped is None:
+            return
+        asked = (*stopped.asked, id_of(decision.digest))[-MOST_ASKED:]
+        self.stopped[decision.model] = msgspec.structs.replace(stopped, asked=asked)
+        self._commits.moved.add(decision.model)
         if self.needs_rebuild(decision.model):
             self._begin_soon(decision.model, decision.digest)
 

@@ -18,7 +18,7 @@ from monitor.ledger.position_records import Stopped, decode_evaluate, decode_mod
 from monitor.runner.positions import Positions
 from monitor.runner.rebuild import SLICE_S
 from monitor.runner.stopped_models import MOST_TRIES
-from tests.commands import command, rebuild_of
+from tests.commands import command, copies, rebuild_of
 from tests.unit.runner.test_end_to_end import (
     TOPICS,
     Service,
@@ -182,6 +182,13 @@ def test_a_rebuild_that_ends_the_process_is_given_up() -> None:
         assert "interrupted" in record.why
         service.tick_s = 0.0
         service.loops.pop("evaluate")
+        for is_lost in (False, True):  # a commit that is lost lets the command be read again
+            if is_lost:
+                partition_of(service, "m").commits.commands.restore(0)
+            for _ in range(4):
+                service.now += 1
+                service.turn("evaluate")
+        assert len(list(copies(service.bus, TOPICS))) == 1
         rebuild(service)
         for _ in range(8):
             service.now += 1
