@@ -86,7 +86,7 @@ def a_length(rng: random.Random) -> Decision:
     silence, length = rng.choice([4, 10, 30]), rng.choice([1, 2, 4, 10])
     text = CONFIG.format(
         window="{time: 20s}", other="{time: 40s}", interval=length, hold=0, keep=0, few=1, op=">", silence=silence,
-        cooldown=0, long=30,
+        cooldown=0, long=30, wait="for: 0s", recovery="", back="",
     ).replace("pane: 2s", f"pane: {length}s")  # fmt: skip
     return rules_decision(load(text, "alerts.yaml").models[0])
 
