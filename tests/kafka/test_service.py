@@ -196,10 +196,13 @@ def read_alerts(address: str, topic: str) -> list[Message]:
 
 
 def check_firing(address: str, topic: str, alerts: list[Message]) -> None:
-    """The compacted topic holds the newest message of each alert that fires, and tombstones."""
+    """The compacted topic holds the newest message of what fires or is open, and tombstones."""
     newest = {record.key.decode(): record.value for record in read_all(address, topic)}
-    last = {message.data["fingerprint"]: message for message in alerts}
-    assert newest == {name: m.value if m.data["status"] != "resolved" else None for name, m in last.items()}
+    last = {message.data["fingerprint"]: (message.data["status"], message.value) for message in alerts}
+    for record in read_all(address, topic.replace("firing", "incidents")):
+        last[record.key.decode()] = msgspec.json.decode(record.value)["data"]["status"], record.value
+    ended = "resolved", "closed"
+    assert newest == {name: None if status in ended else value for name, (status, value) in last.items()}
 
 
 def read_all(address: str, topic: str) -> list[Any]:

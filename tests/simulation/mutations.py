@@ -47,7 +47,7 @@ MUTATIONS = (
         (
             (
                 "runner/outbox.py",
-                'now = None if message.status == "resolved" else record.value',
+                "now = None if message.ends else record.value",
                 "now = record.value",
             ),
         ),
@@ -311,12 +311,12 @@ MUTATIONS = (
     ),
     Mutation(
         "a command is copied twice",
-        (("runner/command_desk.py", "return is_obeyed or is_known or command.id in self._copied", "return is_obeyed"),),
+        (("runner/command_desk.py", "return is_asked or is_known or command.id in self._copied", "return is_asked"),),
     ),
     Mutation(
         "a command counts twice",
         (
-            ("runner/command_desk.py", "return is_obeyed or is_known or command.id in self._copied", "return False"),
+            ("runner/command_desk.py", "return is_asked or is_known or command.id in self._copied", "return False"),
             (
                 "evaluate/model.py",
                 "if self.decisions.is_replay or self.known.has(command.id, command.time):",
